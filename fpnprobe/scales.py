@@ -1,0 +1,84 @@
+"""Object-scale buckets: named half-open ranges of annotation area."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from fpnprobe.errors import FpnProbeError
+
+BACKGROUND = "background"
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleBucket:
+    """A named range of object area, `low <= area < high`, in px^2 of the original image.
+
+    The area is the annotation's own `area` (for COCO the mask area), which is what AP_S, AP_M and
+    AP_L mean, and not the area of the box or of the resized box.
+
+    >>> ScaleBucket("small", 0, 32**2)
+    ScaleBucket(name='small', low=0, high=1024)
+    """
+
+    name: str
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        if not self.name or self.name in (BACKGROUND, "all"):
+            raise FpnProbeError(
+                f"bucket name {self.name!r} is reserved or empty: choose another, such as 'tiny'"
+            )
+        if not 0 <= self.low < self.high:
+            raise FpnProbeError(
+                f"bucket {self.name!r} has the area range [{self.low}, {self.high}): "
+                "expected 0 <= low < high, in px^2"
+            )
+
+
+COCO_BUCKETS = (
+    ScaleBucket("small", 0, 32**2),
+    ScaleBucket("medium", 32**2, 96**2),
+    ScaleBucket("large", 96**2, float("inf")),
+)
+
+
+def check_buckets(buckets: Sequence[ScaleBucket]) -> tuple[ScaleBucket, ...]:
+    """Return the buckets as a tuple if they tile [0, inf) in order without gap or overlap.
+
+    Raises:
+        FpnProbeError: if they do not, naming the first border that is wrong.
+    """
+    edges = [0.0, *(bucket.high for bucket in buckets)]
+    for bucket, edge in zip(buckets, edges, strict=False):
+        if bucket.low != edge:
+            raise FpnProbeError(
+                f"bucket {bucket.name!r} starts at {bucket.low} px^2, expected {edge}: "
+                "buckets must tile [0, inf) in order"
+            )
+    if not buckets or edges[-1] != float("inf"):
+        raise FpnProbeError(f"the last bucket ends at {edges[-1]} px^2, expected inf")
+    if len({bucket.name for bucket in buckets}) < len(buckets):
+        raise FpnProbeError("two buckets have the same name: names must be unique")
+    return tuple(buckets)
+
+
+def bucket_index(
+    areas: npt.ArrayLike, buckets: Sequence[ScaleBucket] = COCO_BUCKETS
+) -> npt.NDArray[np.int64]:
+    """Index of the bucket that holds each area.
+
+    >>> bucket_index([0, 1023.9, 1024, 9216]).tolist()
+    [0, 0, 1, 2]
+    """
+    values = np.asarray(areas, dtype=np.float64)
+    if not np.isfinite(values).all() or (values < 0).any():
+        raise FpnProbeError("an object area is negative or not finite: expected px^2 >= 0")
+    return np.searchsorted([bucket.high for bucket in buckets], values, side="right")
+
+
+def names(buckets: Sequence[ScaleBucket]) -> tuple[str, ...]:
+    """Labels of a partition: the buckets' names, then `background` (index `len(buckets)`)."""
+    return (*(bucket.name for bucket in buckets), BACKGROUND)
