@@ -1,0 +1,15 @@
+"""Everything that knows mmengine, mmcv and mmdet; importing it makes mmdet ready for use.
+
+In an mmdet config: `custom_imports = dict(imports=["fpnprobe.mm"])`. The import serves mmcv's
+compiled operators from torchvision where no compiled mmcv loads, fills mmdet's registries without
+the noise of its imports, and adds our modules to mmengine's root registries.
+"""
+
+from fpnprobe.mm import quiet
+from fpnprobe.mm.ops import install
+
+install()
+with quiet.imports():
+    from mmdet.utils import register_all_modules
+
+    register_all_modules(init_default_scope=False)
