@@ -13,3 +13,5 @@ with quiet.imports():
     from mmdet.utils import register_all_modules
 
     register_all_modules(init_default_scope=False)
+
+from fpnprobe.mm import necks  # noqa: E402, F401 - registers its modules

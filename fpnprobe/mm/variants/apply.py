@@ -1,0 +1,68 @@
+"""From the FPN form of a detector to any of its variants."""
+
+import copy
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from mmengine.config import ConfigDict
+from mmengine.registry import FUNCTIONS
+
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.mm.variants.dc5 import to_dc5
+from fpnprobe.mm.variants.names import VariantName, registered, split_variant, unknown
+
+Change = Callable[..., ConfigDict]
+
+
+def check_form(model: ConfigDict) -> None:
+    """Raise unless `model` is a detector with a backbone and a feature pyramid."""
+    for part in ("type", "backbone", "neck"):
+        if not model.get(part):
+            raise FpnProbeError(
+                f"the detector config has no {part!r}: a variant starts from the FPN form, "
+                "model=dict(type=.., backbone=.., neck=dict(type='FPN', ..), ..)"
+            )
+    neck = model.neck
+    if not isinstance(neck, dict) or neck.type.rpartition(".")[2] != "FPN":
+        given = neck.type if isinstance(neck, dict) else "a list of necks"
+        raise FpnProbeError(
+            f"the detector's neck is {given!r}: a variant starts from the FPN form, neck type 'FPN'"
+        )
+
+
+def _pyramid(name: VariantName) -> Change:
+    if name.pyramid in registered():
+        return FUNCTIONS.get(name.pyramid)  # type: ignore[no-any-return]
+    if name.pyramid == "DC5":
+        return to_dc5
+    if name.pyramid == "FPN":
+        return lambda model: model
+    raise unknown(name.pyramid)
+
+
+def apply_variant(model_cfg: Mapping[str, Any], name: str, **options: Any) -> ConfigDict:
+    """The model config of variant `name`, made from the FPN form of a detector.
+
+    The given config is left as it is.
+
+    Args:
+        model_cfg: The `model` dict of an mmdet config whose neck is an `FPN`.
+        name: Such as `DC5`, `FPN-AuxU` or `FPN-CFG2-Aux`, or a user's own pyramid: the name of a
+            function `(model_cfg, **options) -> model_cfg` in `mmengine.registry.FUNCTIONS`.
+        options: See the modules of the methods; an option that the variant does not have is an
+            error.
+
+    Raises:
+        FpnProbeError: For an unknown name (with the nearest ones), an option that does not exist,
+            or a detector without the parts that the variant needs.
+    """
+    base, intervention = split_variant(name)
+    if intervention is not None:
+        raise FpnProbeError(
+            f"{name!r} is an intervention {intervention!r} on variant {base!r}: build the variant, "
+            "then apply the intervention to the model"
+        )
+    parts = VariantName.parse(base)
+    model = ConfigDict(copy.deepcopy(dict(model_cfg)))
+    check_form(model)
+    return _pyramid(parts)(model, **options)
