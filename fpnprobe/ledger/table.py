@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fpnprobe.ledger import files
 from fpnprobe.errors import FpnProbeError
+from fpnprobe.ledger import files
 
 COLUMNS: Mapping[str, tuple[str, str]] = {
     "study": ("string", "name of the study"),

@@ -5,8 +5,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from fpnprobe.ledger import files
 from fpnprobe.errors import FpnProbeError
+from fpnprobe.ledger import files
 from fpnprobe.ledger.table import (
     COLUMNS,
     CONFLICT_COLUMNS,
