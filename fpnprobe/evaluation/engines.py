@@ -1,0 +1,168 @@
+"""The evaluators: hotcoco, fast and parity tested, and pycocotools, the oracle."""
+
+import contextlib
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.evaluation.detections import Detections
+from fpnprobe.evaluation.ground_truth import Floats, GroundTruth
+from fpnprobe.evaluation.masks import encode
+from fpnprobe.evaluation.ranges import MAX_DETECTIONS, AreaRange
+
+ENGINES = ("hotcoco", "pycocotools")
+
+
+@dataclass(frozen=True, slots=True)
+class Curves:
+    """Precision (T, R, K, A, M) and recall (T, K, A, M); -1 where a category has no object.
+
+    T IoU thresholds, R recall points, K categories, A area ranges, M detection limits.
+    """
+
+    precision: Floats
+    recall: Floats
+
+
+def run_engine(
+    engine: str,
+    *,
+    ground_truth: GroundTruth,
+    detections: Detections,
+    iou_type: str,
+    ranges: list[AreaRange],
+) -> Curves:
+    """Match and accumulate with the engine of this name.
+
+    Raises:
+        FpnProbeError: if there is no such engine.
+    """
+    if engine not in ENGINES:
+        raise FpnProbeError(f"engine {engine!r} is unknown, expected one of {', '.join(ENGINES)}")
+    masks = (
+        encode(
+            ground_truth.segmentations, ground_truth.sizes[ground_truth.image], "the annotations"
+        )
+        if iou_type == "segm"
+        else None
+    )
+    run = _hotcoco if engine == "hotcoco" else _pycocotools
+    curves = run(ground_truth, detections, masks, [list(area) for area in ranges])
+    return Curves(np.asarray(curves["precision"]), np.asarray(curves["recall"]))
+
+
+def _images(ground_truth: GroundTruth) -> list[dict[str, int]]:
+    return [
+        {"id": int(i), "height": int(h), "width": int(w)}
+        for i, (h, w) in zip(ground_truth.image_ids, ground_truth.sizes, strict=True)
+    ]
+
+
+def _categories(ground_truth: GroundTruth) -> list[dict[str, Any]]:
+    return [
+        {"id": int(i), "name": name or str(i)}
+        for i, name in zip(ground_truth.category_ids, ground_truth.category_names, strict=True)
+    ]
+
+
+def _mask_results(ground_truth: GroundTruth, detections: Detections) -> list[dict[str, Any]]:
+    return [
+        {"image_id": int(i), "category_id": int(c), "score": float(s), "segmentation": mask}
+        for i, c, s, mask in zip(
+            ground_truth.image_ids[detections.image],
+            ground_truth.category_ids[detections.category],
+            detections.scores,
+            detections.masks,
+            strict=True,
+        )
+    ]
+
+
+def _hotcoco(truth: GroundTruth, found: Detections, masks: Any, ranges: list[list[float]]) -> Any:
+    import hotcoco
+
+    gt = hotcoco.COCO.from_arrays(
+        _images(truth),
+        _categories(truth),
+        truth.image_ids[truth.image],
+        truth.category_ids[truth.category],
+        truth.boxes,
+        area=truth.areas,
+        iscrowd=truth.crowd,
+        segmentation=None if masks is None else list(masks),
+    )
+    if masks is None or not len(found):
+        columns = [
+            truth.image_ids[found.image],
+            found.boxes,
+            found.scores,
+            truth.category_ids[found.category],
+        ]
+        dt = gt.load_res(np.column_stack(columns).astype(np.float64))
+    else:
+        dt = gt.load_res(_mask_results(truth, found))
+    run = hotcoco.COCOeval(gt, dt, "bbox" if masks is None else "segm")
+    run.params.area_rng = ranges
+    run.params.area_rng_lbl = ["all", *(f"range {i}" for i in range(1, len(ranges)))]
+    run.params.img_ids = truth.image_ids.tolist()
+    run.params.cat_ids = truth.category_ids.tolist()
+    run.params.max_dets = list(MAX_DETECTIONS)
+    run.evaluate()
+    run.accumulate()
+    return run.eval
+
+
+def _pycocotools(
+    truth: GroundTruth, found: Detections, masks: Any, ranges: list[list[float]]
+) -> Any:
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    gt, dt = COCO(), COCO()
+    shared = {"images": _images(truth), "categories": _categories(truth)}
+    gt.dataset = {
+        **shared,
+        "annotations": [
+            {
+                "id": i + 1,  # an id of 0 reads as "not matched" there
+                "image_id": int(truth.image_ids[truth.image[i]]),
+                "category_id": int(truth.category_ids[truth.category[i]]),
+                "bbox": truth.boxes[i].tolist(),
+                "area": float(truth.areas[i]),
+                "iscrowd": int(truth.crowd[i]),
+                **({} if masks is None else {"segmentation": masks[i]}),
+            }
+            for i in range(len(truth.image))
+        ],
+    }
+    dt.dataset = {
+        **shared,
+        "annotations": [
+            {
+                "id": i + 1,
+                "image_id": int(truth.image_ids[found.image[i]]),
+                "category_id": int(truth.category_ids[found.category[i]]),
+                "bbox": found.boxes[i].tolist(),
+                "area": float(found.areas[i]),
+                "iscrowd": 0,
+                "score": float(found.scores[i]),
+                **({} if masks is None else {"segmentation": found.masks[i]}),
+            }
+            for i in range(len(found))
+        ],
+    }
+    with contextlib.redirect_stdout(io.StringIO()):
+        gt.createIndex()
+        dt.createIndex()
+        run = COCOeval(gt, dt, "bbox" if masks is None else "segm")
+        run.params.areaRng = ranges
+        run.params.areaRngLbl = ["all", *(f"range {i}" for i in range(1, len(ranges)))]
+        run.params.imgIds = truth.image_ids.tolist()
+        run.params.catIds = truth.category_ids.tolist()
+        run.params.maxDets = list(MAX_DETECTIONS)
+        run.evaluate()
+        run.accumulate()
+    return run.eval

@@ -1,0 +1,149 @@
+"""Intervals: over seeds, over images, over both, and of a rank correlation.
+
+>>> t_interval([0.40, 0.42, 0.44])
+Spread(n=3, mean=0.420, sd=0.020, low=0.370, high=0.470)
+"""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from fpnprobe.errors import FpnProbeError
+
+Floats = npt.NDArray[np.float64]
+
+CONFIDENCE = 0.95
+ENOUGH_CLUSTERS = 5
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Spread:
+    """Mean, standard deviation and interval of the mean over `n` independent values."""
+
+    n: int
+    mean: float
+    sd: float
+    low: float
+    high: float
+
+    def __repr__(self) -> str:
+        return (
+            f"Spread(n={self.n}, mean={self.mean:.3f}, sd={self.sd:.3f}, "
+            f"low={self.low:.3f}, high={self.high:.3f})"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RankCorrelation:
+    """Spearman's rho over `n` points in `clusters` groups; `note` says why a bound is missing."""
+
+    n: int
+    clusters: int
+    rho: float
+    low: float
+    high: float
+    note: str
+
+
+def t_interval(values: npt.ArrayLike, *, confidence: float = CONFIDENCE) -> Spread:
+    """Mean, sample standard deviation and Student's t interval of the mean; NaN values dropped.
+
+    Fewer than two values have no spread: `sd`, `low` and `high` are NaN.
+    """
+    kept = np.asarray(values, dtype=np.float64)
+    kept = kept[np.isfinite(kept)]
+    n = len(kept)
+    mean = float(kept.mean()) if n else float("nan")
+    if n < 2:
+        return Spread(n, mean, float("nan"), float("nan"), float("nan"))
+    sd = float(kept.std(ddof=1))
+    half = float(stats.t.ppf(0.5 + confidence / 2, n - 1)) * sd / np.sqrt(n)
+    return Spread(n, mean, sd, mean - half, mean + half)
+
+
+def percentile_interval(
+    samples: npt.ArrayLike, *, confidence: float = CONFIDENCE
+) -> tuple[float, float]:
+    """Percentile bootstrap interval (Efron, 1979) of finite samples; NaN where there are none.
+
+    >>> [round(bound, 6) for bound in percentile_interval(range(1001))]
+    [25.0, 975.0]
+    """
+    kept = np.asarray(samples, dtype=np.float64)
+    kept = kept[np.isfinite(kept)]
+    if not len(kept):
+        return float("nan"), float("nan")
+    low, high = np.quantile(kept, [0.5 - confidence / 2, 0.5 + confidence / 2])
+    return float(low), float(high)
+
+
+def resample_counts(items: int, *, resamples: int, seed: int = 0) -> npt.NDArray[np.int32]:
+    """How often each of `items` is drawn in each bootstrap resample, (resamples, items).
+
+    >>> resample_counts(4, resamples=2).sum(axis=1).tolist()
+    [4, 4]
+    """
+    random = np.random.default_rng(seed)
+    counts = np.empty((resamples, items), dtype=np.int32)
+    for row in counts:
+        row[:] = np.bincount(random.integers(0, items, items), minlength=items)
+    return counts
+
+
+def hierarchical_samples(values: Floats, *, seed: int = 0) -> Floats:
+    """Bootstrap samples of a mean over seeds when each seed was resampled over images.
+
+    `values` (S, R) holds seed s under image resample r (the same images for all seeds). For every
+    r, S seeds are drawn with replacement (Davison and Hinkley, 1997, 3.8). Drawing S of S
+    understates the variance between seeds by (S - 1)/S, so the drawn mean's distance from the
+    mean of all seeds is stretched by sqrt(S / (S - 1)).
+
+    Returns:
+        (R,) samples that carry both sources of error.
+    """
+    n_seeds, resamples = values.shape
+    if n_seeds < 2:
+        raise FpnProbeError(f"{n_seeds} seed has no spread over seeds, expected at least 2")
+    drawn = np.random.default_rng(seed).integers(0, n_seeds, (n_seeds, resamples))
+    center = values.mean(axis=0)
+    mean = np.take_along_axis(values, drawn, axis=0).mean(axis=0)
+    return np.asarray(center + (mean - center) * np.sqrt(n_seeds / (n_seeds - 1)))
+
+
+def rank_correlation(
+    x: npt.ArrayLike,
+    y: npt.ArrayLike,
+    *,
+    clusters: Sequence[Hashable] | None = None,
+    confidence: float = CONFIDENCE,
+) -> RankCorrelation:
+    """Spearman's rank correlation with an interval, or a note that there are too few points.
+
+    The interval is Bonett and Wright's (2000): Fisher's z with variance
+    `(1 + rho^2 / 2) / (n - 3)`, where n counts `clusters` (say, variants), because seeds of one
+    variant are no independent witnesses. Pairs with NaN are dropped.
+
+    >>> rank_correlation([1, 2, 3], [1, 4, 9]).note
+    'too few points: 3, at least 5 needed'
+    """
+    pairs = np.column_stack([np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)])
+    groups = list(range(len(pairs))) if clusters is None else list(clusters)
+    kept = np.isfinite(pairs).all(axis=1)
+    pairs = pairs[kept]
+    n = len(pairs)
+    distinct = len({group for group, keep in zip(groups, kept, strict=True) if keep})
+    varies = n >= 3 and bool((np.ptp(pairs, axis=0) > 0).all())
+    rho = float(stats.spearmanr(pairs[:, 0], pairs[:, 1]).statistic) if varies else float("nan")
+    nan = float("nan")
+    if distinct < ENOUGH_CLUSTERS:
+        what = "" if clusters is None else " variants"
+        note = f"too few points: {distinct}{what}, at least {ENOUGH_CLUSTERS} needed"
+        return RankCorrelation(n, distinct, rho, nan, nan, note)
+    if not varies:
+        return RankCorrelation(n, distinct, rho, nan, nan, "one of the two does not vary")
+    half = stats.norm.ppf(0.5 + confidence / 2) * np.sqrt((1 + rho**2 / 2) / (distinct - 3))
+    z = np.arctanh(np.clip(rho, -1 + 1e-12, 1 - 1e-12))
+    return RankCorrelation(n, distinct, rho, float(np.tanh(z - half)), float(np.tanh(z + half)), "")
