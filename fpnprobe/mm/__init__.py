@@ -11,7 +11,9 @@ from fpnprobe.mm.ops import install
 install()
 with quiet.imports():
     from mmdet.utils import register_all_modules
+    from mmengine.registry import DefaultScope
 
-    register_all_modules(init_default_scope=False)
+    # Model parts look their names up in the current scope; leave one that a user's runner has set.
+    register_all_modules(init_default_scope=DefaultScope.get_current_instance() is None)
 
-from fpnprobe.mm import necks  # noqa: E402, F401 - registers its modules
+from fpnprobe.mm import backbones, extractors, necks  # noqa: E402, F401 - registers its modules

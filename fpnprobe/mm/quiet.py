@@ -58,3 +58,12 @@ def imports() -> Iterator[None]:
             yield
         finally:
             stdout.finish()
+
+
+@contextlib.contextmanager
+def construction() -> Iterator[None]:
+    """Context for building mmdet models: no deprecation warning of mmdet's calls to mmcv."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=DeprecationWarning, module="mmengine|mmcv|mmdet")
+        warnings.filterwarnings("ignore", "DeprecationWarning: ", UserWarning)  # as mmdet spells it
+        yield

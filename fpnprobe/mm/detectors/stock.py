@@ -1,0 +1,109 @@
+"""Detectors from mmdet's own configs, made ready for a study: classes, weights, float32 RoIs."""
+
+import difflib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import mmdet
+from mmengine.config import Config, ConfigDict
+
+from fpnprobe.errors import FpnProbeError
+
+# Their classes are pixels or "stuff" of the data set, not its object categories.
+_OTHER_CLASSES = ("semantic_head", "panoptic_fusion_head", "auxiliary_head")
+
+
+def config_file(name: str) -> Path:
+    """The file of an mmdet config: a path, or a name such as `faster-rcnn_r50_fpn_1x_coco`.
+
+    Raises:
+        FpnProbeError: if there is none, with the nearest names.
+
+    >>> config_file("faster_rcnn/faster-rcnn_r50_fpn_1x_coco").name
+    'faster-rcnn_r50_fpn_1x_coco.py'
+    """
+    given = Path(name).expanduser()
+    if given.is_file():
+        return given
+    root = Path(mmdet.__file__).parent / ".mim" / "configs"
+    shipped = {path.stem: path for path in sorted(root.glob("*/*.py")) if "_base_" not in str(path)}
+    wanted = name.removeprefix("mmdet::").removesuffix(".py")
+    inside = root / f"{wanted}.py"
+    if inside.is_file():
+        return inside
+    stem = wanted.rpartition("/")[2]
+    if stem not in shipped:
+        nearest = difflib.get_close_matches(stem, shipped, n=3)
+        hint = f"; nearest: {', '.join(nearest)}" if nearest else ""
+        raise FpnProbeError(f"no mmdet config {name!r}: expected a file or a shipped name{hint}")
+    return shipped[stem]
+
+
+def stock_model(name: str, *, num_classes: int, weights: str | None) -> ConfigDict:
+    """The `model` of an mmdet config with `num_classes`, our RoI extractor and chosen weights.
+
+    `weights` None draws all weights, "imagenet" keeps the config's own (mmengine may download
+    them), anything else is a file or address of backbone weights.
+    """
+    file = config_file(name)
+    try:
+        model = Config.fromfile(file).get("model")
+    except (OSError, SyntaxError, ImportError, KeyError, TypeError, ValueError) as error:
+        raise FpnProbeError(f"cannot read the mmdet config {file}: {error}") from error
+    if not isinstance(model, ConfigDict):
+        raise FpnProbeError(f"the mmdet config {file} has no `model`: expected a detector config")
+    _each(model, lambda part: _float32_rois(part))
+    _set_classes(model, num_classes)
+    if weights != "imagenet":
+        _each(model, _without_download)
+    if weights not in (None, "imagenet"):
+        model.backbone.init_cfg = ConfigDict(type="Pretrained", checkpoint=_local(weights))
+    return model
+
+
+def _each(config: Any, change: Callable[[ConfigDict], None]) -> None:
+    """Apply `change` to every mapping in a config."""
+    if isinstance(config, ConfigDict):
+        change(config)
+        for value in list(config.values()):
+            _each(value, change)
+    elif isinstance(config, list | tuple):
+        for value in config:
+            _each(value, change)
+
+
+def _float32_rois(part: ConfigDict) -> None:
+    if part.get("type") == "SingleRoIExtractor":
+        part.type = "Float32RoIExtractor"
+
+
+def _without_download(part: ConfigDict) -> None:
+    init = part.get("init_cfg")
+    entries = [init] if isinstance(init, dict) else list(init or [])
+    kept = [entry for entry in entries if entry.get("type") != "Pretrained"]
+    if len(kept) < len(entries):
+        part.init_cfg = kept or None
+    if part.get("pretrained"):
+        part.pretrained = None
+
+
+def _set_classes(config: Any, num_classes: int) -> None:
+    if isinstance(config, ConfigDict):
+        if isinstance(config.get("num_classes"), int):
+            config.num_classes = num_classes
+        for key, value in config.items():
+            if key not in _OTHER_CLASSES:
+                _set_classes(value, num_classes)
+    elif isinstance(config, list | tuple):
+        for value in config:
+            _set_classes(value, num_classes)
+
+
+def _local(weights: str | None) -> str:
+    if weights and "://" in weights:
+        return weights
+    file = Path(str(weights)).expanduser()
+    if not file.is_file():
+        raise FpnProbeError(f"no weight file {file}: give an existing file, or 'imagenet'")
+    return str(file)
