@@ -1,0 +1,64 @@
+"""AP by variant as bars, one metric to the Axes: Figures 1 and 3 of the paper, with intervals."""
+
+import pandas as pd
+from matplotlib.axes import Axes
+
+from fpnprobe.figures.columns import require
+from fpnprobe.figures.palette import INK, MUTED, SURFACE, short, variant_color
+from fpnprobe.figures.svg import mark
+
+COLUMNS = ("variant", "value", "low", "high", "seeds", "published")
+
+
+def draw(table: pd.DataFrame, ax: Axes) -> Axes:
+    """Draw one bar per row: mean over seeds, t interval, one dot per seed, the paper's value.
+
+    Args:
+        table: one row per variant, in drawing order from top; `value`, `low`, `high` and
+            `published` in AP points (percent), NaN where there is none; `seeds` a sequence of
+            AP points.
+        ax: where to draw.
+
+    Returns:
+        The same Axes.
+    """
+    require(table, COLUMNS)
+    reach = max(
+        [1.0]
+        + [v for name in ("value", "high", "published") for v in table[name] if v == v]
+        + [v for seeds in table["seeds"] for v in seeds if v == v]
+    )
+    limit = reach * 1.24
+    for at, row in enumerate(table.itertuples()):
+        color = variant_color(row.variant)
+        if row.value != row.value:
+            ax.text(limit * 0.01, at, "not measured", va="center", color=MUTED, fontsize=10)
+            continue
+        (bar,) = ax.barh(at, row.value, height=0.62, color=color, linewidth=0)
+        if "~" in row.variant:
+            bar.set(hatch="////", edgecolor=SURFACE)
+        text = f"{row.variant}: {row.value:.1f}"
+        if row.low == row.low:
+            ax.plot([row.low, row.high], [at, at], color=INK, linewidth=1.6)
+            text += f", interval {row.low:.1f} to {row.high:.1f}"
+        if len(row.seeds) > 1:
+            ax.plot(
+                row.seeds, [at] * len(row.seeds), linestyle="none", marker="o", markersize=3.6,
+                color=SURFACE, markeredgecolor=INK, markeredgewidth=0.9,
+            )  # fmt: skip
+            text += "; seeds " + ", ".join(f"{v:.1f}" for v in row.seeds)
+        if row.published == row.published:
+            ax.plot(
+                row.published, at, marker="D", markersize=7, color="none",
+                markeredgecolor=INK, markeredgewidth=1.4,
+            )  # fmt: skip
+            text += f"; paper {row.published:.1f}"
+        mark(bar, text)
+        tip = max(v for v in (row.value, row.high, row.published, *row.seeds) if v == v)
+        ax.text(tip + limit * 0.025, at, f"{row.value:.1f}", va="center_baseline", weight="bold")
+    ax.set(xlim=(0, limit), ylim=(len(table) - 0.4, -0.6))
+    ax.set_yticks(range(len(table)), [short(name, 16) for name in table["variant"]])
+    ax.tick_params(axis="y", labelcolor=INK)
+    ax.grid(axis="x")
+    ax.spines["bottom"].set_visible(False)
+    return ax

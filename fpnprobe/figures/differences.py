@@ -1,0 +1,50 @@
+"""Differences to a baseline with intervals: which changes are larger than their uncertainty."""
+
+import pandas as pd
+from matplotlib.axes import Axes
+
+from fpnprobe.figures.columns import require
+from fpnprobe.figures.palette import INK, MUTED, variant_color
+from fpnprobe.figures.svg import mark
+
+COLUMNS = ("variant", "baseline", "metric", "difference", "low", "high", "source")
+
+
+def draw(table: pd.DataFrame, ax: Axes) -> Axes:
+    """Draw one dot with its interval per row, against a zero line.
+
+    Args:
+        table: one variant's differences to its baseline, a row per metric from top, in AP points;
+            `low` and `high` NaN where the interval is unknown; `source` says what the interval
+            covers (images, seeds, both).
+        ax: where to draw.
+
+    Returns:
+        The same Axes.
+    """
+    require(table, COLUMNS)
+    ends = [v for name in ("difference", "low", "high") for v in table[name] if v == v]
+    low, high = min([0.0, *ends]), max([0.0, *ends])
+    pad = max(0.5, 0.08 * (high - low))
+    ax.axvline(0, color=MUTED, linewidth=1)
+    for at, row in enumerate(table.itertuples()):
+        if row.difference != row.difference:
+            ax.text(0, at, "  not measured", va="center", color=MUTED, fontsize=10)
+            continue
+        color = variant_color(row.variant)
+        text = f"{row.variant} − {row.baseline}, {row.metric}: {row.difference:+.1f}"
+        if row.low == row.low:
+            ax.plot([row.low, row.high], [at, at], color=color, linewidth=2.4)
+            text += f", interval {row.low:+.1f} to {row.high:+.1f} ({row.source})"
+        (dot,) = ax.plot(row.difference, at, marker="o", markersize=8.5, color=color)
+        mark(dot, text)
+        ax.text(
+            row.difference, at - 0.22, f"{row.difference:+.1f}", ha="center", va="bottom",
+            weight="bold", fontsize=10.5,
+        )  # fmt: skip
+    ax.set(xlim=(low - pad, high + pad), ylim=(len(table) - 0.5, -0.75))
+    ax.set_yticks(range(len(table)), list(table["metric"]))
+    ax.tick_params(axis="y", labelcolor=INK)
+    ax.grid(axis="x")
+    ax.spines[["left", "bottom"]].set_visible(False)
+    return ax

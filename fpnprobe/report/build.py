@@ -1,0 +1,93 @@
+"""Rebuild the report of one or several study folders from their tables."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fpnprobe import atomic
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.report import gradients, results, soundness, summary
+from fpnprobe.report.content import Figure, Report
+from fpnprobe.report.drawings import Drawing, draw
+from fpnprobe.report.html import page
+from fpnprobe.report.pdf import typeset
+from fpnprobe.report.stored import Stored, read
+
+
+def build(
+    study_dir: str | Path | Sequence[str | Path], *, out: str | Path | None = None
+) -> dict[str, Any]:
+    """Write `report.html`, `report.pdf`, `claims.json`, `figures/*.svg` and `tables/*.csv`.
+
+    Args:
+        study_dir: a study's output folder, or several to combine into one report.
+        out: where to write; the (first) study folder itself by default.
+
+    Returns:
+        `html` and `claims` as paths, `pdf` as path or None, and `note`: why there is no PDF, or "".
+
+    Raises:
+        FpnProbeError: if a folder is not a study folder or `out` cannot be written.
+    """
+    given = [study_dir] if isinstance(study_dir, str | Path) else list(study_dir)
+    if not given:
+        raise FpnProbeError("no study folder was given: expected one at least")
+    folders = [Path(folder) for folder in given]
+    target = Path(out) if out is not None else folders[0]
+    stored = read(folders)
+    report = compose(stored, [])
+    drawings = {figure.name: draw(figure) for figure in report.figures()}
+    for name, drawing in drawings.items():
+        atomic.write_text(target / "figures" / f"{name}.svg", drawing.wide)
+    for table in _tables(report):
+        atomic.write_text(target / "tables" / f"{table[0]}.csv", table[1])
+    atomic.write_json(target / "claims.json", list(report.claims))
+    atomic.write_text(target / "report.html", page(report, drawings))
+    note = _pdf(report, drawings, target / "report.pdf")
+    return {
+        "html": str(target / "report.html"),
+        "pdf": None if note else str(target / "report.pdf"),
+        "claims": str(target / "claims.json"),
+        "note": note,
+    }
+
+
+def compose(stored: Stored, claims: Sequence[Mapping[str, Any]]) -> Report:
+    """The whole report as data."""
+    names = [str(study["name"]) for study in stored.studies]
+    questions = [str(s["question"]) for s in stored.studies if s.get("question")]
+    expected = [str(s["expected"]) for s in stored.studies if s.get("expected")]
+    return Report(
+        title=" + ".join(names),
+        question=" ".join(dict.fromkeys(questions)),
+        expected=" ".join(dict.fromkeys(expected)),
+        answer=summary.answer(stored),
+        numbers=summary.numbers(stored),
+        warnings=summary.warnings(stored),
+        claims=claims,
+        sections=[
+            results.section(stored),
+            gradients.section(stored),
+            soundness.section(stored),
+            soundness.provenance(stored),
+        ],
+    )
+
+
+def _tables(report: Report) -> list[tuple[str, str]]:
+    figures = [(figure.name, _csv(figure)) for figure in report.figures()]
+    return figures + [(t.name, t.frame.to_csv(index=False)) for t in report.tables()]
+
+
+def _csv(figure: Figure) -> str:
+    return str(figure.table.to_csv(index=False))
+
+
+def _pdf(report: Report, drawings: Mapping[str, Drawing], path: Path) -> str:
+    try:
+        content = typeset(report, drawings)
+    except FpnProbeError as error:
+        path.unlink(missing_ok=True)
+        return str(error)
+    atomic.write_bytes(path, content)
+    return ""

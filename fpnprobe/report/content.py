@@ -1,0 +1,133 @@
+"""A report as data: ordered sections of text, tables and figures; nothing about their looks."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from fpnprobe.figures.svg import Key, Panel
+
+MISSING = "–"
+
+
+def signed(value: float, digits: int = 1) -> str:
+    """A difference with its sign, as set in text.
+
+    >>> signed(-0.25)
+    '−0.2'
+    """
+    return f"{value:+.{digits}f}".replace("-", "−")
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A paragraph; `tone` is `plain`, `note` or `hole` (something that was not measured)."""
+
+    body: str
+    tone: str = "plain"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of finished strings, and the frame behind it for CSV.
+
+    Args:
+        name: file name of the CSV and anchor, lowercase.
+        title: what it holds.
+        caption: what to conclude.
+        frame: the numbers as stored.
+        headers: column of `frame` to heading, in display order.
+        formats: column to a format such as `{:.1f}`; missing values show as a dash.
+    """
+
+    name: str
+    title: str
+    caption: str
+    frame: pd.DataFrame
+    headers: Mapping[str, str]
+    formats: Mapping[str, str] = field(default_factory=dict)
+
+    def rows(self) -> list[list[str]]:
+        """Cells as text, row by row."""
+        return [
+            [self._cell(name, record[name]) for name in self.headers]
+            for record in self.frame.to_dict("records")
+        ]
+
+    def numeric(self) -> list[bool]:
+        """Which columns are numbers, to be set flush right."""
+        return [
+            name in self.formats or pd.api.types.is_numeric_dtype(self.frame[name])
+            for name in self.headers
+        ]
+
+    def _cell(self, name: str, value: Any) -> str:
+        if value is None or (isinstance(value, float) and value != value) or value is pd.NA:
+            return MISSING
+        if name in self.formats and not isinstance(value, str):
+            return self.formats[name].format(value).replace("-", "−")
+        return str(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A figure as panels to draw, the table behind it, and what to conclude from it.
+
+    `columns` and `narrow` are the panels in a row on a wide page and on a phone.
+    """
+
+    name: str
+    title: str
+    caption: str
+    panels: Sequence[Panel]
+    table: pd.DataFrame
+    keys: Sequence[Key] = ()
+    columns: int = 2
+    narrow: int = 1
+    height: int = 220
+    left: int = 60
+    bottom: int = 34
+
+
+Block = Text | Table | Figure
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A heading with its blocks."""
+
+    name: str
+    title: str
+    blocks: Sequence[Block]
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """One of the four numbers that matter: value, what it is, how sure."""
+
+    label: str
+    value: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a reader gets: the summary on top, then sections."""
+
+    title: str
+    question: str
+    expected: str
+    answer: str
+    numbers: Sequence[Number]
+    warnings: Sequence[str]
+    claims: Sequence[Mapping[str, Any]]
+    sections: Sequence[Section]
+
+    def figures(self) -> list[Figure]:
+        """All figures in order."""
+        return [b for s in self.sections for b in s.blocks if isinstance(b, Figure)]
+
+    def tables(self) -> list[Table]:
+        """All tables in order."""
+        return [b for s in self.sections for b in s.blocks if isinstance(b, Table)]

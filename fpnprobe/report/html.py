@@ -1,0 +1,49 @@
+"""The report as one self-contained page: no request, no dependency, works without its script."""
+
+from collections.abc import Mapping
+from importlib.resources import files
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from fpnprobe import __version__
+from fpnprobe.figures.palette import DARK
+from fpnprobe.figures.svg import themed
+from fpnprobe.report.content import Figure, Report, Table, Text
+from fpnprobe.report.drawings import Drawing
+
+
+def page(report: Report, drawings: Mapping[str, Drawing]) -> str:
+    """The page; every string of the report is escaped."""
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.tests["text"] = lambda block: isinstance(block, Text)
+    environment.tests["table"] = lambda block: isinstance(block, Table)
+    environment.tests["figure"] = lambda block: isinstance(block, Figure)
+    template = environment.from_string(_asset("template.html.jinja"))
+    return template.render(
+        report=report,
+        style=Markup(_asset("style.css").replace("/*dark*/", _dark())),
+        script=Markup(_asset("script.js")),
+        version=__version__,
+        svg={
+            name: (Markup(themed(drawing.wide)), Markup(themed(drawing.narrow)))
+            for name, drawing in drawings.items()
+        },
+        csv=lambda block: _data(block.table if isinstance(block, Figure) else block.frame),
+    )
+
+
+def _asset(name: str) -> str:
+    return (files("fpnprobe.report") / name).read_text(encoding="utf-8")
+
+
+def _dark() -> str:
+    return "".join(f"--c{light[1:]}:{dark};" for light, dark in DARK.items())
+
+
+def _data(frame: object) -> Markup:
+    """CSV inside a script element: only `</` could end it, so `<` is written as a code."""
+    text = frame.to_csv(index=False, float_format="%.6g")  # type: ignore[attr-defined]
+    return Markup(text.replace("&", "&amp;").replace("<", "&lt;"))

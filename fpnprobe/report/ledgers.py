@@ -1,0 +1,132 @@
+"""From a cell's ledger to the small tables that a report draws: one cell in memory at a time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+
+from fpnprobe.scales import BACKGROUND
+from fpnprobe.statistics import all_object_index, gradient_shares
+
+BINS = 40
+_READ = [
+    *("iteration", "tap", "level", "kind", "route", "bucket", "term", "l2", "n_objects", "state"),
+    *("residual_loss", "residual_gradient", "residual_routes"),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class CellGradients:
+    """Aggregates of one cell, or of many joined.
+
+    Attributes:
+        shares: what `gradient_shares` gives, with `term`.
+        index: what `all_object_index` gives.
+        history: study, variant, seed, tap, route, bucket, iteration (mean of the bin), share,
+            points (samples in the bin).
+        residuals: study, variant, seed, loss, gradient, routes (largest over the iterations),
+            samples, nonfinite.
+        conflict: study, variant, seed, kind, tap, bucket_a, bucket_b, cosine (mean), points.
+    """
+
+    shares: pd.DataFrame
+    index: pd.DataFrame
+    history: pd.DataFrame
+    residuals: pd.DataFrame
+    conflict: pd.DataFrame
+
+    @classmethod
+    def joined(cls, parts: Sequence["CellGradients"]) -> "CellGradients":
+        """Rows of all parts below each other."""
+        return cls(
+            *(
+                pd.concat([getattr(part, field.name) for part in parts], ignore_index=True)
+                if parts
+                else pd.DataFrame()
+                for field in fields(cls)
+            )
+        )
+
+
+def summarize(folder: Path, *, study: str, variant: str, seed: int) -> CellGradients:
+    """Read `ledger.parquet` and, if there, `conflict.parquet` of a cell."""
+    frame = pq.read_table(
+        folder / "ledger.parquet",
+        columns=_READ,
+        read_dictionary=["tap", "kind", "route", "bucket", "term", "state"],
+    ).to_pandas(strings_to_categorical=True)
+    for name, value in (("study", study), ("variant", variant), ("seed", seed)):
+        frame[name] = pd.Categorical.from_codes(np.zeros(len(frame), np.int8), [value])
+    conflict = folder / "conflict.parquet"
+    tables = (
+        _shares(frame),
+        _text(all_object_index(frame)),
+        _history(frame),
+        _residuals(frame),
+        _conflict(pd.read_parquet(conflict)) if conflict.exists() else pd.DataFrame(),
+    )
+    for table in tables:
+        for name, value in (("study", study), ("variant", variant), ("seed", seed)):
+            table[name] = value
+    return CellGradients(*tables)
+
+
+def _shares(frame: pd.DataFrame) -> pd.DataFrame:
+    """`gradient_shares` of the summed loss and of every term apart."""
+    parts = [
+        gradient_shares(rows.assign(term="all")).assign(term=term)
+        for term, rows in frame.groupby("term", observed=True, sort=False)
+    ]
+    return _text(pd.concat(parts, ignore_index=True))
+
+
+def _history(frame: pd.DataFrame) -> pd.DataFrame:
+    keys = ["tap", "route", "bucket"]
+    rows = frame[
+        (frame["term"] == "all")
+        & (frame["kind"] == "activation")
+        & frame["bucket"].isin(set(frame["bucket"].unique()) - {BACKGROUND, "all"})
+        & frame["route"].isin(["total", "direct"])
+    ]
+    steps = np.sort(rows["iteration"].unique())
+    if not len(steps):
+        return pd.DataFrame(columns=[*keys, "iteration", "share", "points"])
+    place = np.searchsorted(steps, rows["iteration"]) * min(BINS, len(steps)) // len(steps)
+    table = (
+        rows.assign(square=rows["l2"] ** 2, bin=place)
+        .groupby([*keys, "bin"], observed=True)
+        .agg(square=("square", "mean"), iteration=("iteration", "mean"), points=("bin", "size"))
+        .reset_index()
+    )
+    total = table.groupby(["tap", "route", "bin"], observed=True)["square"].transform("sum")
+    table["share"] = table["square"] / total.where(total > 0)
+    return _text(table.drop(columns=["square", "bin"]))
+
+
+def _residuals(frame: pd.DataFrame) -> pd.DataFrame:
+    names = ("loss", "gradient", "routes")
+    return pd.DataFrame(
+        [
+            {
+                **{name: float(frame[f"residual_{name}"].max()) for name in names},
+                "samples": int(frame["iteration"].nunique()),
+                "nonfinite": int(frame.loc[frame["state"] == "nonfinite", "iteration"].nunique()),
+            }
+        ]
+    )
+
+
+def _conflict(frame: pd.DataFrame) -> pd.DataFrame:
+    return (
+        frame.groupby(["kind", "tap", "bucket_a", "bucket_b"], observed=True)["cosine"]
+        .agg(cosine="mean", points="count")
+        .reset_index()
+    )
+
+
+def _text(table: pd.DataFrame) -> pd.DataFrame:
+    names = [n for n in table.columns if isinstance(table[n].dtype, pd.CategoricalDtype)]
+    return table.assign(**{name: table[name].astype(str) for name in names})

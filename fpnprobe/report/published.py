@@ -1,0 +1,63 @@
+"""What the paper printed (`published.json`, in percent), as tables that join with measurements."""
+
+import json
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import pandas as pd
+
+METRICS = ("AP", "AP_S", "AP_M", "AP_L")
+_NAMES = {"faster_rcnn": "Faster R-CNN", "retinanet": "RetinaNet"}
+
+
+@cache
+def numbers() -> dict[str, Any]:
+    """The whole file: figures 1 and 3, tables 1-4 and the training setting."""
+    text = (files("fpnprobe.report") / "published.json").read_text(encoding="utf-8")
+    content: dict[str, Any] = json.loads(text)
+    return content
+
+
+def by_variant(framework: str) -> pd.DataFrame:
+    """Published AP of each variant of a framework: variant, metric, published, source.
+
+    Faster R-CNN has Figure 3 and Tables 1 and 2; RetinaNet the tables; others have no row.
+
+    >>> table = by_variant("faster_rcnn").set_index(["variant", "metric"])["published"]
+    >>> float(table["DC5", "AP_L"]), float(table["FPN-CFG3", "AP"])
+    (53.3, 42.2)
+    """
+    rows: dict[str, tuple[dict[str, Any], str]] = {}
+    if framework == "faster_rcnn":
+        for row in numbers()["figure3"]["rows"]:
+            rows.setdefault(row["variant"], (row, "Figure 3"))
+    detector = _NAMES.get(framework)
+    for row in numbers()["table1"]["rows"]:
+        name = "FPN" + ("-Aux" if row["auxiliary"] else "") + ("U" if row["uncertainty"] else "")
+        if row["detector"] == detector:
+            rows.setdefault(name, (row, "Table 1"))
+    for row in numbers()["table2"]["rows"]:
+        if row["detector"] == detector and row["grouping_stages"]:
+            rows.setdefault(f"FPN-CFG{row['grouping_stages']}", (row, "Table 2"))
+    return pd.DataFrame(
+        [
+            {"variant": name, "metric": metric, "published": row[metric], "source": source}
+            for name, (row, source) in rows.items()
+            for metric in METRICS
+            if row.get(metric) is not None
+        ],
+        columns=["variant", "metric", "published", "source"],
+    )
+
+
+def figure1() -> pd.DataFrame:
+    """Published AP_S and AP_L of Figure 1 (Faster R-CNN R50, MMDetection bars)."""
+    return pd.DataFrame(
+        [
+            {"variant": row["variant"], "metric": metric, "published": row[metric]}
+            for row in numbers()["figure1"]["rows"]
+            for metric in ("AP_S", "AP_L")
+            if row[metric] is not None
+        ]
+    )

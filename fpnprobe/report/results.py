@@ -1,0 +1,194 @@
+"""The section on AP: bars by size, differences to the baseline, the numbers as a table."""
+
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from fpnprobe.figures import ap_bars, differences
+from fpnprobe.figures.palette import INK
+from fpnprobe.figures.svg import Key, Panel
+from fpnprobe.report import published
+from fpnprobe.report.content import Figure, Section, Table, Text, signed
+from fpnprobe.report.stored import Stored
+from fpnprobe.statistics import t_interval
+
+METRICS = ("AP", "AP_S", "AP_M", "AP_L")
+NAMES = {
+    "AP": "AP, all sizes",
+    "AP_S": "AP_S, small",
+    "AP_M": "AP_M, medium",
+    "AP_L": "AP_L, large",
+}
+NOT_MEASURED = "Not measured: no cell of this study has an evaluation."
+
+
+def final(stored: Stored) -> pd.DataFrame:
+    """Last evaluation of each cell in AP points: variant, seed, metric, value."""
+    table = stored.evaluation
+    if table.empty:
+        return pd.DataFrame(columns=["variant", "seed", "metric", "value"])
+    table = table[table["iou_type"] == "bbox"]
+    last = table.groupby(["variant", "seed", "metric"])["iteration"].transform("max")
+    table = table[table["iteration"] == last].drop_duplicates(["variant", "seed", "metric"])
+    return table.assign(value=100 * table["value"])[["variant", "seed", "metric", "value"]]
+
+
+def by_variant(stored: Stored) -> pd.DataFrame:
+    """Mean, 95 % t interval over seeds and seed values, in AP points, with the paper's value."""
+    table = final(stored)
+    frameworks = {
+        str((study.get("detector") or {}).get("framework", "")) for study in stored.studies
+    }
+    paper = published.by_variant(frameworks.pop() if len(frameworks) == 1 else "")
+    wanted = paper.set_index(["variant", "metric"])["published"].to_dict()
+    rows = []
+    for metric in METRICS:
+        for variant in stored.variants:
+            here = table[(table["variant"] == variant) & (table["metric"] == metric)]
+            seeds = [float(v) for v in here.sort_values("seed")["value"] if v == v]
+            spread = t_interval(seeds)
+            rows.append(
+                {
+                    "variant": variant, "metric": metric, "value": spread.mean,
+                    "low": spread.low, "high": spread.high,
+                    "seeds": tuple(seeds), "published": wanted.get((variant, metric), np.nan),
+                }
+            )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def baseline(stored: Stored) -> str:
+    """The variant that others are compared with: the study's choice, DC5, or the first."""
+    chosen = [study.get("baseline") for study in stored.studies]
+    names = stored.variants
+    return next((name for name in [*chosen, "DC5", *names] if name in names), "")
+
+
+def compared(stored: Stored) -> pd.DataFrame:
+    """Differences to the baseline in AP points: the stored evidence, or paired seeds without it."""
+    evidence = stored.evidence.get("comparison")
+    columns = ["variant", "baseline", "metric", "difference", "low", "high", "source"]
+    if evidence is not None:
+        table = evidence[(evidence["seed"].astype(str) == "all")]
+        if not table.empty:
+            scaled = {name: 100 * table[name] for name in ("difference", "low", "high")}
+            return table.assign(**scaled)[columns].reset_index(drop=True)
+    table, base = final(stored), baseline(stored)
+    rows = []
+    wide = table.pivot_table(index=["metric", "seed"], columns="variant", values="value")
+    for variant in stored.variants:
+        if variant == base or not {variant, base} <= set(wide.columns):
+            continue
+        for metric in METRICS:
+            if metric not in wide.index.get_level_values(0):
+                continue
+            pairs = (wide.loc[metric, variant] - wide.loc[metric, base]).dropna()
+            spread = t_interval(pairs)
+            rows.append((variant, base, metric, spread.mean, spread.low, spread.high, "seeds"))
+    return pd.DataFrame(rows, columns=columns)
+
+
+def section(stored: Stored) -> Section:
+    """Figures 1 and 3, the differences, and the table of AP."""
+    if final(stored).empty:
+        return Section("results", "Average precision by object size", [Text(NOT_MEASURED, "hole")])
+    table = by_variant(stored)
+    paper = bool(table["published"].notna().any())
+    keys = [Key("paper (COCO, R101)", INK, "D")] if paper else []
+    if table["low"].notna().any():
+        keys = [Key("95 % interval over seeds", INK, "line"), Key("one seed", INK, "o"), *keys]
+    figure = Figure(
+        "figure-3",
+        "AP by object size (Figure 3 of the paper)",
+        _sentence(table)
+        + (
+            " Hollow diamonds are the paper's values: other data and a larger model, so compare "
+            "directions, not heights."
+            if paper
+            else ""
+        ),
+        [
+            Panel(NAMES[metric], partial(ap_bars.draw, table[table["metric"] == metric]))
+            for metric in METRICS
+        ],
+        table.drop(columns="seeds"),
+        keys=keys,
+        height=max(70, 34 * len(stored.variants)),
+        left=112,
+    )
+    blocks: list[Figure | Table | Text] = [figure, *_differences(stored)]
+    return Section("results", "Average precision by object size", [*blocks, _table(stored)])
+
+
+def _sentence(table: pd.DataFrame) -> str:
+    means = table.pivot_table(index="variant", columns="metric", values="value", sort=False)
+    parts = []
+    for metric, size in (("AP_S", "small"), ("AP_L", "large")):
+        if metric in means and means[metric].notna().any():
+            best = means[metric].idxmax()
+            parts.append(f"{best} is best on {size} objects ({means.loc[best, metric]:.1f})")
+    seeds = {len(s) for s in table["seeds"]}
+    sure = "" if min(seeds) > 1 else " With a single seed, small gaps are noise."
+    return (" and ".join(parts) + "." + sure) if parts else "No AP by size was measured."
+
+
+def _differences(stored: Stored) -> list[Figure]:
+    table = compared(stored)
+    if table.empty:
+        return []
+    panels = [
+        Panel(f"{variant} − {base}", partial(differences.draw, rows))
+        for (variant, base), rows in table.groupby(["variant", "baseline"], sort=False)
+    ]
+    sure = table.dropna(subset=["low", "high"])
+    clear = sure[(sure["low"] > 0) | (sure["high"] < 0)]
+    said = ", ".join(
+        f"{r.variant} {r.metric} {signed(r.difference)}" for r in clear.head(6).itertuples()
+    )
+    caption = (
+        f"Larger than their uncertainty: {said}."
+        if said
+        else "No difference is larger than its interval: nothing here can rank the variants."
+    )
+    source = ", ".join(sorted(set(sure["source"].astype(str))))
+    if source:
+        caption += f" The 95 % intervals cover: {source}."
+    figure = Figure(
+        "differences",
+        "What changes against the baseline",
+        caption + " In AP points; right of zero is better than the baseline.",
+        panels,
+        table,
+        height=150,
+        left=62,
+    )
+    return [figure]
+
+
+def _table(stored: Stored) -> Table:
+    table = final(stored)
+    every = ["AP", "AP_50", "AP_75", "AP_S", "AP_M", "AP_L"]
+    wide = table.pivot_table(index=["variant", "seed"], columns="metric", values="value")
+    rows = [
+        {
+            "variant": cell.variant,
+            "seed": cell.seed,
+            **{
+                metric: float(wide.at[(cell.variant, cell.seed), metric])
+                if (cell.variant, cell.seed) in wide.index and metric in wide
+                else np.nan
+                for metric in every
+            },
+            "state": cell.state,
+        }
+        for cell in stored.cells
+    ]
+    return Table(
+        "average-precision",
+        "Every cell",
+        "AP in points (percent). A dash is a cell or size that was not measured.",
+        pd.DataFrame(rows),
+        {"variant": "variant", "seed": "seed", **{m: m for m in every}, "state": "state"},
+        dict.fromkeys(every, "{:.1f}"),
+    )

@@ -1,0 +1,187 @@
+"""What a study left on disk, read without torch; whatever is missing is named, never fatal."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.report.ledgers import CellGradients, summarize
+
+EVALUATION = ("study", "variant", "seed", "iteration", "iou_type", "metric", "value", "engine")
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One variant and seed: its manifest, and the folder it came from (None if never started)."""
+
+    study: str
+    variant: str
+    seed: int
+    state: str
+    reason: str
+    manifest: Mapping[str, Any]
+    folder: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """All tables of one or several studies; `label` columns name a variant within the report.
+
+    `holes` are sentences about what is missing or cannot be read.
+    """
+
+    studies: Sequence[Mapping[str, Any]]
+    cells: Sequence[Cell]
+    evaluation: pd.DataFrame
+    gradients: CellGradients
+    evidence: Mapping[str, pd.DataFrame]
+    holes: Sequence[str]
+
+    @property
+    def variants(self) -> list[str]:
+        """Variants in the order of the studies."""
+        return list(dict.fromkeys(cell.variant for cell in self.cells))
+
+    @property
+    def done(self) -> list[Cell]:
+        """Cells that finished."""
+        return [cell for cell in self.cells if cell.state == "done"]
+
+
+def _plain(value: object) -> str:
+    """Names on one line: no control characters, so they fit a label and a table cell."""
+    return re.sub(r"[\x00-\x1f\x7f]+", " ", str(value)).strip()
+
+
+def _json(path: Path, holes: list[str]) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        holes.append(f"{path.parent.name}/{path.name} cannot be read: {_plain(error)}")
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def read(folders: Sequence[Path]) -> Stored:
+    """Read study folders.
+
+    Raises:
+        FpnProbeError: if a folder is not a study (no `study.json` and no cell).
+    """
+    holes: list[str] = []
+    studies: list[dict[str, Any]] = []
+    cells: list[Cell] = []
+    evaluations: list[pd.DataFrame] = []
+    gradients: list[CellGradients] = []
+    evidence: dict[str, list[pd.DataFrame]] = {}
+    for folder in folders:
+        study = _json(folder / "study.json", holes)
+        found = sorted(folder.glob("cells/*/*/manifest.json"))
+        if not study and not found:
+            raise FpnProbeError(
+                f"{folder} is not a study folder: expected study.json or cells/*/*/manifest.json; "
+                "give the folder that run-study wrote"
+            )
+        name = _plain(study.get("name") or folder.name)
+        prefix = f"{name}: " if len(folders) > 1 else ""
+        studies.append({**study, "name": name})
+        here = [_cell(path.parent, name, prefix, holes) for path in found]
+        cells += _in_order(here, study, name, prefix, holes)
+        for cell in here:
+            if cell.folder is None:
+                continue
+            evaluations += _evaluation(cell, holes)
+            gradients += _gradients(cell, holes)
+        for path in sorted(folder.glob("evidence/*.parquet")):
+            table = _parquet(path, holes)
+            if table is not None:
+                for column in {"variant", "baseline"} & set(table.columns):
+                    table[column] = [prefix + _plain(v) for v in table[column]]
+                evidence.setdefault(path.stem, []).append(table)
+    return Stored(
+        studies=studies,
+        cells=cells,
+        evaluation=pd.concat(evaluations, ignore_index=True)
+        if evaluations
+        else pd.DataFrame(columns=list(EVALUATION)),
+        gradients=CellGradients.joined(gradients),
+        evidence={name: pd.concat(tables, ignore_index=True) for name, tables in evidence.items()},
+        holes=holes,
+    )
+
+
+def _cell(folder: Path, study: str, prefix: str, holes: list[str]) -> Cell:
+    manifest = _json(folder / "manifest.json", holes)
+    seed = manifest.get("seed")
+    return Cell(
+        study=study,
+        variant=prefix + _plain(manifest.get("variant") or folder.parent.name),
+        seed=seed if isinstance(seed, int) else int("".join(filter(str.isdigit, folder.name)) or 0),
+        state=_plain(manifest.get("state", "unreadable")),
+        reason=_plain(manifest.get("reason") or ""),
+        manifest=manifest,
+        folder=folder,
+    )
+
+
+def _in_order(
+    found: list[Cell], study: Mapping[str, Any], name: str, prefix: str, holes: list[str]
+) -> list[Cell]:
+    """Planned cells in the study's order, then cells that the study does not name."""
+    have = {(cell.variant, cell.seed): cell for cell in found}
+    planned = [
+        (prefix + _plain(variant), int(seed))
+        for variant in study.get("variants") or []
+        for seed in study.get("seeds") or []
+    ]
+    missing = Cell(name, "", 0, "missing", "never started", {}, None)
+    result = []
+    for variant, seed in [*planned, *(key for key in have if key not in planned)]:
+        cell = have.get((variant, seed)) or Cell(
+            name, variant, seed, missing.state, missing.reason, {}, None
+        )
+        if cell.state != "done":
+            why = f": {cell.reason}" if cell.reason else ""
+            holes.append(f"{variant}, seed {seed} is {cell.state}{why}")
+        result.append(cell)
+    return result
+
+
+def _parquet(path: Path, holes: list[str]) -> pd.DataFrame | None:
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        holes.append(f"{path.name} cannot be read: {_plain(error)}")
+        return None
+
+
+def _evaluation(cell: Cell, holes: list[str]) -> list[pd.DataFrame]:
+    assert cell.folder is not None
+    path = cell.folder / "evaluation.parquet"
+    if not path.exists():
+        holes.append(f"{cell.variant}, seed {cell.seed} has no evaluation: AP not measured")
+        return []
+    table = _parquet(path, holes)
+    if table is None:
+        return []
+    table["study"], table["variant"], table["seed"] = cell.study, cell.variant, cell.seed
+    return [table]
+
+
+def _gradients(cell: Cell, holes: list[str]) -> list[CellGradients]:
+    assert cell.folder is not None
+    if not (cell.folder / "ledger.parquet").exists():
+        holes.append(f"{cell.variant}, seed {cell.seed} has no ledger: gradients not measured")
+        return []
+    try:
+        return [summarize(cell.folder, study=cell.study, variant=cell.variant, seed=cell.seed)]
+    except (OSError, ValueError, FpnProbeError) as error:
+        holes.append(f"{cell.variant}, seed {cell.seed}: ledger cannot be read: {_plain(error)}")
+        return []
