@@ -1,0 +1,9 @@
+"""Where generated data and results of checks are kept between runs."""
+
+import os
+from pathlib import Path
+
+
+def folder() -> Path:
+    """`$FPNPROBE_CACHE`, or `~/.cache/fpnprobe`. Everything in it can be deleted."""
+    return Path(os.environ.get("FPNPROBE_CACHE") or Path.home() / ".cache" / "fpnprobe")
