@@ -1,0 +1,160 @@
+"""One probed iteration: its extra backward passes and what they add up to."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.probing.moments import Gradients, Moments, inner, plus
+from fpnprobe.probing.partition import LossPartition, RowCotangents, masked
+from fpnprobe.probing.passes import Passes, Place
+from fpnprobe.probing.reduction import Reduction
+from fpnprobe.probing.routes import refuse_checkpointing
+from fpnprobe.probing.sample import Sample
+from fpnprobe.probing.summary import Totals, summarize
+from fpnprobe.probing.taps import Tap
+
+
+class Measurement:
+    """Gradients of every bucket at every tap, from one graph; made by `Probe.begin`.
+
+    `run` makes K extra passes for K labels, or K - 1 with `derive`. The undivided gradient is
+    either observed while the training makes its own backward pass (`total_from_backward`), or
+    computed (`total_now`). `finish` gives the sample; leaving the context removes every hook.
+    """
+
+    def __init__(
+        self,
+        loss: Tensor,
+        partition: LossPartition,
+        taps: Sequence[Tap],
+        *,
+        parameters: bool = False,
+        conflict: bool = False,
+        terms: Sequence[str] = (),
+        derive: bool = False,
+        weight: float = 1.0,
+        loss_scale: float = 1.0,
+        auxiliary: Sequence[Tensor] = (),
+        reduction: Reduction | None = None,
+        iteration: int = 0,
+        epoch: int = 0,
+    ) -> None:
+        refuse_checkpointing(loss)
+        self._loss, self._partition, self._terms = loss, partition, tuple(terms)
+        self._derive, self._derived, self._audited = derive, -1, False
+        self._weight, self._step = weight, (iteration, epoch)
+        self._reduction = reduction or Reduction()
+        self._seconds = 0.0
+        self._values = torch.zeros(len(partition.labels), dtype=torch.float64)
+        self._passes = Passes(
+            loss,
+            taps,
+            parameters=parameters,
+            weight=weight,
+            loss_scale=loss_scale,
+            auxiliary=auxiliary,
+            reduction=self._reduction,
+        )
+        self._moments = {
+            place: Moments(len(partition.labels), size, gram=conflict and place.route == "total")
+            for place, size in self._passes.places.items()
+        }
+        self._term_squares: dict[tuple[Place, str], list[Tensor]] = {}
+        self._gaps: dict[tuple[Place, str], list[Tensor]] = {}
+
+    def run(self) -> None:
+        """Make the extra backward passes. The training graph is kept."""
+        start = time.perf_counter()
+        cotangents, values = self._partition.cotangents(self._loss, scale=self._passes.factor)
+        self._values = values * self._weight
+        self._derived = self._largest(cotangents) if self._derive else -1
+        for label in range(len(self._partition.labels)):
+            if label != self._derived:
+                self._add(label, self._passes.of_rows(*masked(cotangents, label)))
+        for term in self._terms:
+            for label in range(len(self._partition.labels)):
+                found = self._passes.of_rows(*masked(cotangents, label, term))
+                for place, gradients in found.items():
+                    squares = self._term_squares.setdefault((place, term), [])
+                    squares.append(inner(gradients, gradients))
+        self._seconds += time.perf_counter() - start
+
+    @contextmanager
+    def total_from_backward(self) -> Iterator[None]:
+        """Observe the undivided gradient while the training makes its backward pass inside."""
+        found: dict[Place, Gradients] = {}
+        with self._passes.observed(found):
+            yield
+        self._take_total(found)
+
+    def total_now(self) -> None:
+        """Compute the undivided gradient by one more pass. The training graph is kept."""
+        start = time.perf_counter()
+        self._take_total(self._passes.of_loss())
+        self._seconds += time.perf_counter() - start
+
+    def finish(self) -> Sample:
+        """Turn what was measured into a sample.
+
+        Raises:
+            FpnProbeError: if the derived bucket has no undivided gradient to derive it from.
+        """
+        if self._derived >= 0 and not self._audited:
+            raise FpnProbeError(
+                "the largest bucket is to be derived but no backward pass was observed: run the "
+                "training's backward inside total_from_backward(), or call total_now()"
+            )
+        start = time.perf_counter()
+        totals = Totals(
+            loss=self._loss.detach().double() * self._weight,
+            values=self._values,
+            moments=self._moments,
+            terms=self._term_squares,
+            gaps=self._gaps,
+            frozen=self._passes.frozen,
+            audited=self._audited and self._derived < 0,
+        )
+        sample = summarize(totals, self._partition, self._reduction, self._step)
+        self._seconds += time.perf_counter() - start
+        return sample.timed(self._passes.count, self._seconds)
+
+    def close(self) -> None:
+        """Remove every hook."""
+        self._passes.close()
+
+    def __enter__(self) -> "Measurement":
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    def _add(self, label: int, found: Mapping[Place, Gradients]) -> None:
+        parts: dict[str, Gradients] = {}
+        for place, gradients in found.items():
+            self._moments[place].add(label, gradients)
+            if place.kind == "activation" and place.route != "total":
+                parts[place.tap] = plus(parts.get(place.tap, [None]), gradients)
+        for place, gradients in found.items():
+            if place.tap in parts and (place.kind, place.route) == ("activation", "total"):
+                gap = plus(gradients, parts[place.tap], sign=-1)
+                pair = [inner(gap, gap), inner(gradients, gradients)]
+                self._gaps.setdefault((place, "all"), []).extend(pair)
+
+    def _take_total(self, found: Mapping[Place, Gradients]) -> None:
+        for place, gradients in found.items():
+            self._moments[place].add_total(gradients)
+            if self._derived >= 0:
+                self._moments[place].derive(self._derived)
+        self._audited = True
+
+    def _largest(self, cotangents: Sequence[RowCotangents]) -> int:
+        """Label with the most cotangent energy: its rounding error weighs least when derived."""
+        energy = torch.zeros_like(self._values)
+        for found in cotangents:
+            rows = found.cotangent.reshape(len(found.call.labels), -1).double().square().sum(1)
+            energy.index_add_(0, found.call.labels, rows)
+        return int(self._reduction.sum(energy).nan_to_num(posinf=0.0).argmax())

@@ -1,0 +1,218 @@
+"""The training loss as rows, each with the bucket of its object: what makes the split exact.
+
+Loss calls k = 1..K map rows of predictions x_k to o_k, and L = F(o_1, ..., o_K). With the outer
+cotangent u_k = dL/do_k, read from the training graph, and the row cotangent
+c_k = (do_k/dx_k)^T u_k, the gradient of bucket b at any tensor C is
+
+    g_b(C) = sum_k (dx_k/dC)^T (1[s(r) = b] c_k),        sum_b g_b = dL/dC,
+
+exactly, because every row r has one label s(r), whatever the loss formula is.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.scales import COCO_BUCKETS, ScaleBucket, check_buckets, names
+
+
+@dataclass(frozen=True, slots=True)
+class LossCall:
+    """One call of a loss function.
+
+    Attributes:
+        name: Where it happened, for messages.
+        term: Loss term, such as `roi`.
+        rows: Predictions x_k, `(R, ...)`; or the unreduced loss itself.
+        loss: Result o_k of any shape; the same tensor as `rows` where those are unreduced losses.
+        labels: Label of each row, `(R,)` int64: index of its bucket, `len(buckets)` = background.
+        values: Part of o_k that belongs to each label, `(labels,)`; None where `rows` is `loss`.
+        levels: Pyramid level that each row's loss came from, `(R,)` int64, or None.
+    """
+
+    name: str
+    term: str
+    rows: Tensor
+    loss: Tensor
+    labels: Tensor
+    values: Tensor | None = None
+    levels: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RowCotangents:
+    """The rows of one loss call and c_k; masking it by label gives one bucket's start."""
+
+    call: LossCall
+    cotangent: Tensor
+
+
+@dataclass(slots=True)
+class LossPartition:
+    """The loss of one forward pass, split into labeled rows.
+
+    Attributes:
+        buckets: Scale buckets, in order; `labels` adds `background`.
+        calls: Loss calls of this forward pass.
+        terms: Loss terms in order of first appearance; a model may announce them beforehand.
+        objects: Annotated objects in the batch, by bucket; -1 where nobody counted.
+
+    The loss of three objects and one background row, split by hand:
+
+    >>> x = torch.tensor([1.0, 2.0, 3.0, 4.0], requires_grad=True)
+    >>> rows = x**2
+    >>> partition = LossPartition()
+    >>> partition.add_rows(rows, torch.tensor([0, 0, 2, 3]))
+    >>> cotangents, values = partition.cotangents(rows.sum() / 2)
+    >>> dict(zip(partition.labels, values.tolist()))
+    {'small': 2.5, 'medium': 0.0, 'large': 4.5, 'background': 8.0}
+    """
+
+    buckets: tuple[ScaleBucket, ...] = COCO_BUCKETS
+    calls: list[LossCall] = field(default_factory=list)
+    terms: list[str] = field(default_factory=list)
+    objects: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.buckets = check_buckets(self.buckets)
+        self.objects = self.objects or [-1] * len(self.buckets)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the labels: the buckets, then `background`."""
+        return names(self.buckets)
+
+    def add(self, call: LossCall) -> None:
+        """Take a loss call.
+
+        Raises:
+            FpnProbeError: if rows and labels do not match.
+        """
+        count = call.rows.shape[0] if call.rows.dim() else 1
+        if call.labels.shape != (count,):
+            raise FpnProbeError(
+                f"{call.name}: {tuple(call.rows.shape)} rows but {tuple(call.labels.shape)} "
+                "labels; every row of the loss needs one label"
+            )
+        if call.labels.numel():
+            low, high = call.labels.min(), call.labels.max()
+            if low < 0 or high > len(self.buckets):
+                raise FpnProbeError(
+                    f"{call.name}: labels {int(low)}..{int(high)}, expected 0.."
+                    f"{len(self.buckets)}: {', '.join(self.labels)}"
+                )
+        if call.term not in self.terms:
+            self.terms.append(call.term)
+        self.calls.append(call)
+
+    def add_rows(
+        self,
+        rows: Tensor,
+        labels: Tensor,
+        *,
+        term: str = "loss",
+        levels: Tensor | None = None,
+    ) -> None:
+        """Take an unreduced loss `(R, ...)` and the label of each row `(R,)`."""
+        self.add(LossCall(term, term, rows, rows, labels.to(rows.device), levels=levels))
+
+    def add_bucket(self, bucket: str, loss: Tensor, *, term: str = "loss") -> None:
+        """Take the whole loss of one bucket, or of `background`, as a scalar.
+
+        Raises:
+            FpnProbeError: if the partition has no such label, or the loss is no scalar.
+        """
+        if bucket not in self.labels:
+            raise FpnProbeError(
+                f"no bucket {bucket!r} in this partition; expected one of {', '.join(self.labels)}"
+            )
+        if loss.numel() != 1:
+            raise FpnProbeError(
+                f"the loss of {bucket!r} has shape {tuple(loss.shape)}, expected a scalar; "
+                "give unreduced rows with one label each instead"
+            )
+        label = torch.full((1,), self.labels.index(bucket), device=loss.device)
+        self.add(LossCall(f"{term} of {bucket}", term, loss, loss, label))
+
+    def count(self, term: str = "all") -> list[int]:
+        """Rows with each label, of one term, one level (`L3`) or of all."""
+        total = [0] * len(self.labels)
+        for call in self.calls:
+            kept = call.labels[row_mask(call, term)]
+            for label, n in enumerate(torch.bincount(kept, minlength=len(total)).tolist()):
+                total[label] += n
+        return total
+
+    def level_terms(self) -> list[str]:
+        """Levels that rows came from, as terms `L2`, `L3`, ..."""
+        found: set[int] = set()
+        for call in self.calls:
+            if call.levels is not None:
+                found.update(call.levels.unique().tolist())
+        return [f"L{level}" for level in sorted(found) if level >= 0]
+
+    def cotangents(self, loss: Tensor, *, scale: float = 1.0) -> tuple[list[RowCotangents], Tensor]:
+        """Row cotangents c_k, and the part L_b of the loss for each label, `(labels,)` float64.
+
+        Args:
+            loss: The scalar training loss; its graph is kept.
+            scale: Factor on u_k, such as the loss scale of mixed precision. Values are without it.
+        """
+        calls = [call for call in self.calls if call.loss.requires_grad]
+        values = torch.zeros(len(self.labels), dtype=torch.float64, device=loss.device)
+        if not calls or not loss.requires_grad:
+            return [], values
+        outer = torch.autograd.grad(
+            loss, [call.loss for call in calls], retain_graph=True, allow_unused=True
+        )
+        found = []
+        for call, u in zip(calls, outer, strict=True):
+            if u is None:  # computed but not part of this loss
+                continue
+            if call.rows is call.loss:
+                part = (u * call.loss.detach()).reshape(len(call.labels), -1)
+                values.index_add_(0, call.labels, part.sum(1, dtype=torch.float64))
+                found.append(RowCotangents(call, u * scale))
+                continue
+            if call.values is not None:
+                values += call.values.to(values) * u.sum().to(values)
+            (c,) = torch.autograd.grad(call.loss, call.rows, u * scale, retain_graph=True)
+            found.append(RowCotangents(call, c))
+        return found, values
+
+
+def row_mask(call: LossCall, term: str) -> Tensor:
+    """Rows of a call that belong to a term (`all`, a loss term, or a level), `(R,)` bool."""
+    if term in ("all", call.term):
+        return torch.ones_like(call.labels, dtype=torch.bool)
+    if call.levels is not None and is_level(term):
+        return call.levels == int(term[1:])
+    return torch.zeros_like(call.labels, dtype=torch.bool)
+
+
+def is_level(term: str) -> bool:
+    """Whether a term names a pyramid level: `L2`, `L3`, ...
+
+    >>> is_level("L3"), is_level("loss")
+    (True, False)
+    """
+    return term[:1] == "L" and term[1:].isdigit()
+
+
+def masked(
+    cotangents: Sequence[RowCotangents], label: int, term: str = "all"
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Rows and cotangents 1[s(r) = label] c_k of the calls that have such rows."""
+    rows, kept = [], []
+    for found in cotangents:
+        mask = (found.call.labels == label) & row_mask(found.call, term)
+        if bool(mask.any()):
+            shape = (-1, *[1] * (found.cotangent.dim() - 1)) if found.cotangent.dim() else ()
+            rows.append(found.call.rows)
+            # Not a product: infinite cotangents of half precision times zero would be NaN.
+            zero = torch.zeros((), dtype=found.cotangent.dtype, device=found.cotangent.device)
+            kept.append(torch.where(mask.reshape(shape), found.cotangent, zero))
+    return rows, kept

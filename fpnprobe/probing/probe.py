@@ -1,0 +1,129 @@
+"""The probe: turns a partition and taps into ledger records."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from torch import Tensor
+
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.probing.measurement import Measurement
+from fpnprobe.probing.partition import LossPartition
+from fpnprobe.probing.reduction import Reduction
+from fpnprobe.probing.sample import Sample
+from fpnprobe.probing.taps import Tap
+
+Mode = Literal["routes", "full"]
+Terms = Literal["none", "loss", "level", "both"]
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What is measured at a sampled iteration.
+
+    Attributes:
+        mode: `routes`: activation gradients by bucket and route. `full`: also parameter gradients
+            by bucket, and the cosines between buckets.
+        terms: Split further by loss term, by pyramid level, or both; one more pass for each
+            bucket of each term.
+        derive: Make K - 1 passes for K labels and derive the largest bucket from the undivided
+            gradient; that sample has no gradient residual.
+        reduction: How numbers of several processes are joined.
+
+    >>> import torch
+    >>> c2 = torch.ones(1, 3, requires_grad=True) * 1
+    >>> rows = (c2 * torch.tensor([3.0, 4.0, 12.0])).squeeze(0)
+    >>> partition = LossPartition()
+    >>> partition.add_rows(rows, torch.tensor([0, 0, 2]))
+    >>> sample = Probe().measure(rows.sum(), partition, [Tap("C2", 2, c2, routed=True)])
+    >>> {r.bucket: r.l2 for r in sample.records if r.route == "total"}
+    {'small': 5.0, 'medium': 0.0, 'large': 12.0, 'background': 0.0, 'all': 13.0}
+    >>> sample.residuals.worst
+    0.0
+    """
+
+    mode: Mode = "routes"
+    terms: Terms = "none"
+    derive: bool = False
+    reduction: Reduction | None = None
+
+    def __post_init__(self) -> None:
+        for name, value, allowed in (
+            ("mode", self.mode, get_args(Mode)),
+            ("terms", self.terms, get_args(Terms)),
+        ):
+            if value not in allowed:
+                raise FpnProbeError(f"{name} {value!r}: expected one of {', '.join(allowed)}")
+
+    def begin(
+        self,
+        loss: Tensor,
+        partition: LossPartition,
+        taps: Sequence[Tap],
+        *,
+        iteration: int = 0,
+        epoch: int = 0,
+        weight: float = 1.0,
+        loss_scale: float = 1.0,
+        auxiliary: Sequence[Tensor] = (),
+    ) -> Measurement:
+        """Start a measurement whose undivided gradient the training's own backward pass gives.
+
+        Args:
+            loss: The scalar loss of this forward pass; its graph is kept.
+            partition: The same loss as labeled rows.
+            taps: Stage outputs and pyramid levels of this forward pass.
+            iteration: 0-based training step.
+            epoch: 0-based epoch.
+            weight: Factor that the step puts on the loss, such as 1 / accumulated steps; it stays
+                in the gradients.
+            loss_scale: Factor of mixed precision, divided out again in float32.
+            auxiliary: Tensors made by auxiliary heads, which tell their route.
+        """
+        terms: list[str] = []
+        if self.terms in ("loss", "both"):
+            terms += partition.terms
+        if self.terms in ("level", "both"):
+            terms += partition.level_terms()
+        return Measurement(
+            loss,
+            partition,
+            taps,
+            parameters=self.mode == "full",
+            conflict=self.mode == "full",
+            terms=terms,
+            derive=self.derive,
+            weight=weight,
+            loss_scale=loss_scale,
+            auxiliary=auxiliary,
+            reduction=self.reduction,
+            iteration=iteration,
+            epoch=epoch,
+        )
+
+    def measure(
+        self,
+        loss: Tensor,
+        partition: LossPartition,
+        taps: Sequence[Tap],
+        *,
+        iteration: int = 0,
+        epoch: int = 0,
+        weight: float = 1.0,
+        loss_scale: float = 1.0,
+        auxiliary: Sequence[Tensor] = (),
+    ) -> Sample:
+        """Measure at once: as `begin`, with one more pass for the undivided gradient."""
+        with self.begin(
+            loss,
+            partition,
+            taps,
+            iteration=iteration,
+            epoch=epoch,
+            weight=weight,
+            loss_scale=loss_scale,
+            auxiliary=auxiliary,
+        ) as measurement:
+            measurement.run()
+            measurement.total_now()
+            return measurement.finish()
