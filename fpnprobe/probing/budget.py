@@ -1,64 +1,67 @@
-"""A probe that measures its own cost, and measures as often as it may."""
+"""The interval between two probed steps that a budget allows."""
 
-from dataclasses import dataclass, field
-from statistics import median
+import math
+from collections.abc import Callable
 
 from fpnprobe.errors import FpnProbeError
+from fpnprobe.probing.cost import Cost
+
+_FIRST, _AGAIN = 3, 4  # steps until the first probed one, and on to the next, before an interval
 
 
-@dataclass(slots=True)
 class Budget:
-    """Sets the interval so that probing costs at most `limit` of the training time.
+    """Chooses which steps to probe so that it takes at most a fraction of the training time.
 
-    With t seconds a step and p seconds a probe, both running medians, the next probe is due
-    ceil(p / (limit * t)) iterations after the last one.
+    Two probed steps near the beginning show what one costs. From then on every `interval`-th
+    iteration is probed, where the interval is the next larger of 1, 2, 5, 10, 20, 50, ... so that
+    runs on similar machines probe the same iterations. It follows the cost while that changes.
 
-    Attributes:
-        limit: Largest relative cost, such as 0.02.
-        least: Smallest interval, in iterations.
+    Args:
+        fraction: Extra time allowed, relative to the time of plain steps.
+        cost: What measures it.
+        agree: Makes several processes use one interval: its own in, the common one out.
 
-    >>> budget = Budget(0.02)
-    >>> for _ in range(5):
-    ...     budget.step(0.1)
-    >>> budget.probe(0.3)
-    >>> budget.interval
-    150
-    >>> round(budget.cost, 3)
-    0.6
+    >>> Budget(0.02).interval_for(step_s=0.5, extra_s=0.6)  # 0.6 / (0.02 * 0.5) = 60
+    100
     """
 
-    limit: float
-    least: int = 1
-    _steps: list[float] = field(default_factory=list)
-    _probes: list[float] = field(default_factory=list)
-    _spent: tuple[float, float] = (0.0, 0.0)
+    def __init__(
+        self,
+        fraction: float,
+        *,
+        cost: Cost | None = None,
+        agree: Callable[[int], int] = lambda own: own,
+    ) -> None:
+        if not 0 < fraction < 1:
+            raise FpnProbeError(f"budget {fraction}: expected a fraction, such as 0.02 for 2 %")
+        self.fraction, self.cost, self._agree = fraction, cost or Cost(), agree
+        self.interval: int | None = None
+        self._next: int | None = None
 
-    def __post_init__(self) -> None:
-        if not 0 < self.limit <= 1:
-            raise FpnProbeError(
-                f"budget {self.limit}: expected a fraction of the training time in (0, 1], "
-                "such as 0.02"
-            )
+    def begin(self, iteration: int) -> bool:
+        """A step begins; return whether to probe it. Call it once for each iteration."""
+        if self._next is None:
+            self._next = iteration + _FIRST if self.interval is None else self._at(iteration)
+        probed = iteration >= self._next
+        if self.cost.begin(probed=probed):
+            own = self.interval_for(step_s=self.cost.step_s, extra_s=self.cost.extra_s)
+            self.interval = self._agree(own)
+            self._next = self._at(iteration)
+        elif probed:
+            self._next = self._at(iteration + 1) if self.interval else iteration + _AGAIN
+        return probed
 
-    def step(self, seconds: float) -> None:
-        """Take the time of one training step, without the probe's own."""
-        self._steps = [*self._steps[-49:], seconds]
-        self._spent = self._spent[0] + seconds, self._spent[1]
+    def _at(self, iteration: int) -> int:
+        """The next iteration on the grid; near the beginning one more comes for calibration."""
+        assert self.interval is not None
+        if self.cost.samples == 1:
+            return iteration + min(_AGAIN, self.interval)
+        return -(-iteration // self.interval) * self.interval
 
-    def probe(self, seconds: float) -> None:
-        """Take the time of one measurement."""
-        self._probes = [*self._probes[-9:], seconds]
-        self._spent = self._spent[0], self._spent[1] + seconds
-
-    @property
-    def interval(self) -> int:
-        """Iterations between two measurements, from the times so far."""
-        if not self._steps or not self._probes:
-            return self.least
-        seconds = median(self._probes) / (self.limit * max(median(self._steps), 1e-9))
-        return max(self.least, -int(-seconds // 1))
-
-    @property
-    def cost(self) -> float:
-        """Time spent on probing over time spent on training, so far."""
-        return self._spent[1] / self._spent[0] if self._spent[0] else 0.0
+    def interval_for(self, *, step_s: float, extra_s: float) -> int:
+        """The next larger of 1, 2, 5, 10, ... steps, for a step and a probe of these durations."""
+        if math.isnan(extra_s):  # no plain step was between probed ones
+            return self.interval or _AGAIN
+        least = max(extra_s / (self.fraction * step_s), 1.0)
+        power = 10 ** math.floor(math.log10(least))
+        return next(power * digit for digit in (1, 2, 5, 10) if power * digit >= least)
