@@ -63,19 +63,26 @@ def attribute(
         raise FpnProbeError(f"image has the shape {tuple(image.shape)}: expected (1, 3, H, W)")
     if not len(ids):
         raise FpnProbeError("no target to attribute: the list of detections or objects is empty")
-    names = chain.levels(at)
-    with _evaluating(chain):
+    chain.levels(at)
+    with evaluating(chain):
         inputs = (image,) if method == "conductance" else chain.features(image, at)
-        run, path = METHODS[method], _Path(steps, internal_batch_size)
-        parts = [
-            run(chain, at, inputs, some, path)
-            for some in torch.split(
-                ids, internal_batch_size // 2
-            )  # a path needs two points at once
-        ]
+        return on_features(
+            chain, inputs, ids=ids, method=method, at=at, steps=steps, batch=internal_batch_size
+        )
+
+
+def on_features(
+    chain: Chain, inputs: Levels, *, ids: Tensor, method: str, at: Place, steps: int, batch: int
+) -> Maps:
+    """`attribute` for features that are there already (for conductance: the image)."""
+    run, path = METHODS[method], _Path(steps, batch)
+    parts = [
+        run(chain, at, inputs, some, path)
+        for some in torch.split(ids, batch // 2)  # a path needs two points at once
+    ]
     levels, values, references = zip(*parts, strict=True)
     tensors = tuple(torch.cat(level) for level in zip(*levels, strict=True))
-    return Maps(method, names, tensors, torch.cat(values), torch.cat(references))
+    return Maps(method, chain.levels(at), tensors, torch.cat(values), torch.cat(references))
 
 
 _Part = tuple[Levels, Tensor, Tensor]  # maps, f(x), f(baseline)
@@ -175,7 +182,7 @@ def _none(ids: Tensor, features: Levels) -> Tensor:
 
 
 @contextmanager
-def _evaluating(chain: Chain) -> Iterator[None]:
+def evaluating(chain: Chain) -> Iterator[None]:
     """Evaluation mode, and no gradient of any weight, for the length of an attribution."""
     modes = [(module, module.training) for module in chain.modules()]
     wanted = [parameter for parameter in chain.parameters() if parameter.requires_grad]
