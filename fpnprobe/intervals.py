@@ -131,10 +131,10 @@ def rank_correlation(
     """
     pairs = np.column_stack([np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)])
     groups = list(range(len(pairs))) if clusters is None else list(clusters)
-    kept = np.isfinite(pairs).all(axis=1)
+    kept = np.atleast_1d(np.isfinite(pairs).all(axis=1))
     pairs = pairs[kept]
     n = len(pairs)
-    distinct = len({group for group, keep in zip(groups, kept, strict=True) if keep})
+    distinct = len({group for group, keep in zip(groups, kept.tolist(), strict=True) if keep})
     varies = n >= 3 and bool((np.ptp(pairs, axis=0) > 0).all())
     rho = float(stats.spearmanr(pairs[:, 0], pairs[:, 1]).statistic) if varies else float("nan")
     nan = float("nan")

@@ -76,6 +76,8 @@ class Detections:
             "category",
             where,
         )
+        boxes: Floats
+        masks: tuple[Any, ...]
         if iou_type == "segm":
             masks = encode(
                 [entry.get("segmentation") for entry in content], ground_truth.sizes[image], where

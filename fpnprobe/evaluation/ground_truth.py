@@ -97,7 +97,7 @@ def column(entries: list[Any], key: str, where: str, kind: type = float) -> Any:
 
 def boxes_of(entries: list[Any], where: str) -> Floats:
     """Boxes (N, 4) as x, y, width, height in px, checked to be finite and not negative."""
-    boxes = column(entries, "bbox", where).reshape(len(entries), -1)
+    boxes: Floats = column(entries, "bbox", where).reshape(len(entries), -1)
     if len(entries) and boxes.shape[1] != 4:
         raise FpnProbeError(
             f"{where}: a bbox has {boxes.shape[1]} numbers, expected x, y, width, height"

@@ -7,8 +7,8 @@ import numpy.typing as npt
 
 from fpnprobe.scales import ScaleBucket
 
-IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
-RECALL_POINTS = np.linspace(0.0, 1.0, 101)
+IOU_THRESHOLDS: npt.NDArray[np.float64] = np.linspace(0.5, 0.95, 10, dtype=np.float64)
+RECALL_POINTS: npt.NDArray[np.float64] = np.linspace(0.0, 1.0, 101, dtype=np.float64)
 MAX_DETECTIONS = (1, 10, 100)
 _EVERY_AREA = 1e10  # px^2; COCO's own stand-in for infinity
 

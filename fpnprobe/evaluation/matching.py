@@ -1,0 +1,124 @@
+"""COCO's greedy matching, for all images, thresholds and area ranges at once."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from fpnprobe.evaluation.detections import Detections
+from fpnprobe.evaluation.ground_truth import Bools, Floats, GroundTruth, Ints
+from fpnprobe.evaluation.overlap import Pairs, overlapping
+from fpnprobe.evaluation.ranges import IOU_THRESHOLDS, MAX_DETECTIONS, AreaRange
+
+HIT, MISS, IGNORED = 1, 0, -1
+_BLOCK = 20_000  # pairs
+
+Outcomes = npt.NDArray[np.int8]
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """What became of every detection, sorted by category, falling score, image and file order.
+
+    `outcome` (A, T, D) is `HIT` (true positive), `MISS` (false positive) or `IGNORED` for each
+    area range and IoU threshold; `counts` (A, G) says which objects a range counts. `file_order`
+    (D,) finds the detection in `Detections`.
+    """
+
+    images: int
+    categories: int
+    image: Ints
+    category: Ints
+    outcome: Outcomes
+    object_image: Ints
+    object_category: Ints
+    counts: Bools
+    file_order: Ints
+
+
+def match(
+    truth: GroundTruth,
+    found: Detections,
+    *,
+    ranges: list[AreaRange],
+    iou_type: str = "bbox",
+    thresholds: Floats = IOU_THRESHOLDS,
+) -> Matches:
+    """Match as pycocotools does, per image and category, best score first.
+
+    A detection takes the object of highest IoU that is free and counts; if none does, an ignored
+    one (crowds are never used up). Of equal IoUs the last object in file order wins. Only the
+    100 best detections of an image and category take part.
+    """
+    area = truth.areas
+    counts = np.array([(area >= low) & (area <= high) & ~truth.crowd for low, high in ranges])
+    order, rank = _ranked(found, len(truth.category_ids))
+    outcome = np.zeros((len(ranges), len(thresholds), len(found)), dtype=np.int8)
+    pairs = overlapping(truth, found, iou_type=iou_type, least=float(thresholds.min()) - 1e-9)
+    if len(pairs.found):
+        _assign(pairs, rank, counts, truth.crowd, np.minimum(thresholds, 1 - 1e-10), outcome)
+    outside = np.array([(found.areas < low) | (found.areas > high) for low, high in ranges])
+    outcome[(outcome == MISS) & outside[:, None, :]] = IGNORED
+    return Matches(
+        images=len(truth.image_ids),
+        categories=len(truth.category_ids),
+        image=found.image[order],
+        category=found.category[order],
+        outcome=np.ascontiguousarray(outcome[:, :, order]),
+        object_image=truth.image,
+        object_category=truth.category,
+        counts=counts,
+        file_order=order,
+    )
+
+
+def _ranked(found: Detections, categories: int) -> tuple[Ints, Ints]:
+    """Order by category, falling score, image, file; and each one's rank, -1 beyond the limit."""
+    key = found.image * categories + found.category
+    order = np.lexsort((-found.scores, key))  # stable: file order breaks ties
+    grouped = key[order]
+    first = np.searchsorted(grouped, grouped, side="left")
+    rank = np.empty(len(found), dtype=np.int64)
+    rank[order] = np.arange(len(found)) - first
+    rank[rank >= MAX_DETECTIONS[-1]] = -1
+    kept = np.flatnonzero(rank >= 0)
+    # File order breaks ties within an image through the rank, images go in the order of their ids.
+    sort = np.lexsort((rank[kept], found.image[kept], -found.scores[kept], found.category[kept]))
+    return kept[sort], rank
+
+
+def _blocks(d: Ints, rank: Ints) -> Ints:
+    """Borders of runs of pairs of one rank that share no group; long runs are cut (memory)."""
+    ranks = np.flatnonzero(np.diff(rank[d], prepend=-1, append=-1))
+    starts = np.flatnonzero(np.diff(d, prepend=-1))
+    cuts = starts[np.searchsorted(starts, np.arange(0, starts[-1] + 1, _BLOCK))]
+    return np.unique(np.concatenate([ranks, cuts]))
+
+
+def _assign(
+    pairs: Pairs, rank: Ints, counts: Bools, crowd: Bools, thresholds: Floats, outcome: Outcomes
+) -> None:
+    """Fill `outcome` for detections that overlap an object, all groups' r-th best together."""
+    d, g, iou = pairs.found, pairs.truth, pairs.iou
+    # Within a detection the pairs go from worst to best, so the last possible one wins.
+    order = np.lexsort((g, iou, d, rank[d]))
+    order = order[rank[d[order]] >= 0]
+    d, g, iou = d[order], g[order], iou[order]
+    worth = np.arange(1, len(d) + 1, dtype=np.int32)
+    prefer = np.int32(len(d) + 1)
+    taken = np.zeros((*outcome.shape[:2], counts.shape[1]), dtype=bool)
+    for low, high in pairwise(_blocks(d, rank)):
+        objects = g[low:high]
+        starts = np.flatnonzero(np.diff(d[low:high], prepend=-1))
+        free = (~taken[:, :, objects] | crowd[objects]) & (
+            iou[low:high] >= thresholds[:, None]
+        )  # (A, T, P)
+        value = (worth[low:high] + prefer * counts[:, objects])[:, None, :] * free
+        best = np.maximum.reduceat(value, starts, axis=2)  # (A, T, detections)
+        won = best > 0
+        winner = np.where(won, (best - 1) % prefer, low) - low  # worth is unique: the pair itself
+        a, t, k = np.nonzero(won)
+        taken[a, t, objects[winner[a, t, k]]] = True
+        detections = d[low:high][starts]
+        outcome[:, :, detections] = np.where(best > prefer, HIT, np.where(won, IGNORED, MISS))

@@ -1,0 +1,80 @@
+"""Overlaps of detections with objects, as the list of pairs that overlap enough to matter."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from pycocotools import mask as rle
+
+from fpnprobe.evaluation.detections import Detections
+from fpnprobe.evaluation.ground_truth import Floats, GroundTruth, Ints
+from fpnprobe.evaluation.masks import encode
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Detection `found` (P,), object `truth` (P,) and their `iou` (P,); by detection, then object.
+
+    With a crowd region the denominator is the detection's own area, as in pycocotools.
+    """
+
+    found: Ints
+    truth: Ints
+    iou: Floats
+
+
+def overlapping(
+    truth: GroundTruth,
+    found: Detections,
+    *,
+    iou_type: str,
+    least: float,
+    across_categories: bool = False,
+) -> Pairs:
+    """Pairs of one image, and one category unless `across_categories`, with IoU >= `least`."""
+    categories = 1 if across_categories else len(truth.category_ids)
+    truth_key = truth.image * categories + (0 if across_categories else truth.category)
+    found_key = found.image * categories + (0 if across_categories else found.category)
+    by_key = np.argsort(truth_key, kind="stable")
+    start = np.searchsorted(truth_key[by_key], found_key, side="left")
+    count = np.searchsorted(truth_key[by_key], found_key, side="right") - start
+    d = np.repeat(np.arange(len(found)), count)
+    offset = np.arange(len(d)) - np.repeat(np.cumsum(count) - count, count)
+    g = by_key[np.repeat(start, count) + offset]
+    iou = _mask_iou(truth, found, d, g) if iou_type == "segm" else _box_iou(truth, found, d, g)
+    kept = iou >= least
+    return Pairs(d[kept], g[kept], iou[kept])
+
+
+def _box_iou(truth: GroundTruth, found: Detections, d: Ints, g: Ints) -> Floats:
+    a, b = found.boxes[d], truth.boxes[g]
+    size = np.minimum(a[:, :2] + a[:, 2:], b[:, :2] + b[:, 2:]) - np.maximum(a[:, :2], b[:, :2])
+    inner = np.where((size > 0).all(axis=1), size[:, 0] * size[:, 1], 0.0)
+    area, other = a[:, 2] * a[:, 3], b[:, 2] * b[:, 3]
+    union = np.where(truth.crowd[g], area, area + other - inner)
+    return np.asarray(np.divide(inner, union, out=np.zeros_like(inner), where=inner > 0))
+
+
+def _mask_iou(truth: GroundTruth, found: Detections, d: Ints, g: Ints) -> Floats:
+    """One call of the encoder's IoU per detection and its objects."""
+    iou = np.zeros(len(d))
+    if not len(d):
+        return iou
+    sizes = truth.sizes[truth.image]
+    used = np.unique(g)
+    codes = dict(
+        zip(
+            used.tolist(),
+            encode([truth.segmentations[i] for i in used], sizes[used], "the annotations"),
+            strict=True,
+        )
+    )
+    borders = np.flatnonzero(np.diff(d, prepend=-1, append=-1))
+    for low, high in pairwise(borders):
+        objects = g[low:high]
+        iou[low:high] = rle.iou(
+            [found.masks[d[low]]],
+            [codes[int(i)] for i in objects],
+            truth.crowd[objects].astype(np.uint8).tolist(),
+        )[0]
+    return iou
