@@ -1,6 +1,7 @@
 """From the FPN form of a detector to any of its variants."""
 
 import copy
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -9,7 +10,8 @@ from mmengine.registry import FUNCTIONS
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm.variants.dc5 import to_dc5
-from fpnprobe.mm.variants.names import VariantName, registered, split_variant, unknown
+from fpnprobe.mm.variants.grouping import to_grouped, to_wide
+from fpnprobe.mm.variants.names import VariantName, registered, split_variant
 
 Change = Callable[..., ConfigDict]
 
@@ -33,11 +35,9 @@ def check_form(model: ConfigDict) -> None:
 def _pyramid(name: VariantName) -> Change:
     if name.pyramid in registered():
         return FUNCTIONS.get(name.pyramid)  # type: ignore[no-any-return]
-    if name.pyramid == "DC5":
-        return to_dc5
-    if name.pyramid == "FPN":
-        return lambda model: model
-    raise unknown(name.pyramid)
+    if name.grouping_stages:
+        return functools.partial(to_grouped, stages=name.grouping_stages)
+    return {"DC5": to_dc5, "FPN": lambda model: model, "FPN-Wide": to_wide}[name.pyramid]
 
 
 def apply_variant(model_cfg: Mapping[str, Any], name: str, **options: Any) -> ConfigDict:

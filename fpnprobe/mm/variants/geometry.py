@@ -1,4 +1,4 @@
-"""Strides and anchors of a detector's config: where its levels are, and one level for all of them."""
+"""Strides and anchors of a detector, and how one level takes over those of all levels."""
 
 from collections.abc import Sequence
 from typing import Any
