@@ -17,3 +17,7 @@ class EnvironmentProblem(FpnProbeError):
     """Something outside the input is missing: a package, a device, a system library, disk space."""
 
     exit_code = 3
+
+
+class NonFiniteLoss(FpnProbeError):
+    """The training loss became NaN or infinite."""

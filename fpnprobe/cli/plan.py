@@ -1,0 +1,39 @@
+"""`fpnprobe plan`: what `run-study` would do."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def add(app: typer.Typer) -> None:
+    """Register the verb."""
+
+    @app.command()
+    def plan(
+        study: Annotated[
+            Path, typer.Argument(metavar="STUDY", help="Folder with study.py, or the file.")
+        ],
+        out: Annotated[
+            Path | None, typer.Option(help="Output folder; reports/<name> by default.")
+        ] = None,
+        variants: Annotated[str, typer.Option(help="Only these variants, as DC5,FPN.")] = "",
+        seeds: Annotated[str, typer.Option(help="Only these seeds, as 0,1.")] = "",
+        assignments: Annotated[
+            list[str] | None,
+            typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the study."),
+        ] = None,
+        jobs: Annotated[
+            int | None, typer.Option(min=1, help="Cells at the same time on this machine.")
+        ] = None,
+        as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
+    ) -> None:
+        """Show the cells of a study: done, missing or stale (and why), and what they cost."""
+        from fpnprobe.study import door, planning
+
+        asked = door.request(
+            study, assignments=assignments or [], out=out, variants=variants, seeds=seeds
+        )
+        result = door.make_plan(asked, jobs=jobs)
+        typer.echo(json.dumps(result) if as_json else planning.lines(result))

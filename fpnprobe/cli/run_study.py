@@ -1,0 +1,58 @@
+"""`fpnprobe run-study`: train and evaluate what is missing, then build the report."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def add(app: typer.Typer) -> None:
+    """Register the verb."""
+
+    @app.command("run-study")
+    def run_study(
+        study: Annotated[
+            Path,
+            typer.Argument(metavar="STUDY", help="Folder with study.py, or the file. It is run."),
+        ],
+        out: Annotated[
+            Path | None, typer.Option(help="Output folder; reports/<name> by default.")
+        ] = None,
+        variants: Annotated[str, typer.Option(help="Only these variants, as DC5,FPN.")] = "",
+        seeds: Annotated[str, typer.Option(help="Only these seeds, as 0,1.")] = "",
+        assignments: Annotated[
+            list[str] | None,
+            typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the study."),
+        ] = None,
+        jobs: Annotated[
+            int | None, typer.Option(min=1, help="Cells at the same time on this machine.")
+        ] = None,
+        device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+        launcher: Annotated[str, typer.Option(help="none, pytorch or slurm.")] = "none",
+        nproc: Annotated[int, typer.Option(min=1, help="Processes per cell (pytorch).")] = 1,
+        keep_going: Annotated[
+            bool, typer.Option("--keep-going/--fail-fast", help="When a cell fails.")
+        ] = True,
+        fresh: Annotated[bool, typer.Option("--fresh", help="Delete the cells first.")] = False,
+        as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    ) -> None:
+        """Run every missing cell of a study, then build its report; resumes what was stopped."""
+        from fpnprobe import report
+        from fpnprobe.study import door
+
+        asked = door.request(
+            study, assignments=assignments or [], out=out, variants=variants, seeds=seeds
+        )
+        result = door.run_all(
+            asked,
+            jobs=jobs,
+            device=device,
+            launcher=launcher,
+            nproc=nproc,
+            keep_going=keep_going,
+            fresh=fresh,
+            finish=report.build,
+        )
+        typer.echo(json.dumps(result) if as_json else door.lines(result))
+        raise typer.Exit(door.exit_code(result))

@@ -1,0 +1,117 @@
+"""Decoded images at the training size, as uint8, in one memory-mapped file per data set."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from fpnprobe import atomic
+from fpnprobe.data.cache import folder as cache_folder
+from fpnprobe.errors import FpnProbeError
+
+Pixels = npt.NDArray[np.uint8]
+_AUTO_LIMIT = 4 * 2**30  # bytes: generated scenes and subsets fit, COCO at 800 px does not
+
+
+def target_size(height: int, width: int, size: int | tuple[int, int] | None) -> tuple[int, int]:
+    """(height, width) in px after resizing with the aspect ratio kept.
+
+    `size` is the short side, whose long side is at most 5/3 of it (as in 1333 x 800), or
+    (short, long), or None for no change.
+
+    >>> target_size(480, 640, 320), target_size(100, 900, 300), target_size(7, 9, None)
+    ((320, 427), (56, 500), (7, 9))
+    """
+    if size is None:
+        return height, width
+    short, long = (size, size * 5 // 3) if isinstance(size, int) else size
+    scale = min(short / min(height, width), long / max(height, width))
+    return max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))
+
+
+def decode(path: Path, shape: tuple[int, int]) -> Pixels:
+    """The image as (H, W, 3) uint8 in BGR order at `shape` = (H, W).
+
+    Raises:
+        FpnProbeError: if the file is not an image.
+    """
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise FpnProbeError(f"{path} cannot be read as an image: replace it or remove it")
+    if image.shape[:2] != shape:
+        image = cv2.resize(image, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(image, dtype=np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageStore:
+    """Images by index: from the memory-mapped cache where there is one, else decoded each time."""
+
+    paths: tuple[Path, ...]
+    shapes: tuple[tuple[int, int], ...]
+    cache: Path | None
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def mapped(self) -> npt.NDArray[np.uint8] | None:
+        """The flat cache, memory-mapped, or None."""
+        return None if self.cache is None else np.load(self.cache, mmap_mode="r")
+
+    def offsets(self) -> list[int]:
+        """First byte of each image in the cache."""
+        sizes = [height * width * 3 for height, width in self.shapes]
+        return [0, *np.cumsum(sizes).tolist()]
+
+
+def store(
+    root: str | Path,
+    images: Sequence[dict[str, Any]],
+    *,
+    size: int | tuple[int, int] | None,
+    cache: bool | str = "auto",
+) -> ImageStore:
+    """The images of a COCO folder at the training size, cached unless they take over 4 GiB.
+
+    Args:
+        root: COCO folder with `images/`.
+        images: the `images` list of the annotation file.
+        size: see `target_size`.
+        cache: True, False, or "auto" for the limit above.
+    """
+    folder = Path(root) / "images"
+    paths = tuple(folder / str(image["file_name"]) for image in images)
+    shapes = tuple(target_size(image["height"], image["width"], size) for image in images)
+    total = sum(height * width * 3 for height, width in shapes)
+    if cache is False or (cache == "auto" and total > _AUTO_LIMIT):
+        return ImageStore(paths, shapes, None)
+    file = cache_folder() / "pixels" / f"{_identity(paths, shapes)}.npy"
+    result = ImageStore(paths, shapes, file)
+    if not file.is_file():
+        atomic.write(file, lambda out: _fill(out, result, total))
+    return result
+
+
+def _fill(out: Any, images: ImageStore, total: int) -> None:
+    header = {"descr": "|u1", "fortran_order": False, "shape": (total,)}
+    np.lib.format.write_array_header_1_0(out, header)
+    for path, shape in zip(images.paths, images.shapes, strict=True):
+        out.write(decode(path, shape).tobytes())
+
+
+def _identity(paths: Sequence[Path], shapes: Sequence[tuple[int, int]]) -> str:
+    """Hash of which files, of what length and time, at which size."""
+    facts = []
+    for path, shape in zip(paths, shapes, strict=True):
+        try:
+            status = path.stat()
+        except OSError as error:
+            raise FpnProbeError(f"image {path} cannot be read: {error.strerror}") from error
+        facts.append([str(path.resolve()), status.st_size, status.st_mtime_ns, shape])
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]

@@ -1,0 +1,119 @@
+"""The whole state of a training, so that going on gives the bits of never having stopped."""
+
+import io
+import random
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.dist import all_gather_object, is_main_process
+from mmengine.model import is_model_wrapper
+
+from fpnprobe import atomic
+from fpnprobe.errors import FpnProbeError
+
+RESUME, FINAL = "resume.pt", "final.pt"
+
+
+def random_states() -> dict[str, Any]:
+    """States of Python's, numpy's and torch's generators, as data that holds no code."""
+    version, state, gauss = random.getstate()
+    name, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002 - mmdet's
+    states: dict[str, Any] = {
+        "python": [version, list(state), gauss],
+        "numpy": [name, np.asarray(keys).tolist(), position, has_gauss, cached],
+        "torch": torch.get_rng_state(),
+    }
+    if torch.cuda.is_available():
+        states["cuda"] = torch.cuda.get_rng_state()
+    return states
+
+
+def restore_random_states(states: Mapping[str, Any]) -> None:
+    """Undo everything that drew random numbers since `random_states`."""
+    version, state, gauss = states["python"]
+    random.setstate((version, tuple(state), gauss))
+    name, keys, position, has_gauss, cached = states["numpy"]
+    np.random.set_state(  # noqa: NPY002 - the global generator that mmdet draws from
+        (name, np.asarray(keys, dtype=np.uint32), position, has_gauss, cached)
+    )
+    torch.set_rng_state(states["torch"])
+    if "cuda" in states and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states["cuda"])
+
+
+def bare(model: torch.nn.Module) -> torch.nn.Module:
+    """The model inside a wrapper for several processes."""
+    return model.module if is_model_wrapper(model) else model  # type: ignore[return-value]
+
+
+def save(path: Path, runner: Any, *, key: str, iteration: int, seconds: float) -> None:
+    """Write the state after `iteration` finished passes; collective over all processes.
+
+    Raises:
+        FpnProbeError: if it cannot be written; the former state stays.
+    """
+    states: list[Any] = all_gather_object(random_states())
+    if not is_main_process():
+        return
+    content = {
+        "key": key,
+        "iteration": iteration,
+        "seconds": seconds,
+        "model": bare(runner.model).state_dict(),
+        "optimizer": runner.optim_wrapper.state_dict(),
+        "schedulers": [each.state_dict() for each in runner.param_schedulers],
+        "random": states,
+        "hooks": {
+            str(index): hook.state_dict()
+            for index, hook in enumerate(runner.hooks)
+            if hasattr(hook, "state_dict")
+        },
+    }
+    write(path, content)
+
+
+def write(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a checkpoint atomically; serialized in memory so that a full disk is told as such."""
+    buffer = io.BytesIO()
+    torch.save(dict(content), buffer)
+    atomic.write(path, lambda file: file.write(buffer.getbuffer()))
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Read a checkpoint without running any code in it.
+
+    Raises:
+        FpnProbeError: if it is truncated, or holds anything but data.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise FpnProbeError(f"no checkpoint at {path}") from None
+    except Exception as error:  # torch raises half a dozen types here
+        line = str(error).strip().splitlines()[0][:120] if str(error).strip() else ""
+        raise FpnProbeError(
+            f"{path} is not a checkpoint that can be read without running code "
+            f"({type(error).__name__}: {line}): remove it, or run with --fresh"
+        ) from None
+    if not isinstance(content, dict):
+        raise FpnProbeError(f"{path} holds a {type(content).__name__}, expected a checkpoint")
+    return content
+
+
+def restore(content: Mapping[str, Any], runner: Any) -> None:
+    """Load everything but the random states, which the loop restores at its last moment."""
+    try:
+        bare(runner.model).load_state_dict(content["model"])
+        runner.optim_wrapper.load_state_dict(content["optimizer"])
+    except (RuntimeError, ValueError, KeyError) as error:
+        line = str(error).strip().splitlines()[0][:120]
+        raise FpnProbeError(
+            f"the checkpoint is of another model ({line}): run with --fresh"
+        ) from None
+    for scheduler, state in zip(runner.param_schedulers, content["schedulers"], strict=True):
+        scheduler.load_state_dict(state)
+    for index, state in content["hooks"].items():
+        runner.hooks[int(index)].load_state_dict(state)

@@ -1,0 +1,48 @@
+"""The trained model of a cell."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.mm.detectors import build_detector
+from fpnprobe.mm.training import checkpoint
+from fpnprobe.mm.training.model import model_config
+
+
+def load_final(folder: Path, config: Mapping[str, Any], *, classes: int, device: str) -> Any:
+    """The model of a cell with its final weights, in evaluation mode.
+
+    Args:
+        folder: checkpoint folder of the cell.
+        config: resolved configuration of the cell, as in its manifest.
+        classes: number of classes.
+        device: where to put it.
+
+    Raises:
+        FpnProbeError: if the checkpoint is missing, truncated or of another model.
+    """
+    content = checkpoint.read(folder / checkpoint.FINAL)
+    model = build_detector(model_config(config, classes=classes))
+    try:
+        model.load_state_dict(content["state_dict"])
+    except (RuntimeError, KeyError) as error:
+        line = str(error).strip().splitlines()[0][:120]
+        raise FpnProbeError(
+            f"{folder / checkpoint.FINAL} holds the weights of another model: {line}"
+        ) from None
+    model.to(device)
+    model.eval()
+    return model
+
+
+def final_facts(folder: Path) -> dict[str, Any]:
+    """What `final.pt` tells about its training: seconds, the probe's summary, parameters."""
+    content = checkpoint.read(folder / checkpoint.FINAL)
+    meta = content["meta"]
+    return {
+        "seconds": float(meta["seconds"]),
+        "probe": json.loads(meta["probe"]),
+        "parameters": int(meta["parameters"]),
+    }

@@ -1,0 +1,25 @@
+"""The model config of a cell, and the model."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mmengine.config import ConfigDict
+from mmengine.registry import init_default_scope
+
+from fpnprobe.mm.detectors import detector_config
+from fpnprobe.mm.variants import apply_variant
+
+
+def model_config(config: Mapping[str, Any], *, classes: int) -> ConfigDict:
+    """The mmdet model config of a cell.
+
+    Args:
+        config: resolved configuration of a cell: a study of one variant, as in its manifest.
+        classes: number of classes.
+    """
+    (variant,) = config["variants"]
+    init_default_scope("mmdet")
+    spec = {**config["detector"], **variant["detector"]}
+    return apply_variant(
+        detector_config(spec, classes), variant["build"] or variant["name"], **variant["options"]
+    )

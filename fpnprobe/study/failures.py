@@ -1,0 +1,64 @@
+"""What went wrong with a cell, named for what it is, with what to change."""
+
+import errno
+import signal
+
+from fpnprobe.errors import FpnProbeError, NonFiniteLoss
+
+_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "bad_alloc")
+
+
+class Interrupted(BaseException):
+    """The cell was asked to stop and has stopped; it can go on from its checkpoint."""
+
+
+def reason(error: BaseException) -> str:
+    """One line for a person: the kind of failure, its text, and what to change.
+
+    >>> reason(OSError(28, "No space left on device"))
+    'disk full: No space left on device; make space and run the same command again'
+    """
+    text = " ".join(str(error).split())[:500]
+    chain = [error, error.__cause__, error.__context__]
+    if any(isinstance(each, OSError) and each.errno in _DISK for each in chain):
+        return f"disk full: {text_of(chain)}; make space and run the same command again"
+    if isinstance(error, NonFiniteLoss):
+        return (
+            f"loss not finite: {text}; lower schedule.lr, lengthen schedule.warmup, set "
+            "schedule.clip, or leave out schedule.amp"
+        )
+    memory = isinstance(error, MemoryError) or any(each in text.lower() for each in _MEMORY)
+    if memory:
+        return (
+            f"out of memory: {text}; raise schedule.accumulate, lower schedule.batch or data.size, "
+            "or run fewer cells at once (--jobs 1)"
+        )
+    if isinstance(error, FpnProbeError):
+        return text
+    return f"{type(error).__name__}: {text}"
+
+
+_DISK = (errno.ENOSPC, errno.EDQUOT)
+
+
+def text_of(chain: list[BaseException | None]) -> str:
+    """Text of the first disk error in a chain of exceptions."""
+    found = next(each for each in chain if isinstance(each, OSError) and each.errno in _DISK)
+    return found.strerror or str(found)
+
+
+def exit_reason(code: int) -> str:
+    """What the exit code of a worker that left no manifest says.
+
+    >>> exit_reason(-9)
+    'killed by SIGKILL, often by the system for lack of memory: run fewer cells at once (--jobs 1)'
+    """
+    if code >= 0:
+        return f"ended with exit code {code}; see log.txt"
+    name = signal.Signals(-code).name
+    if name == "SIGKILL":
+        return (
+            "killed by SIGKILL, often by the system for lack of memory: run fewer cells at once "
+            "(--jobs 1)"
+        )
+    return f"killed by {name}"

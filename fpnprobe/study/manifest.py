@@ -1,0 +1,113 @@
+"""The manifest of a cell: what a stranger needs to repeat it."""
+
+import importlib.metadata
+import platform
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import fpnprobe
+from fpnprobe.study import keys
+from fpnprobe.study.cells import Cell
+from fpnprobe.study.source import Source
+from fpnprobe.study.spec import Study
+
+_PACKAGES = (
+    "fpnprobe", "torch", "torchvision", "onedl-mmengine", "onedl-mmcv", "onedl-mmdetection",
+    "timm", "numpy", "pandas", "pyarrow", "opencv-python-headless", "pycocotools", "hotcoco",
+)  # fmt: skip
+
+
+def versions() -> dict[str, str]:
+    """Installed versions of Python and of the packages that a result depends on."""
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def git_state() -> dict[str, Any]:
+    """Revision of this package's checkout and whether it was changed; None where it is none."""
+    root = Path(fpnprobe.__file__).parent.parent
+
+    def git(*words: str) -> str | None:
+        try:
+            answer = subprocess.run(
+                ["git", "-C", str(root), *words], capture_output=True, text=True, timeout=10
+            )
+        except (OSError, subprocess.SubprocessError):
+            return None
+        return answer.stdout.strip() if answer.returncode == 0 else None
+
+    if not (root / ".git").exists():
+        return {"revision": None, "dirty": None}
+    status = git("status", "--porcelain", "--untracked-files=no")
+    return {"revision": git("rev-parse", "HEAD"), "dirty": None if status is None else bool(status)}
+
+
+def begin(
+    cell: Cell, *, study: Study, source: Source, iterations: int, command: str, device: str
+) -> dict[str, Any]:
+    """The manifest of a cell that starts now."""
+    schedule = study.schedule
+    notes = [
+        *source.notes,
+        f"learning rate {schedule.rate:g} for steps of {schedule.batch} images, whatever "
+        "schedule.accumulate and the number of processes"
+        + (
+            f"; {schedule.lr:g} at batch {schedule.base_batch}, scaled linearly"
+            if schedule.base_batch
+            else ""
+        ),
+        "gradients are those of the loss as used in the step, before clipping, unscaled",
+    ]
+    if schedule.accumulate > 1:
+        notes.append(
+            f"ledger iterations count forward passes, {schedule.accumulate} to a step; batch "
+            "normalization sees the images of one pass"
+        )
+    return {
+        "study": study.name,
+        "variant": cell.variant,
+        "seed": cell.seed,
+        "key": cell.key,
+        "state": "running",
+        "reason": "",
+        "command": command,
+        "config": keys.cell_config(study, cell.variant, cell.seed),
+        "code": keys.code_version(),
+        "iterations": iterations,
+        "versions": versions(),
+        "git": git_state(),
+        "data": {
+            "root": source.root,
+            "root_hash": source.root_hash,
+            "images": list(source.images),
+            "objects": list(source.objects),
+        },
+        "device": device,
+        "speed": _speed(study),
+        "timings": {"train_s": None, "evaluate_s": None, "per_iteration_s": None},
+        "probe": dict(study.probe.model_dump(mode="json")),
+        "model": {},
+        "annotations": source.val,
+        "classes": list(source.classes),
+        "notes": notes,
+    }
+
+
+def _speed(study: Study) -> Mapping[str, Any]:
+    """The settings that only change how fast a cell trains."""
+    schedule = study.schedule
+    return {
+        "threads": study.resources.threads,
+        "channels_last": schedule.channels_last,
+        "fused_optimizer": schedule.fused,
+        "amp": schedule.amp,
+        "cudnn_benchmark": not schedule.deterministic,
+        "uint8_cache": study.data.cache,
+    }

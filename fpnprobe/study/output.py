@@ -1,0 +1,177 @@
+"""The output folder of a study: `study.json` and the cells it names."""
+
+import contextlib
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fpnprobe import atomic
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.study import cells, keys, loading, locks
+from fpnprobe.study.cells import Cell
+from fpnprobe.study.source import Source, iterations
+from fpnprobe.study.spec import Study
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A study with its data, in its folder.
+
+    Attributes:
+        study: the resolved study.
+        source: its data.
+        out: the folder.
+        cells: one per variant and seed, in the order of the study, seeds inside variants.
+        command: the command line that wrote it.
+    """
+
+    study: Study
+    source: Source
+    out: Path
+    cells: tuple[Cell, ...]
+    command: str = ""
+
+    @property
+    def iterations(self) -> int:
+        """Optimizer steps of each cell."""
+        return iterations(self.study, self.source.images[0])
+
+    def cell(self, variant: str, seed: int) -> Cell:
+        """The cell of a variant and a seed."""
+        return next(c for c in self.cells if (c.variant, c.seed) == (variant, seed))
+
+    def write(self) -> None:
+        """Write `study.json`."""
+        content: dict[str, Any] = {
+            **self.study.model_dump(mode="json"),
+            "variants": [variant.name for variant in self.study.variants],
+            "study": self.study.model_dump(mode="json"),
+            "source": self.source.as_json(),
+            "iterations": self.iterations,
+            "command": self.command,
+            "cells": [{"variant": c.variant, "seed": c.seed, "key": c.key} for c in self.cells],
+        }
+        atomic.write_json(self.out / cells.STUDY, content)
+
+
+def of(study: Study, *, source: Source, out: str | Path) -> Output:
+    """The output that a study has in a folder."""
+    folder = Path(out)
+    found = tuple(
+        Cell(
+            study.name,
+            variant.name,
+            seed,
+            keys.cell_key(study, variant.name, seed, data_hash=source.root_hash),
+            folder,
+        )
+        for variant in study.variants
+        for seed in study.seeds
+    )
+    return Output(study, source, folder, found, " ".join(sys.argv))
+
+
+def read(out: str | Path) -> Output:
+    """The output that `study.json` in a folder tells of, with the keys it was written with."""
+    content = cells.read_study(out)
+    study = loading.validate(content["study"], source=str(Path(out) / cells.STUDY))
+    source = Source.from_json(content["source"])
+    found = tuple(
+        Cell(study.name, each["variant"], each["seed"], each["key"], Path(out))
+        for each in content["cells"]
+    )
+    return Output(study, source, Path(out), found, content["command"])
+
+
+def check_writable(out: str | Path) -> None:
+    """Make the folder.
+
+    Raises:
+        FpnProbeError: if it is a file, or cannot be written to.
+    """
+    folder = Path(out)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise FpnProbeError(
+            f"cannot write to the output folder {out}: {error.strerror or error}; choose another "
+            "with --out"
+        ) from None
+
+
+def settle(cell: Cell) -> None:
+    """Make the folder hold nothing but what belongs to the cell's key; its lock must be held.
+
+    Content of another key moves to the archive of that key, content of this key comes back from
+    its archive, and temporary files of a killed process go.
+    """
+    remove_temporaries(cell.folder.rglob(".*"))
+    there = cell.manifest()
+    if there is not None and there.get("key") != cell.key:
+        _move(cell.folder, cell.out / "archive" / str(there.get("key", "unknown"))[:16])
+        there = None
+    if there is None:
+        for content in cell.folder.iterdir():
+            if content.name != cell.lock.name:
+                _remove(content)
+        if cell.archive.is_dir():
+            _move(cell.archive, cell.folder)
+            cell.archive.rmdir()
+            with contextlib.suppress(OSError):
+                cell.archive.parent.rmdir()
+
+
+def archive_foreign(output: Output) -> list[str]:
+    """Move cells that are not of the study any more out of `cells/`; return what moved."""
+    ours, moved = {cell.folder for cell in output.cells}, []
+    for folder in sorted((output.out / "cells").glob("*/seed-*")):
+        if folder in ours:
+            continue
+        with contextlib.suppress(locks.Taken), locks.held(folder / "lock", wait=0):
+            manifest = cells.read_manifest(folder)
+            if manifest is None:
+                continue
+            _move(folder, output.out / "archive" / str(manifest.get("key", "unknown"))[:16])
+            moved.append(f"{manifest.get('variant')} seed {manifest.get('seed')}")
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+            folder.parent.rmdir()
+    return moved
+
+
+def forget(cell: Cell) -> None:
+    """Delete what a cell has, for `--fresh`."""
+    with locks.held(cell.lock):
+        for content in cell.folder.iterdir():
+            if content.name != cell.lock.name:
+                _remove(content)
+        _remove(cell.archive)
+
+
+def remove_temporaries(files: Iterable[Path]) -> None:
+    """Remove what an atomic write of a killed process left."""
+    for file in files:
+        if file.is_file():
+            file.unlink(missing_ok=True)
+
+
+def _move(source: Path, target: Path) -> None:
+    if target.is_dir() and target.parent.name == "archive":
+        shutil.rmtree(target)
+    target.mkdir(parents=True, exist_ok=True)
+    for content in source.iterdir():
+        if content.name != "lock":
+            content.rename(target / content.name)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

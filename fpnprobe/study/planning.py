@@ -1,0 +1,84 @@
+"""What `run-study` would do: cells, what is done or stale and why, and what is left in time."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from fpnprobe.study import estimate, keys
+from fpnprobe.study.cells import Cell, State
+from fpnprobe.study.estimate import Remaining
+from fpnprobe.study.output import Output
+
+
+def plan(result: Output, selected: Sequence[Cell], *, jobs: int) -> dict[str, Any]:
+    """Rows for the selected cells and an estimate; nothing is written.
+
+    The estimate uses the speeds of cells that are done or stale in the folder, and is None where
+    there are none.
+    """
+    rows, todo, known, tails = [], [], {}, []
+    for cell in selected:
+        state, manifest = cell.state(), cell.manifest() or {}
+        timings = manifest.get("timings", {})
+        if timings.get("per_iteration_s"):
+            known[cell.variant] = timings["per_iteration_s"]
+        if timings.get("evaluate_s"):
+            tails.append(timings["evaluate_s"])
+        changed = _changed(result, cell, manifest) if state is State.STALE else []
+        rows.append(
+            {
+                "variant": cell.variant,
+                "seed": cell.seed,
+                "state": state.value,
+                "iterations": result.iterations,
+                "key": cell.key[:16],
+                "changed": changed,
+                "reason": str(manifest.get("reason", "")) if state is State.FAILED else "",
+            }
+        )
+        if state is not State.DONE:
+            todo.append(Remaining(cell.variant, result.iterations))
+    left = estimate.seconds_left(
+        todo, jobs=jobs, images=result.source.images[1], known=known, tails=tails
+    )
+    return {
+        "study": result.study.name,
+        "question": result.study.question,
+        "out": str(result.out),
+        "cells": rows,
+        "missing": len(todo),
+        "seconds": left,
+    }
+
+
+def _changed(result: Output, cell: Cell, manifest: dict[str, Any]) -> list[str]:
+    """Why a cell is stale."""
+    now = keys.cell_config(result.study, cell.variant, cell.seed)
+    before = manifest.get("config", {})
+    for content in (now, before):
+        for name in ("resources", "question", "expected"):
+            content.pop(name, None)
+    found = keys.difference(before, now)
+    if manifest.get("data", {}).get("root_hash") != result.source.root_hash:
+        found.append("data: other images or annotations")
+    if manifest.get("code") != keys.code_version():
+        found.append(f"code: {manifest.get('code')} -> {keys.code_version()}")
+    return found
+
+
+def lines(result: dict[str, Any]) -> str:
+    """A plan for a person."""
+    rows = []
+    for each in result["cells"]:
+        why = "; ".join(each["changed"]) or each["reason"]
+        rows.append(
+            f"{each['variant']} seed {each['seed']}: {each['state']}, "
+            f"{each['iterations']} iterations" + (f" ({why})" if why else "")
+        )
+    if result["missing"]:
+        cost = "unknown until a first cell has run"
+        if result["seconds"] is not None:
+            cost = estimate.text(result["seconds"])
+        rows.append(f"{result['missing']} of {len(rows)} cells to run, {cost}")
+    else:
+        rows.append("nothing to run")
+    return "\n".join([f"study {result['study']} in {result['out']}", *rows])

@@ -1,0 +1,127 @@
+"""The data of a study made ready: a checked COCO folder, its two annotation files, their hash."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from fpnprobe import atomic
+from fpnprobe.study.keys import digest
+from fpnprobe.study.spec import Study
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a study's data lies and what it holds.
+
+    Attributes:
+        root: COCO folder with `images/`.
+        train: annotation file that is trained on (a subset where the study limits the data).
+        val: annotation file that is evaluated on.
+        classes: names of the classes, in the order of the labels.
+        root_hash: hash of the content of both splits.
+        images: number of images, training then validation.
+        objects: number of objects, training then validation.
+        notes: what the check had to say, for the manifest.
+    """
+
+    root: str
+    train: str
+    val: str
+    classes: tuple[str, ...]
+    root_hash: str
+    images: tuple[int, int]
+    objects: tuple[int, int]
+    notes: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain content for `study.json`."""
+        return json.loads(json.dumps(asdict(self)))  # type: ignore[no-any-return]
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "Source":
+        """The inverse of `as_json`."""
+        return cls(**{key: tuple(v) if isinstance(v, list) else v for key, v in content.items()})
+
+
+def iterations(study: Study, images: int) -> int:
+    """Optimizer steps of one cell.
+
+    Args:
+        study: its `schedule.iterations`, or `schedule.epochs` times the images over the batch.
+        images: number of training images.
+    """
+    if study.schedule.iterations is not None:
+        return study.schedule.iterations
+    assert study.schedule.epochs is not None  # the schedule has exactly one of both
+    return max(1, round(study.schedule.epochs * images / study.schedule.batch))
+
+
+def prepare(study: Study, *, out: str | Path, write: bool = True) -> Source:
+    """Make or check the data of a study.
+
+    Training images without an object are left out. Where that, the study's limits, or boxes that
+    stick out of their image change a split, its annotation file is `<out>/data/<split>.json`.
+
+    Args:
+        study: the study.
+        out: its output folder.
+        write: whether that file is written; without, only what it would hold is told.
+
+    Raises:
+        FpnProbeError: if the COCO folder is missing or an annotation or image is bad.
+    """
+    from fpnprobe.data import coco, scenes
+
+    data = study.data
+    if data.scenes is not None:
+        root = scenes.cached(**data.scenes)
+    else:
+        root = Path(str(data.root)).expanduser().resolve()
+    summaries = [coco.check(root, split) for split in (data.train, data.val)]
+    parts = _parts(study, root)
+    files = []
+    for split, part in zip((data.train, data.val), parts, strict=True):
+        file = coco.annotation_file(root, split)
+        if part is not None:
+            file = Path(out).resolve() / "data" / f"{split}.json"
+            if write:
+                atomic.write_json(file, part)
+        files.append(str(file))
+    kept = [
+        (part and len(part["images"])) or summary.images
+        for part, summary in zip(parts, summaries, strict=True)
+    ]
+    objects = [
+        (part and sum(not each["iscrowd"] for each in part["annotations"])) or summary.objects
+        for part, summary in zip(parts, summaries, strict=True)
+    ]
+    names = (part := parts[0]) and tuple(str(each["name"]) for each in part["categories"])
+    return Source(
+        root=str(root),
+        train=files[0],
+        val=files[1],
+        classes=names or summaries[0].categories,
+        root_hash=digest([coco.content_hash(root, split) for split in (data.train, data.val)]),
+        images=(kept[0], kept[1]),
+        objects=(objects[0], objects[1]),
+        notes=tuple(line for summary in summaries for line in summary.warnings),
+    )
+
+
+def _parts(study: Study, root: Path) -> list[dict[str, Any] | None]:
+    """Content of each split as it is used, or None where that is the file as it is."""
+    from fpnprobe.data import coco, subset
+
+    data, limits, classes = study.data, study.data.limits, study.data.limits.classes
+    parts: list[dict[str, Any] | None] = []
+    for split, count in ((data.train, limits.train_images), (data.val, limits.val_images)):
+        content, clipped = coco.read(root, split)
+        if isinstance(classes, int):
+            classes = subset.frequent_classes(content, classes)
+        fewest = 1 if split == data.train or classes else 0
+        part = subset.select(content, images=count, classes=classes, min_objects=fewest)
+        same = len(part["images"]) == len(content["images"]) and classes is None and not clipped
+        parts.append(None if same else part)
+    return parts

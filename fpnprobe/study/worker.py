@@ -1,0 +1,207 @@
+"""The process that runs one cell: `python -m fpnprobe.study.worker OUT --variant V --seed S`."""
+
+import argparse
+import contextlib
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.study import cells, failures, locks, manifest, output
+from fpnprobe.study.cells import Cell
+from fpnprobe.study.failures import Interrupted
+from fpnprobe.study.output import Output
+from fpnprobe.study.progress import ProgressWriter
+from fpnprobe.study.steps import STEPS, CellWork
+
+DONE, FAILED, BUSY, STOPPED = 0, 1, 75, 130
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the cell that the arguments name; return an exit code of this module."""
+    parser = argparse.ArgumentParser(prog="fpnprobe.study.worker")
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--variant", required=True)
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--watch-stdin", action="store_true", help="stop when stdin is closed")
+    options = parser.parse_args(arguments)
+    asked = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: asked.set())
+    if options.watch_stdin:
+        threading.Thread(target=_watch, args=(asked,), daemon=True).start()
+    return run(
+        output.read(options.out), options.variant, options.seed, device=options.device, stop=asked
+    )
+
+
+def run(result: Output, variant: str, seed: int, *, device: str, stop: threading.Event) -> int:
+    """Run one cell to its end, unless another process has it or it is done."""
+    cell = result.cell(variant, seed)
+    if int(os.environ.get("RANK", "0")) > 0:
+        return _assist(result, cell, device=device, stop=stop)
+    try:
+        with locks.held(cell.lock):
+            output.settle(cell)
+            there = cell.manifest()
+            if there is not None and there.get("state") == "done":
+                return DONE
+            with _logged(cell.folder / "log.txt"):
+                return _guarded(result, cell, device=device, stop=stop)
+    except locks.Taken:
+        return BUSY
+
+
+def _guarded(result: Output, cell: Cell, *, device: str, stop: threading.Event) -> int:
+    progress = ProgressWriter(cell.folder, iterations=result.iterations)
+    content = manifest.begin(
+        cell,
+        study=result.study,
+        source=result.source,
+        iterations=result.iterations,
+        command=result.command,
+        device=device,
+    )
+    try:
+        cells.write_manifest(cell.folder, content)
+        work = CellWork(result, cell, device, content, progress, stop.is_set)
+        _train(work)
+        for step in STEPS:
+            if not step.is_done(work):
+                progress(stage=step.name)
+                step.run(work)
+                cells.write_manifest(cell.folder, content)
+        content |= {"state": "done"}
+        progress(stage="done", iteration=result.iterations)
+        cells.write_manifest(cell.folder, content)
+    except Interrupted:
+        progress(stage="interrupted")
+        return STOPPED
+    except BaseException as error:
+        traceback.print_exc()
+        content |= {"state": "failed", "reason": failures.reason(error)}
+        with contextlib.suppress(FpnProbeError, OSError):  # the disk may be full
+            cells.write_manifest(cell.folder, content)
+            progress(stage="failed")
+        return FAILED
+    return DONE
+
+
+def _train(work: CellWork) -> None:
+    """Train, unless the final weights are there; put what was measured into the manifest."""
+    from fpnprobe.mm.training.final import final_facts
+    from fpnprobe.mm.training.loop import Stopped
+    from fpnprobe.mm.training.train import train
+
+    if work.stop():
+        raise Interrupted
+    accumulate = work.output.study.schedule.accumulate
+    folder = work.cell.folder / "checkpoints"
+
+    def report(done: int, seconds: float, loss: float | None) -> None:
+        work.progress(
+            stage="train",
+            iteration=done // accumulate,
+            seconds=seconds,
+            per_iteration=seconds / done * accumulate,
+            **({} if loss is None else {"loss": loss}),
+        )
+
+    if not (folder / "final.pt").is_file():
+        try:
+            train(
+                training(work.output, work.cell, device=work.device),
+                report=report,
+                stop=work.stop,
+                checkpoint_every=work.output.study.resources.checkpoint_seconds,
+            )
+        except Stopped:
+            raise Interrupted from None
+    facts = final_facts(folder)
+    work.manifest["timings"] |= {
+        "train_s": round(facts["seconds"], 3),
+        "per_iteration_s": round(facts["seconds"] / work.output.iterations, 5),
+    }
+    work.manifest["probe"] |= facts["probe"]
+    work.manifest["model"] = {"parameters": facts["parameters"]}
+
+
+def training(result: Output, cell: Cell, *, device: str) -> Any:
+    """What the training of a cell needs."""
+    from fpnprobe.mm.training.train import Training
+
+    return Training(
+        config=json.loads(
+            json.dumps(manifest.keys.cell_config(result.study, cell.variant, cell.seed))
+        ),
+        key=cell.key,
+        folder=cell.folder,
+        root=result.source.root,
+        annotations=result.source.train,
+        classes=result.source.classes,
+        iterations=result.iterations,
+        rate=result.study.schedule.rate,
+        buckets=result.study.scale_buckets(),
+        device=device,
+    )
+
+
+def _assist(result: Output, cell: Cell, *, device: str, stop: threading.Event) -> int:
+    """Train as a further process of a cell that the first process owns."""
+    from fpnprobe.mm.training.loop import Stopped
+    from fpnprobe.mm.training.train import train
+
+    try:
+        train(
+            training(result, cell, device=device),
+            report=lambda *_: None,
+            stop=stop.is_set,
+            checkpoint_every=float("inf"),
+        )
+    except Stopped:
+        return STOPPED
+    return DONE
+
+
+@contextlib.contextmanager
+def _logged(file: Path) -> Iterator[None]:
+    """Send everything that anybody prints in this process to the cell's log."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = os.dup(1), os.dup(2)
+    log = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
+    print(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')} pid {os.getpid()}", flush=True)  # noqa: T201
+    logging.captureWarnings(True)
+    try:
+        yield
+    finally:
+        logging.captureWarnings(False)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for number, handle in enumerate(kept, start=1):
+            os.dup2(handle, number)
+            os.close(handle)
+
+
+def _watch(asked: threading.Event) -> None:
+    """Stop when the process that started us is gone, which closes our stdin."""
+    with contextlib.suppress(OSError, ValueError):
+        while os.read(0, 1):
+            pass
+    asked.set()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
