@@ -45,7 +45,7 @@ def clip(
 def _boxes(file: Path, annotations: Sequence[dict[str, Any]]) -> Array:
     """All boxes `(N, 4)`, checked for form, finite numbers and a positive `area`."""
     malformed = [not _is_box(entry["bbox"]) for entry in annotations]
-    _refuse(file, annotations, np.array(malformed), "have no box [x, y, width, height]")
+    _refuse(file, annotations, malformed, "have no box [x, y, width, height]")
     boxes: Array = np.array([entry["bbox"] for entry in annotations], dtype=np.float64)
     _refuse(file, annotations, ~np.isfinite(boxes).all(axis=1), "have a box with NaN or infinity")
     numbers = [entry["area"] if _is_number(entry["area"]) else np.nan for entry in annotations]
@@ -71,11 +71,12 @@ def _side(file: Path, image: dict[str, Any], key: str) -> float:
 
 
 def _refuse(
-    file: Path, annotations: Sequence[dict[str, Any]], bad: npt.NDArray[np.bool_], what: str
+    file: Path, annotations: Sequence[dict[str, Any]], marks: npt.ArrayLike, what: str
 ) -> None:
-    if bad.any():
-        first = annotations[int(np.argmax(bad))]
+    bad = np.flatnonzero(marks)
+    if len(bad):
+        first = annotations[int(bad[0])]
         raise FpnProbeError(
-            f"{file}: {int(bad.sum())} of {len(annotations)} annotations {what} (first: annotation "
+            f"{file}: {len(bad)} of {len(annotations)} annotations {what} (first: annotation "
             f"{first['id']}, bbox {first['bbox']}, area {first['area']}); correct or remove them"
         )

@@ -133,7 +133,8 @@ def _settings(
 
 def _split(folder: Path, split: str, count: int, recipe: Recipe, seed: list[int]) -> dict[str, Any]:
     """Write the images of a split and return its annotation file."""
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for index in range(count):
         picture, objects = draw_scene(recipe, np.random.default_rng([*seed, index]))
         name = f"{split}_{index:06d}.jpg"

@@ -1,0 +1,101 @@
+"""`fpnprobe data make|check|subset`: generate, check and cut COCO folders."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+_JSON = typer.Option("--json", help="Print the result as JSON.")
+
+
+def _result(content: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(content))
+        return
+    for key, value in content.items():
+        text = value
+        if isinstance(value, dict):
+            text = ", ".join(f"{name} {count}" for name, count in value.items())
+        elif isinstance(value, list | tuple):
+            text = ", ".join(map(str, value))
+        typer.echo(f"{key:12} {text}")
+
+
+def add(app: typer.Typer) -> None:
+    """Register the verb."""
+    verb = typer.Typer(no_args_is_help=True, help="Generate, check and cut COCO folders.")
+    app.add_typer(verb, name="data")
+
+    @verb.command()
+    def make(
+        root: Annotated[Path, typer.Argument(help="Folder to write; new or empty.")],
+        train: Annotated[int, typer.Option(help="Training images.")] = 800,
+        val: Annotated[int, typer.Option(help="Validation images.")] = 200,
+        size: Annotated[int, typer.Option(help="Image side in px.")] = 192,
+        seed: Annotated[int, typer.Option(help="Seed of the scenes.")] = 0,
+        as_json: Annotated[bool, _JSON] = False,
+    ) -> None:
+        """Generate scale scenes as a COCO folder."""
+        from fpnprobe.data import coco, scenes
+
+        folder = scenes.make(root, train=train, val=val, size=size, seed=seed)
+        objects = {split: coco.check(folder, split).objects for split in ("train", "val")}
+        _result(
+            {"root": str(folder), "train": train, "val": val, "objects": objects}, as_json=as_json
+        )
+
+    @verb.command()
+    def check(
+        root: Annotated[Path, typer.Argument(help="COCO folder: images/ and annotations/.")],
+        split: Annotated[
+            list[str] | None, typer.Option(help="Annotation file to check; repeatable.")
+        ] = None,
+        as_json: Annotated[bool, _JSON] = False,
+    ) -> None:
+        """Check annotations and image files; exit code 2 with one line for the first problem."""
+        from fpnprobe.data import coco
+
+        found = [coco.check(root, name) for name in split or ("train", "val")]
+        for line in (line for summary in found for line in summary.warnings):
+            typer.echo(f"warning: {line}", err=True)
+        if as_json:
+            typer.echo(json.dumps({"splits": [summary.to_dict() for summary in found]}))
+            return
+        for summary in found:
+            _result(summary.to_dict(), as_json=False)
+
+    @verb.command()
+    def subset(
+        root: Annotated[Path, typer.Argument(help="COCO folder to cut from.")],
+        target: Annotated[Path, typer.Argument(help="Folder to write; new or empty.")],
+        images: Annotated[int | None, typer.Option(help="Training images; all by default.")] = None,
+        val_images: Annotated[
+            int | None, typer.Option(help="Validation images; all by default.")
+        ] = None,
+        classes: Annotated[
+            int | None, typer.Option(help="Keep the most frequent classes; all by default.")
+        ] = None,
+        min_objects: Annotated[int, typer.Option(help="Fewest objects of an image.")] = 1,
+        seed: Annotated[int, typer.Option(help="Seed of the choice.")] = 0,
+        link: Annotated[bool, typer.Option(help="Link images instead of copying them.")] = False,
+        as_json: Annotated[bool, _JSON] = False,
+    ) -> None:
+        """Cut a smaller data set out of a COCO folder, always the same one."""
+        from fpnprobe.data import coco
+        from fpnprobe.data import subset as cut
+
+        folder = cut.make(
+            root,
+            target,
+            images=images,
+            val_images=val_images,
+            classes=classes,
+            min_objects=min_objects,
+            seed=seed,
+            link=link,
+        )
+        found = {split: coco.check(folder, split) for split in ("train", "val")}
+        counts = {split: {"images": s.images, "objects": s.objects} for split, s in found.items()}
+        names = list(found["train"].categories)
+        _result({"root": str(folder), **counts, "classes": names}, as_json=as_json)

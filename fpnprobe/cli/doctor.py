@@ -1,0 +1,31 @@
+"""`fpnprobe doctor`: versions, device, operator backend, and what would fail."""
+
+import json
+from typing import Annotated
+
+import typer
+
+
+def add(app: typer.Typer) -> None:
+    """Register the verb."""
+
+    @app.command()
+    def doctor(
+        as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    ) -> None:
+        """Show versions, device and what would fail here; exit code 3 if studies cannot run."""
+        from fpnprobe.environment import examine
+        from fpnprobe.errors import EnvironmentProblem
+
+        found = examine()
+        if as_json:
+            typer.echo(json.dumps(found.to_dict()))
+        else:
+            for name, value in found.facts.items():
+                typer.echo(f"{name:16} {value if value not in (None, '', []) else '-'}")
+            for problem in found.problems:
+                kind = "problem" if problem.fatal else "note"
+                typer.echo(f"{kind}: {problem.what}\n  fix: {problem.fix}")
+            typer.echo("ok" if found.ok else "not ok")
+        if not found.ok:
+            raise typer.Exit(EnvironmentProblem.exit_code)
