@@ -54,7 +54,7 @@ def examine(stack: Callable[[], dict[str, Any]] | None = None) -> Examination:
     `stack` gives the facts of the training stack; it is imported here, and not above, so that a
     stack that cannot be imported is a finding.
     """
-    facts: dict[str, Any] = {"python": platform.pythoninstalled()}
+    facts: dict[str, Any] = {"python": platform.python_version()}
     problems = list(_missing_libraries())
     if not problems:
         try:
