@@ -25,6 +25,7 @@ class Target:
         box: the detected or annotated box `(4,)`, input pixels; all NaN for a bucket.
         level: pyramid level of the source, such as `P3`; "" where there are several.
         score: confidence of a detection; NaN otherwise.
+        bucket: name of the bucket that a target of kind "bucket" stands for.
     """
 
     kind: Kind
@@ -34,14 +35,16 @@ class Target:
     box: Tensor
     level: str
     score: float = float("nan")
+    bucket: str = ""
 
     @classmethod
-    def together(cls, targets: Sequence[Self]) -> Self:
+    def together(cls, targets: Sequence[Self], *, bucket: str) -> Self:
         """One target for a whole bucket: the sum of its objects' logits."""
         levels = {target.level for target in targets}
         return replace(
             targets[0],
             kind="bucket",
+            bucket=bucket,
             index=-1,
             sources=torch.cat([target.sources for target in targets]),
             labels=torch.cat([target.labels for target in targets]),

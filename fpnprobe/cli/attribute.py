@@ -1,0 +1,59 @@
+"""`fpnprobe attribute`: which stages and levels the objects of a trained run rest on."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def add(app: typer.Typer) -> None:
+    """Register the verb."""
+
+    @app.command()
+    def attribute(
+        run: Annotated[
+            Path, typer.Argument(metavar="RUN", help="Folder of a study, or of one of its cells.")
+        ],
+        images: Annotated[int, typer.Option(help="Validation images, from the first.")] = 20,
+        method: Annotated[
+            list[str] | None,
+            typer.Option(
+                help="integrated_gradients (default), activation_x_gradient, grad_cam or "
+                "conductance; may be repeated."
+            ),
+        ] = None,
+        at: Annotated[
+            list[str] | None,
+            typer.Option(help="stages or pyramid; both by default, where the detector has both."),
+        ] = None,
+        kind: Annotated[str, typer.Option(help="object, detection or bucket.")] = "object",
+        steps: Annotated[int, typer.Option(help="Points on the path of path methods.")] = 64,
+        internal_batch_size: Annotated[
+            int, typer.Option(help="Most examples in memory at once.")
+        ] = 16,
+        device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+        as_json: Annotated[bool, typer.Option("--json", help="Print the tables as JSON.")] = False,
+    ) -> None:
+        """Attribute class logits to C2..C5 and P2..P6 (captum); shares per object scale."""
+        from fpnprobe.mm.attribution.study import as_json as plain
+        from fpnprobe.mm.attribution.study import attribute_run
+        from fpnprobe.mm.attribution.words import check_words
+
+        found = attribute_run(
+            run,
+            images=images,
+            steps=steps,
+            internal_batch_size=internal_batch_size,
+            device=device,
+            report=lambda title, done: typer.echo(f"{title}: image {done}", err=True),
+            **check_words(methods=method, places=at, kind=kind),
+        )
+        for cell, reason in found.skipped:
+            typer.echo(f"skipped {cell}: {reason}", err=True)
+        if as_json:
+            typer.echo(json.dumps(plain(found)))
+        else:
+            typer.echo(found.shares.round(3).to_string(index=False))
+            for file in found.files:
+                typer.echo(file)

@@ -1,0 +1,123 @@
+"""`fpnprobe attribute`: all trained cells of a study on the same images."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from fpnprobe.attribution import stored
+from fpnprobe.attribution.chain import Place
+from fpnprobe.attribution.methods import INTERNAL_BATCH, STEPS
+from fpnprobe.attribution.table import by_bucket, concat, on_assigned_level
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.mm.attribution.cell import TrainedCell
+from fpnprobe.mm.attribution.survey import survey
+from fpnprobe.mm.attribution.target import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class StudyAttribution:
+    """What `attribute_run` found.
+
+    Attributes:
+        rows: all cells' rows.
+        shares: share per variant, bucket and level with intervals (`table.by_bucket`).
+        agreement: how often the largest share lies on the assigned level.
+        files: the cells' tables as written.
+        skipped: (cell folder, why) of the cells that could not be attributed.
+    """
+
+    rows: pd.DataFrame
+    shares: pd.DataFrame
+    agreement: pd.DataFrame
+    files: tuple[str, ...]
+    skipped: tuple[tuple[str, str], ...]
+
+
+def cell_folders(run: str | Path) -> list[Path]:
+    """The cells of a study folder, or the folder itself where it is a cell.
+
+    Raises:
+        FpnProbeError: if it is neither.
+    """
+    folder = Path(run)
+    if (folder / "manifest.json").is_file():
+        return [folder]
+    found = sorted(path.parent for path in folder.glob("cells/*/*/manifest.json"))
+    if not found:
+        raise FpnProbeError(
+            f"{folder} is not a run: expected the folder of a study or of one of its cells, such "
+            "as reports/quickstart"
+        )
+    return found
+
+
+def attribute_run(
+    run: str | Path,
+    *,
+    images: int,
+    methods: Sequence[str] = ("integrated_gradients",),
+    places: Sequence[Place] | None = None,
+    kind: Kind = "object",
+    steps: int = STEPS,
+    internal_batch_size: int = INTERNAL_BATCH,
+    device: str = "cpu",
+    report: Callable[[str, int], None] = lambda *_: None,
+) -> StudyAttribution:
+    """Attribute every trained cell of a run; write each cell's table and the study's.
+
+    A cell that is not finished is skipped and named; a run without any trained cell is an error.
+    """
+    folders = cell_folders(run)
+    frames, files, skipped = [], [], []
+    for folder in folders:
+        try:
+            cell = TrainedCell.open(folder, device=device)
+        except FpnProbeError as error:
+            skipped.append((str(folder), str(error)))
+            continue
+        title = "{variant} seed {seed}".format(**cell.labels)
+        frame = survey(
+            cell,
+            images=images,
+            methods=methods,
+            places=places,
+            kind=kind,
+            steps=steps,
+            internal_batch_size=internal_batch_size,
+            report=lambda done, title=title: report(title, done),  # type: ignore[misc]
+        )
+        stored.write(folder / stored.CELL_TABLE, frame)
+        frames.append(frame)
+        files.append(str(folder / stored.CELL_TABLE))
+    if not frames:
+        raise FpnProbeError(f"nothing to attribute in {run}: {skipped[0][1]}")
+    rows = concat(frames)
+    shares = by_bucket(rows)
+    if folders != [Path(run)]:
+        stored.write(Path(run) / stored.STUDY_TABLE, shares)
+    return StudyAttribution(rows, shares, on_assigned_level(rows), tuple(files), tuple(skipped))
+
+
+def as_json(found: StudyAttribution) -> dict[str, Any]:
+    """For `--json`: missing numbers are null."""
+    return {
+        "files": list(found.files),
+        "shares": _records(found.shares),
+        "agreement": _records(found.agreement),
+        "residual": _largest(found.rows),
+        "skipped": [{"cell": cell, "reason": reason} for cell, reason in found.skipped],
+    }
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    plain = frame.astype(object).where(frame.notna(), None)
+    return plain.to_dict("records")  # type: ignore[return-value]
+
+
+def _largest(rows: pd.DataFrame) -> dict[str, float]:
+    """Largest completeness residual of each method that promises completeness."""
+    known = rows.dropna(subset="residual")
+    return {str(m): float(v) for m, v in known.groupby("method")["residual"].max().items()}

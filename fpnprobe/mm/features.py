@@ -1,0 +1,112 @@
+"""Store what a trained cell's maps look like on a few images (Fig. 5 of the paper)."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from fpnprobe import atomic
+from fpnprobe.attribution.chain import Chain
+from fpnprobe.features import Features
+from fpnprobe.mm.attribution.image import DetectorImage
+from fpnprobe.mm.attribution.segments import build_chain
+from fpnprobe.mm.training.dataset import CellImages
+from fpnprobe.scales import COCO_BUCKETS, ScaleBucket, bucket_index
+
+INDEX = "index.json"
+_CELLS, _THUMBNAIL, _SEARCHED = 64, 128, 200  # cells, px, images
+
+
+def save(
+    detector: Any,
+    images: CellImages,
+    folder: str | Path,
+    *,
+    count: int = 4,
+    buckets: Sequence[ScaleBucket] = COCO_BUCKETS,
+) -> list[int]:
+    """Write the features of `count` images and an index; every cell of a study takes the same.
+
+    At most 64 x 64 cells per map in half precision and a thumbnail of 128 px: below 256 KiB per
+    image, whatever the detector.
+
+    Args:
+        detector: trained, of mmdet.
+        images: validation images in order.
+        folder: `features/` of the cell.
+        count: number of images.
+        buckets: images that show the most of these are taken, the first of equals.
+
+    Returns:
+        Ids of the images.
+    """
+    chain: Chain | None = None
+    ids = []
+    for position in choose(images, count=count, buckets=buckets):
+        sample = images[position]
+        image = DetectorImage.of(detector, sample)
+        chain = chain or build_chain(detector, image.pixels)
+        found = extract(chain, image, thumbnail=sample["inputs"])
+        found.write(folder)
+        ids.append(found.image_id)
+    atomic.write_json(Path(folder) / INDEX, ids)
+    return ids
+
+
+def choose(images: CellImages, *, count: int, buckets: Sequence[ScaleBucket]) -> list[int]:
+    """Positions of the images with objects of the most buckets, of the first 200 images."""
+    found = []
+    for position in range(min(len(images), _SEARCHED)):
+        areas = images[position]["data_samples"].gt_instances.areas.numpy()
+        found.append((-len(np.unique(bucket_index(areas, buckets))), position))
+    return sorted(position for _, position in sorted(found)[:count])
+
+
+def extract(chain: Chain, image: DetectorImage, *, thumbnail: Tensor) -> Features:
+    """The maps of one image at all places of a chain; `thumbnail` is `(3, H, W)` uint8, BGR."""
+    maps: dict[str, Any] = {}
+    height, width = image.meta["img_shape"]
+    padded = image.pixels.shape[-2:]
+    for place in chain.places():
+        for name, level in zip(
+            chain.levels(place), chain.features(image.pixels, place), strict=True
+        ):
+            seen = level[
+                ...,
+                : max(1, round(level.shape[-2] * height / padded[0])),
+                : max(1, round(level.shape[-1] * width / padded[1])),
+            ]  # without the padding
+            maps[name] = _rms(seen)
+    original = image.meta["ori_shape"]
+    scale = torch.tensor([*image.meta["scale_factor"]] * 2, device=image.boxes.device)
+    return Features(
+        image_id=image.image_id,
+        maps=maps,
+        boxes=(image.boxes / scale).double().cpu().numpy(),
+        areas=image.areas.double().cpu().numpy(),
+        labels=image.labels.cpu().numpy(),
+        size=(int(original[1]), int(original[0])),
+        image=_small(thumbnail),
+    )
+
+
+def _rms(level: Tensor) -> Any:
+    """Root mean square over channels, area-pooled to at most 64 cells on a side."""
+    squares = level.double().square().mean(1, keepdim=True)  # (1, 1, h, w)
+    h, w = squares.shape[-2:]
+    scale = min(1.0, _CELLS / max(h, w))
+    size = (max(1, round(h * scale)), max(1, round(w * scale)))
+    if size != (h, w):
+        squares = torch.nn.functional.adaptive_avg_pool2d(squares, size)
+    return squares.sqrt()[0, 0].cpu().numpy()
+
+
+def _small(pixels: Tensor) -> Any:
+    array = np.ascontiguousarray(pixels.cpu().numpy().transpose(1, 2, 0)[:, :, ::-1])
+    scale = min(1.0, _THUMBNAIL / max(array.shape[:2]))
+    size = (max(1, round(array.shape[1] * scale)), max(1, round(array.shape[0] * scale)))
+    return cv2.resize(array, size, interpolation=cv2.INTER_AREA)

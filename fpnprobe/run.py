@@ -1,0 +1,262 @@
+"""A run opened for reading: `fpnprobe.open("reports/quickstart")`."""
+
+import functools
+import html
+import json
+import re
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from fpnprobe.attribution.table import COLUMNS
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.features import Features, stored_images
+from fpnprobe.ledger import Ledger
+
+if TYPE_CHECKING:
+    from fpnprobe.mm.attribution.cell import TrainedCell
+    from fpnprobe.mm.attribution.explain import Attribution
+
+
+def open_run(path: str | Path) -> "Run":
+    """Open the folder of a study, or of one of its cells, finished or not.
+
+    Nothing is read before it is asked for, and what is not there yet is empty.
+
+    Raises:
+        FpnProbeError: if the folder is neither.
+    """
+    folder = Path(path)
+    if (folder / "manifest.json").is_file():
+        return Run(folder, (RunCell.read(folder),))
+    found = sorted(file.parent for file in folder.glob("cells/*/*/manifest.json"))
+    if not found and not (folder / "study.json").is_file():
+        raise FpnProbeError(
+            f"{folder} is not a run: expected the folder of a study (study.json, cells/) or of a "
+            "cell (manifest.json), such as reports/quickstart"
+        )
+    return Run(folder, tuple(RunCell.read(cell) for cell in found))
+
+
+@dataclass(frozen=True, slots=True)
+class RunCell:
+    """One variant and seed of a run."""
+
+    folder: Path
+    variant: str
+    seed: int
+    state: str
+
+    @classmethod
+    def read(cls, folder: Path) -> "RunCell":
+        """From the cell's manifest; an unreadable one gives a cell in state "unreadable"."""
+        try:
+            content = json.loads((folder / "manifest.json").read_text())
+            return cls(folder, str(content["variant"]), int(content["seed"]), content["state"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return cls(folder, folder.parent.name, 0, "unreadable")
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything that a study or a cell has left on disk.
+
+    Attributes:
+        folder: where.
+        cells: its cells (one variant and one seed each).
+    """
+
+    folder: Path
+    cells: tuple[RunCell, ...]
+    _opened: dict[Path, "TrainedCell"] = field(default_factory=dict, repr=False, compare=False)
+
+    def select(self, *, variant: str | None = None, seed: int | None = None) -> "Run":
+        """The same run, of one variant or one seed only.
+
+        Raises:
+            FpnProbeError: if it has no such cell.
+        """
+        chosen = tuple(
+            cell
+            for cell in self.cells
+            if variant in (None, cell.variant) and seed in (None, cell.seed)
+        )
+        if not chosen:
+            names = ", ".join(f"{cell.variant} seed {cell.seed}" for cell in self.cells)
+            raise FpnProbeError(
+                f"no cell of variant {variant!r} and seed {seed!r} in {self.folder}: expected one "
+                f"of {names or 'none yet'}"
+            )
+        return replace(self, cells=chosen)
+
+    @functools.cached_property
+    def ledger(self) -> Ledger:
+        """Gradient records of all cells that have any, up to their last probed iteration."""
+        ledgers = []
+        for cell in self.cells:
+            try:
+                ledgers.append(Ledger.read(cell.folder))
+            except FpnProbeError:
+                if (cell.folder / "ledger.parquet").exists():
+                    raise
+        return Ledger.concat(ledgers)
+
+    @functools.cached_property
+    def evaluation(self) -> pd.DataFrame:
+        """One row per cell and metric: study, variant, seed, metric, value in [0, 1], ..."""
+        return self._tables("evaluation.parquet", ["study", "variant", "seed", "metric", "value"])
+
+    @functools.cached_property
+    def attribution(self) -> pd.DataFrame:
+        """What `fpnprobe attribute` has stored, columns of `fpnprobe.attribution.table`."""
+        return self._tables("attribution.parquet", list(COLUMNS))
+
+    @property
+    def images(self) -> tuple[int, ...]:
+        """Ids of the images whose features are stored."""
+        found = {i for cell in self.cells for i in stored_images(cell.folder / "features")}
+        return tuple(sorted(found))
+
+    def features(self, image_id: int) -> Features:
+        """Stored maps of one image; `select` a cell first where there are several.
+
+        Raises:
+            FpnProbeError: if there are none, naming the images that have some.
+        """
+        files = [c.folder / "features" / f"{image_id}.npz" for c in self.cells]
+        files = [file for file in files if file.is_file()]
+        if not files:
+            known = ", ".join(map(str, self.images)) or "none yet"
+            raise FpnProbeError(
+                f"no features of image {image_id} in {self.folder}: expected one of {known}"
+            )
+        if len(files) > 1:
+            raise FpnProbeError(
+                f"{len(files)} cells have features of image {image_id}: choose one, such as "
+                f"run.select(variant={self.cells[0].variant!r}, seed={self.cells[0].seed})"
+            )
+        return Features.read(files[0])
+
+    def attribute(
+        self,
+        image_id: int | None = None,
+        *,
+        detection: int | None = None,
+        object: int | None = None,
+        bucket: str | None = None,
+        **options: Any,
+    ) -> "Attribution":
+        """Where a detection, an object, a bucket, or (by default) each object of an image rests.
+
+        Args:
+            image_id: of the annotation file; the first validation image by default.
+            detection: number of a detection, 0 is the most confident.
+            object: number of a ground-truth object of the image.
+            bucket: name of a bucket, all of whose objects become one number.
+            options: `method`, `at`, `steps`, `internal_batch_size` of
+                `fpnprobe.attribution.methods.attribute`.
+
+        Raises:
+            FpnProbeError: without a single trained cell (see `select`), or for a target that the
+                image does not have.
+        """
+        from fpnprobe.mm.attribution.ask import ask
+
+        return ask(
+            self.trained(),
+            image_id,
+            detection=detection,
+            object=object,
+            bucket=bucket,
+            **options,
+        )
+
+    def trained(self) -> "TrainedCell":
+        """The one cell of this run with its detector loaded.
+
+        Raises:
+            FpnProbeError: if the run has several cells or none, or the cell no checkpoint.
+        """
+        from fpnprobe.mm.attribution.cell import TrainedCell
+
+        if len(self.cells) != 1:
+            example = next((f"{c.variant!r}, seed={c.seed}" for c in self.cells), "'FPN', seed=0")
+            raise FpnProbeError(
+                f"{self.folder} has {len(self.cells)} cells, expected one: "
+                f"run.select(variant={example})"
+            )
+        folder = self.cells[0].folder
+        if folder not in self._opened:
+            self._opened[folder] = TrainedCell.open(folder)
+        return self._opened[folder]
+
+    def figure(self, name: str) -> "Drawing":
+        """A figure of the report, drawn from the stored tables; shows itself in Jupyter.
+
+        Args:
+            name: such as `routes`, or `fig2` for Figure 2 of the paper.
+
+        Raises:
+            FpnProbeError: for an unknown name, with those that this run has.
+        """
+        from fpnprobe.report.build import compose
+        from fpnprobe.report.drawings import draw
+        from fpnprobe.report.stored import read
+
+        found = {figure.name: figure for figure in compose(read([self.folder]), []).figures()}
+        name = re.sub(r"^fig(ure)?[ _-]?(\d+)$", r"figure-\2", name.lower())
+        if name not in found:
+            raise FpnProbeError(
+                f"no figure {name!r} in {self.folder}: expected {', '.join(found) or 'none yet'}"
+            )
+        return Drawing(name, draw(found[name]).wide, found[name].caption)
+
+    def __repr__(self) -> str:
+        states: dict[str, int] = {}
+        for cell in self.cells:
+            states[cell.state] = states.get(cell.state, 0) + 1
+        counts = ", ".join(f"{count} {state}" for state, count in states.items()) or "no cells"
+        variants = ", ".join(dict.fromkeys(cell.variant for cell in self.cells)) or "none"
+        return f"Run({self.folder}, variants: {variants}, cells: {counts})"
+
+    def _repr_html_(self) -> str:
+        table = pd.DataFrame(
+            [(c.variant, c.seed, c.state) for c in self.cells], columns=["variant", "seed", "state"]
+        )
+        metrics = self.evaluation
+        if len(metrics):
+            wide = metrics.pivot_table(index=["variant", "seed"], columns="metric", values="value")
+            shown = [name for name in ("AP", "AP_S", "AP_M", "AP_L") if name in wide.columns]
+            table = table.merge(wide[shown].reset_index(), how="left", on=["variant", "seed"])
+        body = table.to_html(index=False, float_format="{:.3f}".format, na_rep="")
+        return f"<p><b>{html.escape(str(self.folder))}</b></p>{body}"
+
+    def _tables(self, name: str, columns: list[str]) -> pd.DataFrame:
+        frames = []
+        for cell in self.cells:
+            if not (cell.folder / name).is_file():
+                continue
+            try:
+                frames.append(pd.read_parquet(cell.folder / name))
+            except (OSError, ValueError) as error:
+                raise FpnProbeError(
+                    f"{cell.folder / name} cannot be read ({type(error).__name__}): run again"
+                ) from None
+        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A figure as SVG text."""
+
+    name: str
+    svg: str
+    caption: str
+
+    def __repr__(self) -> str:
+        return f"Drawing({self.name}: {self.caption})"
+
+    def _repr_html_(self) -> str:
+        return f"<figure>{self.svg}<figcaption>{html.escape(self.caption)}</figcaption></figure>"
