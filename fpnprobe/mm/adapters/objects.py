@@ -1,0 +1,82 @@
+"""The annotated objects of a batch: bucket and class of each, numbered through the batch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.scales import ScaleBucket, bucket_index
+
+BACKGROUND = -1  # number of the object of a row that has none
+
+
+@dataclass(frozen=True, slots=True)
+class Objects:
+    """Objects of a batch; object j of image i has the number `first[i] + j`.
+
+    Attributes:
+        first: Number of each image's first object, and the count, `(images + 1,)`.
+        buckets: Index of each object's bucket, `(N,)`.
+        classes: Class label of each object, `(N,)`.
+    """
+
+    first: tuple[int, ...]
+    buckets: Tensor
+    classes: Tensor
+
+    @classmethod
+    def of(cls, samples: Sequence[Any], buckets: Sequence[ScaleBucket]) -> "Objects":
+        """Read `gt_instances.areas` (px^2 of the original image) and `.labels` of data samples.
+
+        Raises:
+            FpnProbeError: if there are no areas, or not one for each box.
+        """
+        first, areas, classes = [0], [], []
+        for sample in samples:
+            truth = sample.gt_instances
+            if "areas" not in truth:
+                raise FpnProbeError(
+                    "data samples have no gt_instances.areas: expected each object's annotation "
+                    "area in original px^2; use GradientProbeHook, which carries it through the "
+                    "pipeline, or set the field yourself"
+                )
+            if len(truth.areas) != len(truth.labels):
+                raise FpnProbeError(
+                    f"{len(truth.areas)} areas for {len(truth.labels)} boxes in one image: "
+                    "a transform dropped one without the other"
+                )
+            first.append(first[-1] + len(truth.labels))
+            areas.append(torch.as_tensor(truth.areas, dtype=torch.float64).cpu())
+            classes.append(truth.labels)
+        index = bucket_index(torch.cat(areas).numpy(), buckets)
+        known = torch.cat(classes)
+        return cls(tuple(first), torch.from_numpy(index).to(known.device), known)
+
+    def numbers(self, image: int, indices: Tensor) -> Tensor:
+        """Numbers in the batch of objects given by their index in one image."""
+        return indices.long() + self.first[image]
+
+    def of_image(self, image: int) -> Tensor:
+        """Numbers of all objects of one image."""
+        return torch.arange(self.first[image], self.first[image + 1], device=self.buckets.device)
+
+    def labels(self, numbers: Tensor, background: int) -> Tensor:
+        """Partition label of each row from the number of its object, `(R,)`."""
+        return self._look_up(self.buckets, numbers, background)
+
+    def class_of(self, numbers: Tensor) -> Tensor:
+        """Class of each row's object, -1 for background, `(R,)`."""
+        return self._look_up(self.classes, numbers, BACKGROUND)
+
+    def _look_up(self, table: Tensor, numbers: Tensor, default: int) -> Tensor:
+        found = torch.full_like(numbers, default)
+        kept = numbers >= 0
+        found[kept] = table.to(numbers.device)[numbers[kept]].to(found.dtype)
+        return found
+
+    def count(self, buckets: int) -> list[int]:
+        """Number of objects in each bucket."""
+        return list(torch.bincount(self.buckets, minlength=buckets).tolist())

@@ -1,0 +1,187 @@
+"""One observed forward pass of an mmdet detector: partition, taps, losses."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.mm.adapters.objects import Objects
+from fpnprobe.mm.adapters.paths import auxiliary_stage, term_of
+from fpnprobe.mm.adapters.recorder import Recorder
+from fpnprobe.mm.adapters.registry import adapter_for
+from fpnprobe.mm.stages import Stage, neck_levels, stages
+from fpnprobe.probing.partition import LossPartition
+from fpnprobe.probing.rows import LossRows
+from fpnprobe.probing.taps import Tap
+from fpnprobe.scales import COCO_BUCKETS, ScaleBucket
+
+
+class Observation:
+    """What was seen of the last forward pass.
+
+    Attributes:
+        partition: The loss as labeled rows.
+        auxiliary: Tensors made by auxiliary heads.
+        losses: The loss dict that the detector returned.
+    """
+
+    def __init__(self, partition: LossPartition, found: Sequence[Stage]) -> None:
+        self.partition = partition
+        self.auxiliary: list[Tensor] = []
+        self.losses: dict[str, Any] = {}
+        self._stages = found
+        self._features: dict[str, Tensor] = {}
+        self._pyramid: dict[int, Tensor] = {}
+
+    def taps(self) -> list[Tap]:
+        """Stage outputs, shallow to deep, then pyramid levels.
+
+        Raises:
+            FpnProbeError: if there was no forward pass.
+        """
+        if not self._features:
+            raise FpnProbeError("no forward pass was observed: call the detector inside observe()")
+        found = [
+            Tap(s.name, s.level, self._features.get(s.name), s.parameters, routed=True)
+            for s in self._stages
+        ]
+        return found + [Tap(f"P{level}", level, t) for level, t in self._pyramid.items()]
+
+    def release(self) -> None:
+        """Forget the tensors, and with them the graph."""
+        self.partition.calls.clear()
+        self.auxiliary.clear()
+        self.losses = {}
+        self._features.clear()
+        self._pyramid.clear()
+
+
+@contextmanager
+def observe(
+    detector: nn.Module, buckets: Sequence[ScaleBucket] = COCO_BUCKETS
+) -> Iterator[Observation]:
+    """Observe the forward passes made inside; the last one counts.
+
+    Nothing that the detector computes is changed, and every hook and wrapper is gone afterwards,
+    also when the forward pass raises.
+
+    Args:
+        detector: An mmdet detector, without the wrapper of distributed training.
+        buckets: Scale buckets of the annotation area.
+
+    Raises:
+        FpnProbeError: if a head or the backbone is not known, naming how to add it.
+    """
+    found = stages(detector.backbone)
+    seen = Observation(LossPartition(tuple(buckets)), found)
+    recorder = Recorder(seen.partition)
+    with ExitStack() as undo:
+        _watch_inputs(detector, seen, recorder, undo)
+        for stage in found:
+
+            def keep(_m: nn.Module, _i: Any, out: Any, stage: Stage = stage) -> None:
+                seen._features[stage.name] = stage.pick(out)
+
+            undo.callback(stage.module.register_forward_hook(keep).remove)
+        _watch_maps(detector, seen, recorder, undo)
+        _watch_heads(detector, seen, recorder, undo)
+        yield seen
+
+
+def _watch_inputs(
+    detector: nn.Module, seen: Observation, recorder: Recorder, undo: ExitStack
+) -> None:
+    def before(_module: nn.Module, args: Any, kwargs: Any) -> None:
+        samples = kwargs.get("data_samples", args[1] if len(args) > 1 else None)
+        if samples is None:
+            raise FpnProbeError("the detector was called without data samples: nothing to measure")
+        seen.release()
+        recorder.begin(Objects.of(samples, seen.partition.buckets))
+
+    def after(_module: nn.Module, _args: Any, losses: Any) -> None:
+        seen.losses = losses if isinstance(losses, dict) else {}
+
+    undo.callback(detector.register_forward_pre_hook(before, with_kwargs=True).remove)
+    # Here, not around a distributed wrapper: its output node starts the exchange of gradients.
+    undo.callback(detector.register_forward_hook(after).remove)
+
+
+def _watch_maps(
+    detector: nn.Module, seen: Observation, recorder: Recorder, undo: ExitStack
+) -> None:
+    backbone, sizes = detector.backbone, dict[int, tuple[int, int]]()
+    numbers = [stage.level for stage in seen._stages]
+
+    def after_backbone(_m: nn.Module, _i: Any, maps: Any) -> None:
+        maps = [maps] if isinstance(maps, Tensor) else list(maps)
+        chosen = getattr(backbone, "out_indices", None)
+        levels = numbers[-len(maps) :]
+        if chosen is not None and len(maps) != len(numbers):
+            levels = [numbers[i] for i in chosen if i < len(numbers)]
+        sizes.clear()
+        for level, one in zip(levels, maps, strict=False):
+            sizes[level] = one.shape[-2], one.shape[-1]
+        recorder.levels.maps = tuple(levels)
+
+    def after_neck(_m: nn.Module, _i: Any, maps: Any) -> None:
+        maps = [maps] if isinstance(maps, Tensor) else list(maps)
+        levels = neck_levels(maps, sizes)
+        recorder.levels.maps = tuple(levels)
+        seen._pyramid.clear()
+        seen._pyramid.update(zip(levels, maps, strict=True))
+
+    undo.callback(backbone.register_forward_hook(after_backbone).remove)
+    if getattr(detector, "neck", None) is not None:
+        undo.callback(detector.neck.register_forward_hook(after_neck).remove)
+
+
+def _watch_heads(
+    detector: nn.Module, seen: Observation, recorder: Recorder, undo: ExitStack
+) -> None:
+    heads: list[str] = []
+    for path, module in detector.named_modules():
+        adapter = adapter_for(module)
+        if adapter is not None:
+            heads.append(path)
+            if term_of(path) not in seen.partition.terms:
+                seen.partition.terms.append(term_of(path))
+            adapter(module, path, recorder, undo).attach()
+        if isinstance(module, LossRows) or _is_loss(path, module):
+            owner = path.rpartition(".")[0]
+            if not any(f"{owner}.".startswith(f"{head}.") or head == "" for head in heads):
+                kind = type(detector.get_submodule(owner)).__name__
+                raise FpnProbeError(
+                    f"head {kind} ({owner or 'the detector'}) is not known: add a small adapter "
+                    f"with @fpnprobe.mm.adapters.register_head({kind}), see its docstring"
+                )
+            recorder.watch(path, module, undo)
+        if hasattr(module, "map_roi_levels"):
+            _watch_extractor(path, module, recorder, undo)
+        if auxiliary_stage(path) is not None:
+            _watch_auxiliary(module, seen, undo)
+
+
+def _is_loss(path: str, module: nn.Module) -> bool:
+    name = path.rpartition(".")[2]
+    return name.startswith("loss_") and not isinstance(module, (nn.ModuleList, nn.Sequential))
+
+
+def _watch_extractor(path: str, module: Any, recorder: Recorder, undo: ExitStack) -> None:
+    def after(_m: nn.Module, args: Any, kwargs: Any, _out: Any) -> None:
+        features = kwargs.get("feats", args[0] if args else None)
+        rois = kwargs.get("rois", args[-1])
+        recorder.levels.saw_rois(path, module, features, rois)
+
+    undo.callback(module.register_forward_hook(after, with_kwargs=True).remove)
+
+
+def _watch_auxiliary(module: nn.Module, seen: Observation, undo: ExitStack) -> None:
+    def after(_m: nn.Module, _i: Any, out: Any) -> None:
+        values = out.values() if isinstance(out, dict) else out
+        for one in (values,) if isinstance(values, Tensor) else values or ():
+            if isinstance(one, Tensor) and one.grad_fn is not None:
+                seen.auxiliary.append(one)
+
+    undo.callback(module.register_forward_hook(after).remove)

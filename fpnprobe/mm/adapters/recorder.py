@@ -1,0 +1,165 @@
+"""Observes the calls of loss modules and labels their rows; changes nothing that they return."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.mm.adapters.levels import Levels
+from fpnprobe.mm.adapters.objects import Objects
+from fpnprobe.mm.adapters.paths import term_of
+from fpnprobe.mm.adapters.values import bound_arguments, reduction_of, split_value
+from fpnprobe.mm.adapters.witness import check_classes, class_target
+from fpnprobe.probing.partition import LossCall, LossPartition
+from fpnprobe.probing.rows import LossRows
+
+
+@dataclass(slots=True)
+class Rows:
+    """Rows of the loss calls that happen now; `objects` is None until the head has told."""
+
+    path: str
+    classes: int
+    objects: Tensor | None = None
+    levels: Tensor | None = None
+    later: bool = False
+
+
+class Recorder:
+    """Collects the loss calls of one forward pass into a partition."""
+
+    def __init__(self, partition: LossPartition) -> None:
+        self.partition = partition
+        self.levels = Levels()
+        self._objects: Objects | None = None
+        self._stack: list[Rows] = []
+        self._starts: list[int] = []
+        self._shown: list[LossCall] = []
+        self._muted: set[nn.Module] = set()
+        self._inside = False
+
+    @property
+    def objects(self) -> Objects:
+        """Objects of the batch."""
+        if self._objects is None:
+            raise FpnProbeError("a loss was called before the detector saw its data samples")
+        return self._objects
+
+    def begin(self, objects: Objects) -> None:
+        """Begin a forward pass: forget the one before."""
+        self._objects = objects
+        self.partition.calls.clear()
+        self.partition.objects = objects.count(len(self.partition.buckets))
+        self.levels = Levels()
+        self._stack, self._starts, self._shown = [], [], []
+        self._muted.clear()
+
+    @contextmanager
+    def rows(self, rows: Rows) -> Iterator[Rows]:
+        """Loss calls inside have these rows."""
+        self._stack.append(rows)
+        try:
+            yield rows
+        finally:
+            self._stack.pop()
+
+    def mute(self, module: nn.Module) -> None:
+        """Ignore a loss module whose result enters the loss through rows shown elsewhere."""
+        self._muted.add(module)
+
+    def show(self, name: str, rows: Tensor, where: Rows) -> None:
+        """Take unreduced loss rows."""
+        objects = where.objects
+        assert objects is not None
+        label = self.objects.labels(objects.to(rows.device), len(self.partition.buckets))
+        levels = None if where.levels is None else where.levels.to(rows.device)
+        self.partition.add(LossCall(name, term_of(where.path), rows, rows, label, levels=levels))
+
+    def watch(self, name: str, module: nn.Module, undo: ExitStack) -> None:
+        """Observe a loss module, or a `LossRows`."""
+
+        def before(_module: nn.Module, _args: Any) -> None:
+            if not self._inside:
+                self._starts.append(len(self.partition.calls))
+
+        def after(_module: nn.Module, args: Any, kwargs: Any, out: Any) -> None:
+            if not self._inside:
+                self._after(name, module, args, kwargs, out)
+
+        undo.callback(module.register_forward_pre_hook(before).remove)
+        undo.callback(module.register_forward_hook(after, with_kwargs=True).remove)
+
+    def _after(self, name: str, module: nn.Module, args: Any, kwargs: Any, out: Any) -> None:
+        calls, start = self.partition.calls, self._starts.pop()
+        within, calls[start:] = calls[start:], []
+        where = self._stack[-1] if self._stack else None
+        if module in self._muted:
+            return
+        if where is None:
+            raise FpnProbeError(
+                f"{name} was called outside of any head that fpnprobe knows: add an adapter for "
+                "its head with fpnprobe.mm.adapters.register_head"
+            )
+        shown = [call for call in within if any(call is one for one in self._shown)]
+        if shown:  # its rows passed by inside, with all their factors
+            calls += shown
+        elif not where.later:
+            self._record(name, module, bound_arguments(module, args, kwargs), out, where)
+
+    def _record(
+        self, name: str, module: nn.Module, arguments: dict[str, Any], out: Any, where: Rows
+    ) -> None:
+        if not isinstance(out, Tensor):
+            raise FpnProbeError(
+                f"{name} ({type(module).__name__}) returns {type(out).__name__}, expected a "
+                "tensor: write an adapter with fpnprobe.mm.adapters.register_head"
+            )
+        if where.objects is None:
+            raise FpnProbeError(f"{name} was called before the rows of its head were known")
+        prediction = next(iter(arguments.values()))
+        found = self._aligned(name, prediction, where)
+        assert found.objects is not None
+        target = class_target(arguments, len(found.objects))
+        if target is not None and not isinstance(module, LossRows):
+            check_classes(
+                name,
+                target,
+                self.objects.class_of(found.objects.to(target.device)),
+                classes=where.classes,
+                masks=term_of(where.path) == "mask",
+            )
+        if isinstance(module, LossRows) or reduction_of(module, arguments) == "none":
+            self.show(name, out, found)
+            if isinstance(module, LossRows):
+                self._shown.append(self.partition.calls[-1])
+            return
+        buckets = len(self.partition.buckets)
+        labels = self.objects.labels(found.objects.to(prediction.device), buckets)
+        levels = None if found.levels is None else found.levels.to(labels.device)
+        self._inside = True
+        try:
+            values = split_value(module, arguments, out, labels, buckets + 1)
+        finally:
+            self._inside = False
+        self.partition.add(
+            LossCall(name, term_of(where.path), prediction, out, labels, values, levels)
+        )
+
+    def _aligned(self, name: str, prediction: Tensor, where: Rows) -> Rows:
+        """Rows of this call: all rows of the head, or those with an object, in order."""
+        objects, levels = where.objects, where.levels
+        assert objects is not None
+        if len(prediction) == len(objects):
+            return where
+        kept = objects >= 0
+        if len(prediction) != int(kept.sum()):
+            raise FpnProbeError(
+                f"{name}: {len(prediction)} rows, but the head has {len(objects)} of which "
+                f"{int(kept.sum())} have an object: write an adapter for this head with "
+                "fpnprobe.mm.adapters.register_head"
+            )
+        chosen = None if levels is None else levels.to(kept.device)[kept]
+        return Rows(where.path, where.classes, objects[kept], chosen)

@@ -1,0 +1,64 @@
+"""Which adapter observes which head."""
+
+from collections.abc import Callable
+
+from torch import nn
+
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.mm.adapters.adapter import HeadAdapter
+
+_ADAPTERS: dict[type[nn.Module], type[HeadAdapter]] = {}
+
+
+def register_head(
+    head: type[nn.Module],
+) -> Callable[[type[HeadAdapter]], type[HeadAdapter]]:
+    """Class decorator: this adapter observes `head` and what inherits from it.
+
+    A head needs an adapter if `fpnprobe check` says so. As an example, a head that finds one
+    center for each object, and whose loss has one row for each object and then one for each image:
+
+    >>> import torch
+    >>> from fpnprobe.mm.adapters import HeadAdapter, register_head
+    >>> class CenterHead(torch.nn.Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.loss_center = torch.nn.L1Loss(reduction="sum")
+    ...     def loss_by_feat(self, centers, targets):
+    ...         return {"loss_center": self.loss_center(centers, targets)}
+    >>> @register_head(CenterHead)
+    ... class CenterAdapter(HeadAdapter):
+    ...     def attach(self):
+    ...         self.wrap("loss_by_feat", self.around_loss)
+    ...     def around_loss(self, original, centers, targets):
+    ...         images = range(len(self.objects.first) - 1)
+    ...         numbers = [self.objects.of_image(i) for i in images]
+    ...         background = torch.full((len(numbers),), -1)
+    ...         with self.rows(torch.cat([*numbers, background])):
+    ...             return original(centers, targets)
+    >>> adapter_for(CenterHead()).__name__
+    'CenterAdapter'
+
+    Then `fpnprobe check` tells whether the rows add up, and compares each row's object with the
+    class target, where the loss has one.
+
+    Raises:
+        FpnProbeError: if the class has no `attach`, or is no module.
+    """
+    if not (isinstance(head, type) and issubclass(head, nn.Module)):
+        raise FpnProbeError(f"register_head({head!r}): expected the class of a head, an nn.Module")
+
+    def register(adapter: type[HeadAdapter]) -> type[HeadAdapter]:
+        if adapter.attach is HeadAdapter.attach:
+            raise FpnProbeError(
+                f"{adapter.__name__} has no attach(): wrap the head's methods there"
+            )
+        _ADAPTERS[head] = adapter
+        return adapter
+
+    return register
+
+
+def adapter_for(module: nn.Module) -> type[HeadAdapter] | None:
+    """The adapter of a module's class, or of the nearest class it inherits from."""
+    return next((_ADAPTERS[c] for c in type(module).__mro__ if c in _ADAPTERS), None)

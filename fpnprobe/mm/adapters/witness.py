@@ -1,0 +1,54 @@
+"""Are the row labels right? The class target of every classification call says which object.
+
+Conservation holds for any labeling of the rows, so it cannot tell. The head's own class targets
+can, and do not come from the adapter: a row of object j must have j's class as its target, and a
+row without an object must have none.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fpnprobe.errors import FpnProbeError
+
+
+def class_target(arguments: Mapping[str, Any], rows: int) -> Tensor | None:
+    """The class target among a loss call's arguments: whole numbers, one for each row, or None."""
+    for value in arguments.values():
+        for one in value if isinstance(value, (tuple, list)) else (value,):
+            if isinstance(one, Tensor) and one.shape == (rows,) and not one.is_floating_point():
+                return one
+    return None
+
+
+def check_classes(
+    name: str, target: Tensor, expected: Tensor, *, classes: int, masks: bool = False
+) -> None:
+    """Compare class targets with the classes of the objects that rows were labeled with.
+
+    Args:
+        name: Name of the loss module, for the message.
+        target: Class target of each row, `(R,)`; `classes` and more mean background.
+        expected: Class of the row's object, -1 for background, `(R,)`.
+        classes: Number of classes of the head; 1 means that it does not tell classes apart.
+        masks: Whether a class-agnostic mask head may target class 0 throughout.
+
+    Raises:
+        FpnProbeError: if one row disagrees.
+    """
+    if masks and not bool(target.any()):
+        return
+    kept = expected >= 0
+    wanted = torch.where(kept, torch.zeros_like(expected) if classes == 1 else expected, -1)
+    given = torch.where((target >= 0) & (target < classes), target, -1)
+    wrong = wanted != given
+    if bool(wrong.any()):
+        row = int(wrong.nonzero()[0])
+        raise FpnProbeError(
+            f"{name}: {int(wrong.sum())} of {len(target)} rows have a class target that is not "
+            f"their object's (row {row}: target {int(target[row])}, object's class "
+            f"{int(expected[row])}); this head orders its rows in another way than its adapter "
+            "expects: write one with fpnprobe.mm.adapters.register_head"
+        )
