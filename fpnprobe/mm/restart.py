@@ -12,9 +12,16 @@ from torch.utils.data import DataLoader
 from fpnprobe.errors import FpnProbeError
 
 _KEPT = (
-    "num_workers collate_fn pin_memory timeout worker_init_fn multiprocessing_context generator "
-    "prefetch_factor persistent_workers pin_memory_device"
-).split()
+    "num_workers",
+    "collate_fn",
+    "pin_memory",
+    "timeout",
+    "worker_init_fn",
+    "multiprocessing_context",
+    "generator",
+    "prefetch_factor",
+    "persistent_workers",
+)
 
 
 def restart_workers(runner: Runner, loop: Any) -> None:

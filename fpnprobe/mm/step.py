@@ -1,7 +1,8 @@
-"""Observe the training step of an mmengine optimizer wrapper: forward, loss, gradients.
+"""Observe the training step of an mmengine optimizer wrapper: forward, update, backward.
 
 Three methods of the wrapper's instance are covered while the context is open and bare again after
-it. Nothing that they return is changed, so accumulation, clipping and loss scaling see nothing.
+it. Nothing that they take or return is changed, so accumulation, clipping and loss scaling see
+nothing of it.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,24 +16,24 @@ from fpnprobe.errors import FpnProbeError
 
 
 class StepObserver(Protocol):
-    """What is told about every training step."""
+    """What is entered around the parts of every training step."""
 
     def forward(self) -> AbstractContextManager[object]:
-        """Entered around the forward pass of the step."""
+        """Around the forward pass."""
 
-    def loss(self, loss: torch.Tensor) -> None:
-        """The loss handed to the optimizer, unscaled, before the backward pass."""
+    def update(self, loss: torch.Tensor) -> AbstractContextManager[object]:
+        """Around backward pass, clipping and optimizer; `loss` is what the optimizer was given."""
 
     def backward(self) -> AbstractContextManager[object]:
-        """Entered around the backward pass; leaving it comes before clipping and the update."""
+        """Around the backward pass; leaving it comes before clipping and the optimizer's step."""
 
 
 @contextmanager
 def observed_steps(wrapper: OptimWrapper, observer: StepObserver) -> Iterator[None]:
-    """Inside, `observer` is told about each step that `wrapper` takes.
+    """Inside, `observer` sees every step that `wrapper` takes.
 
     Raises:
-        FpnProbeError: if there are several optimizers, or a step is observed already.
+        FpnProbeError: if there are several optimizers, or something covers its methods already.
     """
     if not isinstance(wrapper, OptimWrapper):
         raise FpnProbeError(
@@ -49,38 +50,46 @@ def observed_steps(wrapper: OptimWrapper, observer: StepObserver) -> Iterator[No
             setattr(wrapper, name, make(getattr(wrapper, name)))
             undo.callback(vars(wrapper).pop, name, None)
 
-        def optim_context(original: Any) -> Any:
-            @contextmanager
-            def around(model: torch.nn.Module) -> Iterator[None]:
-                with original(model), observer.forward():
-                    yield
-
-            return around
-
-        def update_params(original: Any) -> Any:
-            def update(loss: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-                observer.loss(loss)
-                return original(loss, *args, **kwargs)
-
-            return update
-
-        def backward(original: Any) -> Any:
-            def back(*args: Any, **kwargs: Any) -> Any:
-                with observer.backward():
-                    return original(*args, **kwargs)
-
-            return back
-
-        cover("optim_context", optim_context)
-        cover("update_params", update_params)
-        cover("backward", backward)
+        cover("optim_context", lambda original: _forward(original, observer))
+        cover("update_params", lambda original: _update(original, observer))
+        cover("backward", lambda original: _backward(original, observer))
         yield
 
 
-def loss_scale(wrapper: OptimWrapper, like: torch.Tensor) -> torch.Tensor:
-    """Factor the backward pass multiplies the loss by under fp16, on `like`'s device; else 1.
+def _forward(original: Any, observer: StepObserver) -> Any:
+    @contextmanager
+    def optim_context(model: torch.nn.Module) -> Iterator[None]:
+        with original(model), observer.forward():
+            yield
 
-    The value stays on the device: reading it there costs no host synchronization.
+    return optim_context
+
+
+def _update(original: Any, observer: StepObserver) -> Any:
+    def update_params(loss: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        with observer.update(loss):
+            return original(loss, *args, **kwargs)
+
+    return update_params
+
+
+def _backward(original: Any, observer: StepObserver) -> Any:
+    def backward(*args: Any, **kwargs: Any) -> Any:
+        with observer.backward():
+            return original(*args, **kwargs)
+
+    return backward
+
+
+def loss_weight(wrapper: OptimWrapper) -> float:
+    """Factor that gradient accumulation puts on the loss of the coming backward pass."""
+    return float(wrapper.scale_loss(torch.ones((), dtype=torch.float64)))
+
+
+def loss_scale(wrapper: OptimWrapper, like: torch.Tensor) -> torch.Tensor:
+    """Factor that fp16 training puts on the loss, on `like`'s device; else 1.
+
+    Left on the device: to read it there would make the host wait.
     """
     scaler = getattr(wrapper, "loss_scaler", None)
     one = torch.ones((), device=like.device)

@@ -35,7 +35,7 @@ class Cost:
         wait: Callable[[], object] = lambda: None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self._wait, self._clock = wait, clock
+        self.wait, self._clock = wait, clock
         self._mark: float | None = None
         self._since = self._here = 0
         self._probed = False
@@ -57,7 +57,7 @@ class Cost:
         return measured
 
     def _read(self) -> None:
-        self._wait()
+        self.wait()
         now = self._clock()
         if self._mark is not None:
             times = self._spans if self._probed else self._plain
