@@ -50,7 +50,9 @@ def gradient_shares(frame: pd.DataFrame) -> pd.DataFrame:
         One row per study, variant, seed, tap, kind, route and bucket: `l2`, `share`, `state`.
     """
     rows = _summed_terms(frame)
-    group = rows.assign(energy=rows["l2"] ** 2).groupby([*CELL, "bucket"], sort=False)
+    group = rows.assign(energy=rows["l2"] ** 2).groupby(
+        [*CELL, "bucket"], sort=False, observed=True
+    )
     found = group.agg(energy=("energy", "mean"), state=("state", "first")).reset_index()
     found["l2"] = np.sqrt(found["energy"])
     objects = found["energy"].where(found["bucket"] != BACKGROUND)
@@ -77,7 +79,11 @@ def all_object_index(frame: pd.DataFrame) -> pd.DataFrame:
     rows = rows[rows["bucket"] != BACKGROUND]
     count = rows["n_objects"].astype(np.float64)
     rows = rows.assign(energy=(rows["l2"] / count.where(count > 0)) ** 2)
-    energy = rows.groupby([*CELL, "bucket"], sort=False)["energy"].mean().unstack("bucket")
+    energy = (
+        rows.groupby([*CELL, "bucket"], sort=False, observed=True)["energy"]
+        .mean()
+        .unstack("bucket")
+    )
     found = energy.apply(lambda row: evenness(row.to_numpy(dtype=np.float64)), axis=1)
     return pd.DataFrame({"index": found.astype(np.float64)}).reset_index()
 

@@ -9,8 +9,19 @@ AP_S 1.000, AP_M nan, AP_L nan, AR_1 1.000, AR_10 1.000, AR_100 1.000, AR_S 1.00
 AR_L nan)
 """
 
+from fpnprobe.evaluation.comparison import Comparison, compare, compare_runs
 from fpnprobe.evaluation.detections import Detections
+from fpnprobe.evaluation.error_types import error_types
 from fpnprobe.evaluation.evaluation import Evaluation, evaluate
 from fpnprobe.evaluation.ground_truth import GroundTruth
 
-__all__ = ["Detections", "Evaluation", "GroundTruth", "evaluate"]
+__all__ = [
+    "Comparison",
+    "Detections",
+    "Evaluation",
+    "GroundTruth",
+    "compare",
+    "compare_runs",
+    "error_types",
+    "evaluate",
+]

@@ -47,6 +47,11 @@ class Evaluation:
     def _repr_html_(self) -> str:
         return str(pd.DataFrame([self.metrics]).style.hide(axis="index").format("{:.3f}").to_html())
 
+    def as_json(self) -> dict[str, float | str | None]:
+        """The metrics by name (NaN as None) and the engine."""
+        values = {name: None if value != value else value for name, value in self.metrics.items()}
+        return {**values, "engine": self.engine, "iou_type": self.iou_type}
+
     def to_pandas(
         self, *, study: str = "", variant: str = "", seed: int = 0, iteration: int = 0
     ) -> pd.DataFrame:

@@ -22,8 +22,8 @@ class Matches:
     """What became of every detection, sorted by category, falling score, image and file order.
 
     `outcome` (A, T, D) is `HIT` (true positive), `MISS` (false positive) or `IGNORED` for each
-    area range and IoU threshold; `counts` (A, G) says which objects a range counts. `file_order`
-    (D,) finds the detection in `Detections`.
+    area range and IoU threshold; `counts` (A, G) says which objects a range counts and `taken`
+    (A, T, G) which were matched. `file_order` (D,) finds the detection in `Detections`.
     """
 
     images: int
@@ -34,6 +34,7 @@ class Matches:
     object_image: Ints
     object_category: Ints
     counts: Bools
+    taken: Bools
     file_order: Ints
 
 
@@ -55,9 +56,11 @@ def match(
     counts = np.array([(area >= low) & (area <= high) & ~truth.crowd for low, high in ranges])
     order, rank = _ranked(found, len(truth.category_ids))
     outcome = np.zeros((len(ranges), len(thresholds), len(found)), dtype=np.int8)
+    taken = np.zeros((*outcome.shape[:2], len(area)), dtype=bool)
     pairs = overlapping(truth, found, iou_type=iou_type, least=float(thresholds.min()) - 1e-9)
     if len(pairs.found):
-        _assign(pairs, rank, counts, truth.crowd, np.minimum(thresholds, 1 - 1e-10), outcome)
+        capped = np.minimum(thresholds, 1 - 1e-10)
+        _assign(pairs, rank, counts, truth.crowd, capped, outcome, taken)
     outside = np.array([(found.areas < low) | (found.areas > high) for low, high in ranges])
     outcome[(outcome == MISS) & outside[:, None, :]] = IGNORED
     return Matches(
@@ -69,6 +72,7 @@ def match(
         object_image=truth.image,
         object_category=truth.category,
         counts=counts,
+        taken=taken,
         file_order=order,
     )
 
@@ -93,13 +97,20 @@ def _blocks(d: Ints, rank: Ints) -> Ints:
     ranks = np.flatnonzero(np.diff(rank[d], prepend=-1, append=-1))
     starts = np.flatnonzero(np.diff(d, prepend=-1))
     cuts = starts[np.searchsorted(starts, np.arange(0, starts[-1] + 1, _BLOCK))]
-    return np.unique(np.concatenate([ranks, cuts]))
+    borders: Ints = np.unique(np.concatenate([ranks, cuts]))
+    return borders
 
 
 def _assign(
-    pairs: Pairs, rank: Ints, counts: Bools, crowd: Bools, thresholds: Floats, outcome: Outcomes
+    pairs: Pairs,
+    rank: Ints,
+    counts: Bools,
+    crowd: Bools,
+    thresholds: Floats,
+    outcome: Outcomes,
+    taken: Bools,
 ) -> None:
-    """Fill `outcome` for detections that overlap an object, all groups' r-th best together."""
+    """Fill `outcome` and `taken`: in all groups the best detection, then in all the second."""
     d, g, iou = pairs.found, pairs.truth, pairs.iou
     # Within a detection the pairs go from worst to best, so the last possible one wins.
     order = np.lexsort((g, iou, d, rank[d]))
@@ -107,7 +118,6 @@ def _assign(
     d, g, iou = d[order], g[order], iou[order]
     worth = np.arange(1, len(d) + 1, dtype=np.int32)
     prefer = np.int32(len(d) + 1)
-    taken = np.zeros((*outcome.shape[:2], counts.shape[1]), dtype=bool)
     for low, high in pairwise(_blocks(d, rank)):
         objects = g[low:high]
         starts = np.flatnonzero(np.diff(d[low:high], prepend=-1))

@@ -1,0 +1,35 @@
+"""`fpnprobe evaluate`: the COCO numbers of a detection file."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def add(app: typer.Typer) -> None:
+    """Register the verb."""
+
+    @app.command()
+    def evaluate(
+        annotations: Annotated[Path, typer.Argument(help="COCO annotations (.json or .json.gz).")],
+        detections: Annotated[
+            Path, typer.Argument(help="COCO results: image_id, category_id, bbox, score.")
+        ],
+        iou_type: Annotated[str, typer.Option(help="bbox or segm.")] = "bbox",
+        engine: Annotated[
+            str, typer.Option(help="hotcoco (fast) or pycocotools (the oracle).")
+        ] = "hotcoco",
+        as_json: Annotated[
+            bool, typer.Option("--json", help="Print the numbers and the engine as JSON.")
+        ] = False,
+    ) -> None:
+        """Evaluate detections: AP and AR, over all objects and by size."""
+        from fpnprobe.evaluation import evaluate as run
+
+        found = run(annotations, detections, iou_type=iou_type, engine=engine)
+        if as_json:
+            typer.echo(json.dumps(found.as_json()))
+        else:
+            for name, value in found.metrics.items():
+                typer.echo(f"{name:<8}{value:8.4f}" if value == value else f"{name:<8}       -")

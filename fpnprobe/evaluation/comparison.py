@@ -1,0 +1,175 @@
+"""Two detectors on the same images: every difference with its interval."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.evaluation.detections import Detections
+from fpnprobe.evaluation.finished import read_run
+from fpnprobe.evaluation.ground_truth import GroundTruth
+from fpnprobe.evaluation.masks import check_iou_type
+from fpnprobe.evaluation.resampling import resample
+from fpnprobe.evaluation.size_bins import bin_table, size_edges
+from fpnprobe.intervals import percentile_interval, resample_counts
+from fpnprobe.scales import COCO_BUCKETS, ScaleBucket, check_buckets
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Comparison:
+    """What B gains over A, with 95 % intervals of a paired bootstrap over images.
+
+    `table` has metric, a, b, difference (b - a), low, high; `curve` has the same for the bins of
+    sqrt(area), with `low_size` and `high_size` in px and `n_objects`.
+    """
+
+    table: pd.DataFrame
+    curve: pd.DataFrame
+    images: int
+    resamples: int
+
+    def __repr__(self) -> str:
+        head = f"Comparison over {self.images} images, {self.resamples} resamples\n"
+        return head + self.table.to_string(index=False, float_format="{:.3f}".format)
+
+    def _repr_html_(self) -> str:
+        return str(self.table.style.hide(axis="index").format(precision=3).to_html())
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The table of metrics."""
+        return self.table
+
+    def as_json(self) -> dict[str, Any]:
+        """`{metric: {a, b, difference, low, high}}`, bins as `AP@[low,high)`; NaN as null."""
+        found = {row.pop("metric"): row for row in self.table.to_dict("records")}
+        for row in self.curve.to_dict("records"):
+            name = f"AP@[{row.pop('low_size'):g},{row.pop('high_size'):g})"
+            found[name] = {k: row[k] for k in ("a", "b", "difference", "low", "high")}
+        return {
+            str(name): {str(k): None if v != v else v for k, v in row.items()}
+            for name, row in found.items()
+        }
+
+
+def compare(
+    annotations: str | Path | Mapping[str, Any] | GroundTruth,
+    a: str | Path | Sequence[Any] | Detections,
+    b: str | Path | Sequence[Any] | Detections,
+    *,
+    iou_type: str = "bbox",
+    buckets: Sequence[ScaleBucket] = COCO_BUCKETS,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Comparison:
+    """Paired bootstrap over images (Efron and Tibshirani, 1993) of every AP difference `b - a`.
+
+    Images are drawn with replacement, the same for both runs; the interval is that of the 2.5 and
+    97.5 percentiles. It covers the choice of images only: how much a run changes with its training
+    seed needs several seeds.
+
+    Args:
+        annotations: COCO ground truth, path or dictionary.
+        a: detections of the first run, path or list.
+        b: detections of the second run.
+        iou_type: `bbox` or `segm`.
+        buckets: size buckets.
+        resamples: bootstrap resamples.
+        seed: of the resampling.
+
+    Raises:
+        FpnProbeError: if a file is malformed or an option is out of range.
+
+    >>> truth = {"images": [{"id": i} for i in (1, 2)], "categories": [{"id": 1}],
+    ...     "annotations": [{"image_id": i, "category_id": 1, "bbox": [0, 0, 20, 20], "area": 400}
+    ...                     for i in (1, 2)]}
+    >>> hit = [{"image_id": i, "category_id": 1, "bbox": [0, 0, 20, 20], "score": 1}
+    ...        for i in (1, 2)]
+    >>> compare(truth, hit, hit, resamples=20).as_json()["AP_S"]
+    {'a': 1.0, 'b': 1.0, 'difference': 0.0, 'low': 0.0, 'high': 0.0}
+    """
+    check_iou_type(iou_type)
+    buckets = check_buckets(buckets)
+    if resamples < 2:
+        raise FpnProbeError(f"resamples is {resamples}, expected at least 2, better 1000")
+    truth = GroundTruth.of(annotations)
+    counts = resample_counts(len(truth.image_ids), resamples=resamples, seed=seed)
+    first, second = (
+        resample(
+            truth,
+            Detections.of(found, ground_truth=truth, iou_type=iou_type),
+            counts=counts,
+            iou_type=iou_type,
+            buckets=buckets,
+        )
+        for found in (a, b)
+    )
+    bounds = np.array([percentile_interval(row) for row in second.samples - first.samples])
+    table = pd.DataFrame(
+        {
+            "a": first.values,
+            "b": second.values,
+            "difference": second.values - first.values,
+            "low": bounds[:, 0],
+            "high": bounds[:, 1],
+        }
+    )
+    bins = bin_table(truth, size_edges(buckets))
+    bins = bins.rename(columns={"low": "low_size", "high": "high_size"})
+    n = len(first.names)
+    return Comparison(
+        table=pd.concat(
+            [pd.Series(first.names, name="metric"), table[:n].reset_index(drop=True)], axis=1
+        ),
+        curve=pd.concat([bins, table[n:].reset_index(drop=True)], axis=1),
+        images=len(truth.image_ids),
+        resamples=resamples,
+    )
+
+
+def compare_runs(
+    a: str | Path,
+    b: str | Path,
+    *,
+    annotations: str | Path | None = None,
+    iou_type: str | None = None,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Comparison:
+    """Compare two cells of studies, or two detection files on the same annotations.
+
+    A cell brings its annotations, buckets and `iou_type`; what is given here wins.
+
+    Raises:
+        FpnProbeError: if the annotations are missing or differ, or a folder is no finished cell.
+    """
+    files: list[Path] = []
+    known: list[tuple[str, tuple[ScaleBucket, ...], str]] = []
+    for path in (Path(a), Path(b)):
+        if path.is_dir():
+            cell, study = read_run(path)
+            files.append(cell.detections)
+            known.append((cell.annotations, study.buckets, study.iou_type))
+        else:
+            files.append(path)
+    if annotations is None and len({each[0] for each in known}) != 1:
+        raise FpnProbeError(
+            "the two runs were evaluated on different annotations: they cannot be paired"
+            if known
+            else "detection files need their ground truth: add --annotations FILE"
+        )
+    if len({each[1:] for each in known}) > 1:
+        raise FpnProbeError("the two runs have different size buckets or iou_type: expected equal")
+    given, buckets, kind = known[0] if known else ("", COCO_BUCKETS, "bbox")
+    return compare(
+        annotations or given,
+        files[0],
+        files[1],
+        iou_type=iou_type or kind,
+        buckets=buckets,
+        resamples=resamples,
+        seed=seed,
+    )

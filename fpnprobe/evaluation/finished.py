@@ -1,0 +1,138 @@
+"""The finished cells of a study's output folder, as the evidence needs them."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.scales import COCO_BUCKETS, ScaleBucket, check_buckets
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedCell:
+    """One variant and seed that was trained and evaluated."""
+
+    variant: str
+    seed: int
+    folder: Path
+    annotations: str
+
+    @property
+    def detections(self) -> Path:
+        """Stored COCO results of the cell."""
+        return self.folder / "detections.json.gz"
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedStudy:
+    """What `study.json` and the manifests say, in the order of the study."""
+
+    name: str
+    folder: Path
+    content: Mapping[str, Any]
+    variants: tuple[str, ...]
+    buckets: tuple[ScaleBucket, ...]
+    iou_type: str
+    cells: tuple[FinishedCell, ...]
+
+    def seeds(self, variant: str) -> dict[int, FinishedCell]:
+        """The variant's finished cells by seed."""
+        return {cell.seed: cell for cell in self.cells if cell.variant == variant}
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """(variant, baseline): the baseline comes earlier, or is the base of a `base~...`."""
+        found = []
+        for first, second in combinations(self.variants, 2):
+            swap = first.split("~")[0] == second and "~" in first
+            found.append((first, second) if swap else (second, first))
+        return found
+
+
+def read_study(study_dir: str | Path) -> FinishedStudy:
+    """Read `study.json` and the manifests of cells that are done.
+
+    Raises:
+        FpnProbeError: if the folder is not a study's output.
+    """
+    folder = Path(study_dir)
+    content = _json(folder / "study.json")
+    if content is None:
+        raise FpnProbeError(
+            f"{folder} holds no readable study.json: give the folder that run-study wrote"
+        )
+    cells = []
+    for path in sorted(folder.glob("cells/*/*/manifest.json")):
+        manifest = _json(path)
+        if manifest is None or manifest.get("state") != "done":
+            continue
+        if not (path.parent / "detections.json.gz").exists():
+            continue
+        cells.append(
+            FinishedCell(
+                variant=str(manifest["variant"]),
+                seed=int(manifest["seed"]),
+                folder=path.parent,
+                annotations=str(manifest.get("annotations", "")),
+            )
+        )
+    order = list(dict.fromkeys([*_names(content), *(cell.variant for cell in cells)]))
+    cells.sort(key=lambda cell: (order.index(cell.variant), cell.seed))
+    evaluation = content.get("evaluation") or {}
+    return FinishedStudy(
+        name=str(content.get("name") or folder.name),
+        folder=folder,
+        content=content,
+        variants=tuple(order),
+        buckets=buckets_of(content),
+        iou_type=str(evaluation.get("iou_type", "bbox")),
+        cells=tuple(cells),
+    )
+
+
+def read_run(folder: str | Path) -> tuple[FinishedCell, FinishedStudy]:
+    """A cell folder (`cells/<variant>/seed-<n>`) and its study.
+
+    Raises:
+        FpnProbeError: if it is not the folder of a finished cell.
+    """
+    path = Path(folder).resolve()
+    if len(path.parts) > 3 and (path.parents[2] / "study.json").exists():
+        study = read_study(path.parents[2])
+        for cell in study.cells:
+            if cell.folder.resolve() == path:
+                return cell, study
+    raise FpnProbeError(
+        f"{folder} is not a finished run: expected a folder such as "
+        "reports/quickstart/cells/fpn/seed-0 of a cell that is done, or a detection file"
+    )
+
+
+def buckets_of(content: Mapping[str, Any]) -> tuple[ScaleBucket, ...]:
+    """The study's buckets; COCO's where it names none."""
+    given = content.get("buckets") or ()
+    if not given:
+        return COCO_BUCKETS
+    return check_buckets(
+        [
+            ScaleBucket(str(name), float(low), float("inf") if high is None else float(high))
+            for name, low, high in given
+        ]
+    )
+
+
+def _names(content: Mapping[str, Any]) -> list[str]:
+    return [
+        str(variant["name"]) if isinstance(variant, Mapping) else str(variant)
+        for variant in content.get("variants") or ()
+    ]
+
+
+def _json(path: Path) -> dict[str, Any] | None:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None

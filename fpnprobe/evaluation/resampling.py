@@ -1,0 +1,56 @@
+"""A run's AP metrics and size curve with their bootstrap samples over images."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from fpnprobe.evaluation.accumulate import resampled_ap
+from fpnprobe.evaluation.detections import Detections
+from fpnprobe.evaluation.evaluation import bucket_metrics
+from fpnprobe.evaluation.ground_truth import Floats, GroundTruth
+from fpnprobe.evaluation.matching import match
+from fpnprobe.evaluation.ranges import area_ranges, half_open
+from fpnprobe.evaluation.size_bins import size_edges
+from fpnprobe.scales import COCO_BUCKETS, ScaleBucket
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Resampled:
+    """Statistics of one run on all images, and on each bootstrap resample of them.
+
+    `names` are AP, AP_50, AP_75 and the buckets' metrics; the bins of the size curve follow them.
+    `values` (N,) belongs to all images, `samples` (N, R) to the resamples. Two runs resampled
+    with the same counts are paired.
+    """
+
+    names: tuple[str, ...]
+    values: Floats
+    samples: Floats
+
+    def __repr__(self) -> str:
+        return f"Resampled({len(self.names)} metrics, {self.samples.shape[1]} resamples)"
+
+
+def resample(
+    truth: GroundTruth,
+    found: Detections,
+    *,
+    counts: npt.NDArray[np.integer],
+    iou_type: str = "bbox",
+    buckets: Sequence[ScaleBucket] = COCO_BUCKETS,
+    curve: bool = True,
+) -> Resampled:
+    """Match once, then accumulate all images and each resample `counts` (R, images)."""
+    ranges = area_ranges(buckets)
+    if curve:
+        ranges += half_open(size_edges(buckets) ** 2)
+    matches = match(truth, found, ranges=ranges, iou_type=iou_type)
+    everything = np.ones((1, counts.shape[1]), dtype=counts.dtype)
+    ap = resampled_ap(matches, np.concatenate([everything, counts]))  # (A, T, 1 + R)
+    mean = ap.mean(axis=1)
+    named = {"AP": mean[0], "AP_50": ap[0, 0], "AP_75": ap[0, 5]}
+    named |= {name: mean[i + 1] for name, i in bucket_metrics(buckets).items()}
+    table = np.concatenate([np.array(list(named.values())), mean[len(buckets) + 1 :]])
+    return Resampled(tuple(named), table[:, 0], table[:, 1:])
