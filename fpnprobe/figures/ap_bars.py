@@ -3,14 +3,21 @@
 import pandas as pd
 from matplotlib.axes import Axes
 
-from fpnprobe.figures.columns import require
+from fpnprobe.figures.columns import require, rows
 from fpnprobe.figures.palette import INK, MUTED, SURFACE, short, variant_color
 from fpnprobe.figures.svg import mark
 
 COLUMNS = ("variant", "value", "low", "high", "seeds", "published")
 
 
-def draw(table: pd.DataFrame, ax: Axes) -> Axes:
+def reach(table: pd.DataFrame) -> float:
+    """Largest value of any kind, at least 1: one axis for all metrics."""
+    found = [v for name in ("value", "high", "published") for v in table[name]]
+    found += [v for seeds in table["seeds"] for v in seeds]
+    return max([1.0] + [float(v) for v in found if v == v])
+
+
+def draw(table: pd.DataFrame, ax: Axes, *, limit: float | None = None) -> Axes:
     """Draw one bar per row: mean over seeds, t interval, one dot per seed, the paper's value.
 
     Args:
@@ -18,21 +25,18 @@ def draw(table: pd.DataFrame, ax: Axes) -> Axes:
             `published` in AP points (percent), NaN where there is none; `seeds` a sequence of
             AP points.
         ax: where to draw.
+        limit: largest value that must fit, to share an axis between metrics.
 
     Returns:
         The same Axes.
     """
     require(table, COLUMNS)
-    reach = max(
-        [1.0]
-        + [v for name in ("value", "high", "published") for v in table[name] if v == v]
-        + [v for seeds in table["seeds"] for v in seeds if v == v]
-    )
-    limit = reach * 1.24
-    for at, row in enumerate(table.itertuples()):
+    reached = limit or reach(table)
+    limit = reached * 1.2  # the values stand in a column at the right end
+    for at, row in enumerate(rows(table)):
         color = variant_color(row.variant)
         if row.value != row.value:
-            ax.text(limit * 0.01, at, "not measured", va="center", color=MUTED, fontsize=10)
+            ax.text(0, at, "not measured", va="center", color=MUTED, fontsize=10)
             continue
         (bar,) = ax.barh(at, row.value, height=0.62, color=color, linewidth=0)
         if "~" in row.variant:
@@ -49,15 +53,15 @@ def draw(table: pd.DataFrame, ax: Axes) -> Axes:
             text += "; seeds " + ", ".join(f"{v:.1f}" for v in row.seeds)
         if row.published == row.published:
             ax.plot(
-                row.published, at, marker="D", markersize=7, color="none",
+                row.published, at, marker="D", markersize=7, color=SURFACE,
                 markeredgecolor=INK, markeredgewidth=1.4,
             )  # fmt: skip
             text += f"; paper {row.published:.1f}"
         mark(bar, text)
-        tip = max(v for v in (row.value, row.high, row.published, *row.seeds) if v == v)
-        ax.text(tip + limit * 0.025, at, f"{row.value:.1f}", va="center_baseline", weight="bold")
+        ax.text(limit, at, f"{row.value:.1f}", ha="right", va="center_baseline", weight="bold")
     ax.set(xlim=(0, limit), ylim=(len(table) - 0.4, -0.6))
     ax.set_yticks(range(len(table)), [short(name, 16) for name in table["variant"]])
+    ax.set_xticks([tick for tick in ax.get_xticks() if 0 <= tick <= reached])
     ax.tick_params(axis="y", labelcolor=INK)
     ax.grid(axis="x")
     ax.spines["bottom"].set_visible(False)

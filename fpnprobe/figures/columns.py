@@ -1,6 +1,7 @@
 """Figures meet measurements in documented columns: a missing one is an error, never a guess."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import pandas as pd
 
@@ -18,3 +19,17 @@ def require(table: pd.DataFrame, columns: Iterable[str]) -> None:
             f"the table has no column {', '.join(missing)}: it has {', '.join(table.columns)}; "
             "pass the table that the figure's docstring describes"
         )
+
+
+def rows(table: pd.DataFrame) -> Iterator[Any]:
+    """Rows as named tuples: what is in a column is known to its reader, not to the type checker."""
+    yield from table.itertuples()
+
+
+def split(table: pd.DataFrame, by: str) -> list[tuple[str, pd.DataFrame]]:
+    """The table by the values of a column, in order of appearance.
+
+    >>> [(name, len(part)) for name, part in split(pd.DataFrame({"v": ["b", "a", "b"]}), "v")]
+    [('b', 2), ('a', 1)]
+    """
+    return [(str(name), part) for name, part in table.groupby(by, sort=False)]

@@ -3,7 +3,7 @@
 import pandas as pd
 from matplotlib.axes import Axes
 
-from fpnprobe.figures.columns import require
+from fpnprobe.figures.columns import require, rows
 from fpnprobe.figures.palette import INK, MUTED, variant_color
 from fpnprobe.figures.svg import mark
 
@@ -27,7 +27,7 @@ def draw(table: pd.DataFrame, ax: Axes) -> Axes:
     low, high = min([0.0, *ends]), max([0.0, *ends])
     pad = max(0.5, 0.08 * (high - low))
     ax.axvline(0, color=MUTED, linewidth=1)
-    for at, row in enumerate(table.itertuples()):
+    for at, row in enumerate(rows(table)):
         if row.difference != row.difference:
             ax.text(0, at, "  not measured", va="center", color=MUTED, fontsize=10)
             continue
@@ -39,8 +39,8 @@ def draw(table: pd.DataFrame, ax: Axes) -> Axes:
         (dot,) = ax.plot(row.difference, at, marker="o", markersize=8.5, color=color)
         mark(dot, text)
         ax.text(
-            row.difference, at - 0.22, f"{row.difference:+.1f}", ha="center", va="bottom",
-            weight="bold", fontsize=10.5,
+            row.difference, at - 0.22, f"{row.difference:+.1f}".replace("-", "−"), ha="center",
+            va="bottom", weight="bold", fontsize=10.5,
         )  # fmt: skip
     ax.set(xlim=(low - pad, high + pad), ylim=(len(table) - 0.5, -0.75))
     ax.set_yticks(range(len(table)), list(table["metric"]))

@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.patches import Rectangle
 
-from fpnprobe.figures.columns import require
+from fpnprobe.figures.columns import require, rows
 from fpnprobe.figures.palette import INK, MUTED, bucket_color
 from fpnprobe.figures.svg import mark
 
@@ -29,7 +29,7 @@ def draw(table: pd.DataFrame, ax: Axes) -> Axes:
     buckets = list(dict.fromkeys(table["bucket"]))
     routes = [route for route in ROUTES if (table["route"] == route).any()]
     pitch = len(buckets) + 0.45
-    for row in table.itertuples():
+    for row in rows(table):
         x = routes.index(row.route) * pitch + buckets.index(row.bucket)
         y = taps.index(row.tap)
         known = row.share == row.share

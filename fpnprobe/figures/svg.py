@@ -49,10 +49,11 @@ _STYLE = {
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One Axes of a figure: its title and the function that draws into it."""
+    """One Axes of a figure: its title, the function that draws into it, and if a row begins."""
 
     title: str
     draw: Callable[[Axes], object]
+    new_row: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,7 @@ def render(
     gap: int = 28,
     bottom: int = 34,
     keys: Sequence[Key] = (),
+    share: str = "y",
 ) -> str:
     """Draw the panels in rows of `columns` and return the SVG, one unit to the CSS pixel.
 
@@ -93,9 +95,11 @@ def render(
         gap: room between two columns, in px.
         bottom: room for tick labels below a panel, in px.
         keys: the legend, above the panels.
+        share: axes on one scale in all panels: `y`, `xy`, or none.
     """
     columns = max(1, min(columns, len(panels)))
-    rows = -(-len(panels) // columns)
+    places = _places(panels, columns)
+    rows = places[-1][0] + 1 if places else 0
     with mpl.rc_context(_STYLE), warnings.catch_warnings():
         # A name may hold an emoji that the layout font lacks; the reader's own font draws it.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
@@ -107,22 +111,43 @@ def render(
         figure = Figure(figsize=(width / 72, total / 72), facecolor="none")
         for at, line in enumerate(lines):
             _legend(figure, line, y=24 * at + 12, width=width, height=total)
+        gap = gap if "y" in share else max(gap, left)
         across = (width - left - gap * (columns - 1) - 10) / columns
-        for at, panel in enumerate(panels):
-            row, column = divmod(at, columns)
+        for panel, (row, column) in zip(panels, places, strict=True):
             x, y = left + column * (across + gap), top + row * pitch + title
             ax = figure.add_axes(
                 (x / width, 1 - (y + height) / total, across / width, height / total)
             )
             panel.draw(ax)
-            if column and ax.get_label() != "own-scale":
+            if column and "y" in share:
                 ax.tick_params(labelleft=False)
-                ax.set_ylabel("")
             start = x if column or columns > 1 else 2
             figure.text(
                 start / width, 1 - (y - 9) / total, panel.title, fontsize=11.5, weight="bold"
             )
+        for axis in share:
+            _one_scale(figure.axes, axis)
         return _finish(_save(figure), slug)
+
+
+def _places(panels: Sequence[Panel], columns: int) -> list[tuple[int, int]]:
+    """Row and column of each panel."""
+    places: list[tuple[int, int]] = []
+    for panel in panels:
+        row, column = places[-1] if places else (0, -1)
+        column += 1
+        if column == columns or (panel.new_row and places):
+            row, column = row + 1, 0
+        places.append((row, column))
+    return places
+
+
+def _one_scale(axes: Sequence[Axes], axis: str) -> None:
+    """Give all panels the widest limits; an axis that runs downward keeps its direction."""
+    limits = [getattr(ax, f"get_{axis}lim")() for ax in axes]
+    low, high = min(map(min, limits)), max(map(max, limits))
+    for ax, (first, last) in zip(axes, limits, strict=True):
+        getattr(ax, f"set_{axis}lim")((low, high) if first <= last else (high, low))
 
 
 def _save(figure: Figure) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from fpnprobe import atomic
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.report import gradients, results, soundness, summary
+from fpnprobe.report import gradients, model, paper, results, scale, soundness, summary
 from fpnprobe.report.content import Figure, Report
 from fpnprobe.report.drawings import Drawing, draw
 from fpnprobe.report.html import page
@@ -66,10 +66,17 @@ def compose(stored: Stored, claims: Sequence[Mapping[str, Any]]) -> Report:
         warnings=summary.warnings(stored),
         claims=claims,
         sections=[
-            results.section(stored),
-            gradients.section(stored),
-            soundness.section(stored),
-            soundness.provenance(stored),
+            section
+            for section in (
+                results.section(stored),
+                gradients.section(stored),
+                scale.section(stored),
+                model.section(stored),
+                paper.section(stored),
+                soundness.section(stored),
+                soundness.provenance(stored),
+            )
+            if section is not None
         ],
     )
 

@@ -20,6 +20,19 @@ def signed(value: float, digits: int = 1) -> str:
     return f"{value:+.{digits}f}".replace("-", "−")
 
 
+def scientific(value: float) -> str:
+    """A small number as set in text, one digit.
+
+    >>> scientific(6.8e-7)
+    '7 × 10⁻⁷'
+    """
+    if not value:
+        return "0"
+    digit, power = f"{value:.0e}".split("e")
+    raised = str(int(power)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return f"{digit} × 10{raised}"
+
+
 @dataclass(frozen=True, slots=True)
 class Text:
     """A paragraph; `tone` is `plain`, `note` or `hole` (something that was not measured)."""
@@ -39,6 +52,7 @@ class Table:
         frame: the numbers as stored.
         headers: column of `frame` to heading, in display order.
         formats: column to a format such as `{:.1f}`; missing values show as a dash.
+        folded: closed on the page until a reader opens it, and left out of the PDF.
     """
 
     name: str
@@ -47,6 +61,7 @@ class Table:
     frame: pd.DataFrame
     headers: Mapping[str, str]
     formats: Mapping[str, str] = field(default_factory=dict)
+    folded: bool = False
 
     def rows(self) -> list[list[str]]:
         """Cells as text, row by row."""
@@ -67,6 +82,8 @@ class Table:
             return MISSING
         if name in self.formats and not isinstance(value, str):
             return self.formats[name].format(value).replace("-", "−")
+        if isinstance(value, bool):
+            return "yes" if value else "no"
         return str(value)
 
 
@@ -88,6 +105,7 @@ class Figure:
     height: int = 220
     left: int = 60
     bottom: int = 34
+    share: str = "y"
 
 
 Block = Text | Table | Figure

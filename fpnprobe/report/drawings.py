@@ -23,6 +23,7 @@ def draw(figure: Figure) -> Drawing:
         "left": figure.left,
         "bottom": figure.bottom,
         "keys": figure.keys,
+        "share": figure.share,
     }
     return Drawing(
         render(figure.panels, slug=figure.name, columns=figure.columns, width=WIDE, **layout),

@@ -74,6 +74,7 @@ def _block(block: Block) -> dict[str, Any]:
         return {"is": "figure", "file": f"{block.name}.svg", **common}
     return {
         "is": "table",
+        "folded": block.folded,
         "headers": list(block.headers.values()),
         "numeric": block.numeric(),
         "rows": block.rows(),

@@ -19,6 +19,14 @@ def numbers() -> dict[str, Any]:
     return content
 
 
+@cache
+def notes() -> dict[str, str]:
+    """What does not add up in the paper, by the figure or table that it bears on."""
+    text = (files("fpnprobe.report") / "notes.json").read_text(encoding="utf-8")
+    content: dict[str, str] = json.loads(text)
+    return content
+
+
 def by_variant(framework: str) -> pd.DataFrame:
     """Published AP of each variant of a framework: variant, metric, published, source.
 

@@ -1,6 +1,8 @@
 """The section on AP: bars by size, differences to the baseline, the numbers as a table."""
 
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,7 +11,7 @@ from fpnprobe.figures import ap_bars, differences
 from fpnprobe.figures.palette import INK
 from fpnprobe.figures.svg import Key, Panel
 from fpnprobe.report import published
-from fpnprobe.report.content import Figure, Section, Table, Text, signed
+from fpnprobe.report.content import Block, Figure, Section, Table, Text, signed
 from fpnprobe.report.stored import Stored
 from fpnprobe.statistics import t_interval
 
@@ -23,12 +25,12 @@ NAMES = {
 NOT_MEASURED = "Not measured: no cell of this study has an evaluation."
 
 
-def final(stored: Stored) -> pd.DataFrame:
+def final(stored: Stored, *, iou_type: str = "bbox") -> pd.DataFrame:
     """Last evaluation of each cell in AP points: variant, seed, metric, value."""
     table = stored.evaluation
     if table.empty:
         return pd.DataFrame(columns=["variant", "seed", "metric", "value"])
-    table = table[table["iou_type"] == "bbox"]
+    table = table[table["iou_type"] == iou_type]
     last = table.groupby(["variant", "seed", "metric"])["iteration"].transform("max")
     table = table[table["iteration"] == last].drop_duplicates(["variant", "seed", "metric"])
     return table.assign(value=100 * table["value"])[["variant", "seed", "metric", "value"]]
@@ -63,6 +65,13 @@ def baseline(stored: Stored) -> str:
     chosen = [study.get("baseline") for study in stored.studies]
     names = stored.variants
     return next((name for name in [*chosen, "DC5", *names] if name in names), "")
+
+
+def focus(stored: Stored) -> tuple[str, str]:
+    """The pair that the summary speaks of: the baseline, and FPN or the next variant."""
+    base = baseline(stored)
+    others = [name for name in stored.variants if name != base]
+    return base, "FPN" if "FPN" in others else (others[0] if others else "")
 
 
 def compared(stored: Stored) -> pd.DataFrame:
@@ -105,20 +114,63 @@ def section(stored: Stored) -> Section:
         + (
             " Hollow diamonds are the paper's values: other data and a larger model, so compare "
             "directions, not heights."
+            + (" " + published.notes()["figure3"] if "FPN-Aux" in stored.variants else "")
             if paper
             else ""
         ),
-        [
-            Panel(NAMES[metric], partial(ap_bars.draw, table[table["metric"] == metric]))
-            for metric in METRICS
-        ],
+        _bars(table, METRICS),
         table.drop(columns="seeds"),
         keys=keys,
         height=max(70, 34 * len(stored.variants)),
         left=112,
     )
-    blocks: list[Figure | Table | Text] = [figure, *_differences(stored)]
+    blocks: list[Block] = [*_figure1(table), figure, *_differences(stored)]
     return Section("results", "Average precision by object size", [*blocks, _table(stored)])
+
+
+def _bars(table: pd.DataFrame, metrics: Sequence[str]) -> list[Panel]:
+    limit = ap_bars.reach(table)
+    return [
+        Panel(NAMES[metric], partial(ap_bars.draw, table[table["metric"] == metric], limit=limit))
+        for metric in metrics
+    ]
+
+
+def _figure1(table: pd.DataFrame) -> list[Block]:
+    """DC5 and FPN alone, beside the bars of Figure 1; where both were measured."""
+    paper = published.figure1().set_index(["variant", "metric"])["published"].to_dict()
+    table = table[table["variant"].isin(["DC5", "FPN"]) & table["metric"].isin(["AP_S", "AP_L"])]
+    if table["value"].notna().sum() < 4:
+        return []
+    keys = zip(table["variant"], table["metric"], strict=True)
+    table = table.assign(published=[paper.get(key, np.nan) for key in keys])
+    value = table.set_index(["metric", "variant"])["value"]
+    moves = {
+        metric: float(value[metric, "FPN"] - value[metric, "DC5"]) for metric in ("AP_S", "AP_L")
+    }
+    same = moves["AP_S"] > 0 > moves["AP_L"]
+    said = (
+        "The pyramid helps small objects and costs large ones, the direction of the paper"
+        if same
+        else "Not the direction of the paper, where AP_S rises and AP_L falls"
+    )
+    figure = Figure(
+        "figure-1",
+        "With and without the pyramid (Figure 1 of the paper)",
+        f"{said}: from DC5 to FPN, AP_S {signed(moves['AP_S'])} and AP_L "
+        f"{signed(moves['AP_L'])} points; the paper has {signed(_gain(paper, 'AP_S'))} and "
+        f"{signed(_gain(paper, 'AP_L'))}. {published.notes()['figure1']}",
+        _bars(table, ("AP_S", "AP_L")),
+        table.drop(columns="seeds"),
+        keys=[Key("paper (COCO, R50, MMDetection)", INK, "D")],
+        height=70,
+        left=112,
+    )
+    return [figure]
+
+
+def _gain(paper: Mapping[Any, float], metric: str) -> float:
+    return paper["FPN", metric] - paper["DC5", metric]
 
 
 def _sentence(table: pd.DataFrame) -> str:
@@ -151,9 +203,10 @@ def _differences(stored: Stored) -> list[Figure]:
         if said
         else "No difference is larger than its interval: nothing here can rank the variants."
     )
-    source = ", ".join(sorted(set(sure["source"].astype(str))))
+    spoken = {"both": "images and seeds"}
+    source = ", ".join(sorted({spoken.get(str(s), str(s)) for s in sure["source"]}))
     if source:
-        caption += f" The 95 % intervals cover: {source}."
+        caption += f" The 95 % intervals are over {source}."
     figure = Figure(
         "differences",
         "What changes against the baseline",
@@ -162,6 +215,7 @@ def _differences(stored: Stored) -> list[Figure]:
         table,
         height=150,
         left=62,
+        share="xy",
     )
     return [figure]
 

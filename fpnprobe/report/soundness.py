@@ -1,11 +1,14 @@
 """The sections that let a reader trust the numbers: residuals, and where everything came from."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from fpnprobe.report.content import Block, Section, Table, Text
+from fpnprobe.figures import probe_cost
+from fpnprobe.figures.svg import Panel
+from fpnprobe.report.content import Block, Figure, Section, Table, Text
 from fpnprobe.report.stored import Cell, Stored
 
 TOLERANCE = 1e-5
@@ -59,7 +62,55 @@ def section(stored: Stored) -> Section:
                 dict.fromkeys(names, "{:.1e}"),
             )
         )  # fmt: skip
-    return Section("soundness", "Do the parts add up", blocks)
+    return Section("soundness", "Do the parts add up", [*blocks, *_cost(stored)])
+
+
+def _cost(stored: Stored) -> list[Block]:
+    """What the probe cost, against its budget."""
+    records = []
+    for cell in stored.done:
+        probe = cell.manifest.get("probe") or {}
+        records.append(
+            {
+                "variant": cell.variant,
+                "cost": 100 * number(probe.get("cost")),
+                "budget": 100 * number(probe.get("budget")),
+                "interval": number(probe.get("interval")),
+            }
+        )
+    table = pd.DataFrame(records, columns=["variant", "cost", "budget", "interval"])
+    if table["cost"].isna().all():
+        return [Text("The cost of the probe was not measured.", "hole")]
+    grouped = table.groupby("variant", sort=False)
+    table = grouped.mean().assign(seeds=grouped.size()).reset_index()
+    over = table[table["cost"] > table["budget"]]
+    said = (
+        f"Over budget: {', '.join(over['variant'])}."
+        if len(over)
+        else "Every variant kept its budget."
+        if table["budget"].notna().any()
+        else f"The probe took {table['cost'].max():.1f} % of the training time at most."
+    )
+    return [
+        Figure(
+            "probe-cost",
+            "What the probe cost",
+            said
+            + " In percent of the training time, as the probe measured itself"
+            + ("; upright strokes are budgets." if table["budget"].notna().any() else "."),
+            [Panel("", partial(probe_cost.draw, table))],
+            table,
+            columns=1,
+            height=max(50, 30 * len(table)),
+            left=112,
+        )
+    ]
+
+
+def number(value: Any) -> float:
+    """The value, or NaN for anything that is no number."""
+    known = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if known else float("nan")
 
 
 def provenance(stored: Stored) -> Section:
@@ -92,9 +143,6 @@ def _facts(cell: Cell) -> dict[str, Any]:
     git, data, timings = (m.get(key) or {} for key in ("git", "data", "timings"))
     probe, model = (m.get(key) or {} for key in ("probe", "model"))
 
-    def scaled(value: Any, factor: float) -> float:
-        return float(value) * factor if isinstance(value, int | float) else float("nan")
-
     revision = str(git.get("revision") or "")[:10]
     return {
         "variant": cell.variant,
@@ -103,11 +151,16 @@ def _facts(cell: Cell) -> dict[str, Any]:
         "key": str(m.get("key") or "–")[:12],
         "code": (revision + ("*" if git.get("dirty") else "")) or "–",
         "data": str(data.get("root_hash") or "–")[:12],
-        "images": data.get("images"),
+        "images": _images(data.get("images")),
         "device": str(m.get("device") or "–"),
-        "train s": scaled(timings.get("train_s"), 1),
-        "s per iteration": scaled(timings.get("per_iteration_s"), 1),
-        "probe cost %": scaled(probe.get("cost"), 100),
-        "parameters M": scaled(model.get("parameters"), 1e-6),
-        "GFLOPs": scaled(model.get("flops"), 1e-9),
+        "train s": number(timings.get("train_s")),
+        "s per iteration": number(timings.get("per_iteration_s")),
+        "probe cost %": 100 * number(probe.get("cost")),
+        "parameters M": 1e-6 * number(model.get("parameters")),
+        "GFLOPs": 1e-9 * number(model.get("flops")),
     }
+
+
+def _images(value: Any) -> str:
+    """Training and validation images."""
+    return " + ".join(str(v) for v in value) if isinstance(value, list) else str(value or "–")

@@ -12,14 +12,20 @@ import pandas as pd
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.report.ledgers import CellGradients, summarize
 
+STRETCHES = 40
 EVALUATION = ("study", "variant", "seed", "iteration", "iou_type", "metric", "value", "engine")
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One variant and seed: its manifest, and the folder it came from (None if never started)."""
+    """One variant and seed: its manifest, and the folder it came from (None if never started).
+
+    `name` is the variant's own name; `variant` is what the report calls it, which begins with the
+    study where several are combined.
+    """
 
     study: str
+    name: str
     variant: str
     seed: int
     state: str
@@ -40,6 +46,7 @@ class Stored:
     evaluation: pd.DataFrame
     gradients: CellGradients
     evidence: Mapping[str, pd.DataFrame]
+    training: pd.DataFrame
     holes: Sequence[str]
 
     @property
@@ -81,6 +88,7 @@ def read(folders: Sequence[Path]) -> Stored:
     evaluations: list[pd.DataFrame] = []
     gradients: list[CellGradients] = []
     evidence: dict[str, list[pd.DataFrame]] = {}
+    training: list[pd.DataFrame] = []
     for folder in folders:
         study = _json(folder / "study.json", holes)
         found = sorted(folder.glob("cells/*/*/manifest.json"))
@@ -99,6 +107,7 @@ def read(folders: Sequence[Path]) -> Stored:
                 continue
             evaluations += _evaluation(cell, holes)
             gradients += _gradients(cell, holes)
+            training += _training(cell, holes)
         for path in sorted(folder.glob("evidence/*.parquet")):
             table = _parquet(path, holes)
             if table is not None:
@@ -113,6 +122,7 @@ def read(folders: Sequence[Path]) -> Stored:
         else pd.DataFrame(columns=list(EVALUATION)),
         gradients=CellGradients.joined(gradients),
         evidence={name: pd.concat(tables, ignore_index=True) for name, tables in evidence.items()},
+        training=_averaged(training),
         holes=holes,
     )
 
@@ -122,6 +132,7 @@ def _cell(folder: Path, study: str, prefix: str, holes: list[str]) -> Cell:
     seed = manifest.get("seed")
     return Cell(
         study=study,
+        name=_plain(manifest.get("variant") or folder.parent.name),
         variant=prefix + _plain(manifest.get("variant") or folder.parent.name),
         seed=seed if isinstance(seed, int) else int("".join(filter(str.isdigit, folder.name)) or 0),
         state=_plain(manifest.get("state", "unreadable")),
@@ -141,12 +152,12 @@ def _in_order(
         for variant in study.get("variants") or []
         for seed in study.get("seeds") or []
     ]
-    missing = Cell(name, "", 0, "missing", "never started", {}, None)
     result = []
     for variant, seed in [*planned, *(key for key in have if key not in planned)]:
         cell = have.get((variant, seed)) or Cell(
-            name, variant, seed, missing.state, missing.reason, {}, None
-        )
+            study=name, name=variant.removeprefix(prefix), variant=variant, seed=seed,
+            state="missing", reason="never started", manifest={}, folder=None,
+        )  # fmt: skip
         if cell.state != "done":
             why = f": {cell.reason}" if cell.reason else ""
             holes.append(f"{variant}, seed {seed} is {cell.state}{why}")
@@ -173,6 +184,27 @@ def _evaluation(cell: Cell, holes: list[str]) -> list[pd.DataFrame]:
         return []
     table["study"], table["variant"], table["seed"] = cell.study, cell.variant, cell.seed
     return [table]
+
+
+def _training(cell: Cell, holes: list[str]) -> list[pd.DataFrame]:
+    """Losses and other scalars of a cell, if it kept them: iteration, name, value."""
+    assert cell.folder is not None
+    path = cell.folder / "training.parquet"
+    table = _parquet(path, holes) if path.exists() else None
+    if table is None or not {"iteration", "name", "value"} <= set(table.columns):
+        return []
+    stretch = max(1, -(-int(table["iteration"].max() + 1) // STRETCHES))
+    table = table.assign(iteration=table["iteration"] // stretch * stretch)
+    table = table.groupby(["name", "iteration"], sort=False)["value"].mean().reset_index()
+    return [table.assign(variant=cell.variant)]
+
+
+def _averaged(parts: list[pd.DataFrame]) -> pd.DataFrame:
+    if not parts:
+        return pd.DataFrame(columns=["variant", "name", "iteration", "value", "seeds"])
+    keys = ["variant", "name", "iteration"]
+    table = pd.concat(parts).groupby(keys, sort=False)["value"]
+    return table.agg(value="mean", seeds="count").reset_index()
 
 
 def _gradients(cell: Cell, holes: list[str]) -> list[CellGradients]:

@@ -1,19 +1,13 @@
 """What stands on top: the answer in a sentence, the four numbers that matter, the warnings."""
 
-from fpnprobe.report.content import Number, signed
+from fpnprobe.figures.columns import split
+from fpnprobe.report.content import Number, scientific, signed
 from fpnprobe.report.gradients import stage_shares
-from fpnprobe.report.results import baseline, compared
+from fpnprobe.report.results import compared, focus
 from fpnprobe.report.soundness import residuals
 from fpnprobe.report.stored import Stored
 
 FEW_IMAGES = 500
-
-
-def focus(stored: Stored) -> tuple[str, str]:
-    """The pair that the summary speaks of: the baseline, and FPN or the next variant."""
-    base = baseline(stored)
-    others = [name for name in stored.variants if name != base]
-    return base, "FPN" if "FPN" in others else (others[0] if others else "")
 
 
 def answer(stored: Stored) -> str:
@@ -73,7 +67,7 @@ def _share(stored: Stored, base: str, other: str) -> Number:
     detail = f"{base} → {other}, all routes"
     if direct is not None and direct == direct:
         detail += f"; directly {100 * direct:.0f} %"
-    return Number(label, f"{100 * here:.0f} % → {100 * there:.0f} %", detail)
+    return Number(label, f"{100 * here:.0f} → {100 * there:.0f} %", detail)
 
 
 def _residual(stored: Stored) -> Number:
@@ -85,7 +79,7 @@ def _residual(stored: Stored) -> Number:
     samples = int(table["samples"].sum())
     over = int((table["verdict"] != "holds").sum())
     held = f"{over} cells over tolerance" if over else "within tolerance"
-    return Number(label, f"{worst:.0e}".replace("-", "−"), f"{samples} samples, {held}")
+    return Number(label, scientific(worst), f"{samples} samples, {held}")
 
 
 def warnings(stored: Stored) -> list[str]:
@@ -116,11 +110,13 @@ def warnings(stored: Stored) -> list[str]:
     shares = stored.gradients.shares
     if not shares.empty:
         still = shares[shares["state"] == "frozen"]
-        for variant, rows in still.groupby("variant", sort=False):
-            taps = ", ".join(sorted(set(rows["tap"])))
-            result.append(
-                f"{variant}: the parameters of {taps} are frozen; no gradient trains them."
-            )
+        taps: dict[str, list[str]] = {}
+        for variant, rows in split(still, "variant"):
+            taps.setdefault(", ".join(sorted(set(rows["tap"]))), []).append(variant)
+        result += [
+            f"Frozen: no gradient trains the parameters of {names} in {', '.join(variants)}."
+            for names, variants in taps.items()
+        ]
     for cell in stored.done:
         probe = cell.manifest.get("probe") or {}
         cost, budget = probe.get("cost"), probe.get("budget")

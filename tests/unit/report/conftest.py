@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fpnprobe.features import Features
+
 BUCKETS = ("small", "medium", "large")
 # Norm^2 shares of small, medium, large and the route's size, as measured on small detectors.
 SHARES: Mapping[str, Mapping[str, tuple[float, float, float]]] = {
@@ -202,7 +204,27 @@ def write_cell(root: Path, variant: str, seed: int, **options: Any) -> Path:
         folder / "evaluation.parquet", index=False
     )
     (folder / "manifest.json").write_text(json.dumps(manifest(variant, seed, **changes)))
+    write_features(folder / "features", variant)
     return folder
+
+
+def write_features(folder: Path, variant: str) -> None:
+    """Maps that get coarser with depth, on an image with one object of each size."""
+    rng = np.random.default_rng(3)
+    levels = () if variant.startswith("DC5") else ("P2", "P3", "P4", "P5")
+    boxes = np.array([[10, 12, 26, 28], [60, 40, 110, 95], [100, 90, 185, 180]], float)
+    Features(
+        image_id=7,
+        maps={
+            tap: rng.random((48 // 2 ** (int(tap[1]) - 2),) * 2) * (1 + "CP".index(tap[0]))
+            for tap in ("C2", "C3", "C4", "C5", *levels)
+        },
+        boxes=boxes,
+        areas=(boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]) * 0.9,
+        labels=np.array([0, 1, 2]),
+        size=(192, 192),
+        image=rng.integers(0, 255, (96, 96, 3), dtype=np.uint8),
+    ).write(folder)
 
 
 def write_evidence(root: Path, variants: Sequence[str], seeds: Sequence[int]) -> None:

@@ -1,0 +1,63 @@
+"""Figure 4: the modules of a variant as built, with their shapes and parameters."""
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.patches import FancyBboxPatch
+
+from fpnprobe.figures.columns import require, rows
+from fpnprobe.figures.palette import INK, LINE, MUTED, short, variant_color
+from fpnprobe.figures.svg import mark
+
+COLUMNS = ("variant", "name", "type", "shape", "parameters")
+
+
+def draw(table: pd.DataFrame, ax: Axes, *, reach: float) -> Axes:
+    """Draw one variant from input to output: a block per module, a bar for its parameters.
+
+    Args:
+        table: one variant, modules in order; `shape` of the output as text, "" where unknown;
+            `parameters` as a count.
+        ax: where to draw.
+        reach: most parameters of any module in the figure: full length of a bar.
+
+    Returns:
+        The same Axes.
+    """
+    require(table, COLUMNS)
+    for at, row in enumerate(rows(table)):
+        ax.add_patch(
+            FancyBboxPatch(
+                (0.012, at - 0.36), 0.976, 0.72, boxstyle="round,pad=0.01,rounding_size=0.02",
+                mutation_aspect=20, facecolor=LINE, edgecolor="none", alpha=0.55,
+            )
+        )  # fmt: skip
+        known = row.parameters == row.parameters and reach > 0
+        width = 0.3 * row.parameters / reach if known else 0.0
+        bar = FancyBboxPatch(
+            (0.68, at + 0.12), width, 0.14, boxstyle="square,pad=0", linewidth=0,
+            facecolor=variant_color(row.variant),
+        )  # fmt: skip
+        count = f"{row.parameters:,.0f} parameters" if known else "parameters unknown"
+        mark(bar, f"{row.variant}, {row.name} ({row.type}): {row.shape or 'no shape'}, {count}")
+        ax.add_patch(bar)
+        ax.text(0.03, at - 0.14, short(row.name, 24), va="center_baseline", color=INK)
+        ax.text(
+            0.03, at + 0.2, short(f"{row.type}  {row.shape}", 36), va="center_baseline",
+            fontsize=9, color=MUTED,
+        )  # fmt: skip
+        ax.text(
+            0.975, at - 0.14, _count(row.parameters) if known else "–", va="center_baseline",
+            ha="right", fontsize=10, color=INK,
+        )  # fmt: skip
+        if at + 1 < len(table):
+            ax.plot([0.06, 0.06], [at + 0.38, at + 0.62], color=MUTED, linewidth=1.2)
+    ax.set(xlim=(0, 1), ylim=(len(table) - 0.5, -0.5))
+    ax.axis("off")
+    return ax
+
+
+def _count(parameters: float) -> str:
+    for size, letter in ((1e6, "M"), (1e3, "k")):
+        if parameters >= size:
+            return f"{parameters / size:.1f} {letter}"
+    return f"{parameters:.0f}"

@@ -1,0 +1,174 @@
+"""The section on object size: AP against size, error types by scale, learning curves."""
+
+from functools import partial
+from typing import Any
+
+import pandas as pd
+
+from fpnprobe.figures import curves, error_types, size_curve
+from fpnprobe.figures.columns import split
+from fpnprobe.figures.svg import Panel
+from fpnprobe.report.content import Block, Figure, Section
+from fpnprobe.report.gradients import bucket_keys, variant_keys
+from fpnprobe.report.results import METRICS, NAMES
+from fpnprobe.report.stored import Stored
+
+
+def section(stored: Stored) -> Section | None:
+    """Whatever of it was measured; None if nothing was."""
+    blocks = [*_size_curve(stored), *_errors(stored), *_learning(stored), *_training(stored)]
+    return Section("scale", "Where variants part", blocks) if blocks else None
+
+
+def _size_curve(stored: Stored) -> list[Block]:
+    table = stored.evidence.get("size_curve")
+    if table is None or table["ap"].isna().all():
+        return []
+    keys = ["variant", "low", "high", "sqrt_area"]
+    table = (
+        table.groupby(keys, sort=False)
+        .agg(
+            ap=("ap", "mean"),
+            band_low=("band_low", "mean"),
+            band_high=("band_high", "mean"),
+            n_objects=("n_objects", "first"),
+        )
+        .reset_index()
+    )
+    table[["ap", "band_low", "band_high"]] *= 100
+    names = [name for name in stored.variants if (table["variant"] == name).any()]
+    best = table.dropna(subset="ap").sort_values("sqrt_area")
+    first, last = (_leader(best, at) for at in (0, -1))
+    return [
+        Figure(
+            "size-curve",
+            "AP against object size",
+            f"On the smallest objects {first} leads, on the largest {last}. Bands are 95 % "
+            "intervals over images; dotted lines are the borders of the buckets.",
+            [Panel("", partial(size_curve.draw, table, borders=_borders(stored)))],
+            table,
+            keys=variant_keys(names),
+            columns=1,
+            height=280,
+            left=30,
+            bottom=48,
+        )
+    ]
+
+
+def _leader(table: pd.DataFrame, at: int) -> str:
+    sizes = sorted(table["sqrt_area"].unique())
+    rows = table[table["sqrt_area"] == sizes[at]]
+    return str(rows.loc[rows["ap"].idxmax(), "variant"])
+
+
+def _borders(stored: Stored) -> list[float]:
+    """Borders between the study's buckets as the side of a square, px."""
+    buckets: Any = stored.studies[0].get("buckets") or [["", 0, 32**2], ["", 32**2, 96**2]]
+    return [float(b[2]) ** 0.5 for b in buckets if len(b) > 2 and isinstance(b[2], int | float)]
+
+
+def _errors(stored: Stored) -> list[Block]:
+    table = stored.evidence.get("errors")
+    if table is None or table["d_ap"].isna().all():
+        return []
+    table = table.groupby(["variant", "bucket", "error"], sort=False)["d_ap"].mean().reset_index()
+    table["d_ap"] *= 100
+    reach = float(table["d_ap"].max())
+    said = []
+    for name, rows in split(table, "variant"):
+        worst: Any = rows.loc[rows["d_ap"].idxmax()]
+        said.append(f"{name} {worst['error']} on {worst['bucket']} ({worst['d_ap']:.1f})")
+    return [
+        Figure(
+            "error-types",
+            "Error types by scale",
+            f"The costliest mistakes: {', '.join(said)}. A bar is the AP, in points, that would be "
+            "won by correcting one type of error at one scale alone; the bars do not add up.",
+            [
+                Panel(name, partial(error_types.draw, rows, reach=reach))
+                for name, rows in split(table, "variant")
+            ],
+            table,
+            keys=bucket_keys(list(dict.fromkeys(table["bucket"]))),
+            height=36 * table["error"].nunique(),
+            left=52,
+        )
+    ]
+
+
+def _learning(stored: Stored) -> list[Block]:
+    table = stored.evaluation
+    if table.empty:
+        return []
+    table = table[(table["iou_type"] == "bbox") & table["metric"].isin(METRICS)]
+    keys = ["variant", "metric", "iteration"]
+    table = table.groupby(keys, sort=False)["value"].agg(value="mean", seeds="count").reset_index()
+    if table.groupby("variant")["iteration"].nunique().max() < 2:
+        return []
+    table["value"] *= 100
+    panels = [
+        Panel(NAMES[metric], partial(curves.draw, table[table["metric"] == metric], what=metric))
+        for metric in METRICS
+        if (table["metric"] == metric).any()
+    ]
+    rising = []
+    for name, rows in split(table[table["metric"] == "AP"], "variant"):
+        line = rows.sort_values("iteration")["value"].to_numpy()
+        if len(line) > 1 and line[-1] > 1.03 * line[-2]:
+            rising.append(name)
+    said = (
+        f"{', '.join(rising)} still improved at the end: longer training may change the ranking."
+        if rising
+        else "AP had settled for every variant by the end."
+    )
+    return [
+        Figure(
+            "learning-curves",
+            "Learning curves",
+            said + " Mean over seeds, in AP points.",
+            panels,
+            table,
+            keys=variant_keys(stored.variants),
+            height=140,
+            left=30,
+            bottom=48,
+        )
+    ]
+
+
+def _training(stored: Stored) -> list[Block]:
+    """Losses over training, and the uncertainty where a variant learns one."""
+    table = stored.training
+    if table.empty:
+        return []
+    result: list[Block] = []
+    alpha = table["name"].str.startswith("alpha")
+    for name, title, rows, said in (
+        ("losses", "Training losses", table[~alpha], "Mean over seeds of each stretch."),
+        (
+            "uncertainty",
+            "Uncertainty alpha of the auxiliary losses",
+            table[alpha],
+            "Where alpha rises above 0, an auxiliary loss is damped by exp(−alpha): the model has "
+            "learned not to trust that loss.",
+        ),
+    ):
+        if rows.empty:
+            continue
+        result.append(
+            Figure(
+                name,
+                title,
+                said,
+                [Panel(n, partial(curves.draw, r, what=n)) for n, r in split(rows, "name")],
+                rows,
+                keys=variant_keys([v for v in stored.variants if (rows["variant"] == v).any()]),
+                columns=3,
+                height=120,
+                left=40,
+                bottom=48,
+                share="",
+            )
+        )
+    return result
