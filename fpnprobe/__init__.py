@@ -12,13 +12,27 @@ from fpnprobe.errors import FpnProbeError
 from fpnprobe.scales import COCO_BUCKETS, ScaleBucket
 
 if TYPE_CHECKING:
+    from fpnprobe.ledger import Ledger
+    from fpnprobe.probing.watch import watch
     from fpnprobe.run import open_run as open
 
 __version__ = "0.1.0"
 
-__all__ = ["COCO_BUCKETS", "FpnProbeError", "ScaleBucket", "__version__", "open"]
+__all__ = [
+    "COCO_BUCKETS",
+    "FpnProbeError",
+    "Ledger",
+    "ScaleBucket",
+    "__version__",
+    "open",
+    "watch",
+]
 
-_LAZY = {"open": ("fpnprobe.run", "open_run")}
+_LAZY = {
+    "Ledger": ("fpnprobe.ledger", "Ledger"),
+    "open": ("fpnprobe.run", "open_run"),
+    "watch": ("fpnprobe.probing.watch", "watch"),
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -58,6 +58,7 @@ class LossPartition:
         buckets: Scale buckets, in order; `labels` adds `background`.
         calls: Loss calls of this forward pass.
         terms: Loss terms in order of first appearance; a model may announce them beforehand.
+        levels: Pyramid levels that are announced; those of the rows need not be.
         objects: Annotated objects in the batch, by bucket; -1 where nobody counted.
 
     The loss of three objects and one background row, split by hand:
@@ -74,6 +75,7 @@ class LossPartition:
     buckets: tuple[ScaleBucket, ...] = COCO_BUCKETS
     calls: list[LossCall] = field(default_factory=list)
     terms: list[str] = field(default_factory=list)
+    levels: list[int] = field(default_factory=list)
     objects: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -147,8 +149,8 @@ class LossPartition:
         return total
 
     def level_terms(self) -> list[str]:
-        """Levels that rows came from, as terms `L2`, `L3`, ..."""
-        found: set[int] = set()
+        """Announced levels and those that rows came from, as terms `L2`, `L3`, ..."""
+        found = set(self.levels)
         for call in self.calls:
             if call.levels is not None:
                 found.update(call.levels.unique().tolist())

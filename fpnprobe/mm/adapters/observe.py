@@ -123,12 +123,12 @@ def _watch_maps(
         sizes.clear()
         for level, one in zip(levels, maps, strict=False):
             sizes[level] = one.shape[-2], one.shape[-1]
-        recorder.levels.maps = tuple(levels)
+        recorder.saw_maps(levels)
 
     def after_neck(_m: nn.Module, _i: Any, maps: Any) -> None:
         maps = [maps] if isinstance(maps, Tensor) else list(maps)
         levels = neck_levels(maps, sizes)
-        recorder.levels.maps = tuple(levels)
+        recorder.saw_maps(levels)
         seen._pyramid.clear()
         seen._pyramid.update(zip(levels, maps, strict=True))
 

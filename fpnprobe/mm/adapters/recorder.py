@@ -1,6 +1,6 @@
 """Observes the calls of loss modules and labels their rows; changes nothing that they return."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -56,6 +56,12 @@ class Recorder:
         self.levels = Levels()
         self._stack, self._starts, self._shown = [], [], []
         self._muted.clear()
+
+    def saw_maps(self, levels: Sequence[int]) -> None:
+        """The maps that the heads see have these levels."""
+        self.levels.maps = tuple(levels)
+        # Announced, so that processes agree on them even where one pooled no box from a level.
+        self.partition.levels = list(levels)
 
     @contextmanager
     def rows(self, rows: Rows) -> Iterator[Rows]:
