@@ -19,7 +19,7 @@ def _parts(logits: Tensor, target: Tensor, alpha: float) -> tuple[Tensor, Tensor
     logits = at_least_float32(logits)
     hit = target[:, None] == torch.arange(logits.size(1), device=logits.device)
     sign = hit.to(logits.dtype) * 2 - 1
-    alpha_t = torch.where(hit, alpha, 1 - alpha).to(logits.dtype)
+    alpha_t = (1 - alpha) + (2 * alpha - 1) * hit.to(logits.dtype)
     return sign, torch.sigmoid(-sign * logits), logsigmoid(sign * logits), alpha_t
 
 
