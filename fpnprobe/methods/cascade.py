@@ -79,7 +79,7 @@ class CascadedGrouping(nn.Module):
     One stage is the grouping alone, without weights.
 
     >>> pyramid = [torch.zeros(1, 32, size, size) for size in (16, 8, 4, 2)]
-    >>> cascade = CascadedGrouping(32, stages=2, grouping=GroupingOptions(norm_groups=4))
+    >>> cascade = CascadedGrouping(32, stages=2)
     >>> [tuple(level.shape) for level in cascade(pyramid)]
     [(1, 32, 16, 16), (1, 32, 8, 8), (1, 32, 4, 4), (1, 32, 2, 2)]
     """

@@ -33,8 +33,8 @@ class GroupingOptions:
 
     Attributes:
         bottleneck: Width r of G_k; None is r = Z. G_k has about r Z^2 parameters.
-        norm_groups: Groups of the group norm in G_k; it must be less than r, for one value a group
-            is always zero.
+        norm_groups: Groups of the group norm in G_k, at most: it takes the largest divisor of r that
+            leaves two values or more in a group, for a single one would always become zero.
         softmax: Softmax over the rows of M_k.
         finer: Pooling of X_k,l where stage k is finer than level l: `max` or `average`.
         coarser: Upsampling of X_k,l where stage k is coarser than level l: `bilinear` or `nearest`.
@@ -62,7 +62,7 @@ class SwapMatrix(nn.Module):
     Global average pool, 1x1 convolution Z -> r, group norm, ReLU, 1x1 convolution r -> Z^2.
     Xavier-uniform weights keep std(M_k C'_k) / std(C'_k) near one.
 
-    >>> SwapMatrix(32, norm_groups=4)(torch.zeros(2, 32, 5, 7)).shape
+    >>> SwapMatrix(32)(torch.zeros(2, 32, 5, 7)).shape
     torch.Size([2, 32, 32])
     """
 
@@ -76,15 +76,16 @@ class SwapMatrix(nn.Module):
     ) -> None:
         super().__init__()
         width = bottleneck or channels
-        if width % norm_groups or norm_groups >= width:
+        if width < 2 or norm_groups < 1:
             raise FpnProbeError(
-                f"group norm of {norm_groups} groups on the {width} channels of G_k: expected a "
-                "divisor of the width that is less than it; change norm_groups or bottleneck"
+                f"G_k of width {width} with {norm_groups} norm groups: expected a width of two or "
+                "more and at least one group"
             )
+        groups = max(n for n in range(1, min(norm_groups, width // 2) + 1) if width % n == 0)
         self.channels = channels
         self.softmax = softmax
         self.reduce = nn.Conv2d(channels, width, 1)
-        self.norm = nn.GroupNorm(norm_groups, width)
+        self.norm = nn.GroupNorm(groups, width)
         self.expand = nn.Conv2d(width, channels * channels, 1)
         for layer in (self.reduce, self.expand):
             nn.init.xavier_uniform_(layer.weight)
@@ -112,7 +113,7 @@ class FeatureGrouping(nn.Module):
         options: The choices that the paper leaves open.
 
     >>> pyramid = [torch.zeros(1, 32, size, size) for size in (16, 8, 4, 2)]
-    >>> grouping = FeatureGrouping(32, options=GroupingOptions(norm_groups=4))
+    >>> grouping = FeatureGrouping(32)
     >>> [tuple(level.shape) for level in grouping(pyramid)]
     [(1, 32, 16, 16), (1, 32, 8, 8), (1, 32, 4, 4), (1, 32, 2, 2)]
     """

@@ -71,22 +71,25 @@ class Uncertainty(nn.Module):
         return a.unsqueeze(1)
 
 
-def weigh_rows(rows: Tensor, a: Tensor, *, counted: Tensor, tau: float) -> Tensor:
+def weigh_rows(rows: Tensor, a: Tensor, *, share: Tensor, tau: float) -> Tensor:
     """The rows of L = exp(-a) L^ + tau a: they sum to the loss (Eq. 10).
 
     Args:
-        rows: (N,) the rows of L^, weighted and normalized as the detector does: they sum to L^.
+        rows: (N, ...) the rows of L^, weighted and normalized as the detector does: they sum to L^.
         a: (N,) the uncertainty of each row.
-        counted: (N,) 1 for the rows that count, 0 for ignored ones.
+        share: (N,) part of each row in the mean of `a`: one over their number for rows that count,
+            0 for ignored ones.
         tau: The loss value at which damping starts.
 
-    >>> rows, one = torch.tensor([0.3, 0.5]), torch.ones(2)
-    >>> weigh_rows(rows, 0 * one, counted=one, tau=1.0)
+    >>> rows, half = torch.tensor([0.3, 0.5]), torch.tensor([0.5, 0.5])
+    >>> weigh_rows(rows, torch.zeros(2), share=half, tau=1.0)
     tensor([0.3000, 0.5000])
-    >>> weigh_rows(0 * rows, one, counted=one, tau=1.0)
+    >>> weigh_rows(0 * rows, torch.ones(2), share=half, tau=1.0)
     tensor([0.5000, 0.5000])
     """
-    return torch.exp(-a) * rows + tau * a * (counted / counted.sum().clamp(min=1))
+    shape = (-1, *[1] * (rows.dim() - 1))
+    inner = rows[0].numel() if len(rows) else 1
+    return torch.exp(-a).view(shape) * rows + (tau * a * share / inner).view(shape)
 
 
 def optimal_damping(loss: float, tau: float) -> float:

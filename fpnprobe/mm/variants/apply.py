@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ from mmengine.config import ConfigDict
 from mmengine.registry import FUNCTIONS
 
 from fpnprobe.errors import FpnProbeError
+from fpnprobe.mm.variants.auxiliary import add_auxiliary, option_defaults
 from fpnprobe.mm.variants.dc5 import to_dc5
 from fpnprobe.mm.variants.grouping import to_grouped, to_wide
 from fpnprobe.mm.variants.names import VariantName, registered, split_variant
@@ -65,4 +67,23 @@ def apply_variant(model_cfg: Mapping[str, Any], name: str, **options: Any) -> Co
     parts = VariantName.parse(base)
     model = ConfigDict(copy.deepcopy(dict(model_cfg)))
     check_form(model)
-    return _pyramid(parts)(model, **options)
+    supervision = {
+        key: options.pop(key) for key in option_defaults(parts.supervision) if key in options
+    }
+    built = _build(_pyramid(parts), parts.pyramid, model, options)
+    if not parts.supervision:
+        return built
+    return add_auxiliary(built, base=model, supervision=parts.supervision, **supervision)
+
+
+def _build(
+    change: Change, pyramid: str, model: ConfigDict, options: Mapping[str, Any]
+) -> ConfigDict:
+    """Apply the pyramid's change; an option it does not take is the caller's error."""
+    try:
+        inspect.signature(change).bind(model, **options)
+    except TypeError as error:
+        raise FpnProbeError(
+            f"variant {pyramid!r} does not take the options {', '.join(options)}: {error}"
+        ) from error
+    return change(copy.deepcopy(model), **options)

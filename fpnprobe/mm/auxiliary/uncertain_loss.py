@@ -1,0 +1,106 @@
+"""A loss of mmdet with an uncertainty for each of its rows (Eq. 10)."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from fpnprobe.methods import weigh_rows
+from fpnprobe.probing import LossRows
+
+# mmdet divides by the average factor plus this, against a division by zero.
+_EPSILON = torch.finfo(torch.float32).eps
+
+Part = Literal["classification", "regression"]
+Later = Literal["nothing", "weights", "objects"]
+
+
+@dataclass(slots=True)
+class Rows:
+    """What the losses of one head share during one forward pass.
+
+    Attributes:
+        a: Uncertainty of every prediction, (N,), for each part of the loss.
+        objects: Which predictions are of objects, (N,) bool, known from the classification call.
+        used: Parts whose uncertainty has entered a loss.
+    """
+
+    a: dict[Part, Tensor] = field(default_factory=dict)
+    objects: Tensor | None = None
+    used: set[Part] = field(default_factory=set)
+
+    def take(self, part: Part, count: int) -> Tensor:
+        """The uncertainties of the `count` rows of a loss call: all rows, or those of objects."""
+        self.used.add(part)
+        a = self.a[part]
+        return a if len(a) == count or self.objects is None else a[self.objects]
+
+
+class UncertainLoss(nn.Module):
+    """exp(-a) L^ + tau a in the place of a loss module L^ of a head.
+
+    A call on the rows of objects alone takes their uncertainties. The rows pass through `self.rows`
+    unreduced, so that the probe can tell whose they are.
+
+    Args:
+        inner: The loss module L^.
+        part: Which of the head's losses this is.
+        tau: The loss value at which damping starts.
+        classes: Number of classes; higher labels are background.
+        later: What the head divides the result by afterwards, so that tau still multiplies the mean
+            of `a`: `nothing`, the sum of the `weights` (ATSS boxes), or the number of rows of
+            `objects` (FSAF).
+        shared: What the losses of one head share.
+    """
+
+    def __init__(
+        self,
+        inner: nn.Module,
+        *,
+        part: Part,
+        tau: float,
+        classes: int,
+        shared: Rows,
+        later: Later = "nothing",
+    ) -> None:
+        super().__init__()
+        self.inner = inner
+        self.part: Part = part
+        self.tau = tau
+        self.classes = classes
+        self.later = later
+        self.rows = LossRows()
+        self._shared = shared
+
+    def forward(
+        self,
+        pred: Tensor,
+        target: Tensor,
+        weight: Tensor | None = None,
+        avg_factor: float | Tensor | None = None,
+        reduction_override: str | None = None,
+        **options: Any,
+    ) -> Tensor:
+        """The loss; shapes, weights and reduction are those of the inner loss."""
+        if self.part == "classification":
+            self._shared.objects = (target >= 0) & (target < self.classes)
+        unreduced = self.inner(pred, target, weight, reduction_override="none", **options)
+        a = self._shared.take(self.part, len(pred))
+        counted = torch.ones_like(a)
+        if weight is not None:
+            counted = (weight.reshape(len(pred), -1) > 0).any(dim=1).to(a)
+        keep = "none" in (reduction_override, getattr(self.inner, "reduction", "mean"))
+        divisor = (
+            1.0 if keep else unreduced.numel() if avg_factor is None else avg_factor + _EPSILON
+        )
+        share = counted / counted.sum().clamp(min=1) * self._divided_later(weight)
+        rows = self.rows(weigh_rows(unreduced / divisor, a, share=share, tau=self.tau))
+        return rows if keep else rows.sum()
+
+    def _divided_later(self, weight: Tensor | None) -> Tensor | float:
+        if self.later == "weights" and weight is not None:
+            return weight.sum().clamp(min=1)
+        if self.later == "objects" and self._shared.objects is not None:
+            return self._shared.objects.sum().clamp(min=1)
+        return 1.0
