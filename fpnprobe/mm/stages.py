@@ -53,8 +53,9 @@ def stages(backbone: nn.Module) -> tuple[Stage, ...]:
     own = getattr(backbone, "stage_modules", None)
     if callable(own):
         return _numbered(own(), backbone)
-    if hasattr(backbone, "res_layers"):
-        return _numbered([getattr(backbone, name) for name in backbone.res_layers], backbone)
+    layers: Any = getattr(backbone, "res_layers", None)
+    if layers is not None:
+        return _numbered([getattr(backbone, name) for name in layers], backbone)
     if isinstance(backbone, SwinTransformer):
         return _swin(backbone)
     for module in backbone.modules():
@@ -78,7 +79,8 @@ def _numbered(modules: Sequence[nn.Module], backbone: nn.Module) -> tuple[Stage,
 
 
 def _swin(backbone: Any) -> tuple[Stage, ...]:
-    found, before = [], ()
+    found: list[Stage] = []
+    before: tuple[nn.Module, ...] = ()
     for level, stage in enumerate(backbone.stages, start=_FIRST_LEVEL):
         # A stage returns (next input, its size, own output, its size).
         found.append(Stage(level, stage, (*before, stage.blocks), lambda out: out[2]))

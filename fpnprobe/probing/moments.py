@@ -17,8 +17,10 @@ def inner(a: Gradients, b: Gradients) -> Tensor:
         if x is None or y is None:
             continue
         found = found.to(x.device)
-        for u, v in zip(x.flatten().split(_CHUNK), y.flatten().split(_CHUNK), strict=True):
-            found = found + (u.double() * v.double()).sum()
+        u, v = x.flatten(), y.flatten()
+        for start in range(0, len(u), _CHUNK):
+            chunk = slice(start, start + _CHUNK)
+            found = found + (u[chunk].double() * v[chunk].double()).sum()
     return found
 
 

@@ -153,7 +153,7 @@ class LossPartition:
         found = set(self.levels)
         for call in self.calls:
             if call.levels is not None:
-                found.update(call.levels.unique().tolist())
+                found.update(set(call.levels.tolist()))
         return [f"L{level}" for level in sorted(found) if level >= 0]
 
     def cotangents(self, loss: Tensor, *, scale: float = 1.0) -> tuple[list[RowCotangents], Tensor]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -114,11 +115,12 @@ class Passes:
         seen: dict[Tensor, Tensor | None] = {}
         with ExitStack() as undo:
             for tensor in self._inputs:
+                source: Any = tensor  # its register_hook is not typed
 
                 def keep(gradient: Tensor, tensor: Tensor = tensor) -> None:
                     seen[tensor] = gradient.detach()
 
-                undo.callback(tensor.register_hook(keep).remove)
+                undo.callback(source.register_hook(keep).remove)
             yield
         found.update(self._by_place(seen))
 

@@ -113,8 +113,8 @@ def summarize(
     terms = _joined({key: torch.stack(s) for key, s in totals.terms.items()}, reduction)
     gaps = _joined({key: torch.stack(pairs) for key, pairs in totals.gaps.items()}, reduction)
     names = list(dict.fromkeys(("all", *(term for _, term in totals.terms))))
-    counts = torch.tensor([[*partition.objects, 0], *map(partition.count, names)])
-    counts = reduction.sum(counts.double().to(totals.loss.device)).long().tolist()
+    own = torch.tensor([[*partition.objects, 0], *map(partition.count, names)]).double()
+    counts = reduction.sum(own.to(totals.loss.device)).long().tolist()
     shared = torch.cat([totals.loss.reshape(1), totals.values.to(totals.loss.device)])
     loss, *values = (reduction.sum(shared) / reduction.processes).tolist()
     rows = dict(zip(names, counts[1:], strict=True))
@@ -165,9 +165,10 @@ def _joined(vectors: Mapping[_Key, Tensor], reduction: Reduction) -> dict[_Key, 
     if split and reduction.processes > 1:
         device = vectors[split[0]].device
         flat = torch.cat([vectors[key].to(device) for key in split])
-        sizes = [len(vectors[key]) for key in split]
-        parts = (reduction.sum(flat) / reduction.processes**2).split(sizes)
-        found.update(zip(split, parts, strict=True))
+        joined, start = reduction.sum(flat) / reduction.processes**2, 0
+        for key in split:
+            found[key] = joined[start : start + len(vectors[key])]
+            start += len(vectors[key])
     return {key: vector.cpu().numpy() for key, vector in found.items()}
 
 

@@ -59,9 +59,7 @@ class Observation:
 
 
 @contextmanager
-def observe(
-    detector: nn.Module, buckets: Sequence[ScaleBucket] = COCO_BUCKETS
-) -> Iterator[Observation]:
+def observe(detector: Any, buckets: Sequence[ScaleBucket] = COCO_BUCKETS) -> Iterator[Observation]:
     """Observe the forward passes made inside; the last one counts.
 
     Nothing that the detector computes is changed, and every hook and wrapper is gone afterwards,
@@ -108,9 +106,7 @@ def _watch_inputs(
     undo.callback(detector.register_forward_hook(after).remove)
 
 
-def _watch_maps(
-    detector: nn.Module, seen: Observation, recorder: Recorder, undo: ExitStack
-) -> None:
+def _watch_maps(detector: Any, seen: Observation, recorder: Recorder, undo: ExitStack) -> None:
     backbone, sizes = detector.backbone, dict[int, tuple[int, int]]()
     numbers = [stage.level for stage in seen._stages]
 
