@@ -105,8 +105,10 @@ def _where(each: Tracked) -> tuple[str, int, str]:
         return "interrupted", count, ""
     if each.process is None:
         return "waiting", count, ""
-    if reading is None or reading.pid == 0 or reading.stage in ("interrupted", "failed", "start"):
+    if reading is None or reading.stage == "start":
         return "start", count, ""
+    if reading.stage in ("done", "failed", "interrupted"):
+        return "ending", count, ""
     speed = "" if reading.per_iteration is None else f"{1 / reading.per_iteration:.1f} it/s"
     loss = "" if reading.loss is None else f" loss {reading.loss:.3f}"
     return reading.stage, count, (speed + loss).strip()

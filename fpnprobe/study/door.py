@@ -122,8 +122,7 @@ def run_all(
             keep_going=keep_going,
             watcher=display,
         )
-        display.say("writing the report")
-        report = _finish(result, finish)
+        report = _finish(result, finish, display)
     return {
         "study": asked.study.name,
         "out": str(asked.out),
@@ -155,11 +154,17 @@ def exit_code(result: Mapping[str, Any]) -> int:
     return int(any(each["state"] != "done" for each in result["cells"]))
 
 
-def _finish(result: Output, finish: Callable[[Path], Mapping[str, Any]]) -> Mapping[str, Any]:
+def _finish(
+    result: Output, finish: Callable[[Path], Mapping[str, Any]], display: Display
+) -> Mapping[str, Any]:
     """Evidence and report, one runner at a time; nothing while no cell is done."""
+    from fpnprobe.evaluation import evidence
+
     if not any(cell.state() is State.DONE for cell in result.cells):
         return {}
+    display.say("writing the report")
     with locks.held(result.out / "lock", wait=600):
+        evidence.build(result.out)
         return finish(result.out)
 
 

@@ -33,13 +33,14 @@ class Tracked:
     iterations: int
     state: State = State.PENDING
     reason: str = ""
-    attempts: int = 0
     elsewhere: bool = False
+    started: float = 0.0  # time of the last start of its process
     process: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
 
     def reading(self) -> progress.Progress | None:
-        """The cell's last progress."""
-        return progress.read(self.cell.folder)
+        """The cell's last progress, if its present process has told any."""
+        found = progress.read(self.cell.folder)
+        return None if found is None or found.updated < self.started else found
 
 
 class Interrupted(KeyboardInterrupt):
@@ -114,8 +115,7 @@ def _start(result: Output, tracked: Sequence[Tracked], *, launch: Launch, jobs: 
             continue
         each.cell.folder.mkdir(parents=True, exist_ok=True)
         each.process = launch.start(result, each.cell)
-        each.state = State.RUNNING
-        each.attempts += 1
+        each.state, each.started = State.RUNNING, time.time()
 
 
 def _poll(tracked: Sequence[Tracked]) -> None:

@@ -10,11 +10,18 @@ expected = (
     "learns from almost no large objects by its direct path; the deeper path carries all sizes."
 )
 
-detector = dict(framework="faster_rcnn", backbone="resnet18-narrow", width=16, channels=64)
+detector = dict(
+    framework="faster_rcnn",
+    backbone="resnet18-narrow",
+    width=16,
+    channels=64,
+    size=192,
+    proposals=64,
+)
 variants = ["DC5", "FPN"]
 seeds = [0]
 data = dict(scenes=dict(train=800, val=200, size=192, seed=0), size=192)
 buckets = [("small", 0, 24**2), ("medium", 24**2, 72**2), ("large", 72**2, None)]
-schedule = dict(iterations=600, batch=4, lr=2e-3, warmup=50, clip=10.0)
+schedule = dict(iterations=500, batch=4, lr=2e-3, warmup=50, clip=10.0)
 probe = dict(mode="routes", interval=50)
 resources = dict(jobs=2, threads=1)

@@ -137,9 +137,12 @@ class CellLoop(IterBasedTrainLoop):
         runner.call_hook(
             "after_train_iter", batch_idx=self._iter, data_batch=data_batch, outputs=outputs
         )
+        if (self._iter + 1) % runner.accumulate == 0:  # the rate moves with the optimizer's steps
+            for scheduler in runner.param_schedulers:
+                scheduler.step()
         loss = outputs["loss"]
         fetch = loss.device.type == "cpu" or self._iter % 20 == 0  # fetching waits for the device
-        self.last_loss = float(loss) if fetch else None
+        self.last_loss = float(loss.detach()) if fetch else None
         self._iter += 1
 
 

@@ -1,5 +1,6 @@
 """The model config of a cell, and the model."""
 
+import importlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,8 @@ def model_config(config: Mapping[str, Any], *, classes: int) -> ConfigDict:
         config: resolved configuration of a cell: a study of one variant, as in its manifest.
         classes: number of classes.
     """
+    for module in config["imports"]:
+        importlib.import_module(module)
     (variant,) = config["variants"]
     init_default_scope("mmdet")
     spec = {**config["detector"], **variant["detector"]}

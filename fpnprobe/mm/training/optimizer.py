@@ -55,15 +55,15 @@ def optim_wrapper(schedule: Mapping[str, Any], *, rate: float, device: str) -> d
     return wrapper
 
 
-def rate_over_time(schedule: Mapping[str, Any], *, passes: int, rate: float) -> list[Any]:
-    """Mmengine's `param_scheduler`: linear warm-up, then cosine or steps, counted in passes.
+def rate_over_time(schedule: Mapping[str, Any], *, steps: int, rate: float) -> list[Any]:
+    """Mmengine's `param_scheduler`: linear warm-up, then cosine or drops, in optimizer steps.
 
     Args:
         schedule: of the study.
-        passes: forward passes of the whole training, `iterations * accumulate`.
+        steps: optimizer steps of the whole training.
         rate: learning rate at its highest.
     """
-    warmup = min(schedule["warmup"] * schedule["accumulate"], passes - 1)
+    warmup = min(schedule["warmup"], steps - 1)
     policy: list[Any] = []
     if warmup > 0:
         policy.append({"type": "LinearLR", "start_factor": 0.01, "by_epoch": False, "end": warmup})
@@ -71,15 +71,15 @@ def rate_over_time(schedule: Mapping[str, Any], *, passes: int, rate: float) -> 
         policy.append(
             {
                 "type": "CosineAnnealingLR",
-                "T_max": passes - warmup,
+                "T_max": steps - warmup,
                 "begin": warmup,
-                "end": passes,
+                "end": steps,
                 "eta_min": rate * schedule["final_lr"],
                 "by_epoch": False,
             }
         )
     else:
-        milestones = [round(passes * step) for step in schedule["steps"]]
+        milestones = [round(steps * part) for part in schedule["steps"]]
         policy.append(
             {"type": "MultiStepLR", "milestones": milestones, "gamma": 0.1, "by_epoch": False}
         )

@@ -14,11 +14,14 @@ from mmengine.config import Config
 from mmengine.dist import get_rank, get_world_size, is_main_process
 
 from fpnprobe.errors import EnvironmentProblem, FpnProbeError
+from fpnprobe.mm.hook import GradientProbeHook
 from fpnprobe.mm.training import checkpoint
 from fpnprobe.mm.training.dataset import CellImages, Positions
 from fpnprobe.mm.training.loop import CellRunner, Keeper
 from fpnprobe.mm.training.model import model_config
 from fpnprobe.mm.training.optimizer import optim_wrapper, rate_over_time
+
+_IDLE = ("logger", "checkpoint", "sampler_seed", "param_scheduler")  # hooks that the loop replaces
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,9 +142,8 @@ def build_runner(task: Training, *, scratch: str) -> CellRunner:
             "model": model,
             "train_cfg": {"type": "CellLoop", "max_iters": passes},
             "optim_wrapper": optim_wrapper(schedule, rate=task.rate, device=task.device),
-            "param_scheduler": rate_over_time(schedule, passes=passes, rate=task.rate),
-            "default_hooks": {"logger": None, "checkpoint": None, "sampler_seed": None},
-            "custom_hooks": _hooks(task),
+            "param_scheduler": rate_over_time(schedule, steps=task.iterations, rate=task.rate),
+            "default_hooks": dict.fromkeys(_IDLE),
             "randomness": {"seed": task.seed, "deterministic": schedule["deterministic"]},
             "env_cfg": {
                 "cudnn_benchmark": not schedule["deterministic"],
@@ -162,6 +164,8 @@ def build_runner(task: Training, *, scratch: str) -> CellRunner:
         warnings.simplefilter("ignore")  # mmengine's, about what we replace
         runner = CellRunner.from_cfg(cfg)
     runner._train_dataloader = loader
+    if task.config["probe"]["mode"] is not None:
+        runner.register_hook(_probe(task))
     if schedule["channels_last"]:
         runner.model.to(memory_format=torch.channels_last)
     return runner
@@ -198,18 +202,12 @@ def _collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
     return {key: [sample[key] for sample in samples] for key in samples[0]}
 
 
-def _hooks(task: Training) -> list[dict[str, Any]]:
-    probe = task.config["probe"]
-    if probe["mode"] is None:
-        return []
-    return [
-        {
-            "type": "GradientProbeHook",
-            **probe,
-            "buckets": list(task.buckets),
-            "out_dir": str(task.folder),
-            "study": task.config["name"],
-            "variant": task.config["variants"][0]["name"],
-            "seed": task.seed,
-        }
-    ]
+def _probe(task: Training) -> GradientProbeHook:
+    return GradientProbeHook(
+        **task.config["probe"],
+        buckets=task.buckets,
+        out_dir=str(task.folder),
+        study=task.config["name"],
+        variant=task.config["variants"][0]["name"],
+        seed=task.seed,
+    )
