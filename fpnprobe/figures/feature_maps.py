@@ -20,7 +20,7 @@ def draw(
     table: pd.DataFrame,
     ax: Axes,
     *,
-    values: npt.NDArray[Any] | None,
+    values: npt.NDArray[Any],
     size: tuple[float, float],
     top: float,
     energy: Mapping[str, float],
@@ -32,8 +32,7 @@ def draw(
     Args:
         table: boxes in px of the original image, with their bucket.
         ax: where to draw.
-        values: (h, w) root mean square over channels, (h, w, 3) for a picture, or None if the
-            variant has no such map.
+        values: (h, w) root mean square over channels; (h, w, 3) for a picture.
         size: width and height of the original image, px.
         top: value drawn brightest, shared by all maps of the figure.
         energy: bucket to the part of the map's energy inside its boxes, in [0, 1].
@@ -48,19 +47,16 @@ def draw(
     ax.set(xlim=(0, width), ylim=(height, 0), xticks=[], yticks=[])
     ax.set_aspect("equal", anchor="NW")
     ax.spines[:].set_visible(False)
-    if values is None:
-        ax.text(width / 2, height / 2, "no such map", ha="center", va="center", color=MUTED)
-        return ax
     ax.imshow(
         values, cmap="magma", norm=PowerNorm(0.5, 0, top, clip=True), interpolation="none",
         extent=(0, width, height, 0),
     )  # fmt: skip
     for row in rows(table):
-        box = Rectangle(
-            (row.x0, row.y0), row.x1 - row.x0, row.y1 - row.y0, fill=False, linewidth=1.1,
-            edgecolor=bucket_color(row.bucket, buckets),
-        )  # fmt: skip
-        ax.add_patch(box)
+        corner, width_, height_ = (row.x0, row.y0), row.x1 - row.x0, row.y1 - row.y0
+        for line, color in ((2.8, "#ffffff"), (1.5, bucket_color(row.bucket, buckets))):
+            ax.add_patch(
+                Rectangle(corner, width_, height_, fill=False, linewidth=line, edgecolor=color)
+            )
     if not energy:
         return ax
     text = "  ".join(f"{name[0].upper()} {100 * part:.0f}" for name, part in energy.items())

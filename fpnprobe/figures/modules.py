@@ -2,7 +2,7 @@
 
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.patches import FancyBboxPatch
+from matplotlib.patches import Rectangle
 
 from fpnprobe.figures.columns import require, rows
 from fpnprobe.figures.palette import INK, LINE, MUTED, short, variant_color
@@ -25,18 +25,11 @@ def draw(table: pd.DataFrame, ax: Axes, *, reach: float) -> Axes:
     """
     require(table, COLUMNS)
     for at, row in enumerate(rows(table)):
-        ax.add_patch(
-            FancyBboxPatch(
-                (0.012, at - 0.36), 0.976, 0.72, boxstyle="round,pad=0.01,rounding_size=0.02",
-                mutation_aspect=20, facecolor=LINE, edgecolor="none", alpha=0.55,
-            )
-        )  # fmt: skip
+        ax.add_patch(Rectangle((0, at - 0.42), 1, 0.84, facecolor=LINE, linewidth=0, alpha=0.5))
         known = row.parameters == row.parameters and reach > 0
         width = 0.3 * row.parameters / reach if known else 0.0
-        bar = FancyBboxPatch(
-            (0.68, at + 0.12), width, 0.14, boxstyle="square,pad=0", linewidth=0,
-            facecolor=variant_color(row.variant),
-        )  # fmt: skip
+        color = variant_color(row.variant)
+        bar = Rectangle((0.67, at + 0.12), width, 0.14, facecolor=color, linewidth=0)
         count = f"{row.parameters:,.0f} parameters" if known else "parameters unknown"
         mark(bar, f"{row.variant}, {row.name} ({row.type}): {row.shape or 'no shape'}, {count}")
         ax.add_patch(bar)
@@ -49,8 +42,6 @@ def draw(table: pd.DataFrame, ax: Axes, *, reach: float) -> Axes:
             0.975, at - 0.14, _count(row.parameters) if known else "–", va="center_baseline",
             ha="right", fontsize=10, color=INK,
         )  # fmt: skip
-        if at + 1 < len(table):
-            ax.plot([0.06, 0.06], [at + 0.38, at + 0.62], color=MUTED, linewidth=1.2)
     ax.set(xlim=(0, 1), ylim=(len(table) - 0.5, -0.5))
     ax.axis("off")
     return ax

@@ -16,14 +16,26 @@ _TIP = 0.22
 
 
 def parts(table: pd.DataFrame) -> pd.DataFrame:
-    """Add `part`: a norm over the sum of all norms that arrive at its stage, in [0, 1].
+    """Add `part`: a squared norm over the sum of those that arrive at its stage, in [0, 1].
 
     The parts into one stage add up to 1 over routes, buckets and sources, so a ribbon's width says
-    how much of the stage's gradient it carries; stages are not compared with each other.
+    how much of the stage's gradient it carries; stages are not compared with each other. Within
+    a route, the parts of the buckets stand as the shares of `gradient_shares` do: where a direct
+    gradient is told apart by source level, its levels divide the bucket's whole (`source` "").
+
+    Args:
+        table: variant, tap, route, bucket, source, l2; the whole of each route and, if there are
+            any, its rows by source.
     """
-    l2 = table["l2"].fillna(0.0)
-    total = l2.groupby([table["variant"], table["tap"]]).transform("sum")
-    return table.assign(part=(l2 / total.where(total > 0)).fillna(0.0))
+    keys = ["variant", "tap", "route", "bucket"]
+    square = table["l2"].fillna(0.0) ** 2
+    by_source = table["source"] != ""
+    whole = square.where(~by_source, 0.0).groupby([table[k] for k in keys]).transform("sum")
+    levels = square.where(by_source, 0.0).groupby([table[k] for k in keys]).transform("sum")
+    square = square.where(~by_source, whole * square / levels.where(levels > 0)).fillna(0.0)
+    table, square = table[by_source | (levels == 0)], square[by_source | (levels == 0)]
+    total = square.groupby([table["variant"], table["tap"]]).transform("sum")
+    return table.assign(part=(square / total.where(total > 0)).fillna(0.0))
 
 
 def draw(table: pd.DataFrame, ax: Axes, *, levels: pd.DataFrame) -> Axes:

@@ -6,7 +6,7 @@ from typing import Any
 
 from fpnprobe import atomic
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.report import gradients, model, paper, results, scale, soundness, summary
+from fpnprobe.report import claims, gradients, model, paper, results, scale, soundness, summary
 from fpnprobe.report.content import Figure, Report
 from fpnprobe.report.drawings import Drawing, draw
 from fpnprobe.report.html import page
@@ -35,13 +35,13 @@ def build(
     folders = [Path(folder) for folder in given]
     target = Path(out) if out is not None else folders[0]
     stored = read(folders)
-    report = compose(stored, [])
+    report = compose(stored, claims.judged(folders, stored.holes))
     drawings = {figure.name: draw(figure) for figure in report.figures()}
     for name, drawing in drawings.items():
         atomic.write_text(target / "figures" / f"{name}.svg", drawing.wide)
     for table in _tables(report):
         atomic.write_text(target / "tables" / f"{table[0]}.csv", table[1])
-    atomic.write_json(target / "claims.json", list(report.claims))
+    atomic.write_json(target / "claims.json", claims.document(report.claims))
     atomic.write_text(target / "report.html", page(report, drawings))
     note = _pdf(report, drawings, target / "report.pdf")
     return {
@@ -52,7 +52,7 @@ def build(
     }
 
 
-def compose(stored: Stored, claims: Sequence[Mapping[str, Any]]) -> Report:
+def compose(stored: Stored, found: Sequence[Mapping[str, Any]]) -> Report:
     """The whole report as data."""
     names = [str(study["name"]) for study in stored.studies]
     questions = [str(s["question"]) for s in stored.studies if s.get("question")]
@@ -61,14 +61,15 @@ def compose(stored: Stored, claims: Sequence[Mapping[str, Any]]) -> Report:
         title=" + ".join(names),
         question=" ".join(dict.fromkeys(questions)),
         expected=" ".join(dict.fromkeys(expected)),
-        answer=summary.answer(stored),
+        answer=summary.answer(stored, found),
         numbers=summary.numbers(stored),
         warnings=summary.warnings(stored),
-        claims=claims,
+        claims=found,
         sections=[
             section
             for section in (
                 results.section(stored),
+                claims.section(found),
                 gradients.section(stored),
                 scale.section(stored),
                 model.section(stored),

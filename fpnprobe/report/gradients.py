@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from fpnprobe.figures import conflict, object_index, paths, prediction, routes, share_history
@@ -89,14 +88,7 @@ def _paths(stored: Stored) -> list[Block]:
     if table.empty:
         return []
     by_level = table["term"].str.fullmatch(r"L\d+") & (table["route"] == "direct")
-    have = set(zip(table[by_level]["variant"], table[by_level]["tap"], strict=True))
-    whole = [
-        term == "all" and not (route == "direct" and (variant, tap) in have)
-        for term, route, variant, tap in zip(
-            table["term"], table["route"], table["variant"], table["tap"], strict=True
-        )
-    ]
-    table = table[np.array(whole) | by_level]
+    table = table[(table["term"] == "all") | by_level]
     source = [re.sub(r"^L", "P", term) if term != "all" else "" for term in table["term"]]
     table = paths.parts(table.assign(source=source))
     pair = [name for name in focus(stored) if (table["variant"] == name).any()]
@@ -106,9 +98,9 @@ def _paths(stored: Stored) -> list[Block]:
         "figure-2",
         "The ways of the gradient, measured (Figure 2 of the paper)",
         _paths_caption(table, shown, buckets)
-        + " A ribbon's width is its part of the norms that arrive at a stage, so the ribbons into "
-        "each stage have the same width together; its color is the object size. Bars inside the "
-        "levels are the buckets' shares there.",
+        + " A ribbon's width is its part of the squared norms that arrive at a stage, so the "
+        "ribbons into each stage have the same width together; its color is the object size. Bars "
+        "inside the levels are the buckets' shares there.",
         [
             Panel(
                 name,

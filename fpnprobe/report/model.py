@@ -18,7 +18,7 @@ from fpnprobe.report.stored import Stored
 from fpnprobe.scales import COCO_BUCKETS, ScaleBucket, bucket_index
 
 STAGES, LEVELS = ("C2", "C3", "C4", "C5"), ("P2", "P3", "P4", "P5")
-MODULES, VARIANTS = 14, 6
+MODULES, VARIANTS = 14, 4
 
 
 def section(stored: Stored) -> Section | None:
@@ -189,13 +189,14 @@ def _map_panels(
         for row in rows(table[table["variant"] == variant]):
             energy.setdefault(row.tap, {})[row.bucket] = row.energy
         for taps in (STAGES, LEVELS):
+            taps = [tap for tap in taps if tap in found.maps]
             for tap in taps:
                 yield Panel(
                     f"{variant} {tap}" if tap == taps[0] else tap,
                     partial(
                         feature_maps.draw,
                         boxes(found, scale),
-                        values=found.maps.get(tap),
+                        values=found.maps[tap],
                         size=found.size,
                         top=top,
                         energy=energy.get(tap, {}),

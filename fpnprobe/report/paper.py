@@ -11,12 +11,6 @@ from fpnprobe.report.results import final
 from fpnprobe.report.stored import Stored
 
 METRICS = published.METRICS
-_FRAMEWORKS = {
-    "faster_rcnn": "Faster R-CNN", "retinanet": "RetinaNet", "free_anchor": "FreeAnchor",
-    "freeanchor": "FreeAnchor", "atss": "ATSS", "mask_rcnn": "Mask R-CNN",
-    "cascade_rcnn": "Cascade R-CNN", "cascade_mask_rcnn": "Cascade Mask R-CNN", "fcos": "FCOS",
-    "sparse_rcnn": "Sparse R-CNN", "fsaf": "FSAF",
-}  # fmt: skip
 
 
 def section(stored: Stored) -> Section:
@@ -63,10 +57,7 @@ def _yes(value: bool) -> str:
 def _measured(stored: Stored, iou_type: str) -> dict[tuple[str, str, str], float]:
     """Mean AP in points by detector's name in the paper, variant and metric."""
     table = final(stored, iou_type=iou_type)
-    detectors = {
-        study["name"]: _FRAMEWORKS.get(str((study.get("detector") or {}).get("framework")), "")
-        for study in stored.studies
-    }
+    detectors = {study["name"]: published.detector(study) for study in stored.studies}
     of = {cell.variant: (detectors.get(cell.study, ""), cell.name) for cell in stored.cells}
     found: dict[tuple[str, str, str], float] = {}
     for (variant, metric), rows in table.groupby(["variant", "metric"]):

@@ -1,22 +1,18 @@
-"""What the paper printed (`published.json`, in percent), as tables that join with measurements."""
+"""What the paper printed, in percent, as tables that join with measurements."""
 
 import json
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
 import pandas as pd
 
+from fpnprobe.evaluation.published import detector_name, numbers
+
+__all__ = ["METRICS", "by_variant", "detector", "figure1", "notes", "numbers"]
+
 METRICS = ("AP", "AP_S", "AP_M", "AP_L")
-_NAMES = {"faster_rcnn": "Faster R-CNN", "retinanet": "RetinaNet"}
-
-
-@cache
-def numbers() -> dict[str, Any]:
-    """The whole file: figures 1 and 3, tables 1-4 and the training setting."""
-    text = (files("fpnprobe.report") / "published.json").read_text(encoding="utf-8")
-    content: dict[str, Any] = json.loads(text)
-    return content
 
 
 @cache
@@ -27,20 +23,29 @@ def notes() -> dict[str, str]:
     return content
 
 
-def by_variant(framework: str) -> pd.DataFrame:
-    """Published AP of each variant of a framework: variant, metric, published, source.
+def detector(study: Mapping[str, Any]) -> str:
+    """The paper's name of a study's detector, "" if it has none.
+
+    >>> detector({"detector": {"framework": "retinanet"}})
+    'RetinaNet'
+    """
+    given = study.get("detector") or {}
+    return detector_name(str(given.get("framework") or given.get("config") or ""))
+
+
+def by_variant(detector: str) -> pd.DataFrame:
+    """Published AP of each variant of a detector: variant, metric, published, source.
 
     Faster R-CNN has Figure 3 and Tables 1 and 2; RetinaNet the tables; others have no row.
 
-    >>> table = by_variant("faster_rcnn").set_index(["variant", "metric"])["published"]
+    >>> table = by_variant("Faster R-CNN").set_index(["variant", "metric"])["published"]
     >>> float(table["DC5", "AP_L"]), float(table["FPN-CFG3", "AP"])
     (53.3, 42.2)
     """
     rows: dict[str, tuple[dict[str, Any], str]] = {}
-    if framework == "faster_rcnn":
+    if detector == "Faster R-CNN":
         for row in numbers()["figure3"]["rows"]:
             rows.setdefault(row["variant"], (row, "Figure 3"))
-    detector = _NAMES.get(framework)
     for row in numbers()["table1"]["rows"]:
         name = "FPN" + ("-Aux" if row["auxiliary"] else "") + ("U" if row["uncertainty"] else "")
         if row["detector"] == detector:

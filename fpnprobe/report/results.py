@@ -22,6 +22,7 @@ NAMES = {
     "AP_M": "AP_M, medium",
     "AP_L": "AP_L, large",
 }
+_PREFERENCE = {"both": 0, "images": 1, "seeds": 2}
 NOT_MEASURED = "Not measured: no cell of this study has an evaluation."
 
 
@@ -39,10 +40,8 @@ def final(stored: Stored, *, iou_type: str = "bbox") -> pd.DataFrame:
 def by_variant(stored: Stored) -> pd.DataFrame:
     """Mean, 95 % t interval over seeds and seed values, in AP points, with the paper's value."""
     table = final(stored)
-    frameworks = {
-        str((study.get("detector") or {}).get("framework", "")) for study in stored.studies
-    }
-    paper = published.by_variant(frameworks.pop() if len(frameworks) == 1 else "")
+    detectors = {published.detector(study) for study in stored.studies}
+    paper = published.by_variant(detectors.pop() if len(detectors) == 1 else "")
     wanted = paper.set_index(["variant", "metric"])["published"].to_dict()
     rows = []
     for metric in METRICS:
@@ -62,16 +61,27 @@ def by_variant(stored: Stored) -> pd.DataFrame:
 
 def baseline(stored: Stored) -> str:
     """The variant that others are compared with: the study's choice, DC5, or the first."""
-    chosen = [study.get("baseline") for study in stored.studies]
-    names = stored.variants
-    return next((name for name in [*chosen, "DC5", *names] if name in names), "")
+    return next(iter(_baselines(stored)), "")
 
 
 def focus(stored: Stored) -> tuple[str, str]:
     """The pair that the summary speaks of: the baseline, and FPN or the next variant."""
     base = baseline(stored)
     others = [name for name in stored.variants if name != base]
-    return base, "FPN" if "FPN" in others else (others[0] if others else "")
+    return base, next(
+        (n for n in others if n.split(": ")[-1] == "FPN"), others[0] if others else ""
+    )
+
+
+def _baselines(stored: Stored) -> list[str]:
+    """The baseline of each study, by its name in the report."""
+    found = []
+    for study in stored.studies:
+        cells = [cell for cell in stored.cells if cell.study == study["name"]]
+        names = {cell.name: cell.variant for cell in cells}
+        first = [name for name in (study.get("baseline"), "DC5", *names) if name in names]
+        found += [names[str(first[0])]] if first else []
+    return found
 
 
 def compared(stored: Stored) -> pd.DataFrame:
@@ -80,6 +90,16 @@ def compared(stored: Stored) -> pd.DataFrame:
     columns = ["variant", "baseline", "metric", "difference", "low", "high", "source"]
     if evidence is not None:
         table = evidence[(evidence["seed"].astype(str) == "all")]
+        if "baseline" in table:
+            table = table[table["baseline"].isin(_baselines(stored))]
+        # "both" where several seeds allow it, else what covers the images alone
+        table = table.assign(known=table["low"].notna())
+        table = table.sort_values(
+            ["known", "source"], key=lambda c: c.map(_PREFERENCE.get) if c.name == "source" else ~c,
+            kind="stable",
+        )  # fmt: skip
+        table = table.drop_duplicates(["variant", "baseline", "metric"]).sort_index()
+        table = table[table["metric"].isin(METRICS)]
         if not table.empty:
             scaled = {name: 100 * table[name] for name in ("difference", "low", "high")}
             return table.assign(**scaled)[columns].reset_index(drop=True)

@@ -25,6 +25,11 @@ def _size_curve(stored: Stored) -> list[Block]:
     if table is None or table["ap"].isna().all():
         return []
     keys = ["variant", "low", "high", "sqrt_area"]
+    pooled = table[table["seed"].astype(str) == "all"]
+    if not pooled.empty and "source" in pooled:
+        pooled = pooled.assign(rank=pooled["source"].map({"both": 0, "images": 1}))
+        pooled = pooled[pooled["band_low"].notna() | (pooled["rank"] == 1)]
+        table = pooled.sort_values("rank", kind="stable").drop_duplicates(keys).sort_index()
     table = (
         table.groupby(keys, sort=False)
         .agg(
@@ -72,6 +77,7 @@ def _errors(stored: Stored) -> list[Block]:
     table = stored.evidence.get("errors")
     if table is None or table["d_ap"].isna().all():
         return []
+    table = table[table["bucket"] != "all"]
     table = table.groupby(["variant", "bucket", "error"], sort=False)["d_ap"].mean().reset_index()
     table["d_ap"] *= 100
     reach = float(table["d_ap"].max())

@@ -47,7 +47,7 @@ class Stored:
     gradients: CellGradients
     evidence: Mapping[str, pd.DataFrame]
     training: pd.DataFrame
-    holes: Sequence[str]
+    holes: list[str]
 
     @property
     def variants(self) -> list[str]:

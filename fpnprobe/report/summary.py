@@ -1,6 +1,10 @@
 """What stands on top: the answer in a sentence, the four numbers that matter, the warnings."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from fpnprobe.figures.columns import split
+from fpnprobe.report.claims import tally
 from fpnprobe.report.content import Number, scientific, signed
 from fpnprobe.report.gradients import stage_shares
 from fpnprobe.report.results import compared, focus
@@ -10,8 +14,8 @@ from fpnprobe.report.stored import Stored
 FEW_IMAGES = 500
 
 
-def answer(stored: Stored) -> str:
-    """One sentence from the differences."""
+def answer(stored: Stored, claims: Sequence[Mapping[str, Any]]) -> str:
+    """The measured directions, and how the paper's claims fared, in a sentence."""
     base, other = focus(stored)
     table = compared(stored)
     rows = table[table["variant"] == other].set_index("metric")["difference"].to_dict()
@@ -22,7 +26,14 @@ def answer(stored: Stored) -> str:
     ]
     if not parts:
         return "Not answered yet: no pair of variants has been evaluated."
-    return f"From {base} to {other}, {' and '.join(parts)}; the cause is not claimed."
+    fared = tally(claims)
+    said = ", ".join(f"{count} {verdict}" for verdict, count in fared.items())
+    verdict = (
+        f" Of the {sum(fared.values())} claims of the paper that this study can test: {said}."
+        if fared
+        else ""
+    )
+    return f"From {base} to {other}, {' and '.join(parts)}; the cause is not claimed.{verdict}"
 
 
 def numbers(stored: Stored) -> list[Number]:

@@ -230,36 +230,40 @@ def write_features(folder: Path, variant: str) -> None:
 def write_evidence(root: Path, variants: Sequence[str], seeds: Sequence[int]) -> None:
     folder = root / "evidence"
     folder.mkdir(parents=True, exist_ok=True)
-    base = AP[variants[0]] if variants[0] in AP else AP["DC5"]
     comparison = [
         {
-            "variant": variant, "baseline": variants[0], "seed": "all", "metric": metric,
-            "difference": b - a, "low": b - a - 0.06, "high": b - a + 0.05, "source": "both",
-            "level": 0.95,
+            "variant": variant, "baseline": baseline, "seed": "all", "metric": metric,
+            "a": a, "b": b, "difference": b - a,
+            "low": b - a - half if len(seeds) > 1 or source == "images" else float("nan"),
+            "high": b - a + half if len(seeds) > 1 or source == "images" else float("nan"),
+            "source": source, "level": 0.95, "n_seeds": len(seeds), "n_images": 200, "note": "",
         }
-        for variant in variants[1:]
-        for metric, a, b in zip(METRICS, base, AP.get(variant, AP["FPN"]), strict=True)
+        for baseline, variant in itertools.permutations(variants, 2)
+        for metric, a, b in zip(
+            METRICS, AP.get(baseline, AP["FPN"]), AP.get(variant, AP["FPN"]), strict=True
+        )
+        for source, half in (("images", 0.03), ("seeds", 0.04), ("both", 0.05))
     ]  # fmt: skip
     pd.DataFrame(comparison).to_parquet(folder / "comparison.parquet")
     edges = np.geomspace(6, 180, 10)
     curve, errors = [], []
     for variant in variants:
         scale = np.array(AP.get(variant, AP["FPN"]))
-        for seed in seeds:
+        for seed in [*map(str, seeds), "all"]:
             for low, high in itertools.pairwise(edges):
                 size = float(np.sqrt(low * high))
                 ap = float(np.interp(size, [12, 50, 130], scale[1:]))
                 curve.append(
                     {
-                        "variant": variant, "seed": seed, "low": low**2, "high": high**2,
+                        "variant": variant, "seed": seed, "low": low, "high": high,
                         "sqrt_area": size, "ap": ap, "band_low": ap - 0.03, "band_high": ap + 0.03,
-                        "n_objects": 100,
+                        "n_objects": 100, "source": "images",
                     }
                 )  # fmt: skip
             errors += [
                 {
                     "variant": variant, "seed": seed, "bucket": bucket, "error": error,
-                    "d_ap": 0.02 * (1 + at) * (1 + 0.2 * place) + 0.001 * seed,
+                    "d_ap": 0.02 * (1 + at) * (1 + 0.2 * place) + 0.001 * (seed == "all"),
                 }
                 for place, bucket in enumerate(BUCKETS)
                 for at, error in enumerate(("Loc", "Cls", "Both", "Dupe", "Bkg", "Miss"))
