@@ -152,7 +152,7 @@ class GradientProbeHook(Hook):
             runner.optim_wrapper,
             probe=replace(self._probe, reduction=reduction()),
             buckets=self.buckets,
-            audit=self.audit,
+            audited=lambda: self.account.samples % self.audit == 0,
             due=lambda: self.account.due(runner.iter),
             step=step,
             take=lambda sample: self._take(runner, sample),

@@ -1,5 +1,6 @@
 """Modes `routes` and `full`: bucket gradients of the one training forward, at sampled steps."""
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -29,8 +30,8 @@ class PartitionObserver:
         wrapper: the run's optimizer wrapper.
         probe: what is measured.
         buckets: scale buckets.
-        audit: every how many samples the undivided gradient audits the sum of the buckets; in the
-            others it gives the largest bucket, which saves a pass.
+        audited: whether the undivided gradient audits the sum of the buckets in this sample; else
+            it gives the largest bucket, which saves a pass.
         due: whether to measure the step that begins.
         step: gives the current (iteration, epoch).
         take: is given each sample.
@@ -43,7 +44,7 @@ class PartitionObserver:
         *,
         probe: Probe,
         buckets: tuple[ScaleBucket, ...],
-        audit: int,
+        audited: Callable[[], bool],
         due: Callable[[], bool],
         step: Callable[[], tuple[int, int]],
         take: Callable[[Sample], object],
@@ -51,10 +52,9 @@ class PartitionObserver:
         self._model = model.module if is_model_wrapper(model) else model
         self._wrapper, self._buckets = wrapper, buckets
         self._audited, self._derived = replace(probe, derive=False), replace(probe, derive=True)
-        self._audit, self._due, self._step, self._take = audit, due, step, take
+        self._is_audited, self._due, self._step, self._take = audited, due, step, take
         self._seen: Observation | None = None
         self._measurement: Measurement | None = None
-        self.samples = 0
 
     @contextmanager
     def forward(self) -> Iterator[None]:
@@ -83,7 +83,7 @@ class PartitionObserver:
     @contextmanager
     def _measuring(self, seen: Observation, loss: torch.Tensor) -> Iterator[None]:
         iteration, epoch = self._step()
-        probe = self._derived if self.samples % self._audit else self._audited
+        probe = self._audited if self._is_audited() else self._derived
         with probe.begin(
             self._own_loss(seen, loss),
             seen.partition,
@@ -111,17 +111,17 @@ class PartitionObserver:
         with measurement.total_from_backward():
             yield
         self._take(measurement.finish())
-        self.samples += 1
 
     def flush(self) -> None:
         """Samples are handed over at once."""
 
     def _own_loss(self, seen: Observation, loss: torch.Tensor) -> torch.Tensor:
         own: torch.Tensor = self._model.parse_losses(seen.losses)[0]
-        if not torch.equal(own.detach(), loss.detach()) and not bool(own.isnan() & loss.isnan()):
+        mine, given = float(own.detach()), float(loss.detach())
+        if mine != given and not (math.isnan(mine) and math.isnan(given)):
             raise FpnProbeError(
-                f"the optimizer was given the loss {float(loss):.9g} but the model's own losses "
-                f"sum to {float(own):.9g}: the probe measures only the model's own loss; return "
+                f"the optimizer was given the loss {given:.9g} but the model's own losses "
+                f"sum to {mine:.9g}: the probe measures only the model's own loss; return "
                 "all of it from the detector's loss(), or leave the probe out"
             )
         return own

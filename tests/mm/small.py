@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from mmengine.runner import Runner
 
-import fpnprobe.mm.hook  # noqa: F401
+import fpnprobe.mm  # noqa: F401
 from fpnprobe.data import scenes
 from fpnprobe.mm.detectors import build_detector, detector_config
 
