@@ -97,11 +97,9 @@ def column(entries: list[Any], key: str, where: str, kind: type = float) -> Any:
 
 def boxes_of(entries: list[Any], where: str) -> Floats:
     """Boxes (N, 4) as x, y, width, height in px, checked to be finite and not negative."""
-    boxes: Floats = column(entries, "bbox", where).reshape(len(entries), -1)
-    if len(entries) and boxes.shape[1] != 4:
-        raise FpnProbeError(
-            f"{where}: a bbox has {boxes.shape[1]} numbers, expected x, y, width, height"
-        )
+    boxes: Floats = column(entries, "bbox", where)
+    if len(entries) and boxes.shape[1:] != (4,):
+        raise FpnProbeError(f"{where}: every bbox needs 4 numbers: x, y, width, height")
     boxes = boxes.reshape(-1, 4)
     bad = ~np.isfinite(boxes).all(axis=1) | (boxes[:, 2:] < 0).any(axis=1)
     if bad.any():

@@ -10,6 +10,7 @@ from pycocotools import mask as rle
 from fpnprobe.errors import FpnProbeError
 
 IOU_TYPES = ("bbox", "segm")
+_AT_ONCE = 255  # pycocotools 2.0.11 holds the number of masks in one byte
 
 
 def check_iou_type(iou_type: str) -> None:
@@ -53,4 +54,5 @@ def encode(
 
 def mask_areas(codes: Sequence[dict[str, Any]]) -> npt.NDArray[np.float64]:
     """Area of each mask in px^2."""
-    return np.asarray(rle.area(list(codes)) if codes else [], dtype=np.float64)
+    parts = [rle.area(list(codes[low : low + _AT_ONCE])) for low in range(0, len(codes), _AT_ONCE)]
+    return np.concatenate([np.zeros(0), *parts])
