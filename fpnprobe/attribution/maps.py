@@ -1,6 +1,6 @@
 """What an attribution method says: one map per level and example."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -68,6 +68,16 @@ class Maps:
         """
         change = self.value - self.reference
         return (self.net().sum(1) - change).abs() / change.abs()
+
+    def replaced(self, examples: Tensor, other: "Maps") -> "Maps":
+        """These maps with the given examples taken from `other`, in its order."""
+        pairs = zip(self.tensors, other.tensors, strict=True)
+        return replace(
+            self,
+            tensors=tuple(mine.index_copy(0, examples, new) for mine, new in pairs),
+            value=self.value.index_copy(0, examples, other.value),
+            reference=self.reference.index_copy(0, examples, other.reference),
+        )
 
     def cells(self) -> tuple[Tensor, ...]:
         """Attribution of each cell, summed over channels: `(B, H_l, W_l)` per level."""

@@ -46,7 +46,7 @@ def add(app: typer.Typer) -> None:
             steps=steps,
             internal_batch_size=internal_batch_size,
             device=device,
-            report=lambda title, done: typer.echo(f"{title}: image {done}", err=True),
+            report=lambda title, done: typer.echo(f"{title}: image {done} of {images}", err=True),
             **check_words(methods=method, places=at, kind=kind),
         )
         for cell, reason in found.skipped:

@@ -114,7 +114,27 @@ def _evaluate(work: CellWork) -> None:
     atomic.write_bytes(work.cell.folder / "evaluation.parquet", buffer.getvalue())
 
 
+def _features(work: CellWork) -> None:
+    from fpnprobe.mm import features
+    from fpnprobe.mm.training.dataset import CellImages
+
+    study, source = work.output.study, work.output.source
+    images = CellImages(
+        source.root,
+        source.val,
+        classes=source.classes,
+        size=study.data.size,
+        seed=None,
+        cache=study.data.cache,
+    )
+    work.alive()
+    features.save(
+        work.model(), images, work.cell.folder / "features", buckets=study.scale_buckets()
+    )
+
+
 STEPS = (
     Step("predict", ("detections.json.gz",), _predict),
     Step("evaluate", ("evaluation.parquet",), _evaluate),
+    Step("features", ("features/index.json",), _features),
 )

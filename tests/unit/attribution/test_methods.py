@@ -161,3 +161,16 @@ def test_bad_input_is_one_clear_line(change: dict[str, object], message: str) ->
     given: dict[str, object] = {"image": toy.image(), "ids": torch.tensor([0])}
     with pytest.raises(FpnProbeError, match=message):
         attribute(toy.chain(), **{**given, **change})  # type: ignore[arg-type]
+
+
+def test_rough_integrals_are_taken_again_until_they_are_complete() -> None:
+    chain, image = toy.chain(), toy.image()
+    ids = torch.arange(3)
+    rough = attribute(chain, image=image, ids=ids, at="stages", steps=4, tolerance=float("inf"))
+    fine = attribute(chain, image=image, ids=ids, at="stages", steps=4, tolerance=0.01)
+    bad = rough.residual() > 0.01
+    assert bad.any()
+    assert fine.residual().max() < rough.residual().max() / 2
+    for a, b in zip(rough.tensors, fine.tensors, strict=True):
+        torch.testing.assert_close(a[~bad], b[~bad], rtol=0, atol=0)
+        assert not torch.equal(a[bad], b[bad])
