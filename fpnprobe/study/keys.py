@@ -11,7 +11,8 @@ from typing import Any
 import fpnprobe
 from fpnprobe.study.spec import Study
 
-_CODE = ("ledger.py", "scales.py", "data", "methods", "mm", "probing", "evaluation")
+_CODE = ("ledger", "scales.py", "data", "methods", "mm", "probing", "evaluation")
+_READERS = ("attribution", "features.py")  # of mm: they read a trained cell and change nothing
 _IDLE = {  # what may change without changing a result
     "data": ("root", "cache"),
     "schedule": ("workers",),
@@ -69,7 +70,13 @@ def code_version() -> str:
 
 
 def _python(path: Path) -> list[Path]:
-    return [path] if path.is_file() else list(path.rglob("*.py"))
+    if path.is_file():
+        return [path]
+    return [
+        file
+        for file in path.rglob("*.py")
+        if not (path.name == "mm" and file.relative_to(path).parts[0] in _READERS)
+    ]
 
 
 def _essence(source: str) -> str:
