@@ -6,7 +6,6 @@ from types import ModuleType
 
 import pytest
 
-import fpnprobe.environment
 from fpnprobe.environment import examine
 from fpnprobe.mm.environment import describe
 
@@ -45,7 +44,7 @@ def test_opencv_without_libgl_names_the_remedy(monkeypatch: pytest.MonkeyPatch) 
             raise ImportError("libGL.so.1: cannot open shared object file")
         return real(name, package)
 
-    monkeypatch.setattr(fpnprobe.environment.importlib, "import_module", without_libgl)
+    monkeypatch.setattr(importlib, "import_module", without_libgl)
     found = examine()
     assert not found.ok
     assert "libGL.so.1" in found.problems[0].what

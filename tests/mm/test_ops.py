@@ -1,5 +1,6 @@
 """The torchvision operators against mmcv's compiled ones (golden arrays) and against equations."""
 
+import importlib
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -250,7 +251,7 @@ def compiled(nms_result: Exception | None) -> ModuleType:
 
 def test_a_compiled_extension_that_loads_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "mmcv._ext")
-    monkeypatch.setattr(bridge.importlib, "import_module", lambda _: compiled(None))
+    monkeypatch.setattr(importlib, "import_module", lambda _: compiled(None))
     assert install() == Backend("compiled")
 
 
@@ -260,7 +261,7 @@ def test_a_compiled_extension_for_another_torch_loses(monkeypatch: pytest.Monkey
 
     monkeypatch.setitem(sys.modules, "mmcv._ext", sys.modules["mmcv._ext"])
     monkeypatch.delitem(sys.modules, "mmcv._ext")
-    monkeypatch.setattr(bridge.importlib, "import_module", fail)
+    monkeypatch.setattr(importlib, "import_module", fail)
     found = install()
     assert found.name == "torchvision"
     assert "undefined symbol" in found.reason

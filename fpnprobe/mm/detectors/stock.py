@@ -49,8 +49,10 @@ def stock_model(name: str, *, num_classes: int, weights: str | None) -> ConfigDi
     file = config_file(name)
     try:
         model = Config.fromfile(file).get("model")
-    except (OSError, SyntaxError, ImportError, KeyError, TypeError, ValueError) as error:
-        raise FpnProbeError(f"cannot read the mmdet config {file}: {error}") from error
+    except Exception as error:  # a config is a program
+        raise FpnProbeError(
+            f"cannot read the mmdet config {file}: {type(error).__name__}: {error}"
+        ) from error
     if not isinstance(model, ConfigDict):
         raise FpnProbeError(f"the mmdet config {file} has no `model`: expected a detector config")
     _each(model, lambda part: _float32_rois(part))

@@ -1,0 +1,230 @@
+"""Every bad COCO folder is one line that says what, where and how to fix it."""
+
+import json
+import math
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fpnprobe.data import coco, images
+from fpnprobe.errors import FpnProbeError
+
+Content = dict[str, Any]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Two images, three objects (one of them a crowd), three categories of which one is empty."""
+    folder = tmp_path / "data"
+    (folder / "images").mkdir(parents=True)
+    (folder / "annotations").mkdir()
+    rng = np.random.default_rng(0)
+    for name, (width, height) in {"a.jpg": (80, 60), "b.png": (50, 40)}.items():
+        pixels = rng.integers(0, 255, (height, width, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / "images" / name)
+    content = {
+        "images": [
+            {"id": 1, "file_name": "a.jpg", "width": 80, "height": 60},
+            {"id": 2, "file_name": "b.png", "width": 50, "height": 40},
+        ],
+        "annotations": [
+            annotation(1, 1, 3, [5, 5, 40, 40]),
+            annotation(2, 1, 3, [0, 0, 10, 12.5]),
+            annotation(3, 2, 7, [10, 10, 20, 20], iscrowd=1),
+        ],
+        "categories": [
+            {"id": 3, "name": "cat"},
+            {"id": 7, "name": "dog"},
+            {"id": 9, "name": "owl"},
+        ],
+    }
+    (folder / "annotations" / "train.json").write_text(json.dumps(content))
+    return folder
+
+
+def annotation(
+    number: int, image: int, category: int, box: list[float], *, iscrowd: int = 0
+) -> Content:
+    return {
+        "id": number,
+        "image_id": image,
+        "category_id": category,
+        "bbox": box,
+        "area": box[2] * box[3],
+        "iscrowd": iscrowd,
+    }
+
+
+def edit(root: Path, change: Callable[[Content], object]) -> None:
+    file = root / "annotations" / "train.json"
+    content = json.loads(file.read_text())
+    change(content)
+    file.write_text(json.dumps(content))
+
+
+def refused(root: Path) -> str:
+    with pytest.raises(FpnProbeError) as caught:
+        coco.check(root, "train")
+    message = str(caught.value)
+    assert caught.value.exit_code == 2
+    assert "\n" not in message
+    assert len(message) < 500
+    return message
+
+
+def test_good_folder(root: Path) -> None:
+    summary = coco.check(root, "train")
+    assert (summary.images, summary.objects, summary.crowds) == (2, 2, 1)
+    assert summary.empty == ("dog", "owl")
+    assert summary.scales == {"small": 1, "medium": 1, "large": 0}
+    assert (summary.clipped, summary.warnings, summary.masks) == (0, (), False)
+    assert json.loads(json.dumps(summary.to_dict()))["categories"] == ["cat", "dog", "owl"]
+
+
+def test_missing_folder(tmp_path: Path) -> None:
+    assert "no data folder" in refused(tmp_path / "nowhere")
+
+
+def test_missing_images_folder(root: Path) -> None:
+    (root / "images").rename(root / "pictures")
+    assert "has no folder images/" in refused(root)
+
+
+def test_missing_split_names_those_that_are_there(root: Path) -> None:
+    with pytest.raises(FpnProbeError, match=r"val.json; there is: train$"):
+        coco.check(root, "val")
+
+
+def test_annotation_file_cut_in_half(root: Path) -> None:
+    file = root / "annotations" / "train.json"
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    assert "it may be cut off: copy it again" in refused(root)
+
+
+def test_annotation_file_that_is_binary(root: Path) -> None:
+    (root / "annotations" / "train.json").write_bytes(b"\xff\xd8\xff\xe0 not text")
+    assert "is not valid JSON" in refused(root)
+
+
+def test_annotation_file_of_another_format(root: Path) -> None:
+    (root / "annotations" / "train.json").write_text("[1, 2]")
+    assert "has no list 'images'" in refused(root)
+    edit_to = {"images": [], "annotations": []}
+    (root / "annotations" / "train.json").write_text(json.dumps(edit_to))
+    assert "has no list 'categories'" in refused(root)
+
+
+def first(content: Content, part: str = "annotations") -> Content:
+    entry: Content = content[part][0]
+    return entry
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: first(c).update(image_id=99), "point to no image (first: annotation 1"),
+        (lambda c: first(c).update(category_id=4), "point to no category (first: annotation 1"),
+        (lambda c: first(c).update(bbox=[1, 1, 0, 5]), "have a box of no area"),
+        (lambda c: first(c).update(bbox=[1, 1, 5, -2]), "have a box of no area"),
+        (lambda c: first(c).update(bbox=[1, math.nan, 5, 5]), "a box with NaN or infinity"),
+        (lambda c: first(c).update(bbox=[1, 1, math.inf, 5]), "a box with NaN or infinity"),
+        (lambda c: first(c).update(bbox=[1, 1, 5]), "have no box [x, y, width, height]"),
+        (lambda c: first(c).update(bbox=None), "have no box [x, y, width, height]"),
+        (lambda c: first(c).update(bbox=["1", 1, 5, 5]), "have no box [x, y, width, height]"),
+        (lambda c: first(c).update(bbox=[90, 5, 5, 5]), "lie outside of their image"),
+        (lambda c: first(c).update(area=math.nan), "have an `area` that is not a positive number"),
+        (lambda c: first(c).update(area=0), "have an `area` that is not a positive number"),
+        (lambda c: first(c).update(area="12"), "have an `area` that is not a positive number"),
+        (lambda c: first(c).pop("area"), "have no 'area' (first: number 0); add it (width x"),
+        (lambda c: first(c).pop("iscrowd"), "have no 'iscrowd' (first: number 0); add it (0"),
+        (lambda c: first(c, "images").pop("height"), "of 2 images have no 'height'"),
+        (lambda c: first(c, "images").update(width=0), "image 1 has width 0: expected px > 0"),
+        (lambda c: c["images"].__setitem__(0, "a.jpg"), "of 2 images have no 'id'"),
+        (lambda c: first(c).update(id=2), "1 id of annotations occur more than once (first: 2)"),
+        (lambda c: first(c, "images").update(id=2), "1 id of images occur more than once"),
+        (lambda c: first(c, "categories").update(id=7), "1 id of categories occur more than once"),
+        (lambda c: first(c, "categories").update(name="dog"), "category name occur more than once"),
+        (lambda c: c.update(images=[], annotations=[]), "lists no image"),
+        (lambda c: c.update(annotations=[]), "has no object: nothing to learn from"),
+        (lambda c: first(c, "images").update(file_name="c.jpg"), "1 of 2 images are missing"),
+        (lambda c: first(c, "images").update(width=81), "is 80 x 60 px, its annotation says 81"),
+    ],
+)
+def test_bad_annotations(root: Path, change: Callable[[Content], object], message: str) -> None:
+    edit(root, change)
+    assert message in refused(root)
+
+
+def test_the_number_of_bad_entries_is_told(root: Path) -> None:
+    edit(root, lambda c: [entry.update(image_id=99) for entry in c["annotations"]])
+    assert "3 of 3 annotations point to no image" in refused(root)
+
+
+def test_an_image_that_is_no_image(root: Path) -> None:
+    (root / "images" / "a.jpg").write_text("<html>404</html>")
+    assert "a.jpg cannot be read as an image" in refused(root)
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "b.png"])
+def test_an_image_cut_off(root: Path, name: str) -> None:
+    file = root / "images" / name
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    assert f"{name} cannot be read as an image" in refused(root)
+
+
+def test_an_empty_image(root: Path) -> None:
+    (root / "images" / "a.jpg").write_bytes(b"")
+    assert "a.jpg cannot be read as an image" in refused(root)
+
+
+def test_bytes_after_the_end_of_an_image_are_fine(root: Path) -> None:
+    with (root / "images" / "a.jpg").open("ab") as file:
+        file.write(b"trailing bytes of a camera")
+    assert coco.check(root, "train").images == 2
+
+
+def test_an_image_turned_by_its_camera_is_fine(root: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (60, 80)).save(root / "images" / "a.jpg", exif=exif)
+    assert coco.check(root, "train").images == 2
+
+
+def test_boxes_that_stick_out_are_clipped_and_counted(root: Path) -> None:
+    edit(root, lambda c: first(c).update(bbox=[-5, 20, 100, 30], area=123.0))
+    summary = coco.check(root, "train")
+    assert summary.clipped == 1
+    assert summary.warnings == ("train: 1 of 3 boxes stick out of their image and were clipped",)
+    content, _ = coco.read(root, "train")
+    assert first(content)["bbox"] == [0.0, 20.0, 80.0, 30.0]
+    assert first(content)["area"] == 123.0
+
+
+def test_rounding_is_not_sticking_out(root: Path) -> None:
+    edit(root, lambda c: first(c).update(bbox=[-0.004, 20, 80.008, 30]))
+    assert coco.check(root, "train").clipped == 0
+
+
+def test_images_are_opened_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    coco.check(root, "train")
+    with monkeypatch.context() as patch:
+        patch.setattr(images, "_check_one", None)  # would fail if called again
+        coco.check(root, "train")
+    (root / "images" / "a.jpg").write_text("<html>404</html>")
+    assert "cannot be read as an image" in refused(root)
+
+
+def test_content_hash_follows_the_content_and_not_the_place(root: Path, tmp_path: Path) -> None:
+    before = coco.content_hash(root, "train")
+    copy = shutil.copytree(root, tmp_path / "copy")
+    assert coco.content_hash(copy, "train") == before
+    edit(copy, lambda c: first(c).update(area=99.0))
+    assert coco.content_hash(copy, "train") != before
+    with (root / "images" / "a.jpg").open("ab") as file:
+        file.write(b"1")
+    assert coco.content_hash(root, "train") != before
