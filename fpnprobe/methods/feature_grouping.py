@@ -33,8 +33,8 @@ class GroupingOptions:
 
     Attributes:
         bottleneck: Width r of G_k; None is r = Z. G_k has about r Z^2 parameters.
-        norm_groups: Groups of the group norm in G_k, at most: it takes the largest divisor of r that
-            leaves two values or more in a group, for a single one would always become zero.
+        norm_groups: Groups of the group norm in G_k, at most: it takes the largest divisor of r
+            that leaves two values or more in a group, for a single one would always become zero.
         softmax: Softmax over the rows of M_k.
         finer: Pooling of X_k,l where stage k is finer than level l: `max` or `average`.
         coarser: Upsampling of X_k,l where stage k is coarser than level l: `bilinear` or `nearest`.
@@ -94,7 +94,7 @@ class SwapMatrix(nn.Module):
     def forward(self, feature: Tensor) -> Tensor:
         """Compute M_k (B, Z, Z) of a feature map (B, Z, H, W)."""
         pooled = F.adaptive_avg_pool2d(feature, 1)  # (B, Z, 1, 1)
-        entries = self.expand(F.relu(self.norm(self.reduce(pooled))))
+        entries: Tensor = self.expand(F.relu(self.norm(self.reduce(pooled))))
         matrix = entries.view(-1, self.channels, self.channels)
         return matrix.softmax(-1) if self.softmax else matrix
 
@@ -170,7 +170,7 @@ class FeatureGrouping(nn.Module):
         parts.append(quarters[stage])
         for level in range(stage + 1, self.levels):
             if pool_first:
-                pooled = F.adaptive_avg_pool2d(feature, list(sizes[level]))
+                pooled = F.adaptive_avg_pool2d(feature, (sizes[level][0], sizes[level][1]))
                 parts.append(_swap(rows[level], pooled))
             else:
                 parts.append(max_pool_to(quarters[level], sizes[level]))

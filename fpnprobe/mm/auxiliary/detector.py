@@ -20,19 +20,20 @@ class _Auxiliary:
 
     def loss(self, batch_inputs: Tensor, batch_data_samples: list[Any]) -> dict[str, Any]:
         """The detector's own losses and those of the auxiliary heads (Eq. 9)."""
-        with _stages(self.backbone) as stages, _samplings(self) as samplings:  # type: ignore[attr-defined,arg-type]
+        with _stages(self.backbone) as stages, _samplings(self) as samplings:  # type: ignore[attr-defined]
             losses: dict[str, Any] = super().loss(batch_inputs, batch_data_samples)  # type: ignore[misc]
         for number, branch in self.auxiliary_heads.items():
             own = branch.loss(stages[int(number) - 2], batch_data_samples, samplings)
             losses.update({f"aux{number}.{name}": value for name, value in own.items()})
         return losses
 
-    def _keep_missing(self, state: dict[str, Any], prefix: str, *_rest: Any) -> None:
-        """Let the weights of the plain detector load: the heads keep what they have."""
+    def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *rest: Any) -> None:
+        """Let the weights of the plain detector load strictly: the heads keep what they have."""
         own = f"{prefix}auxiliary_heads."
         if not any(name.startswith(own) for name in state):
             heads = self.auxiliary_heads.state_dict()
             state.update({own + name: value for name, value in heads.items()})
+        super()._load_from_state_dict(state, prefix, *rest)  # type: ignore[misc]
 
 
 @functools.cache
@@ -54,12 +55,7 @@ def _auxiliary_detector(
     built.auxiliary_heads = ModuleDict(
         {number: MODELS.build(branch) for number, branch in auxiliary_heads.items()}
     )
-    built.register_load_state_dict_pre_hook(_keep_missing)
     return built
-
-
-def _keep_missing(module: Any, *arguments: Any) -> None:
-    module._keep_missing(*arguments)
 
 
 auxiliary_detector = MODELS.register_module(name="AuxiliaryDetector", module=_auxiliary_detector)
@@ -68,11 +64,10 @@ auxiliary_detector = MODELS.register_module(name="AuxiliaryDetector", module=_au
 def drop_auxiliary(detector: BaseDetector) -> BaseDetector:
     """Turn the detector, in place, into the plain one that it predicts as; all else stays.
 
-    Raises nothing for a detector without auxiliary heads.
+    A detector without auxiliary heads stays as it is.
     """
     if isinstance(detector, _Auxiliary):
         del detector.auxiliary_heads
-        detector._load_state_dict_pre_hooks.clear()
         detector.__class__ = type(detector).__mro__[2]
     return detector
 

@@ -35,7 +35,7 @@ class UncertainFreeAnchorHead(FreeAnchorRetinaHead):
         """FreeAnchor's losses, with the bags below."""
         self._objects = sum(len(gt) for gt in gts)
         boxes = self.shared.a["regression"].view(len(gts), -1).mean(dim=1)
-        self._images = list(boxes)  # one call of the positive bag an image, in order
+        self._images: list[Tensor] = list(boxes)  # one call of the positive bag an image, in order
         self.shared.used.update(("classification", "regression"))
         losses: dict[str, Tensor] = super().loss_by_feat(cls_scores, bbox_preds, gts, *rest, **more)
         if not self._objects:
@@ -44,13 +44,13 @@ class UncertainFreeAnchorHead(FreeAnchorRetinaHead):
 
     def positive_bag_loss(self, matched_cls_prob: Tensor, matched_box_prob: Tensor) -> Tensor:
         """Rows (objects,), divided by the number of objects later."""
-        a = self._images.pop(0)
-        rows = super().positive_bag_loss(matched_cls_prob, matched_box_prob)
+        a: Tensor = self._images.pop(0)
+        rows: Tensor = super().positive_bag_loss(matched_cls_prob, matched_box_prob)
         return torch.exp(-a) * rows + self.tau * a
 
     def negative_bag_loss(self, cls_prob: Tensor, box_prob: Tensor) -> Tensor:
         """Rows (B, anchors, classes), divided by objects x bag size later."""
         a = self.shared.a["classification"].view(*cls_prob.shape[:2], 1)
-        rows = super().negative_bag_loss(cls_prob, box_prob)
-        divided_later = max(1, self._objects * self.pre_anchor_topk)
+        rows: Tensor = super().negative_bag_loss(cls_prob, box_prob)
+        divided_later = max(1, self._objects * int(self.pre_anchor_topk))
         return torch.exp(-a) * rows + self.tau * a * divided_later / rows.numel()

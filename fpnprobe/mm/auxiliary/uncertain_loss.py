@@ -95,7 +95,7 @@ class UncertainLoss(nn.Module):
             1.0 if keep else unreduced.numel() if avg_factor is None else avg_factor + _EPSILON
         )
         share = counted / counted.sum().clamp(min=1) * self._divided_later(weight)
-        rows = self.rows(weigh_rows(unreduced / divisor, a, share=share, tau=self.tau))
+        rows: Tensor = self.rows(weigh_rows(unreduced / divisor, a, share=share, tau=self.tau))
         return rows if keep else rows.sum()
 
     def _divided_later(self, weight: Tensor | None) -> Tensor | float:

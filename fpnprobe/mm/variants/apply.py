@@ -27,8 +27,8 @@ def check_form(model: ConfigDict) -> None:
                 "model=dict(type=.., backbone=.., neck=dict(type='FPN', ..), ..)"
             )
     neck = model.neck
-    if not isinstance(neck, dict) or neck.type.rpartition(".")[2] != "FPN":
-        given = neck.type if isinstance(neck, dict) else "a list of necks"
+    given = neck["type"] if isinstance(neck, dict) else "a list of necks"
+    if given.rpartition(".")[2] != "FPN":
         raise FpnProbeError(
             f"the detector's neck is {given!r}: a variant starts from the FPN form, neck type 'FPN'"
         )

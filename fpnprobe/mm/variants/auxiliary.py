@@ -66,9 +66,8 @@ def add_auxiliary(
             raise FpnProbeError(
                 f"auxiliary head on C{stage}: the backbone has C2..C{len(channels) + 1}"
             )
-        width = {"pyramid": base.neck.out_channels, "raw": None}.get(
-            chosen.auxiliary_width, chosen.auxiliary_width
-        )
+        widths: dict[Any, Any] = {"pyramid": base.neck.out_channels, "raw": None}
+        width = widths.get(chosen.auxiliary_width, chosen.auxiliary_width)
         branch = ConfigDict(in_channels=channels[stage - 2], width=width, uncertainty=uncertainty)
         inside = width or channels[stage - 2]
         make = _roi_branch if "roi_head" in base else _dense_branch

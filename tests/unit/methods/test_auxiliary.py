@@ -1,0 +1,110 @@
+"""Auxiliary heads, uncertainty and DC5 against their equations."""
+
+import math
+
+import pytest
+import torch
+import torchvision.models
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.methods import (
+    AuxiliaryRoIHead,
+    Uncertainty,
+    UncertaintyOptions,
+    auxiliary_rows,
+    dilate_stage,
+    twins,
+    weigh_rows,
+)
+from fpnprobe.methods.uncertainty import optimal_damping
+from tests.unit.methods.asserts import assert_close, assert_equals_twin
+
+ROIS = torch.tensor(
+    [[0, 3.0, 5.0, 17.0, 20.0], [1, 0.0, 0.0, 31.0, 31.0], [0, 12.0, 2.0, 15.0, 30.0]],
+    dtype=torch.float64,
+)
+
+
+@pytest.mark.parametrize("width", [6, None], ids=["projected", "raw"])
+def test_auxiliary_head_equals_the_equation(width: int | None) -> None:
+    head = AuxiliaryRoIHead(5, stride=4, classes=3, width=width, hidden=8, size=3).double()
+    stage = torch.randn(2, 5, 8, 8, dtype=torch.float64, requires_grad=True)
+    fast = lambda c: head(c, ROIS)[:2]  # noqa: E731
+    assert_equals_twin(head, fast, lambda c: twins.auxiliary_head(head, c, ROIS), [stage])
+
+
+def test_auxiliary_rows_sum_to_the_loss_of_the_equation() -> None:
+    scores = torch.randn(6, 4, dtype=torch.float64)
+    deltas, targets = torch.randn(2, 6, 4, dtype=torch.float64)
+    labels = torch.tensor([0, 3, 2, 3, 1, 3])
+    rows = auxiliary_rows(scores, deltas, labels=labels, targets=targets, weight=0.7)
+    twin = twins.auxiliary_loss(scores, deltas, labels=labels, targets=targets, weight=0.7)
+    for ours, whole in zip(rows, twin, strict=True):
+        assert_close(ours.sum(), whole)
+    assert (rows[1][labels == 3] == 0).all()
+
+
+@pytest.mark.parametrize("granularity", ["prediction", "level"])
+def test_uncertain_loss_equals_the_equations(granularity: str) -> None:
+    options = UncertaintyOptions(tau=0.3, granularity=granularity)  # type: ignore[arg-type]
+    module = Uncertainty(4, options=options).double()
+    with torch.no_grad():
+        module.weight.normal_()  # some rows above and some below the ReLU's corner
+    features = torch.randn(9, 4, dtype=torch.float64, requires_grad=True)
+    rows = torch.rand(9, dtype=torch.float64, requires_grad=True)
+    counted = torch.tensor([1, 1, 0, 1, 1, 1, 0, 1, 1], dtype=torch.float64)
+
+    def fast(x: torch.Tensor, loss: torch.Tensor) -> list[torch.Tensor]:
+        share = counted / counted.sum()
+        return [weigh_rows(loss, module(x)[:, 0], share=share, tau=0.3).sum()]
+
+    def slow(x: torch.Tensor, loss: torch.Tensor) -> list[torch.Tensor]:
+        return [twins.uncertain_loss(module, loss, x, counted=counted)]
+
+    assert_equals_twin(module, fast, slow, [features, rows])
+
+
+def test_maps_and_rows_have_the_same_uncertainty() -> None:
+    module = Uncertainty(4).double()
+    feature = torch.randn(2, 4, 3, 5, dtype=torch.float64)
+    rows = module(feature.permute(0, 2, 3, 1).reshape(-1, 4))
+    assert_close(module(feature).permute(0, 2, 3, 1).reshape(-1, 1), rows)
+
+
+@given(loss=st.floats(0.01, 10), tau=st.floats(0.01, 5))
+def test_optimal_uncertainty_damps_the_gradient_from_tau_on(loss: float, tau: float) -> None:
+    a = torch.linspace(0, 10, 100_001, dtype=torch.float64)
+    best = a[(torch.exp(-a) * loss + tau * a).argmin()]
+    assert float(torch.exp(-best)) == pytest.approx(optimal_damping(loss, tau), abs=2e-4)
+
+
+def test_uncertainty_starts_alive_and_near_the_plain_loss() -> None:
+    a = Uncertainty(32)(torch.randn(64, 32)).detach()
+    assert float((a > 0).float().mean()) > 0.99
+    assert math.exp(-float(a.mean())) > 0.85
+
+
+def test_dilated_stage_equals_the_definition() -> None:
+    conv = torch.nn.Conv2d(3, 4, 3, stride=2, padding=1, bias=False).double()
+    feature = torch.randn(2, 3, 6, 7, dtype=torch.float64, requires_grad=True)
+    dilate_stage(torch.nn.Sequential(conv))
+    slow = lambda x: [twins.dilated_convolution(conv.weight, x)]  # noqa: E731
+    assert_equals_twin(conv, lambda x: [conv(x)], slow, [feature])
+
+
+def test_dilated_resnet_keeps_the_stride_of_the_stage_before() -> None:
+    network = torchvision.models.resnet18().eval()
+    before = {name: p.clone() for name, p in network.layer4.state_dict().items()}
+    dilate_stage(network.layer4)
+    assert network.layer4(torch.zeros(1, 256, 6, 10)).shape == (1, 512, 6, 10)
+    assert all(torch.equal(p, before[name]) for name, p in network.layer4.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    "options", [{"tau": -1.0}, {"tau": float("nan")}, {"granularity": "image"}], ids=str
+)
+def test_bad_uncertainty_options_are_refused(options: dict[str, object]) -> None:
+    with pytest.raises(FpnProbeError, match="expected"):
+        UncertaintyOptions(**options)  # type: ignore[arg-type]
