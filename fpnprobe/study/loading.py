@@ -19,7 +19,8 @@ def load(path: str | Path, overrides: Mapping[str, Any] | Sequence[str] = ()) ->
 
     Args:
         path: the file, or the folder that holds `study.py`. `_base_ = "../other/study.py"` in it
-            starts from another study, whose dictionaries are merged key by key.
+            starts from another study, whose dictionaries are merged key by key. `presets` in it
+            names sets of dotted keys and values, which the override `preset` chooses.
         overrides: dotted keys and values, or texts "key=value" as on the command line.
 
     Raises:
@@ -28,9 +29,21 @@ def load(path: str | Path, overrides: Mapping[str, Any] | Sequence[str] = ()) ->
     """
     file = study_file(path)
     content = _run(file)
+    presets = content.pop("presets", {})
     if not isinstance(overrides, Mapping):
         overrides = _overrides.parse(overrides)
-    return validate(_overrides.apply(content, overrides), source=str(file))
+    changes = dict(overrides)
+    chosen = changes.pop("preset", None)
+    if chosen is not None:
+        content = _overrides.apply(content, _preset(file, presets, str(chosen)))
+    return validate(_overrides.apply(content, changes), source=str(file))
+
+
+def _preset(file: Path, presets: Any, name: str) -> Mapping[str, Any]:
+    if not isinstance(presets, Mapping) or name not in presets:
+        known = ", ".join(presets) if presets else "none"
+        raise FpnProbeError(f"{file} has no preset {name!r}; there is: {known}")
+    return dict(presets[name])
 
 
 def study_file(path: str | Path) -> Path:

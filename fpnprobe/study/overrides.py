@@ -52,7 +52,7 @@ def parse(assignments: Sequence[str]) -> dict[str, Any]:
     Raises:
         FpnProbeError: for a key that a study does not have, with the nearest keys, or without "=".
     """
-    known, found = list(keys()), {}
+    known, found = ["preset", *keys()], {}
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         key = key.strip()

@@ -105,9 +105,13 @@ def _train(work: CellWork) -> None:
     if work.stop():
         raise Interrupted
     accumulate = work.output.study.schedule.accumulate
+    every = max(1, work.output.iterations * accumulate // 50)
     folder = work.cell.folder / "checkpoints"
 
     def report(done: int, seconds: float, loss: float | None) -> None:
+        if done == 1 or done % every == 0:
+            shown = "" if loss is None else f" loss {loss:.4f}"
+            print(f"pass {done}{shown} {seconds / done:.3f} s", flush=True)  # noqa: T201 - the log
         work.progress(
             stage="train",
             iteration=done // accumulate,

@@ -164,7 +164,11 @@ class CellRunner(Runner):
 
     def build_model(self, model: Any) -> torch.nn.Module:
         """Build the detector with weights that depend on the seed alone."""
-        return build_detector(model, seed=self.seed)
+        handlers, self.logger.handlers = self.logger.handlers, []  # no list of all parameters
+        try:
+            return build_detector(model, seed=self.seed)
+        finally:
+            self.logger.handlers = handlers
 
     def _init_model_weights(self) -> None:
         """They are drawn already."""
