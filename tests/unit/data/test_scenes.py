@@ -107,7 +107,8 @@ def test_objects_are_visible(folder: Path, annotations: dict[str, Any]) -> None:
     """Some stroke inside every box differs from the box's median by more than the grain."""
     names = {image["id"]: image["file_name"] for image in annotations["images"]}
     for entry in annotations["annotations"][:80]:
-        image = cv2.imread(str(folder / "images" / names[entry["image_id"]])).astype(float)
+        file = folder / "images" / names[entry["image_id"]]
+        image = np.asarray(cv2.imread(str(file)), dtype=np.float64)
         x, y, width, height = (round(value) for value in entry["bbox"])
         part = image[y : y + height, x : x + width].reshape(-1, 3)
         distance = np.abs(part - np.median(part, axis=0)).mean(axis=1)
