@@ -1,0 +1,52 @@
+"""The slow twin of the bootstrap: a resample as the data set it is, images copied."""
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from fpnprobe.evaluation.detections import Detections
+from fpnprobe.evaluation.ground_truth import GroundTruth, Ints
+
+
+def copied(
+    truth: GroundTruth, found: Detections, counts: npt.NDArray[np.integer]
+) -> tuple[GroundTruth, Detections]:
+    """The data set in which image i appears `counts[i]` times, copies side by side.
+
+    Evaluating it is what `resampled_ap` does for one row of counts, thousands of times slower.
+    """
+    before = np.cumsum(counts) - counts
+    objects, object_image = _copies(truth.image, counts, before)
+    detections, detection_image = _copies(found.image, counts, before)
+    return (
+        replace(
+            truth,
+            image_ids=np.arange(1, int(counts.sum()) + 1),
+            sizes=truth.sizes.repeat(counts, axis=0),
+            image=object_image,
+            category=truth.category[objects],
+            boxes=truth.boxes[objects],
+            areas=truth.areas[objects],
+            crowd=truth.crowd[objects],
+            segmentations=tuple(truth.segmentations[i] for i in objects),
+        ),
+        Detections(
+            image=detection_image,
+            category=found.category[detections],
+            boxes=found.boxes[detections],
+            areas=found.areas[detections],
+            scores=found.scores[detections],
+            masks=tuple(found.masks[i] for i in detections) if found.masks else (),
+        ),
+    )
+
+
+def _copies(
+    image: Ints, counts: npt.NDArray[np.integer], before: npt.NDArray[np.integer]
+) -> tuple[Ints, Ints]:
+    """Rows of all copies in file order, and the new image of each."""
+    times = counts[image]
+    rows = np.repeat(np.arange(len(image)), times)
+    copy = np.arange(len(rows)) - np.repeat(np.cumsum(times) - times, times)
+    return rows, (before[image[rows]] + copy).astype(np.int64)
