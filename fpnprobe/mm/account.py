@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from mmengine.dist import get_world_size
 
 from fpnprobe.mm.session import common
@@ -104,14 +105,18 @@ class Account:
 
 
 def circumstances(runner: Any) -> dict[str, Any]:
-    """What the gradients mean in this run: precision, accumulation, clipping, processes."""
+    """What the gradients mean in this run; asked inside a forward pass, which knows its precision.
+
+    `batch` is always global, clipping always comes after the measurement, and a loss scale is
+    always divided out: these entries say whether there was one.
+    """
     wrapper = runner.optim_wrapper
-    half = getattr(wrapper, "cast_dtype", None)
-    amp = hasattr(wrapper, "loss_scaler")
-    kind = half or ("float16" if amp else next(runner.model.parameters()).dtype)
+    weight = next(runner.model.parameters())
+    kind = weight.device.type
+    half = torch.is_autocast_enabled(kind)
     return {
-        "precision": str(kind).removeprefix("torch."),
-        "loss_scale": "divided out" if amp else None,
+        "precision": str(torch.get_autocast_dtype(kind) if half else weight.dtype)[6:],
+        "loss_scale": "divided out" if hasattr(wrapper, "loss_scaler") else None,
         "accumulation": wrapper._accumulative_counts,
         "clipping": "measured before it" if wrapper.clip_grad_kwargs else None,
         "processes": get_world_size(),

@@ -128,7 +128,6 @@ class GradientProbeHook(Hook):
                 self._refresh = undo.enter_context(areas_carried(runner))
                 self.account.cost.wait = waiter(runner.model)
             self._observer = self._make_observer(runner)
-            self.account.facts = circumstances(runner)
             undo.enter_context(steps_observed(runner, self._observer))
             yield
 
@@ -139,11 +138,15 @@ class GradientProbeHook(Hook):
         def step() -> tuple[int, int]:
             return runner.iter, runner.epoch
 
+        def due() -> bool:
+            self.account.facts = self.account.facts or circumstances(runner)
+            return self.account.due(runner.iter)
+
         if self._probe is None:
             return NormsObserver(
                 runner.optim_wrapper,
                 stage_parameters(runner.model),
-                due=lambda: self.account.due(runner.iter),
+                due=due,
                 step=step,
                 take=self._take_norms,
             )
@@ -153,7 +156,7 @@ class GradientProbeHook(Hook):
             probe=replace(self._probe, reduction=reduction()),
             buckets=self.buckets,
             audited=lambda: self.account.samples % self.audit == 0,
-            due=lambda: self.account.due(runner.iter),
+            due=due,
             step=step,
             take=lambda sample: self._take(runner, sample),
         )
