@@ -1,10 +1,12 @@
 """AP by variant as bars, one metric to the Axes: Figures 1 and 3 of the paper, with intervals."""
 
+from collections.abc import Mapping
+
 import pandas as pd
 from matplotlib.axes import Axes
 
 from fpnprobe.figures.columns import require, rows
-from fpnprobe.figures.palette import INK, MUTED, SURFACE, short, variant_color
+from fpnprobe.figures.palette import INK, MUTED, SURFACE, short
 from fpnprobe.figures.svg import mark
 
 COLUMNS = ("variant", "value", "low", "high", "seeds", "published")
@@ -17,7 +19,9 @@ def reach(table: pd.DataFrame) -> float:
     return max([1.0] + [float(v) for v in found if v == v])
 
 
-def draw(table: pd.DataFrame, ax: Axes, *, limit: float | None = None) -> Axes:
+def draw(
+    table: pd.DataFrame, ax: Axes, *, colors: Mapping[str, str], limit: float | None = None
+) -> Axes:
     """Draw one bar per row: mean over seeds, t interval, one dot per seed, the paper's value.
 
     Args:
@@ -25,6 +29,7 @@ def draw(table: pd.DataFrame, ax: Axes, *, limit: float | None = None) -> Axes:
             `published` in AP points (percent), NaN where there is none; `seeds` a sequence of
             AP points.
         ax: where to draw.
+        colors: of each variant, from `variant_colors`.
         limit: largest value that must fit, to share an axis between metrics.
 
     Returns:
@@ -34,7 +39,7 @@ def draw(table: pd.DataFrame, ax: Axes, *, limit: float | None = None) -> Axes:
     reached = limit or reach(table)
     limit = reached * 1.2  # the values stand in a column at the right end
     for at, row in enumerate(rows(table)):
-        color = variant_color(row.variant)
+        color = colors[row.variant]
         if row.value != row.value:
             ax.text(0, at, "not measured", va="center", color=MUTED, fontsize=10)
             continue

@@ -1,21 +1,23 @@
 """A quantity over training by variant: learning curves, losses, uncertainty alpha."""
 
+from collections.abc import Mapping
+
 import pandas as pd
 from matplotlib.axes import Axes
 
 from fpnprobe.figures.columns import require, rows, split
-from fpnprobe.figures.palette import variant_color
 from fpnprobe.figures.svg import mark
 
 COLUMNS = ("variant", "iteration", "value", "seeds")
 
 
-def draw(table: pd.DataFrame, ax: Axes, *, what: str) -> Axes:
+def draw(table: pd.DataFrame, ax: Axes, *, colors: Mapping[str, str], what: str) -> Axes:
     """Draw a line per variant.
 
     Args:
         table: `value` by `iteration`, averaged over `seeds` cells.
         ax: where to draw.
+        colors: of each variant, from `variant_colors`.
         what: name of the quantity, for the value shown on hover.
 
     Returns:
@@ -23,7 +25,7 @@ def draw(table: pd.DataFrame, ax: Axes, *, what: str) -> Axes:
     """
     require(table, COLUMNS)
     for variant, line in split(table, "variant"):
-        color = variant_color(variant)
+        color = colors[variant]
         line = line.sort_values("iteration")
         style = "--" if "~" in variant else "-"
         ax.plot(line["iteration"], line["value"], color=color, linewidth=2, linestyle=style)

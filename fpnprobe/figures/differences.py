@@ -1,16 +1,18 @@
 """Differences to a baseline with intervals: which changes are larger than their uncertainty."""
 
+from collections.abc import Mapping
+
 import pandas as pd
 from matplotlib.axes import Axes
 
 from fpnprobe.figures.columns import require, rows
-from fpnprobe.figures.palette import INK, MUTED, variant_color
+from fpnprobe.figures.palette import INK, MUTED
 from fpnprobe.figures.svg import mark
 
 COLUMNS = ("variant", "baseline", "metric", "difference", "low", "high", "source")
 
 
-def draw(table: pd.DataFrame, ax: Axes) -> Axes:
+def draw(table: pd.DataFrame, ax: Axes, *, colors: Mapping[str, str]) -> Axes:
     """Draw one dot with its interval per row, against a zero line.
 
     Args:
@@ -18,6 +20,7 @@ def draw(table: pd.DataFrame, ax: Axes) -> Axes:
             `low` and `high` NaN where the interval is unknown; `source` says what the interval
             covers (images, seeds, both).
         ax: where to draw.
+        colors: of each variant, from `variant_colors`.
 
     Returns:
         The same Axes.
@@ -31,7 +34,7 @@ def draw(table: pd.DataFrame, ax: Axes) -> Axes:
         if row.difference != row.difference:
             ax.text(0, at, "  not measured", va="center", color=MUTED, fontsize=10)
             continue
-        color = variant_color(row.variant)
+        color = colors[row.variant]
         text = f"{row.variant} − {row.baseline}, {row.metric}: {row.difference:+.1f}"
         if row.low == row.low:
             ax.plot([row.low, row.high], [at, at], color=color, linewidth=2.4)

@@ -1,23 +1,26 @@
 """Figure 4: the modules of a variant as built, with their shapes and parameters."""
 
+from collections.abc import Mapping
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from fpnprobe.figures.columns import require, rows
-from fpnprobe.figures.palette import INK, LINE, MUTED, short, variant_color
+from fpnprobe.figures.palette import INK, LINE, MUTED, short
 from fpnprobe.figures.svg import mark
 
 COLUMNS = ("variant", "name", "type", "shape", "parameters")
 
 
-def draw(table: pd.DataFrame, ax: Axes, *, reach: float) -> Axes:
+def draw(table: pd.DataFrame, ax: Axes, *, colors: Mapping[str, str], reach: float) -> Axes:
     """Draw one variant from input to output: a block per module, a bar for its parameters.
 
     Args:
         table: one variant, modules in order; `shape` of the output as text, "" where unknown;
             `parameters` as a count.
         ax: where to draw.
+        colors: of each variant, from `variant_colors`.
         reach: most parameters of any module in the figure: full length of a bar.
 
     Returns:
@@ -28,7 +31,7 @@ def draw(table: pd.DataFrame, ax: Axes, *, reach: float) -> Axes:
         ax.add_patch(Rectangle((0, at - 0.42), 1, 0.84, facecolor=LINE, linewidth=0, alpha=0.5))
         known = row.parameters == row.parameters and reach > 0
         width = 0.3 * row.parameters / reach if known else 0.0
-        color = variant_color(row.variant)
+        color = colors[row.variant]
         bar = Rectangle((0.67, at + 0.12), width, 0.14, facecolor=color, linewidth=0)
         count = f"{row.parameters:,.0f} parameters" if known else "parameters unknown"
         mark(bar, f"{row.variant}, {row.name} ({row.type}): {row.shape or 'no shape'}, {count}")

@@ -1,23 +1,31 @@
 """The all-object index by stage: from one size heard (1/3) to all alike (1)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
 
 from fpnprobe.figures.columns import require, rows, split
-from fpnprobe.figures.palette import INK, MUTED, variant_color
+from fpnprobe.figures.palette import INK, MUTED
 from fpnprobe.figures.svg import mark
 
 COLUMNS = ("variant", "tap", "route", "index")
 
 
-def draw(table: pd.DataFrame, ax: Axes, *, taps: Sequence[str], buckets: int = 3) -> Axes:
+def draw(
+    table: pd.DataFrame,
+    ax: Axes,
+    *,
+    colors: Mapping[str, str],
+    taps: Sequence[str],
+    buckets: int = 3,
+) -> Axes:
     """Draw a line per variant over the stages of one route.
 
     Args:
         table: one route; `index` in [1/buckets, 1], NaN where the route carries nothing.
         ax: where to draw.
+        colors: of each variant, from `variant_colors`.
         taps: the stages, from left.
         buckets: number of object buckets, which sets the lower end.
 
@@ -26,7 +34,7 @@ def draw(table: pd.DataFrame, ax: Axes, *, taps: Sequence[str], buckets: int = 3
     """
     require(table, COLUMNS)
     for variant, line in split(table, "variant"):
-        color = variant_color(variant)
+        color = colors[variant]
         line = line.dropna(subset="index")
         at = [taps.index(tap) for tap in line["tap"]]
         ax.plot(

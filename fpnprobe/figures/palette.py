@@ -88,11 +88,34 @@ def variant_color(name: str) -> str:
     >>> variant_color("FPN~cut-direct") == variant_color("FPN")
     True
     """
-    base = name.split("~")[0]
+    base = name.split("~")[0].split(": ")[-1]
     if base in _VARIANTS:
         return _VARIANTS[base]
     digest = hashlib.sha256(base.encode()).digest()
     return _MORE_VARIANTS[digest[0] % len(_MORE_VARIANTS)]
+
+
+def variant_colors(names: Sequence[str]) -> dict[str, str]:
+    """Colors of the variants of one report: as `variant_color`, apart for users' own variants.
+
+    Two own variants whose names give the same color get the next free one, in sorted order.
+
+    >>> colors = variant_colors(["FPN", "mine", "yours", "theirs"])
+    >>> colors["FPN"] == variant_color("FPN"), len(set(colors.values()))
+    (True, 4)
+    """
+    colors: dict[str, str] = {}
+    bases = sorted({name.split("~")[0] for name in names})
+    taken: set[str] = set()
+    for base in bases:
+        color = variant_color(base)
+        if color in _MORE_VARIANTS:
+            start = _MORE_VARIANTS.index(color)
+            ring = (*_MORE_VARIANTS[start:], *_MORE_VARIANTS[:start])
+            color = next((c for c in ring if c not in taken), color)
+            taken.add(color)
+        colors[base] = color
+    return {name: colors[name.split("~")[0]] for name in names}
 
 
 def short(name: str, width: int = 22) -> str:

@@ -1,21 +1,23 @@
 """Does a gradient share predict AP: one dot per cell."""
 
+from collections.abc import Mapping
+
 import pandas as pd
 from matplotlib.axes import Axes
 
 from fpnprobe.figures.columns import require, rows
-from fpnprobe.figures.palette import variant_color
 from fpnprobe.figures.svg import mark
 
 COLUMNS = ("variant", "seed", "share", "ap")
 
 
-def draw(table: pd.DataFrame, ax: Axes, *, y: str) -> Axes:
+def draw(table: pd.DataFrame, ax: Axes, *, colors: Mapping[str, str], y: str) -> Axes:
     """Draw AP over share.
 
     Args:
         table: one row per cell, `share` in percent and `ap` in points.
         ax: where to draw.
+        colors: of each variant, from `variant_colors`.
         y: which AP.
 
     Returns:
@@ -23,7 +25,7 @@ def draw(table: pd.DataFrame, ax: Axes, *, y: str) -> Axes:
     """
     require(table, COLUMNS)
     for row in rows(table.dropna(subset=["share", "ap"])):
-        color = variant_color(row.variant)
+        color = colors[row.variant]
         face = "none" if "~" in row.variant else color
         (dot,) = ax.plot(
             row.share, row.ap, marker="o", markersize=8, linestyle="none", color=color,

@@ -1,22 +1,25 @@
 """What the probe cost each cell, against its budget."""
 
+from collections.abc import Mapping
+
 import pandas as pd
 from matplotlib.axes import Axes
 
 from fpnprobe.figures.columns import require, rows
-from fpnprobe.figures.palette import INK, MUTED, short, variant_color
+from fpnprobe.figures.palette import INK, MUTED, short
 from fpnprobe.figures.svg import mark
 
 COLUMNS = ("variant", "seeds", "cost", "budget")
 
 
-def draw(table: pd.DataFrame, ax: Axes) -> Axes:
+def draw(table: pd.DataFrame, ax: Axes, *, colors: Mapping[str, str]) -> Axes:
     """Draw a bar per variant with its budget as an upright stroke.
 
     Args:
         table: `cost` and `budget` in percent of the training time, NaN where unknown; `seeds` the
             number of cells behind the mean.
         ax: where to draw.
+        colors: of each variant, from `variant_colors`.
 
     Returns:
         The same Axes.
@@ -28,7 +31,7 @@ def draw(table: pd.DataFrame, ax: Axes) -> Axes:
         if row.cost != row.cost:
             ax.text(0, at, "  not measured", va="center_baseline", color=MUTED, fontsize=10)
             continue
-        (bar,) = ax.barh(at, row.cost, height=0.6, color=variant_color(row.variant), linewidth=0)
+        (bar,) = ax.barh(at, row.cost, height=0.6, color=colors[row.variant], linewidth=0)
         text = f"{row.variant}: the probe took {row.cost:.2f} % of the training time"
         tip = row.cost
         if row.budget == row.budget:

@@ -1,23 +1,26 @@
 """AP against object size, with bands: where on the scale axis variants part."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
 
 from fpnprobe.figures.columns import require, rows, split
-from fpnprobe.figures.palette import MUTED, variant_color
+from fpnprobe.figures.palette import MUTED
 from fpnprobe.figures.svg import mark
 
 COLUMNS = ("variant", "sqrt_area", "ap", "band_low", "band_high", "n_objects")
 
 
-def draw(table: pd.DataFrame, ax: Axes, *, borders: Sequence[float] = ()) -> Axes:
+def draw(
+    table: pd.DataFrame, ax: Axes, *, colors: Mapping[str, str], borders: Sequence[float] = ()
+) -> Axes:
     """Draw a line with its band per variant over the square root of the object's area.
 
     Args:
         table: `sqrt_area` in px, `ap` and the band in AP points, NaN where a bin has no object.
         ax: where to draw.
+        colors: of each variant, from `variant_colors`.
         borders: borders of the buckets in px, as thin lines.
 
     Returns:
@@ -25,7 +28,7 @@ def draw(table: pd.DataFrame, ax: Axes, *, borders: Sequence[float] = ()) -> Axe
     """
     require(table, COLUMNS)
     for variant, line in split(table, "variant"):
-        color = variant_color(variant)
+        color = colors[variant]
         line = line.sort_values("sqrt_area")
         ax.fill_between(
             line["sqrt_area"], line["band_low"], line["band_high"], color=color, alpha=0.16,

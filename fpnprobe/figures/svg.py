@@ -1,7 +1,6 @@
 """From panels to one SVG: same bytes for the same input, values as tooltips, colors that follow."""
 
 import io
-import re
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,13 +9,12 @@ import matplotlib as mpl
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
-from matplotlib.patches import Rectangle
-from matplotlib.textpath import TextPath
 
-from fpnprobe.figures.palette import DARK, INK, LINE, MUTED, SURFACE
+from fpnprobe.figures import legend
+from fpnprobe.figures.legend import Key
+from fpnprobe.figures.markup import MARK, finish
+from fpnprobe.figures.palette import INK, LINE, MUTED, short
 
-_MARK = "mark:"
 _STYLE = {
     "svg.fonttype": "none",  # text stays text: small, searchable, in the reader's own font
     "svg.hashsalt": "fpnprobe",
@@ -56,18 +54,9 @@ class Panel:
     new_row: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
-    """One entry of a legend; `shape` is `box`, `line`, `hatch` or a matplotlib marker."""
-
-    label: str
-    color: str
-    shape: str = "box"
-
-
 def mark(artist: Artist, text: str) -> None:
     """Give a drawn value its exact text: an SVG `<title>`, shown on hover and on arrow keys."""
-    artist.set_gid(_MARK + " ".join(text.split()))
+    artist.set_gid(MARK + " ".join(text.split()))
 
 
 def render(
@@ -103,14 +92,14 @@ def render(
     with mpl.rc_context(_STYLE), warnings.catch_warnings():
         # A name may hold an emoji that the layout font lacks; the reader's own font draws it.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        lines = _wrap(keys, width)
-        top = 24 * len(lines) + (6 if lines else 0)
+        lines = legend.wrap(keys, width)
+        top = legend.LINE_HEIGHT * len(lines) + (6 if lines else 0)
         title = 24 if any(panel.title for panel in panels) else 8
         pitch = title + height + bottom
         total = top + rows * pitch
         figure = Figure(figsize=(width / 72, total / 72), facecolor="none")
         for at, line in enumerate(lines):
-            _legend(figure, line, y=24 * at + 12, width=width, height=total)
+            legend.draw(figure, line, y=legend.LINE_HEIGHT * (at + 0.5), width=width, height=total)
         gap = gap if "y" in share else max(gap, left)
         across = (width - left - gap * (columns - 1) - 10) / columns
         for panel, (row, column) in zip(panels, places, strict=True):
@@ -123,11 +112,15 @@ def render(
                 ax.tick_params(labelleft=False)
             start = x if column or columns > 1 else 2
             figure.text(
-                start / width, 1 - (y - 9) / total, panel.title, fontsize=11.5, weight="bold"
+                start / width,
+                1 - (y - 9) / total,
+                short(panel.title, int(across / 7.6)),
+                fontsize=11.5,
+                weight="bold",
             )
         for axis in share:
             _one_scale(figure.axes, axis)
-        return _finish(_save(figure), slug)
+        return finish(_save(figure), slug)
 
 
 def _places(panels: Sequence[Panel], columns: int) -> list[tuple[int, int]]:
@@ -155,82 +148,3 @@ def _save(figure: Figure) -> str:
     keep = {"Date": None, "Creator": None, "Format": None, "Type": None}
     figure.savefig(buffer, format="svg", metadata=keep)
     return buffer.getvalue().decode()
-
-
-def _text_width(text: str, size: float) -> float:
-    path = TextPath((0, 0), text, prop=FontProperties(family="DejaVu Sans", size=size))
-    return float(path.get_extents().width) if path.vertices.size else 0.0
-
-
-def _wrap(keys: Sequence[Key], width: int) -> list[list[tuple[float, Key]]]:
-    lines: list[list[tuple[float, Key]]] = []
-    x = width + 1.0
-    for key in keys:
-        needed = 20 + _text_width(key.label, 10.5) + 18
-        if x + needed > width:
-            lines.append([])
-            x = 2.0
-        lines[-1].append((x, key))
-        x += needed
-    return lines
-
-
-def _legend(
-    figure: Figure, line: list[tuple[float, Key]], *, y: float, width: int, height: int
-) -> None:
-    from matplotlib.lines import Line2D
-
-    def place(px: float, py: float) -> tuple[float, float]:
-        return px / width, 1 - py / height
-
-    for x, key in line:
-        if key.shape in ("box", "hatch"):
-            corner = place(x, y + 5)
-            box = Rectangle(corner, 12 / width, 10 / height, facecolor=key.color, linewidth=0)
-            if key.shape == "hatch":
-                box.set(hatch="////", edgecolor=SURFACE)
-            box.set_transform(figure.transFigure)
-            figure.add_artist(box)
-        elif key.shape == "line":
-            (x0, y0), (x1, _) = place(x, y), place(x + 14, y)
-            figure.add_artist(Line2D([x0, x1], [y0, y0], color=key.color, linewidth=2.2))
-        else:
-            at = place(x + 6, y)
-            figure.add_artist(
-                Line2D(
-                    [at[0]], [at[1]], marker=key.shape, color="none", markersize=7.5,
-                    markeredgecolor=key.color, markerfacecolor="none", markeredgewidth=1.4,
-                )
-            )  # fmt: skip
-        figure.text(*place(x + 20, y), key.label, fontsize=10.5, va="center_baseline", color=MUTED)
-
-
-def _finish(raw: str, slug: str) -> str:
-    svg = raw[raw.index("<svg") :]
-    svg = re.sub(r"\s*<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'\s*font-family: [^;"]*;?', "", svg)
-    svg = re.sub(r' transform="rotate\(-0 [^)]*\)"', "", svg)
-    svg = re.sub(r' (d|x|y|transform|points)="([^"]*)"', _round, svg)
-    svg = re.sub(rf'<g id="{_MARK}([^"]*)">', r'<g class="mark"><title>\1</title>', svg)
-    svg = re.sub(r'<g id="[^"]*">', "<g>", svg)
-    svg = re.sub(r'<(path|clipPath|image)([^>]*) id="', rf'<\1\2 id="{slug}-', svg)
-    svg = svg.replace("url(#", f"url(#{slug}-").replace('href="#', f'href="#{slug}-')
-    svg = re.sub(r' width="[\d.]+pt" height="[\d.]+pt"', "", svg, count=1)
-    svg = svg.replace("<svg ", "<svg font-family=\"'DejaVu Sans', sans-serif\" ", 1)
-    return re.sub(r">\s+<", ">\n<", svg)
-
-
-def _round(match: re.Match[str]) -> str:
-    value = re.sub(r"(\d+\.\d\d)\d+", r"\1", match[2])
-    return f' {match[1]}="{" ".join(value.split())}"'
-
-
-def themed(svg: str) -> str:
-    """Let a page's style sheet choose the colors: `#1d2530` becomes `var(--c1d2530, #1d2530)`."""
-    svg = svg.replace(" font-family=\"'DejaVu Sans', sans-serif\"", "", 1)
-
-    def variable(match: re.Match[str]) -> str:
-        color = match[2]
-        return f"{match[1]}: var(--c{color[1:]}, {color})" if color in DARK else match[0]
-
-    return re.sub(r"\b(fill|stroke): (#[0-9a-f]{6})", variable, svg)

@@ -6,7 +6,7 @@ from typing import Any
 
 from fpnprobe import atomic
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.report import claims, gradients, model, paper, results, scale, soundness, summary
+from fpnprobe.report import claims, gradients, model, paper, precision, scale, soundness, summary
 from fpnprobe.report.content import Figure, Report
 from fpnprobe.report.drawings import Drawing, draw
 from fpnprobe.report.html import page
@@ -68,7 +68,7 @@ def compose(stored: Stored, found: Sequence[Mapping[str, Any]]) -> Report:
         sections=[
             section
             for section in (
-                results.section(stored),
+                precision.section(stored),
                 claims.section(found),
                 gradients.section(stored),
                 scale.section(stored),

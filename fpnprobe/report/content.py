@@ -6,7 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from fpnprobe.figures.svg import Key, Panel
+from fpnprobe.figures.legend import Key
+from fpnprobe.figures.svg import Panel
 
 MISSING = "–"
 

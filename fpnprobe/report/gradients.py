@@ -1,48 +1,22 @@
 """The section on gradients: whose gradient reaches each stage, and by which route."""
 
-import re
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import pandas as pd
 
-from fpnprobe.figures import conflict, object_index, paths, prediction, routes, share_history
+from fpnprobe.figures import conflict, object_index, routes, share_history
 from fpnprobe.figures.columns import split
-from fpnprobe.figures.palette import MUTED, bucket_color, variant_color
-from fpnprobe.figures.svg import Key, Panel
+from fpnprobe.figures.legend import Key
+from fpnprobe.figures.palette import MUTED
+from fpnprobe.figures.svg import Panel
+from fpnprobe.report import association, pathways
 from fpnprobe.report.content import Block, Figure, Section, Text
-from fpnprobe.report.results import baseline, final, focus
+from fpnprobe.report.shares import bucket_keys, stage_shares, variant_keys
 from fpnprobe.report.stored import Stored
 from fpnprobe.scales import BACKGROUND
-from fpnprobe.statistics import rank_correlation
 
 TITLE = "Whose gradient reaches each stage"
-CONSUMERS = ("direct", "auxiliary", "deeper")
-
-
-def objects(stored: Stored, *, kind: str = "activation", tap: str = "C") -> pd.DataFrame:
-    """Mean over seeds of `l2` and `share` by variant, tap, route, term and object bucket."""
-    table = stored.gradients.shares
-    if table.empty:
-        return table
-    table = table[
-        (table["kind"] == kind)
-        & table["tap"].str.fullmatch(rf"{tap}\d+")
-        & ~table["bucket"].isin([BACKGROUND, "all"])
-    ]
-    order = ["variant", "tap", "route", "term", "bucket"]
-    return (
-        table.groupby(order, sort=False)
-        .agg(l2=("l2", "mean"), share=("share", "mean"), state=("state", "first"))
-        .reset_index()
-    )
-
-
-def stage_shares(stored: Stored) -> pd.DataFrame:
-    """Share by variant, backbone stage, route and object bucket of the whole loss."""
-    table = objects(stored)
-    return table if table.empty else table[table["term"] == "all"].drop(columns="term")
 
 
 def section(stored: Stored) -> Section:
@@ -57,93 +31,14 @@ def section(stored: Stored) -> Section:
             "auxiliary head, and from the deeper stages. Their sum is the total. Each part is "
             "told apart by the size of the object it belongs to."
         ),
-        *_paths(stored),
+        *pathways.figure(stored),
         _heat_map(table),
         *_index(stored),
         *_history(stored),
         *_conflict(stored),
-        *_prediction(stored, table),
+        *association.figure(stored),
     ]
     return Section("gradients", TITLE, blocks)
-
-
-def bucket_keys(buckets: Sequence[str]) -> list[Key]:
-    """Legend of the buckets."""
-    return [Key(name, bucket_color(name, buckets)) for name in buckets]
-
-
-def variant_keys(names: Sequence[str], shape: str = "line") -> list[Key]:
-    """Legend of variants, the names as they are."""
-    return [
-        Key(name if len(name) < 40 else name[:39] + "…", variant_color(name), shape)
-        for name in names
-    ]
-
-
-def _paths(stored: Stored) -> list[Block]:
-    table, levels = objects(stored), objects(stored, tap="P")
-    if not levels.empty:
-        levels = levels[(levels["term"] == "all") & (levels["route"] == "total")]
-    table = table[table["route"].isin(CONSUMERS)]
-    if table.empty:
-        return []
-    by_level = table["term"].str.fullmatch(r"L\d+") & (table["route"] == "direct")
-    table = table[(table["term"] == "all") | by_level]
-    source = [re.sub(r"^L", "P", term) if term != "all" else "" for term in table["term"]]
-    table = paths.parts(table.assign(source=source))
-    pair = [name for name in focus(stored) if (table["variant"] == name).any()]
-    shown = pair or list(dict.fromkeys(table["variant"]))[:2]
-    buckets = list(dict.fromkeys(table["bucket"]))
-    figure = Figure(
-        "figure-2",
-        "The ways of the gradient, measured (Figure 2 of the paper)",
-        _paths_caption(table, shown, buckets)
-        + " A ribbon's width is its part of the squared norms that arrive at a stage, so the "
-        "ribbons into each stage have the same width together; its color is the object size. Bars "
-        "inside the levels are the buckets' shares there.",
-        [
-            Panel(
-                name,
-                partial(
-                    paths.draw,
-                    table[table["variant"] == name],
-                    levels=_of(levels, name),
-                ),
-            )
-            for name in shown
-        ],
-        table.drop(columns=["state"]),
-        keys=bucket_keys(buckets),
-        height=318,
-        left=4,
-        bottom=6,
-    )
-    return [figure]
-
-
-def _of(levels: pd.DataFrame, name: str) -> pd.DataFrame:
-    if levels.empty:
-        return pd.DataFrame(columns=["tap", "bucket", "share"])
-    return levels[levels["variant"] == name]
-
-
-def _paths_caption(table: pd.DataFrame, shown: Sequence[str], buckets: Sequence[str]) -> str:
-    low = min(table["tap"])
-    said = []
-    for name in shown:
-        here = table[(table["variant"] == name) & (table["tap"] == low)]
-        part = here.groupby("route")["part"].sum()
-        big = here[(here["route"] == "direct") & (here["bucket"] == buckets[-1])]["part"].sum()
-        direct = float(part.get("direct", 0.0))
-        if direct > 0:
-            said.append(
-                f"under {name} {100 * direct:.0f} % of {low}'s gradient is direct, and "
-                f"{100 * big / direct:.0f} % of that is from {buckets[-1]} objects"
-            )
-        else:
-            said.append(f"under {name} nothing reaches {low} directly")
-    text = "; ".join(said)
-    return text[:1].upper() + text[1:] + "."
 
 
 def _heat_map(table: pd.DataFrame) -> Block:
@@ -199,13 +94,18 @@ def _index(stored: Stored) -> list[Block]:
             + f"1 means that one object counts as much as another whatever its size, 1/{buckets} "
             "that a single size is heard. Evenness alone is no quality: read it beside AP.",
             [
-                Panel(route, partial(object_index.draw, rows, taps=taps, buckets=buckets))
+                Panel(
+                    route,
+                    partial(
+                        object_index.draw, rows, colors=stored.colors, taps=taps, buckets=buckets
+                    ),
+                )
                 for route in routes.ROUTES
                 for rows in [table[table["route"] == route]]
                 if rows["index"].notna().any()
             ],
             table,
-            keys=variant_keys(names),
+            keys=variant_keys(stored, names),
             height=170,
             left=34,
         )
@@ -283,55 +183,5 @@ def _conflict(stored: Stored) -> list[Block]:
             height=34 * table["tap"].nunique() + 20,
             left=30,
             bottom=12,
-        )
-    ]
-
-
-def _prediction(stored: Stored, shares: pd.DataFrame) -> list[Block]:
-    """AP_L of each cell over the large objects' share at the first stage."""
-    ap = final(stored)
-    table = stored.gradients.shares
-    buckets = list(dict.fromkeys(shares["bucket"]))
-    low = min(shares["tap"])
-    table = table[
-        (table["kind"] == "activation")
-        & (table["term"] == "all")
-        & (table["tap"] == low)
-        & (table["bucket"] == buckets[-1])
-    ]
-    ap = ap[ap["metric"] == "AP_L"][["variant", "seed", "value"]].rename(columns={"value": "ap"})
-    table = table.merge(ap, on=["variant", "seed"])
-    table = table.assign(share=100 * table["share"])[["variant", "seed", "route", "share", "ap"]]
-    table = table[table["route"].isin(["total", "direct"])].dropna()
-    if len(table) < 3 or table["variant"].nunique() < 2:
-        return []
-    said = []
-    for route, rows in split(table, "route"):
-        found = rank_correlation(rows["share"], rows["ap"], clusters=list(rows["variant"]))
-        if found.note:
-            said.append(f"{route}: {found.note}")
-        else:
-            said.append(
-                f"{route}: rank correlation {found.rho:.2f} "
-                f"(95 % interval {found.low:.2f} to {found.high:.2f})"
-            )
-    return [
-        Figure(
-            "prediction",
-            f"Does the share of {buckets[-1]} objects at {low} go with AP_L",
-            "; ".join(said).replace("-", "−").capitalize()
-            + f". A dot is a cell; {baseline(stored)} is the baseline. Correlation over variants "
-            "is no proof of a cause; interventions are.",
-            [
-                Panel(
-                    f"AP_L over the {route} share, %",
-                    partial(prediction.draw, rows, y="AP_L"),
-                )
-                for route, rows in split(table, "route")
-            ],
-            table,
-            keys=variant_keys(list(dict.fromkeys(table["variant"])), "box"),
-            height=190,
-            left=34,
         )
     ]

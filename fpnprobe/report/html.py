@@ -7,8 +7,8 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from fpnprobe import __version__
+from fpnprobe.figures.markup import themed
 from fpnprobe.figures.palette import DARK
-from fpnprobe.figures.svg import themed
 from fpnprobe.report.content import Figure, Report, Table, Text
 from fpnprobe.report.drawings import Drawing
 

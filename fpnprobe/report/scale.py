@@ -9,8 +9,9 @@ from fpnprobe.figures import curves, error_types, size_curve
 from fpnprobe.figures.columns import split
 from fpnprobe.figures.svg import Panel
 from fpnprobe.report.content import Block, Figure, Section
-from fpnprobe.report.gradients import bucket_keys, variant_keys
-from fpnprobe.report.results import METRICS, NAMES
+from fpnprobe.report.precision import NAMES
+from fpnprobe.report.results import METRICS
+from fpnprobe.report.shares import bucket_keys, variant_keys
 from fpnprobe.report.stored import Stored
 
 
@@ -41,7 +42,6 @@ def _size_curve(stored: Stored) -> list[Block]:
         .reset_index()
     )
     table[["ap", "band_low", "band_high"]] *= 100
-    names = [name for name in stored.variants if (table["variant"] == name).any()]
     best = table.dropna(subset="ap").sort_values("sqrt_area")
     first, last = (_leader(best, at) for at in (0, -1))
     return [
@@ -50,9 +50,14 @@ def _size_curve(stored: Stored) -> list[Block]:
             "AP against object size",
             f"On the smallest objects {first} leads, on the largest {last}. Bands are 95 % "
             "intervals over images; dotted lines are the borders of the buckets.",
-            [Panel("", partial(size_curve.draw, table, borders=_borders(stored)))],
+            [
+                Panel(
+                    "",
+                    partial(size_curve.draw, table, colors=stored.colors, borders=_borders(stored)),
+                )
+            ],
             table,
-            keys=variant_keys(names),
+            keys=variant_keys(stored, table["variant"]),
             columns=1,
             height=280,
             left=30,
@@ -114,7 +119,12 @@ def _learning(stored: Stored) -> list[Block]:
         return []
     table["value"] *= 100
     panels = [
-        Panel(NAMES[metric], partial(curves.draw, table[table["metric"] == metric], what=metric))
+        Panel(
+            NAMES[metric],
+            partial(
+                curves.draw, table[table["metric"] == metric], colors=stored.colors, what=metric
+            ),
+        )
         for metric in METRICS
         if (table["metric"] == metric).any()
     ]
@@ -135,7 +145,7 @@ def _learning(stored: Stored) -> list[Block]:
             said + " Mean over seeds, in AP points.",
             panels,
             table,
-            keys=variant_keys(stored.variants),
+            keys=variant_keys(stored, table["variant"]),
             height=140,
             left=30,
             bottom=48,
@@ -167,9 +177,12 @@ def _training(stored: Stored) -> list[Block]:
                 name,
                 title,
                 said,
-                [Panel(n, partial(curves.draw, r, what=n)) for n, r in split(rows, "name")],
+                [
+                    Panel(n, partial(curves.draw, r, colors=stored.colors, what=n))
+                    for n, r in split(rows, "name")
+                ],
                 rows,
-                keys=variant_keys([v for v in stored.variants if (rows["variant"] == v).any()]),
+                keys=variant_keys(stored, rows["variant"]),
                 columns=3,
                 height=120,
                 left=40,

@@ -8,8 +8,9 @@ import pandas as pd
 
 from fpnprobe.figures import probe_cost
 from fpnprobe.figures.svg import Panel
+from fpnprobe.report.cells import Cell
 from fpnprobe.report.content import Block, Figure, Section, Table, Text
-from fpnprobe.report.stored import Cell, Stored
+from fpnprobe.report.stored import Stored
 
 TOLERANCE = 1e-5
 HALF_TOLERANCE = 1e-3
@@ -98,7 +99,7 @@ def _cost(stored: Stored) -> list[Block]:
             said
             + " In percent of the training time, as the probe measured itself"
             + ("; upright strokes are budgets." if table["budget"].notna().any() else "."),
-            [Panel("", partial(probe_cost.draw, table))],
+            [Panel("", partial(probe_cost.draw, table, colors=stored.colors))],
             table,
             columns=1,
             height=max(50, 30 * len(table)),
@@ -145,7 +146,8 @@ def _facts(cell: Cell) -> dict[str, Any]:
 
     revision = str(git.get("revision") or "")[:10]
     return {
-        "variant": cell.variant,
+        "variant": cell.name,
+        "study": cell.study,
         "seed": cell.seed,
         "state": cell.state,
         "key": str(m.get("key") or "–")[:12],

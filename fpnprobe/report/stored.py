@@ -1,7 +1,5 @@
 """What a study left on disk, read without torch; whatever is missing is named, never fatal."""
 
-import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,28 +8,12 @@ from typing import Any
 import pandas as pd
 
 from fpnprobe.errors import FpnProbeError
+from fpnprobe.figures.palette import variant_colors
+from fpnprobe.report.cells import Cell, in_order, label, plain, read_cell, read_json
 from fpnprobe.report.ledgers import CellGradients, summarize
 
 STRETCHES = 40
 EVALUATION = ("study", "variant", "seed", "iteration", "iou_type", "metric", "value", "engine")
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """One variant and seed: its manifest, and the folder it came from (None if never started).
-
-    `name` is the variant's own name; `variant` is what the report calls it, which begins with the
-    study where several are combined.
-    """
-
-    study: str
-    name: str
-    variant: str
-    seed: int
-    state: str
-    reason: str
-    manifest: Mapping[str, Any]
-    folder: Path | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,25 +37,14 @@ class Stored:
         return list(dict.fromkeys(cell.variant for cell in self.cells))
 
     @property
+    def colors(self) -> dict[str, str]:
+        """Color of every variant."""
+        return variant_colors(self.variants)
+
+    @property
     def done(self) -> list[Cell]:
         """Cells that finished."""
         return [cell for cell in self.cells if cell.state == "done"]
-
-
-def _plain(value: object) -> str:
-    """Names on one line: no control characters, so they fit a label and a table cell."""
-    return re.sub(r"[\x00-\x1f\x7f]+", " ", str(value)).strip()
-
-
-def _json(path: Path, holes: list[str]) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        holes.append(f"{path.parent.name}/{path.name} cannot be read: {_plain(error)}")
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def read(folders: Sequence[Path]) -> Stored:
@@ -90,18 +61,19 @@ def read(folders: Sequence[Path]) -> Stored:
     evidence: dict[str, list[pd.DataFrame]] = {}
     training: list[pd.DataFrame] = []
     for folder in folders:
-        study = _json(folder / "study.json", holes)
+        study = read_json(folder / "study.json", holes)
         found = sorted(folder.glob("cells/*/*/manifest.json"))
         if not study and not found:
             raise FpnProbeError(
                 f"{folder} is not a study folder: expected study.json or cells/*/*/manifest.json; "
                 "give the folder that run-study wrote"
             )
-        name = _plain(study.get("name") or folder.name)
+        name = plain(study.get("name") or folder.name)
         prefix = f"{name}: " if len(folders) > 1 else ""
         studies.append({**study, "name": name})
-        here = [_cell(path.parent, name, prefix, holes) for path in found]
-        cells += _in_order(here, study, name, prefix, holes)
+        here = [read_cell(path.parent, study, name, prefix, holes) for path in found]
+        here = in_order(here, study, name, prefix, holes)
+        cells += here
         for cell in here:
             if cell.folder is None:
                 continue
@@ -112,7 +84,7 @@ def read(folders: Sequence[Path]) -> Stored:
             table = _parquet(path, holes)
             if table is not None:
                 for column in {"variant", "baseline"} & set(table.columns):
-                    table[column] = [prefix + _plain(v) for v in table[column]]
+                    table[column] = [prefix + label(v) for v in table[column]]
                 evidence.setdefault(path.stem, []).append(table)
     return Stored(
         studies=studies,
@@ -127,49 +99,11 @@ def read(folders: Sequence[Path]) -> Stored:
     )
 
 
-def _cell(folder: Path, study: str, prefix: str, holes: list[str]) -> Cell:
-    manifest = _json(folder / "manifest.json", holes)
-    seed = manifest.get("seed")
-    return Cell(
-        study=study,
-        name=_plain(manifest.get("variant") or folder.parent.name),
-        variant=prefix + _plain(manifest.get("variant") or folder.parent.name),
-        seed=seed if isinstance(seed, int) else int("".join(filter(str.isdigit, folder.name)) or 0),
-        state=_plain(manifest.get("state", "unreadable")),
-        reason=_plain(manifest.get("reason") or ""),
-        manifest=manifest,
-        folder=folder,
-    )
-
-
-def _in_order(
-    found: list[Cell], study: Mapping[str, Any], name: str, prefix: str, holes: list[str]
-) -> list[Cell]:
-    """Planned cells in the study's order, then cells that the study does not name."""
-    have = {(cell.variant, cell.seed): cell for cell in found}
-    planned = [
-        (prefix + _plain(variant), int(seed))
-        for variant in study.get("variants") or []
-        for seed in study.get("seeds") or []
-    ]
-    result = []
-    for variant, seed in [*planned, *(key for key in have if key not in planned)]:
-        cell = have.get((variant, seed)) or Cell(
-            study=name, name=variant.removeprefix(prefix), variant=variant, seed=seed,
-            state="missing", reason="never started", manifest={}, folder=None,
-        )  # fmt: skip
-        if cell.state != "done":
-            why = f": {cell.reason}" if cell.reason else ""
-            holes.append(f"{variant}, seed {seed} is {cell.state}{why}")
-        result.append(cell)
-    return result
-
-
 def _parquet(path: Path, holes: list[str]) -> pd.DataFrame | None:
     try:
         return pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        holes.append(f"{path.name} cannot be read: {_plain(error)}")
+    except (OSError, ValueError):
+        holes.append(f"{path.parent.name}/{path.name} is no readable parquet file")
         return None
 
 
@@ -214,6 +148,8 @@ def _gradients(cell: Cell, holes: list[str]) -> list[CellGradients]:
         return []
     try:
         return [summarize(cell.folder, study=cell.study, variant=cell.variant, seed=cell.seed)]
-    except (OSError, ValueError, FpnProbeError) as error:
-        holes.append(f"{cell.variant}, seed {cell.seed}: ledger cannot be read: {_plain(error)}")
-        return []
+    except FpnProbeError as error:
+        holes.append(f"{cell.variant}, seed {cell.seed}: {plain(error)}")
+    except (OSError, ValueError):
+        holes.append(f"{cell.variant}, seed {cell.seed}: the ledger is no readable parquet file")
+    return []

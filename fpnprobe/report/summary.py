@@ -6,8 +6,8 @@ from typing import Any
 from fpnprobe.figures.columns import split
 from fpnprobe.report.claims import tally
 from fpnprobe.report.content import Number, scientific, signed
-from fpnprobe.report.gradients import stage_shares
 from fpnprobe.report.results import compared, focus
+from fpnprobe.report.shares import stage_shares
 from fpnprobe.report.soundness import residuals
 from fpnprobe.report.stored import Stored
 
@@ -104,9 +104,10 @@ def warnings(stored: Stored) -> list[str]:
             "easily larger than a difference of one or two points."
         )
     images = {
-        int(study["data"]["val"])
-        for study in stored.studies
-        if isinstance((study.get("data") or {}).get("val"), int)
+        given[1]
+        for cell in stored.done
+        if isinstance(given := (cell.manifest.get("data") or {}).get("images"), list)
+        and len(given) > 1
     }
     few = [count for count in images if count < FEW_IMAGES]
     if few:

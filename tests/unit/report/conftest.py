@@ -169,7 +169,7 @@ def manifest(variant: str, seed: int, **changes: Any) -> dict[str, Any]:
         "config": {"detector": {"framework": "faster_rcnn"}, "optimizer": {"lr": 0.002}},
         "versions": {"python": "3.11.2", "torch": "2.11.0", "fpnprobe": "0.1.0"},
         "git": {"revision": "0123456789abcdef", "dirty": False},
-        "data": {"root_hash": "a1b2c3d4e5f6", "images": 800, "objects": 7421},
+        "data": {"root_hash": "a1b2c3d4e5f6", "images": [800, 200], "objects": [7421, 1804]},
         "device": "cpu",
         "timings": {"train_s": 93.0, "evaluate_s": 5.2, "per_iteration_s": 0.186},
         "probe": {

@@ -1,0 +1,39 @@
+"""What matplotlib's SVG needs to live in a page: small, themed, no clash of ids, values inside."""
+
+import re
+
+from fpnprobe.figures.palette import DARK
+
+MARK = "mark:"
+
+
+def finish(raw: str, slug: str) -> str:
+    """Clean the SVG of one figure; `slug` begins every id that is left, marks become titles."""
+    svg = raw[raw.index("<svg") :]
+    svg = re.sub(r"\s*<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'\s*font-family: [^;"]*;?', "", svg)
+    svg = re.sub(r' transform="rotate\(-0 [^)]*\)"', "", svg)
+    svg = re.sub(r' (d|x|y|transform|points)="([^"]*)"', _round, svg)
+    svg = re.sub(rf'<g id="{MARK}([^"]*)">', r'<g class="mark"><title>\1</title>', svg)
+    svg = re.sub(r'<g id="[^"]*">', "<g>", svg)
+    svg = re.sub(r'<(path|clipPath|image)([^>]*) id="', rf'<\1\2 id="{slug}-', svg)
+    svg = svg.replace("url(#", f"url(#{slug}-").replace('href="#', f'href="#{slug}-')
+    svg = re.sub(r' width="[\d.]+pt" height="[\d.]+pt"', "", svg, count=1)
+    svg = svg.replace("<svg ", "<svg font-family=\"'DejaVu Sans', sans-serif\" ", 1)
+    return re.sub(r">\s+<", ">\n<", svg)
+
+
+def _round(match: re.Match[str]) -> str:
+    value = re.sub(r"(\d+\.\d\d)\d+", r"\1", match[2])
+    return f' {match[1]}="{" ".join(value.split())}"'
+
+
+def themed(svg: str) -> str:
+    """Let a page's style sheet choose the colors: `#1d2530` becomes `var(--c1d2530, #1d2530)`."""
+    svg = svg.replace(" font-family=\"'DejaVu Sans', sans-serif\"", "", 1)
+
+    def variable(match: re.Match[str]) -> str:
+        color = match[2]
+        return f"{match[1]}: var(--c{color[1:]}, {color})" if color in DARK else match[0]
+
+    return re.sub(r"\b(fill|stroke): (#[0-9a-f]{6})", variable, svg)

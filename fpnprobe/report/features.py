@@ -1,0 +1,139 @@
+"""Figure 5 from the stored maps: one image, every stage and level of up to four variants."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.features import Features, stored_images
+from fpnprobe.figures import feature_maps
+from fpnprobe.figures.columns import rows
+from fpnprobe.figures.legend import Key
+from fpnprobe.figures.palette import bucket_color
+from fpnprobe.figures.svg import Panel
+from fpnprobe.report.content import Block, Figure
+from fpnprobe.report.stored import Stored
+from fpnprobe.scales import COCO_BUCKETS, ScaleBucket, bucket_index
+
+STAGES, LEVELS = ("C2", "C3", "C4", "C5"), ("P2", "P3", "P4", "P5")
+VARIANTS = 4
+
+
+def buckets(stored: Stored) -> tuple[ScaleBucket, ...]:
+    """The study's buckets, COCO's where it names none."""
+    given: Any = stored.studies[0].get("buckets") or ()
+    try:
+        found = tuple(
+            ScaleBucket(str(name), float(low), float("inf") if high is None else float(high))
+            for name, low, high in given
+        )
+    except (TypeError, ValueError, FpnProbeError):
+        found = ()
+    return found or COCO_BUCKETS
+
+
+def figure(stored: Stored) -> list[Block]:
+    """The figure of the first image that all variants share; nothing where none is stored."""
+    cells: dict[str, Path] = {}
+    for cell in stored.done:
+        if cell.folder is not None and stored_images(cell.folder / "features"):
+            cells.setdefault(cell.variant, cell.folder / "features")
+    cells = dict(list(cells.items())[:VARIANTS])
+    common = (
+        sorted(set.intersection(*(set(stored_images(f)) for f in cells.values()))) if cells else []
+    )
+    for image_id in common[:1]:
+        try:
+            maps = {v: Features.read(folder / f"{image_id}.npz") for v, folder in cells.items()}
+        except FpnProbeError:
+            return []
+        return [_feature_figure(maps, image_id, buckets(stored))]
+    return []
+
+
+def _feature_figure(
+    maps: Mapping[str, Features], image_id: int, scale: Sequence[ScaleBucket]
+) -> Figure:
+    every = [m for found in maps.values() for m in found.maps.values()]
+    top = float(np.quantile(np.concatenate([m.ravel() for m in every]), 0.995))
+    names = [bucket.name for bucket in scale]
+    tables = []
+    for variant, found in maps.items():
+        inside = found.in_boxes(scale)
+        tables.append(inside.assign(variant=variant, image=image_id))
+    table = pd.concat(tables, ignore_index=True)
+    first = next(iter(maps.values()))
+    return Figure(
+        "figure-5",
+        f"What stages and levels see in image {image_id} (Figure 5 of the paper)",
+        _seen(table, names)
+        + " Brightness is the root mean square over channels, on one scale (its square root) for "
+        "all maps of the figure. Numbers: percent of a map's energy inside the boxes of each size.",
+        [
+            Panel("image", partial(_image, found=first, scale=scale)),
+            *_map_panels(maps, table, top, scale),
+        ],
+        table[["variant", "image", "tap", "bucket", "energy", "area", "contrast"]],
+        keys=[Key(f"{name} objects", bucket_color(name, names)) for name in names],
+        columns=4,
+        narrow=2,
+        height=150,
+        left=2,
+        bottom=22,
+        share="y",
+    )
+
+
+def _seen(table: pd.DataFrame, names: Sequence[str]) -> str:
+    """Where objects of the largest size stand out most from their surroundings."""
+    large = table[table["bucket"] == names[-1]].dropna(subset="contrast")
+    if large.empty:
+        return "The image shows no object of the largest size."
+    best: Any = large.loc[large["contrast"].idxmax()]
+    return (
+        f"{names[-1].capitalize()} objects stand out most at {best['tap']} of {best['variant']} "
+        f"({best['contrast']:.1f} times the energy of a flat map)."
+    )
+
+
+def _image(ax: Any, *, found: Features, scale: Sequence[ScaleBucket]) -> None:
+    feature_maps.draw(
+        boxes(found, scale), ax, values=found.image, size=found.size, top=255.0, energy={},
+        label="image", buckets=[b.name for b in scale],
+    )  # fmt: skip
+
+
+def boxes(found: Features, scale: Sequence[ScaleBucket]) -> pd.DataFrame:
+    """Boxes in px of the original image with their bucket."""
+    table = pd.DataFrame(np.asarray(found.boxes).reshape(-1, 4), columns=["x0", "y0", "x1", "y1"])
+    return table.assign(bucket=[scale[i].name for i in bucket_index(found.areas, scale)])
+
+
+def _map_panels(
+    maps: Mapping[str, Features], table: pd.DataFrame, top: float, scale: Sequence[ScaleBucket]
+) -> Iterator[Panel]:
+    for variant, found in maps.items():
+        energy: dict[str, dict[str, float]] = {}
+        for row in rows(table[table["variant"] == variant]):
+            energy.setdefault(row.tap, {})[row.bucket] = row.energy
+        for taps in (STAGES, LEVELS):
+            taps = [tap for tap in taps if tap in found.maps]
+            for tap in taps:
+                yield Panel(
+                    f"{variant} {tap}" if tap == taps[0] else tap,
+                    partial(
+                        feature_maps.draw,
+                        boxes(found, scale),
+                        values=found.maps[tap],
+                        size=found.size,
+                        top=top,
+                        energy=energy.get(tap, {}),
+                        label=f"{variant} {tap}",
+                        buckets=[b.name for b in scale],
+                    ),
+                    new_row=tap == taps[0],
+                )

@@ -1,0 +1,178 @@
+"""The section on AP: bars by size, differences to the baseline, the numbers as a table."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fpnprobe.figures import ap_bars, differences
+from fpnprobe.figures.legend import Key
+from fpnprobe.figures.palette import INK
+from fpnprobe.figures.svg import Panel
+from fpnprobe.report import published
+from fpnprobe.report.content import Block, Figure, Section, Table, Text, signed
+from fpnprobe.report.results import METRICS, by_variant, compared, final
+from fpnprobe.report.stored import Stored
+
+NAMES = {
+    "AP": "AP, all sizes",
+    "AP_S": "AP_S, small",
+    "AP_M": "AP_M, medium",
+    "AP_L": "AP_L, large",
+}
+NOT_MEASURED = "Not measured: no cell of this study has an evaluation."
+
+
+def section(stored: Stored) -> Section:
+    """Figures 1 and 3, the differences, and the table of AP."""
+    if final(stored).empty:
+        return Section("results", "Average precision by object size", [Text(NOT_MEASURED, "hole")])
+    table = by_variant(stored)
+    paper = bool(table["published"].notna().any())
+    keys = [Key("paper (COCO, R101)", INK, "D")] if paper else []
+    if table["low"].notna().any():
+        keys = [Key("95 % interval over seeds", INK, "line"), Key("one seed", INK, "o"), *keys]
+    figure = Figure(
+        "figure-3",
+        "AP by object size (Figure 3 of the paper)",
+        _sentence(table)
+        + (
+            " Hollow diamonds are the paper's values: other data and a larger model, so compare "
+            "directions, not heights."
+            + (" " + published.notes()["figure3"] if "FPN-Aux" in stored.variants else "")
+            if paper
+            else ""
+        ),
+        _bars(table, METRICS, stored.colors),
+        table.drop(columns="seeds"),
+        keys=keys,
+        height=max(70, 34 * len(stored.variants)),
+        left=112,
+    )
+    blocks: list[Block] = [*_figure1(stored, table), figure, *_differences(stored)]
+    return Section("results", "Average precision by object size", [*blocks, _table(stored)])
+
+
+def _bars(table: pd.DataFrame, metrics: Sequence[str], colors: Mapping[str, str]) -> list[Panel]:
+    limit = ap_bars.reach(table)
+    return [
+        Panel(
+            NAMES[metric],
+            partial(ap_bars.draw, table[table["metric"] == metric], colors=colors, limit=limit),
+        )
+        for metric in metrics
+    ]
+
+
+def _figure1(stored: Stored, table: pd.DataFrame) -> list[Block]:
+    """DC5 and FPN alone, beside the bars of Figure 1; where both were measured."""
+    paper = published.figure1().set_index(["variant", "metric"])["published"].to_dict()
+    table = table[table["variant"].isin(["DC5", "FPN"]) & table["metric"].isin(["AP_S", "AP_L"])]
+    if table["value"].notna().sum() < 4:
+        return []
+    keys = zip(table["variant"], table["metric"], strict=True)
+    table = table.assign(published=[paper.get(key, np.nan) for key in keys])
+    value = table.set_index(["metric", "variant"])["value"]
+    moves = {
+        metric: float(value[metric, "FPN"] - value[metric, "DC5"]) for metric in ("AP_S", "AP_L")
+    }
+    same = moves["AP_S"] > 0 > moves["AP_L"]
+    said = (
+        "The pyramid helps small objects and costs large ones, the direction of the paper"
+        if same
+        else "Not the direction of the paper, where AP_S rises and AP_L falls"
+    )
+    figure = Figure(
+        "figure-1",
+        "With and without the pyramid (Figure 1 of the paper)",
+        f"{said}: from DC5 to FPN, AP_S {signed(moves['AP_S'])} and AP_L "
+        f"{signed(moves['AP_L'])} points; the paper has {signed(_gain(paper, 'AP_S'))} and "
+        f"{signed(_gain(paper, 'AP_L'))}. {published.notes()['figure1']}",
+        _bars(table, ("AP_S", "AP_L"), stored.colors),
+        table.drop(columns="seeds"),
+        keys=[Key("paper (COCO, R50, MMDetection)", INK, "D")],
+        height=70,
+        left=112,
+    )
+    return [figure]
+
+
+def _gain(paper: Mapping[Any, float], metric: str) -> float:
+    return paper["FPN", metric] - paper["DC5", metric]
+
+
+def _sentence(table: pd.DataFrame) -> str:
+    means = table.pivot_table(index="variant", columns="metric", values="value", sort=False)
+    parts = []
+    for metric, size in (("AP_S", "small"), ("AP_L", "large")):
+        if metric in means and means[metric].notna().any():
+            best = means[metric].idxmax()
+            parts.append(f"{best} is best on {size} objects ({means.loc[best, metric]:.1f})")
+    seeds = {len(s) for s in table["seeds"]}
+    sure = "" if min(seeds) > 1 else " With a single seed, small gaps are noise."
+    return (" and ".join(parts) + "." + sure) if parts else "No AP by size was measured."
+
+
+def _differences(stored: Stored) -> list[Figure]:
+    table = compared(stored)
+    if table.empty:
+        return []
+    panels = [
+        Panel(f"{variant} − {base}", partial(differences.draw, rows, colors=stored.colors))
+        for (variant, base), rows in table.groupby(["variant", "baseline"], sort=False)
+    ]
+    sure = table.dropna(subset=["low", "high"])
+    clear = sure[(sure["low"] > 0) | (sure["high"] < 0)]
+    said = ", ".join(
+        f"{r.variant} {r.metric} {signed(r.difference)}" for r in clear.head(6).itertuples()
+    )
+    caption = (
+        f"Larger than their uncertainty: {said}."
+        if said
+        else "No difference is larger than its interval: nothing here can rank the variants."
+    )
+    spoken = {"both": "images and seeds"}
+    source = ", ".join(sorted({spoken.get(str(s), str(s)) for s in sure["source"]}))
+    if source:
+        caption += f" The 95 % intervals are over {source}."
+    figure = Figure(
+        "differences",
+        "What changes against the baseline",
+        caption + " In AP points; right of zero is better than the baseline.",
+        panels,
+        table,
+        height=150,
+        left=62,
+        share="xy",
+    )
+    return [figure]
+
+
+def _table(stored: Stored) -> Table:
+    table = final(stored)
+    every = ["AP", "AP_50", "AP_75", "AP_S", "AP_M", "AP_L"]
+    wide = table.pivot_table(index=["variant", "seed"], columns="metric", values="value")
+    rows = [
+        {
+            "variant": cell.variant,
+            "seed": cell.seed,
+            **{
+                metric: float(wide.at[(cell.variant, cell.seed), metric])
+                if (cell.variant, cell.seed) in wide.index and metric in wide
+                else np.nan
+                for metric in every
+            },
+            "state": cell.state,
+        }
+        for cell in stored.cells
+    ]
+    return Table(
+        "average-precision",
+        "Every cell",
+        "AP in points (percent). A dash is a cell or size that was not measured.",
+        pd.DataFrame(rows),
+        {"variant": "variant", "seed": "seed", **{m: m for m in every}, "state": "state"},
+        dict.fromkeys(every, "{:.1f}"),
+    )
