@@ -109,9 +109,10 @@ class ToyPyramid(nn.Module):
 
     def __init__(self, *, auxiliary: bool = False) -> None:
         super().__init__()
-        self.layer1 = nn.Conv2d(3, 4, 3, stride=2, padding=1)
-        self.layer2 = nn.Conv2d(4, 6, 3, stride=2, padding=1)
-        self.layer3 = nn.Conv2d(6, 8, 3, stride=2, padding=1)
+        self.layer1, self.layer2, self.layer3 = (
+            nn.Sequential(nn.Conv2d(a, b, 3, stride=2, padding=1), nn.Tanh())
+            for a, b in ((3, 4), (4, 6), (6, 8))
+        )
         self.laterals = nn.ModuleList(nn.Conv2d(c, 5, 1) for c in (4, 6, 8))
         self.heads = nn.ModuleList(nn.Linear(5, 2) for _ in range(3))
         self.auxiliary = nn.Conv2d(4, 1, 1) if auxiliary else None
@@ -119,9 +120,9 @@ class ToyPyramid(nn.Module):
 
     def stages(self, images: Tensor) -> list[Tensor]:
         """C2, C3 and C4, `(B, C_i, H / 2^(i-1), W / 2^(i-1))`."""
-        found = [torch.tanh(self.layer1(images))]
+        found = [self.layer1(images)]
         for layer in (self.layer2, self.layer3):
-            found.append(torch.tanh(layer(found[-1])))
+            found.append(layer(found[-1]))
         return found
 
     def pyramid(self, stages: Sequence[Tensor]) -> list[Tensor]:

@@ -56,7 +56,7 @@ class Measurement:
             parameters=parameters,
             weight=weight,
             loss_scale=loss_scale,
-            auxiliary=auxiliary,
+            auxiliary=(*auxiliary, *partition.auxiliary_losses()),
             reduction=self._reduction,
         )
         self._moments = {

@@ -148,6 +148,10 @@ class LossPartition:
                 total[label] += n
         return total
 
+    def auxiliary_losses(self) -> list[Tensor]:
+        """Losses of auxiliary heads: of the terms `aux2`, `aux3`, ..."""
+        return [call.loss for call in self.calls if call.term.startswith("aux")]
+
     def level_terms(self) -> list[str]:
         """Announced levels and those that rows came from, as terms `L2`, `L3`, ..."""
         found = set(self.levels)

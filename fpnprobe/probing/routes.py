@@ -16,7 +16,7 @@ from torch.autograd.graph import Node
 from fpnprobe.errors import FpnProbeError
 
 ROUTES = ("direct", "auxiliary", "deeper")
-_Edge = tuple[Node, int]  # a node and the index of the input that its gradient goes to
+Edge = tuple[Node, int]  # a node and the index of the input that its gradient goes to
 
 
 class Routes:
@@ -26,6 +26,9 @@ class Routes:
         loss: The scalar that will be differentiated.
         features: Stage outputs in order, by name; only those in the graph have routes.
         auxiliary: Tensors made by auxiliary heads: what they return and their losses.
+
+    Raises:
+        FpnProbeError: if a stage output is not what its consumers read.
 
     >>> import torch
     >>> x = torch.ones(2, requires_grad=True)
@@ -48,28 +51,10 @@ class Routes:
     ) -> None:
         self._collected: dict[tuple[str, str], Tensor] = {}
         self._handles: list[Any] = []
-        kept = {name: f for name, f in features.items() if f.grad_fn is not None}
-        targets = {_source(feature): name for name, feature in kept.items()}
-        stops = {node for node, _ in targets}
-        heads = {t.grad_fn for t in auxiliary if t.grad_fn is not None} - stops
-        self.used = ROUTES if heads else ("direct", "deeper")
-        direct = _edges([loss.grad_fn], stops | heads, targets)
-        helped = _edges(heads, stops, targets)
-        self.edges: dict[tuple[str, str], list[_Edge]] = {}
-        names = list(kept)
-        for i, name in enumerate(names):
-            below = _edges([kept[n].grad_fn for n in names[i + 1 :]], stops, targets)
-            deeper = below.get(name, set())
-            plain = direct.get(name, set()) - deeper
-            parts = {
-                "direct": plain,
-                "auxiliary": helped.get(name, set()) - plain - deeper,
-                "deeper": deeper,
-            }
-            for route, edges in parts.items():
-                self.edges[name, route] = list(edges)
-                for node, index in edges:
-                    self._listen(node, index, (name, route))
+        self.edges, self.used = route_edges(loss, features, auxiliary=auxiliary)
+        for key, edges in self.edges.items():
+            for node, index in edges:
+                self._listen(node, index, key)
 
     def _listen(self, node: Node, index: int, key: tuple[str, str]) -> None:
         def hook(inputs: Any, _outputs: Any) -> None:
@@ -103,7 +88,38 @@ class Routes:
         return f"Routes({edges})"
 
 
-def _source(tensor: Tensor) -> _Edge:
+def route_edges(
+    loss: Tensor,
+    features: Mapping[str, Tensor],
+    *,
+    auxiliary: Iterable[Tensor] = (),
+) -> tuple[dict[tuple[str, str], list[Edge]], tuple[str, ...]]:
+    """Find the graph edges into each (stage, route), and the routes that this graph can have.
+
+    Args:
+        loss: The scalar that will be differentiated.
+        features: Stage outputs in order, by name; only those in the graph have routes.
+        auxiliary: Tensors made by auxiliary heads: what they return and their losses.
+    """
+    kept = {name: f for name, f in features.items() if f.grad_fn is not None}
+    targets = {_source(feature): name for name, feature in kept.items()}
+    stops = {node for node, _ in targets}
+    heads = {t.grad_fn for t in auxiliary if t.grad_fn is not None} - stops
+    direct = _edges([loss.grad_fn], stops | heads, targets)
+    helped = _edges(heads, stops, targets)
+    found: dict[tuple[str, str], list[Edge]] = {}
+    names = list(kept)
+    for i, name in enumerate(names):
+        below = _edges([kept[n].grad_fn for n in names[i + 1 :]], stops, targets)
+        deeper = below.get(name, set())
+        plain = direct.get(name, set()) - deeper
+        found[name, "direct"] = list(plain)
+        found[name, "auxiliary"] = list(helped.get(name, set()) - plain - deeper)
+        found[name, "deeper"] = list(deeper)
+    return found, ROUTES if heads else ("direct", "deeper")
+
+
+def _source(tensor: Tensor) -> Edge:
     assert tensor.grad_fn is not None
     return tensor.grad_fn, tensor.output_nr
 
@@ -111,10 +127,10 @@ def _source(tensor: Tensor) -> _Edge:
 def _edges(
     roots: Iterable[Node | None],
     stops: Collection[Node],
-    targets: Mapping[_Edge, str],
-) -> dict[str, set[_Edge]]:
+    targets: Mapping[Edge, str],
+) -> dict[str, set[Edge]]:
     """Edges into each target found from `roots` without passing a node in `stops`."""
-    found: dict[str, set[_Edge]] = {}
+    found: dict[str, set[Edge]] = {}
     todo = [root for root in roots if root is not None]
     seen = set(todo)
     while todo:

@@ -1,0 +1,165 @@
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import fpnprobe
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.ledger import Ledger
+from fpnprobe.testing import ToyPyramid, assert_no_hooks_left
+
+TAPS = ("layer1", "layer2", "layer3")
+
+
+def train(
+    model: ToyPyramid, probe: Any = None, *, iterations: int = 4, parts: str = "rows"
+) -> None:
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    generator = torch.Generator().manual_seed(1)
+    labels = torch.arange(6) % 4
+    for _ in range(iterations):
+        x = torch.randn(6, 3, 16, 16, dtype=torch.float64, generator=generator)
+        rows = sum(model.rows(model.pyramid(model.stages(x))), torch.zeros(6))
+        loss = rows.sum() / 6
+        if probe is not None:
+            if parts == "rows":
+                probe.measure(loss, rows=rows, labels=labels)
+            else:
+                losses = {n: rows[labels == i].sum() / 6 for i, n in enumerate(probe_labels())}
+                probe.measure(sum(losses.values()), losses)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+
+def probe_labels() -> tuple[str, ...]:
+    return "small", "medium", "large", "background"
+
+
+@pytest.mark.parametrize("mode", ["routes", "full"])
+def test_watching_does_not_change_training_by_a_bit(mode: Any) -> None:
+    states = []
+    for watched in (False, True):
+        torch.manual_seed(0)
+        model = ToyPyramid()
+        if watched:
+            with fpnprobe.watch(model, interval=2, mode=mode) as probe:
+                train(model, probe)
+            assert len(probe.samples) == 2
+        else:
+            train(model)
+        states.append(model.state_dict())
+    assert all(torch.equal(a, states[1][k]) for k, a in states[0].items())
+
+
+def test_a_loss_for_each_bucket_is_as_good_as_rows() -> None:
+    found = []
+    for parts in ("rows", "losses"):
+        torch.manual_seed(0)
+        model = ToyPyramid()
+        with fpnprobe.watch(model) as probe:
+            train(model, probe, parts=parts)
+        found.append(probe.ledger.frame)
+    assert found[0].l2.tolist() == pytest.approx(found[1].l2.tolist(), rel=1e-10)
+    assert found[1].residual_gradient.max() < 1e-10
+    assert found[1].residual_loss.max() < 1e-10
+
+
+def test_the_ledger_is_written_as_training_goes(tmp_path: Path) -> None:
+    model = ToyPyramid()
+    with fpnprobe.watch(
+        model, interval=[1, 3], out_dir=tmp_path, study="s", variant="FPN", seed=4
+    ) as probe:
+        train(model, probe, iterations=3)
+        assert Ledger.read(tmp_path).frame.iteration.unique().tolist() == [1]
+        train(model, probe, iterations=3)
+    frame = Ledger.read(tmp_path).frame
+    assert frame.iteration.unique().tolist() == [1, 3]
+    assert frame[["study", "variant", "seed"]].drop_duplicates().values.tolist() == [
+        ["s", "FPN", 4]
+    ]
+    assert frame.l2.tolist() == probe.ledger.frame.l2.tolist()
+
+
+def test_auxiliary_modules_have_a_route() -> None:
+    model = ToyPyramid(auxiliary=True)
+    assert model.auxiliary is not None
+    with fpnprobe.watch(model, auxiliary=[model.auxiliary]) as probe:
+        loss, partition, _ = model.measured(torch.randn(6, 3, 16, 16, dtype=torch.float64))
+        sample = probe.measure(loss, partition)
+    assert sample is not None
+    helped = {r.tap: r.l2 for r in sample.records if (r.route, r.bucket) == ("auxiliary", "all")}
+    assert helped["C2"] > 0 and helped["C3"] == 0
+    assert sample.residuals.routes < 1e-10
+
+
+def test_a_budget_chooses_the_interval() -> None:
+    model = ToyPyramid()
+    with fpnprobe.watch(model, budget=0.5) as probe:
+        train(model, probe, iterations=40)
+    assert 1 <= len(probe.samples) < 40
+
+
+@pytest.mark.parametrize("raising", [False, True])
+def test_nothing_is_left_behind(raising: bool) -> None:
+    model = ToyPyramid(auxiliary=True)
+    assert model.auxiliary is not None
+    try:
+        with fpnprobe.watch(model, auxiliary=[model.auxiliary], mode="full") as probe:
+            train(model, probe)
+            if raising:
+                raise RuntimeError("stop")
+    except RuntimeError:
+        assert raising
+    assert_no_hooks_left(model)
+
+
+def test_an_error_in_measuring_does_not_stop_the_count() -> None:
+    model = ToyPyramid()
+    with fpnprobe.watch(model) as probe:
+        with pytest.raises(FpnProbeError, match="no stage ran"):
+            probe.measure(torch.ones(()), rows=torch.ones(1), labels=torch.zeros(1).long())
+        with pytest.raises(FpnProbeError, match="needs the parts"):
+            probe.measure(torch.ones(()))
+        train(model, probe, iterations=1)
+    assert [s.iteration for s in probe.samples] == [2]
+
+
+def test_evaluation_between_two_steps_is_not_seen() -> None:
+    model = ToyPyramid()
+    with fpnprobe.watch(model) as probe:
+        x = torch.randn(6, 3, 16, 16, dtype=torch.float64)
+        loss, partition, _ = model.measured(x)
+        with torch.no_grad():
+            model.stages(x * 0)
+        sample = probe.measure(loss, partition)
+    assert sample is not None and sample.residuals.worst < 1e-10
+    assert not math.isnan(sample.residuals.gradient)
+
+
+class _Nested(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = ToyPyramid()
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        return self.body.stages(x)
+
+
+def test_stages_are_found_by_name_or_named() -> None:
+    model = _Nested()
+    with fpnprobe.watch(model) as probe:
+        assert repr(probe) == "Watch(C2, C3, C4; 0 samples)"
+    with fpnprobe.watch(model, taps={"C3": model.body.layer2}) as probe:
+        assert repr(probe) == "Watch(C3; 0 samples)"
+    with pytest.raises(FpnProbeError, match="no layer1"), fpnprobe.watch(nn.Linear(2, 2)):
+        pass
+    twice = nn.ModuleList([ToyPyramid(), ToyPyramid()])
+    with pytest.raises(FpnProbeError, match="second stage C2"), fpnprobe.watch(twice):
+        pass
+    taps = {"stage2": model.body.layer1}
+    with pytest.raises(FpnProbeError, match="tap 'stage2'"), fpnprobe.watch(model, taps=taps):
+        pass

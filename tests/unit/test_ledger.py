@@ -1,0 +1,182 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import fpnprobe
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.ledger import (
+    COLUMNS,
+    CONFLICT_COLUMNS,
+    ConflictRecord,
+    GradientRecord,
+    Ledger,
+    LedgerWriter,
+)
+
+RECORD = GradientRecord(
+    iteration=0,
+    epoch=0,
+    tap="C2",
+    level=2,
+    kind="activation",
+    route="total",
+    bucket="small",
+    term="all",
+    l2=3.0,
+    share=0.25,
+    n_objects=4,
+    n_rows=9,
+)
+CONFLICT = ConflictRecord(
+    iteration=0, tap="C2", kind="activation", bucket_a="small", bucket_b="large", cosine=-0.5
+)
+
+
+def at(iteration: int) -> GradientRecord:
+    return replace(RECORD, iteration=iteration)
+
+
+def test_columns_are_the_published_ones() -> None:
+    assert " ".join(COLUMNS) == (
+        "study variant seed iteration epoch tap level kind route bucket term l2 share n_objects "
+        "n_rows state residual_loss residual_gradient residual_routes"
+    )
+    assert " ".join(CONFLICT_COLUMNS) == (
+        "study variant seed iteration tap kind bucket_a bucket_b cosine"
+    )
+
+
+def test_fpnprobe_ledger_is_the_ledger() -> None:
+    assert fpnprobe.Ledger is Ledger
+
+
+finite = st.floats(allow_nan=True, allow_infinity=False, width=64)
+records = st.lists(
+    st.builds(
+        GradientRecord,
+        iteration=st.integers(0, 10**9),
+        epoch=st.integers(0, 1000),
+        tap=st.sampled_from(["C2", "P6"]),
+        level=st.integers(0, 9),
+        kind=st.sampled_from(["activation", "parameter"]),
+        route=st.sampled_from(["total", "direct"]),
+        bucket=st.sampled_from(["small", "background", "all"]),
+        term=st.sampled_from(["all", "L3"]),
+        l2=finite,
+        share=finite,
+        n_objects=st.integers(-1, 10**6),
+        n_rows=st.integers(0, 10**9),
+        state=st.sampled_from(["measured", "frozen"]),
+    ),
+    max_size=8,
+    unique_by=lambda r: (r.iteration, r.tap, r.kind, r.route, r.bucket, r.term),
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(rows=records)
+def test_what_is_written_is_read(
+    rows: list[GradientRecord], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("ledger")
+    ledger = Ledger.of(rows, [CONFLICT], study="s", variant="v", seed=7)
+    ledger.write(folder)
+    again = Ledger.read(folder)
+    pd.testing.assert_frame_equal(again.frame, ledger.frame, check_exact=True)
+    pd.testing.assert_frame_equal(again.conflict, ledger.conflict, check_exact=True)
+    pd.testing.assert_frame_equal(Ledger.read(folder / "ledger.parquet").frame, ledger.frame)
+
+
+def test_the_file_explains_its_columns(tmp_path: Path) -> None:
+    Ledger.of([RECORD]).write(tmp_path)
+    schema = pq.read_schema(tmp_path / "ledger.parquet")
+    assert set(json.loads(schema.metadata[b"fpnprobe"])["columns"]) == set(COLUMNS)
+    assert b"Euclidean norm" in schema.field("l2").metadata[b"definition"]
+
+
+def test_a_crash_loses_nothing_that_was_appended(tmp_path: Path) -> None:
+    writer = LedgerWriter(tmp_path, study="s", variant="FPN", seed=3)
+    for i in range(3):
+        writer.append([at(i)], [replace(CONFLICT, iteration=i)])
+    del writer  # never closed
+    found = Ledger.read(tmp_path)
+    assert found.frame.iteration.tolist() == [0, 1, 2]
+    assert found.conflict.iteration.tolist() == [0, 1, 2]
+    assert set(found.frame.variant) == {"FPN"} and set(found.frame.seed) == {3}
+
+
+def test_a_crash_between_merge_and_cleaning_leaves_no_row_twice(tmp_path: Path) -> None:
+    writer = LedgerWriter(tmp_path)
+    writer.append([at(0)])
+    Ledger.read(tmp_path).write(tmp_path)  # the merge of flush(), and then the power fails
+    assert Ledger.read(tmp_path).frame.iteration.tolist() == [0]
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_resuming_drops_the_rows_that_come_again(tmp_path: Path, closed: bool) -> None:
+    writer = LedgerWriter(tmp_path)
+    for i in range(4):
+        writer.append([at(i)], [replace(CONFLICT, iteration=i)])
+    if closed:
+        writer.close()
+    with LedgerWriter(tmp_path, resume_at=2) as again:
+        again.append([at(2)])
+    found = Ledger.read(tmp_path)
+    assert found.frame.iteration.tolist() == [0, 1, 2]
+    assert found.conflict.iteration.tolist() == [0, 1]
+
+
+def test_starting_afresh_drops_everything(tmp_path: Path) -> None:
+    LedgerWriter(tmp_path).append([at(5)])
+    LedgerWriter(tmp_path).close()
+    assert len(Ledger.read(tmp_path)) == 0
+
+
+def test_many_appends_leave_two_files(tmp_path: Path) -> None:
+    with LedgerWriter(tmp_path) as writer:
+        for i in range(120):
+            writer.append([at(i)])
+        assert len([*(tmp_path / "ledger.parts").iterdir()]) == 20
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["conflict.parquet", "ledger.parquet"]
+    assert Ledger.read(tmp_path).frame.iteration.tolist() == [*range(120)]
+
+
+def test_a_closed_writer_takes_nothing(tmp_path: Path) -> None:
+    writer = LedgerWriter(tmp_path)
+    writer.close()
+    writer.close()
+    with pytest.raises(FpnProbeError, match="closed"):
+        writer.append([RECORD])
+
+
+def test_a_missing_column_raises(tmp_path: Path) -> None:
+    Ledger.of([RECORD]).frame.drop(columns="share").to_parquet(tmp_path / "ledger.parquet")
+    with pytest.raises(FpnProbeError, match="column 'share' is missing"):
+        Ledger.read(tmp_path)
+
+
+def test_no_ledger_says_so(tmp_path: Path) -> None:
+    with pytest.raises(FpnProbeError, match="no ledger in"):
+        Ledger.read(tmp_path)
+
+
+def test_half_a_file_says_so(tmp_path: Path) -> None:
+    Ledger.of([RECORD]).write(tmp_path)
+    whole = (tmp_path / "ledger.parquet").read_bytes()
+    (tmp_path / "ledger.parquet").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(FpnProbeError, match="cannot read"):
+        Ledger.read(tmp_path)
+
+
+def test_ledgers_of_cells_join() -> None:
+    both = Ledger.concat([Ledger.of([RECORD], variant=name) for name in ("DC5", "FPN")])
+    assert repr(both) == "Ledger(2 records, 0 conflicts, variants: DC5, FPN, iterations: 0..0)"
+    assert len(Ledger.concat([])) == 0
+    assert np.isnan(Ledger.of([replace(RECORD, l2=float("nan"))]).to_pandas().l2[0])
