@@ -1,12 +1,17 @@
 """What doctor and the manifests say about the machine."""
 
 import importlib
+import json
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
-from fpnprobe.environment import examine
+import fpnprobe.environment
+from fpnprobe.cli import doctor
+from fpnprobe.environment import Examination, Problem, examine
 from fpnprobe.mm.environment import describe
 
 PROMISED = ("python", "torch", "torchvision", "mmdet", "mmcv", "mmengine", "device", "ops_backend")
@@ -65,3 +70,31 @@ def test_an_extension_that_does_not_load_is_a_note() -> None:
     notes = [problem for problem in found.problems if "mmcv's extension" in problem.what]
     assert [note.fatal for note in notes] == [False]
     assert found.ok
+
+
+def run_doctor(*arguments: str) -> tuple[int, str]:
+    app = typer.Typer()
+    app.callback()(lambda: None)
+    doctor.add(app)
+    result = CliRunner().invoke(app, ["doctor", *arguments])
+    return result.exit_code, result.stdout
+
+
+def test_doctor() -> None:
+    code, out = run_doctor("--json")
+    assert code == 0
+    assert json.loads(out)["ok"] is True
+    assert run_doctor()[1].splitlines()[-1] == "ok"
+
+
+def test_doctor_of_a_broken_machine_exits_with_3(monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = Examination({"python": "3.11"}, (Problem("no torch", "pip install torch"),))
+    monkeypatch.setattr(fpnprobe.environment, "examine", lambda: broken)
+    code, out = run_doctor("--json")
+    assert code == 3
+    assert json.loads(out)["problems"] == [
+        {"what": "no torch", "fix": "pip install torch", "fatal": True}
+    ]
+    code, out = run_doctor()
+    assert code == 3
+    assert "problem: no torch\n  fix: pip install torch\nnot ok" in out
