@@ -103,7 +103,7 @@ class Features:
         """
         path = Path(file)
         try:
-            with np.load(path, allow_pickle=False) as stored:
+            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
                 return cls(
                     image_id=int(path.stem),
                     maps={
@@ -117,7 +117,7 @@ class Features:
                     size=(int(stored["size"][0]), int(stored["size"][1])),
                     image=stored["image"],
                 )
-        except (OSError, ValueError, KeyError, IndexError, zipfile.BadZipFile) as error:
+        except (OSError, EOFError, ValueError, LookupError, zipfile.BadZipFile) as error:
             raise FpnProbeError(
                 f"{path} holds no features ({type(error).__name__}): run the study again"
             ) from None

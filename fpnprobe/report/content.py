@@ -1,5 +1,6 @@
 """A report as data: ordered sections of text, tables and figures; nothing about their looks."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,6 +30,8 @@ def scientific(value: float) -> str:
     """
     if not value:
         return "0"
+    if not math.isfinite(value):
+        return MISSING
     digit, power = f"{value:.0e}".split("e")
     raised = str(int(power)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
     return f"{digit} × 10{raised}"
