@@ -100,6 +100,9 @@ def route_edges(
         loss: The scalar that will be differentiated.
         features: Stage outputs in order, by name; only those in the graph have routes.
         auxiliary: Tensors made by auxiliary heads: what they return and their losses.
+
+    Raises:
+        FpnProbeError: if a stage output is not what its consumers read.
     """
     kept = {name: f for name, f in features.items() if f.grad_fn is not None}
     targets = {_source(feature): name for name, feature in kept.items()}
@@ -112,7 +115,12 @@ def route_edges(
     for i, name in enumerate(names):
         below = _edges([kept[n].grad_fn for n in names[i + 1 :]], stops, targets)
         deeper = below.get(name, set())
-        plain = direct.get(name, set()) - deeper
+        plain = direct.get(name, set())
+        if plain & deeper:
+            raise FpnProbeError(
+                f"{name}: its consumers read something computed from it, not itself, so its routes "
+                "cannot be told apart: take the stage's output where the paths fork"
+            )
         found[name, "direct"] = list(plain)
         found[name, "auxiliary"] = list(helped.get(name, set()) - plain - deeper)
         found[name, "deeper"] = list(deeper)
