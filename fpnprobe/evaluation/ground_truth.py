@@ -86,7 +86,7 @@ def column(entries: list[Any], key: str, where: str, kind: type = float) -> Any:
             f"{where}: every entry needs a numeric {key!r} ({type(error).__name__}: {error})"
         ) from error
     whole = values.dtype.kind in "iu" or (
-        values.dtype.kind == "f" and np.array_equal(values, values // 1)
+        values.dtype.kind == "f" and np.array_equal(values, np.trunc(values))
     )
     if values.dtype.kind not in "iuf" or (kind is int and not whole):
         raise FpnProbeError(

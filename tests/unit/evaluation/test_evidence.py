@@ -1,0 +1,187 @@
+"""A study's evidence: each table against the numbers it is made of."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.evaluation import compare, evaluate, evidence
+from fpnprobe.intervals import t_interval
+from tests.unit.evaluation.study_folder import write_study
+
+SKILLS = {"DC5": 0.3, "FPN": 0.7, "FPN~cut-direct": 0.4}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = write_study(tmp_path_factory.mktemp("s") / "toy", SKILLS, spread=0.05)
+    evidence.build(folder, resamples=100)
+    return folder
+
+
+def table(folder: Path, name: str) -> pd.DataFrame:
+    return pd.read_parquet(folder / "evidence" / f"{name}.parquet")
+
+
+def test_all_tables_are_there(study: Path) -> None:
+    names = {path.stem for path in (study / "evidence").iterdir()}
+    assert names == {
+        "comparison", "size_curve", "size_difference", "seeds", "errors", "association",
+        "association_points",
+    }  # fmt: skip
+
+
+def test_one_seeds_difference_is_what_compare_says(study: Path) -> None:
+    found = table(study, "comparison")
+    rows = found[
+        (found["variant"] == "FPN") & (found["baseline"] == "DC5") & (found["seed"] == "1")
+    ]
+    direct = compare(
+        study / "val.json",
+        study / "cells" / "v0" / "seed-1" / "detections.json.gz",
+        study / "cells" / "v1" / "seed-1" / "detections.json.gz",
+        resamples=100,
+    ).table
+    for key in ("a", "b", "difference", "low", "high"):
+        np.testing.assert_allclose(rows[key], direct[key], atol=1e-12)
+    assert set(rows["source"]) == {"images"}
+
+
+def test_the_sources_of_error_stand_apart_and_together(study: Path) -> None:
+    found = table(study, "comparison")
+    rows = found[(found["variant"] == "FPN") & (found["baseline"] == "DC5")]
+    single = rows[(rows["seed"] != "all") & (rows["metric"] == "AP")]["difference"]
+    of = rows[(rows["seed"] == "all") & (rows["metric"] == "AP")].set_index("source")
+    assert set(of.index) == {"images", "seeds", "both"}
+    assert of["difference"].tolist() == pytest.approx([single.mean()] * 3)
+    spread = t_interval(single)
+    assert (of.at["seeds", "low"], of.at["seeds", "high"]) == pytest.approx(
+        (spread.low, spread.high)
+    )
+    width = of["high"] - of["low"]
+    assert width["both"] > width["images"]
+    assert width["both"] > 0.95 * width["seeds"]
+    assert (of["n_seeds"] == 3).all()
+    assert (of["n_images"] == 60).all()
+
+
+def test_an_intervention_is_compared_with_its_base(study: Path) -> None:
+    found = table(study, "comparison")
+    pairs = set(zip(found["variant"], found["baseline"], strict=True))
+    assert pairs == {("FPN", "DC5"), ("FPN~cut-direct", "DC5"), ("FPN~cut-direct", "FPN")}
+
+
+def test_a_base_that_comes_later_is_still_the_baseline(tmp_path: Path) -> None:
+    folder = write_study(tmp_path / "s", {"FPN~cut": 0.3, "FPN": 0.6}, seeds=[0], images=20)
+    evidence.build(folder, resamples=10)
+    found = table(folder, "comparison")
+    assert set(zip(found["variant"], found["baseline"], strict=True)) == {("FPN~cut", "FPN")}
+
+
+def test_seed_table_is_mean_and_sd(study: Path) -> None:
+    row = table(study, "seeds").set_index(["variant", "metric"]).loc[("FPN", "AP_L")]
+    values = [
+        evaluate(
+            study / "val.json", study / "cells" / "v1" / f"seed-{s}" / "detections.json.gz"
+        ).metrics["AP_L"]
+        for s in range(3)
+    ]
+    assert row["mean"] == pytest.approx(np.mean(values))
+    assert row["sd"] == pytest.approx(np.std(values, ddof=1))
+    assert row["n"] == 3
+
+
+def test_the_size_curve_has_bands_and_counts(study: Path) -> None:
+    curve = table(study, "size_curve")
+    one = curve[
+        (curve["variant"] == "FPN") & (curve["seed"] == "all") & (curve["source"] == "both")
+    ]
+    assert len(one) >= 9
+    assert {32.0, 96.0} <= set(one["low"])
+    filled = one[one["n_objects"] > 0]
+    assert (filled["band_low"] <= filled["ap"]).all()
+    assert (filled["ap"] <= filled["band_high"]).all()
+    assert one[one["n_objects"] == 0]["ap"].isna().all()
+    difference = table(study, "size_difference")
+    rows = difference[(difference["variant"] == "FPN") & (difference["seed"] == "0")]
+    base = curve[(curve["variant"] == "DC5") & (curve["seed"] == "0")]
+    fpn = curve[(curve["variant"] == "FPN") & (curve["seed"] == "0")]
+    np.testing.assert_allclose(rows["ap"], fpn["ap"].to_numpy() - base["ap"].to_numpy())
+
+
+def test_errors_of_every_cell(study: Path) -> None:
+    found = table(study, "errors")
+    assert len(found) == 9 * 4 * 6
+    assert set(found["bucket"]) == {"all", "small", "medium", "large"}
+
+
+def test_one_seed_says_what_it_cannot_tell(tmp_path: Path) -> None:
+    folder = write_study(tmp_path / "s", {"DC5": 0.3, "FPN": 0.6}, seeds=[0], images=20)
+    evidence.build(folder, resamples=20)
+    found = table(folder, "comparison")
+    rows = found[(found["seed"] == "all") & (found["metric"] == "AP")].set_index("source")
+    assert np.isfinite(rows.at["images", "low"])
+    for source in ("seeds", "both"):
+        assert np.isnan(rows.at[source, "low"])
+        assert "one seed" in rows.at[source, "note"]
+
+
+def test_cells_that_are_not_done_do_not_count(tmp_path: Path) -> None:
+    folder = write_study(tmp_path / "s", {"DC5": 0.3, "FPN": 0.6}, seeds=[0, 1], images=20)
+    file = folder / "cells" / "v1" / "seed-1" / "manifest.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "state": "running"}))
+    (folder / "cells" / "v0" / "seed-0" / "manifest.json").write_text('{"half')
+    evidence.build(folder, resamples=10)
+    assert table(folder, "comparison").empty  # no seed that both have
+    assert set(table(folder, "seeds")["variant"]) == {"DC5", "FPN"}
+
+
+def test_a_study_without_finished_cells_has_empty_tables(tmp_path: Path) -> None:
+    folder = write_study(tmp_path / "s", {"DC5": 0.3}, seeds=[])
+    evidence.build(folder)
+    for path in (folder / "evidence").iterdir():
+        found = pd.read_parquet(path)
+        assert found.empty
+        assert len(found.columns) > 3
+
+
+def test_a_folder_that_is_no_study(tmp_path: Path) -> None:
+    with pytest.raises(FpnProbeError, match=r"no readable study\.json"):
+        evidence.build(tmp_path)
+
+
+def test_cells_on_different_annotations_are_refused(tmp_path: Path) -> None:
+    folder = write_study(tmp_path / "s", {"DC5": 0.3}, seeds=[0, 1], images=10)
+    file = folder / "cells" / "v0" / "seed-1" / "manifest.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "annotations": "other.json"}))
+    with pytest.raises(FpnProbeError, match="different annotations"):
+        evidence.build(folder)
+
+
+SIX = {"DC5": 0.3, "FPN": 0.4, "FPN-Aux": 0.5, "FPN-CFG1": 0.6, "FPN-CFG2": 0.7, "FPN-CFG3": 0.8}
+
+
+def test_association_finds_what_goes_together(tmp_path: Path) -> None:
+    """The more a variant hears of large objects, the higher its skill: rho near 1, said so."""
+    large = {name: 0.5 + skill for name, skill in SIX.items()}
+    folder = write_study(tmp_path / "s", SIX, seeds=[0, 1], large=large, images=60, spread=0.002)
+    evidence.build(folder, resamples=10)
+    found = table(folder, "association").set_index(["measure", "tap", "route", "metric"])
+    row = found.loc[("large_share", "C2", "direct", "AP_L")]
+    assert row["rho"] > 0.8
+    assert row["low"] > 0
+    assert (row["n"], row["variants"], row["note"]) == (12, 6, "")
+    points = table(folder, "association_points")
+    base = points[(points["variant"] == "DC5") & (points["metric"] == "AP_L")]
+    assert base.drop_duplicates("seed")["change"].mean() == pytest.approx(0, abs=1e-12)
+
+
+def test_association_says_too_few_points(study: Path) -> None:
+    found = table(study, "association")
+    assert set(found["measure"]) == {"index", "large_share"}
+    assert set(found["metric"]) == {"AP_S", "AP_L"}
+    assert (found["note"] == "too few points: 3 variants, at least 5 needed").all()
+    assert found["low"].isna().all()
