@@ -14,6 +14,7 @@ PACKAGE = Path(fpnprobe.__file__).parent
 # package -> first-level parts of fpnprobe that it must not import, at any depth of the file
 FORBIDDEN = {
     "probing": {"mm", "study", "figures", "report", "cli", "methods", "evaluation"},
+    "interventions": {"mm", "study", "figures", "report", "cli", "evaluation"},
     "methods": {"mm", "study", "figures", "report", "cli", "evaluation"},
     "evaluation": {"mm", "study", "figures", "report", "cli", "probing", "methods"},
     "figures": {"mm", "study", "report", "cli", "probing", "methods"},

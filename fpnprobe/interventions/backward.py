@@ -1,0 +1,198 @@
+"""The training's backward pass with gains on chosen paths: exact, for any detector.
+
+Gains on all rows ride on the ordinary backward pass, as factors on graph edges. Where a group b of
+rows has gains of its own, one masked pass collects what the group sends over the edges of each
+place before the gain, v_b(C_i, route), and the ordinary pass is given at C_i
+
+    sum over b and routes of (gain_b - gain) v_b(C_i, route)
+
+on top. The backward pass is linear, so the stages then receive the sum of all rows' gradients, each
+with its own gains; and because it is still one ordinary backward pass into `.grad`, accumulation,
+clipping, loss scaling and distributed averaging see nothing unusual.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.interventions.balance import Balance
+from fpnprobe.interventions.edges import Place, ScaledEdges
+from fpnprobe.interventions.gains import Intervention
+from fpnprobe.interventions.masks import Factors, groups, masked
+from fpnprobe.probing.partition import LossPartition
+from fpnprobe.probing.reduction import Reduction
+from fpnprobe.probing.routes import Edge, route_edges
+from fpnprobe.probing.taps import Tap
+
+
+class IntervenedBackward:
+    """Puts an intervention around backward passes; keeps the running energies of a `Balance`.
+
+    Args:
+        intervention: What is changed.
+        reduction: How energies of several processes are joined.
+    """
+
+    def __init__(self, intervention: Intervention, reduction: Reduction | None = None) -> None:
+        self.intervention = intervention
+        self.energy: dict[str, npt.NDArray[np.float64]] = {}
+        self._reduction = reduction or Reduction()
+
+    @contextmanager
+    def around(
+        self,
+        loss: Tensor,
+        partition: LossPartition,
+        taps: Sequence[Tap],
+        *,
+        iteration: int,
+        factor: float = 1.0,
+        auxiliary: Sequence[Tensor] = (),
+    ) -> Iterator[None]:
+        """Inside, one backward pass of `factor * loss` is the intervened one.
+
+        Args:
+            loss: The scalar loss; its graph is kept until the pass inside.
+            partition: The same loss as labeled rows.
+            taps: Stage outputs of this forward pass.
+            iteration: 0-based training step.
+            factor: What the pass inside multiplies the loss by: accumulation, loss scale.
+            auxiliary: Tensors made by auxiliary heads.
+
+        Raises:
+            FpnProbeError: if a stage is frozen, or has no such route, bucket or term.
+        """
+        self.intervention.check(partition.labels, partition.terms)
+        features = {tap.name: tap.activation for tap in taps if tap.routed}
+        helped = (*auxiliary, *partition.auxiliary_losses())
+        edges, _ = route_edges(
+            loss, {n: f for n, f in features.items() if f is not None}, auxiliary=helped
+        )
+        self._refuse_missing(features, edges)
+        gains = [gain for gain in self.intervention.gains if gain.acts(iteration)]
+        moving = self._moving(iteration)
+        base, differing = groups(gains, partition.labels, partition.terms, moving)
+        extra: dict[str, Tensor] = {}
+        if differing or self.intervention.balance:
+            extra = self._collect(loss, partition, features, edges, base, differing, factor)
+        with ExitStack() as undo:
+            undo.enter_context(ScaledEdges(edges, base))
+            for name, addition in extra.items():
+                source: Any = features[name]
+                undo.callback(source.register_hook(_adding(addition)).remove)
+            yield
+
+    def _collect(
+        self,
+        loss: Tensor,
+        partition: LossPartition,
+        features: Mapping[str, Tensor | None],
+        edges: Mapping[Place, list[Edge]],
+        base: Factors,
+        differing: Sequence[tuple[Factors, frozenset[tuple[int, str]]]],
+        factor: float,
+    ) -> dict[str, Tensor]:
+        """What each stage output is given on top, by one masked pass for each group."""
+        cotangents, _ = partition.cotangents(loss, scale=factor)
+        extra: dict[str, Tensor] = {}
+
+        def sent(
+            factors: Factors, rows: frozenset[tuple[int, str]], places: frozenset[Place]
+        ) -> dict[Place, Tensor]:
+            stages = {stage for stage, _ in places}
+            inputs = [t for n, t in features.items() if n in stages and t is not None]
+            with ScaledEdges(edges, factors, places) as scaled:
+                outputs, starts = masked(cotangents, rows)
+                if outputs:
+                    torch.autograd.grad(
+                        outputs, inputs, starts, retain_graph=True, allow_unused=True
+                    )
+            return scaled.collected
+
+        done: dict[frozenset[tuple[int, str]], dict[Place, Tensor]] = {}
+        for factors, rows in differing:
+            places = frozenset(p for p in factors if factors[p] != base.get(p, 1.0))
+            done[rows] = sent(factors, rows, places)
+            for place, gradient in done[rows].items():
+                more = gradient * (factors[place] - base.get(place, 1.0))
+                before = extra.get(place[0])
+                extra[place[0]] = more if before is None else before + more
+        if self.intervention.balance is not None:
+            self._listen(self.intervention.balance, partition, sent, done, factor)
+        return extra
+
+    def _listen(
+        self, balance: Balance, partition: LossPartition, sent: Any, done: Any, factor: float
+    ) -> None:
+        """Take this step's squared norm of every bucket into the running means."""
+        places = frozenset((stage, balance.route) for stage in balance.stages)
+        found = torch.zeros(len(balance.stages), len(partition.buckets), dtype=torch.float64)
+        for label in range(len(partition.buckets)):
+            rows = frozenset((label, term) for term in partition.terms)
+            parts = done[rows] if rows in done else sent({}, rows, places)
+            for i, stage in enumerate(balance.stages):
+                gradient = parts.get((stage, balance.route))
+                if gradient is not None:
+                    found[i, label] = (gradient.detach().double() / factor).square().sum().cpu()
+        found = self._reduction.sum(found)
+        if not bool(found.isfinite().all()):
+            return  # an overflow of half precision, which skips the step
+        for stage, now in zip(balance.stages, found.numpy(), strict=True):
+            before = self.energy.get(stage)
+            kept = balance.decay
+            self.energy[stage] = now if before is None else kept * before + (1 - kept) * now
+
+    def _moving(self, iteration: int) -> dict[Place, list[float]]:
+        balance = self.intervention.balance
+        if balance is None or iteration < balance.begin:
+            return {}
+        return {
+            (stage, balance.route): [*balance.gains(energy).tolist(), 1.0]
+            for stage, energy in self.energy.items()
+        }
+
+    def _refuse_missing(
+        self, features: Mapping[str, Tensor | None], edges: Mapping[Place, list[Edge]]
+    ) -> None:
+        balance = self.intervention.balance
+        wanted = [(s, gain.route) for gain in self.intervention.gains for s in gain.stages]
+        wanted += [(s, balance.route) for s in balance.stages] if balance else []
+        for stage, route in wanted:
+            feature = features.get(stage)
+            if feature is None:
+                raise FpnProbeError(
+                    f"{self.intervention!r}: the backbone gives no {stage}; it gives "
+                    f"{', '.join(features)}"
+                )
+            if not feature.requires_grad:
+                raise FpnProbeError(
+                    f"{self.intervention!r}: {stage} is frozen, no gradient reaches it; train it "
+                    "(frozen_stages=-1) or leave it out"
+                )
+            if not edges.get((stage, route)):
+                there = [r for (s, r), found in edges.items() if s == stage and found]
+                raise FpnProbeError(
+                    f"{self.intervention!r}: {stage} has no {route} route; "
+                    f"it has {', '.join(there) or 'none'}"
+                )
+
+    def state_dict(self) -> dict[str, list[float]]:
+        """Running energies, for a resumed training."""
+        return {stage: energy.tolist() for stage, energy in self.energy.items()}
+
+    def load_state_dict(self, state: Mapping[str, Sequence[float]]) -> None:
+        """Go on from `state_dict`."""
+        self.energy = {stage: np.asarray(energy, float) for stage, energy in state.items()}
+
+
+def _adding(addition: Tensor) -> Any:
+    def hook(gradient: Tensor) -> Tensor:
+        return gradient + addition.to(gradient.dtype)
+
+    return hook

@@ -1,0 +1,80 @@
+"""Balanced routes: each stage's direct route carries equal shares of all object sizes."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fpnprobe.errors import FpnProbeError
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """Gains that follow the running gradient, so that the buckets' shares become equal.
+
+    With e_b the running mean of the squared norm of bucket b's gradient at C_i by the route,
+
+        gain_b = sqrt(mean_b(e) / e_b), at most `limit` and at least 1 / limit, then all scaled so
+        that sum_b gain_b^2 e_b = sum_b e_b:
+
+    equal shares, and the norm of the whole kept (up to the buckets' cosines). Background and
+    buckets that have sent nothing so far keep gain 1.
+
+    Attributes:
+        stages: Stage outputs it acts on.
+        route: The route it acts on.
+        decay: Weight of the past in the running mean.
+        limit: Largest factor before scaling: what never comes is not made up from noise.
+        begin: First iteration (0-based) at which it acts; before it only listens.
+
+    >>> Balance().gains(np.array([4.0, 1.0, 1.0])).round(3).tolist()
+    [0.707, 1.414, 1.414]
+    """
+
+    stages: tuple[str, ...] = ("C2", "C3", "C4")
+    route: str = "direct"
+    decay: float = 0.95
+    limit: float = 10.0
+    begin: int = 50
+
+    def __repr__(self) -> str:
+        return f"{self.stages[0]}..{self.stages[-1]} {self.route} balanced"
+
+    @classmethod
+    def of(cls, data: Any, *, stages: Callable[[Any], tuple[str, ...]]) -> "Balance":
+        """Read `{"stages": "C2..C4", "route": "direct", ...}`; an empty one is the default."""
+        if isinstance(data, Balance):
+            return data
+        if not isinstance(data, Mapping) or set(data) - set(cls.__dataclass_fields__):
+            raise FpnProbeError(
+                f"balance {data!r}: expected a mapping with some of "
+                f"{', '.join(cls.__dataclass_fields__)}"
+            )
+        values = dict(data)
+        if "stages" in values:
+            values["stages"] = stages(values["stages"])
+        found = cls(**values)
+        if found.route not in ("direct", "auxiliary"):
+            raise FpnProbeError(f"balance of route {found.route!r}: expected direct or auxiliary")
+        if not (0 <= found.decay < 1 and found.limit >= 1 and found.begin >= 0):
+            raise FpnProbeError(
+                f"balance {dict(data)!r}: expected 0 <= decay < 1, limit >= 1 and begin >= 0"
+            )
+        return found
+
+    def to_data(self) -> dict[str, Any]:
+        """The same as plain data."""
+        return {**asdict(self), "stages": list(self.stages)}
+
+    def gains(self, energy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Factor of each object bucket from its running squared norm e, `(K,)`."""
+        found = np.ones_like(energy)
+        seen = energy > 0
+        if seen.sum() < 2:
+            return found
+        e = energy[seen]
+        raw = np.sqrt(e.mean() / e).clip(1 / self.limit, self.limit)
+        found[seen] = raw * np.sqrt(e.sum() / (raw**2 * e).sum())
+        return found

@@ -1,0 +1,169 @@
+"""What an intervention changes, as plain data."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.interventions.balance import Balance
+
+ROUTES = ("direct", "auxiliary", "deeper")
+_STAGES = ("C2", "C3", "C4", "C5")
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """A factor on the gradient that enters some stages by one route.
+
+    Attributes:
+        stages: Stage outputs, such as `("C2", "C3")`.
+        route: `direct`, `auxiliary` or `deeper`.
+        bucket: Whose gradient: a bucket, `background`, or `all`.
+        term: Of which loss term, such as `roi`; `all` for every one.
+        gain: The factor; several that match the same rows multiply.
+        begin: First iteration (0-based) at which it acts.
+        end: First iteration at which it acts no longer; None for the end of training.
+    """
+
+    stages: tuple[str, ...]
+    route: str
+    gain: float
+    bucket: str = "all"
+    term: str = "all"
+    begin: int = 0
+    end: int | None = None
+
+    def __repr__(self) -> str:
+        stages = self.stages[0] if len(self.stages) == 1 else f"{self.stages[0]}..{self.stages[-1]}"
+        term = "" if self.term == "all" else f" {self.term}"
+        when = "" if (self.begin, self.end) == (0, None) else f" [{self.begin}, {self.end or ''})"
+        return f"{stages} {self.route} {self.bucket}{term} x{self.gain:g}{when}"
+
+    @property
+    def whole(self) -> bool:
+        """Whether it acts on all rows alike, which costs no extra backward pass."""
+        return self.bucket == "all" and self.term == "all"
+
+    def acts(self, iteration: int) -> bool:
+        """Whether it acts in this training step."""
+        return self.begin <= iteration and (self.end is None or iteration < self.end)
+
+
+@dataclass(frozen=True, slots=True)
+class Intervention:
+    """Gains, or a rule that sets them while training (`Balance`), for one training.
+
+    With s(r) the bucket of row r and g_{b,t}(C_i, route) the gradient that bucket b and term t
+    send into C_i by a route, the gradient that C_i passes on becomes
+
+        sum over routes, b, t of gain(i, route, b, t) * g_{b,t}(C_i, route).
+
+    Everything above C_i (neck, heads) trains as ever; what differs is what reaches the backbone.
+    """
+
+    gains: tuple[Gain, ...] = ()
+    balance: Balance | None = None
+
+    def __repr__(self) -> str:
+        parts = [repr(gain) for gain in self.gains]
+        parts += [repr(self.balance)] if self.balance else []
+        return f"Intervention({', '.join(parts) or 'none'})"
+
+    @classmethod
+    def of(cls, data: Any, *, allow_negative: bool = False) -> "Intervention":
+        """Read plain data: a list of gains, or `{"gains": [...], "balance": {...}}`.
+
+        A gain is `{"stages": "C2..C4", "route": "direct", "bucket": "small", "gain": 0.0}`, with
+        `term`, `begin` and `end` if wanted; stages may be a list.
+
+        Raises:
+            FpnProbeError: naming the entry that is wrong and what was expected.
+        """
+        if isinstance(data, Intervention):
+            return data
+        content = data if isinstance(data, Mapping) else {"gains": data}
+        unknown = set(content) - {"gains", "balance"}
+        listed = content.get("gains", ())
+        if unknown or isinstance(listed, (str, Mapping)) or not isinstance(listed, Sequence):
+            raise FpnProbeError(
+                f"intervention {data!r}: expected a list of gains, such as "
+                '[{"stages": "C2..C4", "route": "direct", "bucket": "small", "gain": 0.0}]'
+            )
+        balance = content.get("balance")
+        return cls(
+            tuple(_gain(entry, allow_negative=allow_negative) for entry in listed),
+            None if balance is None else Balance.of(balance, stages=_stages),
+        )
+
+    def to_data(self) -> dict[str, Any]:
+        """The same as plain data, for a manifest."""
+        gains = [
+            {f.name: list(v) if isinstance(v := getattr(gain, f.name), tuple) else v}
+            for gain in self.gains
+            for f in fields(gain)
+        ]
+        size = len(fields(Gain))
+        merged: list[dict[str, Any]] = [
+            {key: value for part in gains[i : i + size] for key, value in part.items()}
+            for i in range(0, len(gains), size)
+        ]
+        return {"gains": merged, "balance": self.balance.to_data() if self.balance else None}
+
+    def check(self, labels: Sequence[str], terms: Sequence[str]) -> None:
+        """Refuse buckets and terms that this training does not have.
+
+        Raises:
+            FpnProbeError: naming the first one.
+        """
+        for gain in self.gains:
+            for kind, value, known in (
+                ("bucket", gain.bucket, labels),
+                ("term", gain.term, terms),
+            ):
+                if value != "all" and value not in known:
+                    raise FpnProbeError(
+                        f"intervention {gain!r}: no {kind} {value!r} here; expected all or one of "
+                        f"{', '.join(known)}"
+                    )
+
+
+def _gain(entry: Any, *, allow_negative: bool) -> Gain:
+    known = {f.name for f in fields(Gain)}
+    if not isinstance(entry, Mapping) or not {"stages", "route", "gain"} <= set(entry) <= known:
+        raise FpnProbeError(
+            f"gain {entry!r}: expected the keys stages, route and gain, and of bucket, term, "
+            "begin, end what is wanted"
+        )
+    gain = entry["gain"]
+    number = isinstance(gain, (int, float)) and not isinstance(gain, bool)
+    if not number or not math.isfinite(gain) or (gain < 0 and not allow_negative):
+        raise FpnProbeError(
+            f"gain {gain!r} in {dict(entry)!r}: expected a finite number >= 0 "
+            "(below 0 only with allow_negative)"
+        )
+    if entry["route"] not in ROUTES:
+        raise FpnProbeError(f"route {entry['route']!r}: expected one of {', '.join(ROUTES)}")
+    begin, end = entry.get("begin", 0), entry.get("end")
+    if not isinstance(begin, int) or begin < 0 or not (end is None or end > begin):
+        raise FpnProbeError(f"gain from iteration {begin!r} to {end!r}: expected 0 <= begin < end")
+    return Gain(
+        _stages(entry["stages"]),
+        entry["route"],
+        float(gain),
+        str(entry.get("bucket", "all")),
+        str(entry.get("term", "all")),
+        begin,
+        end,
+    )
+
+
+def _stages(given: Any) -> tuple[str, ...]:
+    names = [given] if isinstance(given, str) else list(given)
+    if len(names) == 1 and ".." in names[0]:
+        first, _, last = names[0].partition("..")
+        if first in _STAGES and last in _STAGES and first <= last:
+            return _STAGES[_STAGES.index(first) : _STAGES.index(last) + 1]
+    if not names or any(name not in _STAGES for name in names):
+        raise FpnProbeError(f"stages {given!r}: expected some of C2..C5, such as C3 or C2..C4")
+    return tuple(dict.fromkeys(names))
