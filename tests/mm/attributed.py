@@ -132,14 +132,16 @@ def make_run(root: Path, variants: tuple[str, ...] = ("DC5", "FPN")) -> Path:
     """The folder of a study whose cells hold what a training leaves, with random weights."""
     data = scenes.make(root / "scenes", train=1, val=5, size=96)
     buckets = [(b.name, b.low, None if b.high == float("inf") else b.high) for b in small.BUCKETS]
-    study = Study(
-        name="tiny",
-        question="Which level?",
-        detector={"width": 8, "channels": 16, "size": 96, "hidden": 32},
-        variants=variants,
-        data={"root": str(data), "size": 96, "cache": False},
-        schedule={"iterations": 1},
-        buckets=buckets,
+    study = Study.model_validate(
+        {
+            "name": "tiny",
+            "question": "Which level?",
+            "detector": {"width": 8, "channels": 16, "size": 96, "hidden": 32},
+            "variants": variants,
+            "data": {"root": str(data), "size": 96, "cache": False},
+            "schedule": {"iterations": 1},
+            "buckets": buckets,
+        }
     )
     run = root / "run"
     for variant in variants:

@@ -185,7 +185,11 @@ def test_assigned_priors_are_the_positives_of_training(name: str, made: Any) -> 
 
 def test_a_bucket_is_the_sum_of_its_objects(made: Any) -> None:
     _, chain, image = made["faster_rcnn"]
-    options = {"method": "activation_x_gradient", "at": "pyramid", "buckets": BUCKETS}
+    options: dict[str, Any] = {
+        "method": "activation_x_gradient",
+        "at": "pyramid",
+        "buckets": BUCKETS,
+    }
     objects = explain(chain, image, targets=targets_of(chain, image, buckets=BUCKETS), **options)
     buckets = targets_of(chain, image, kind="bucket", buckets=BUCKETS)
     found = explain(chain, image, targets=buckets, **options)
