@@ -1,10 +1,12 @@
 """How fast the evaluation is: against pycocotools, and the bootstrap against its slow twin."""
 
+import json
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
+import typer
 
 from fpnprobe.errors import ClaimFailed, FpnProbeError
 from fpnprobe.evaluation import Detections, Evaluation, GroundTruth, compare, evaluate
@@ -81,6 +83,29 @@ def run(
     ]
 
 
+def add(app: typer.Typer) -> None:
+    """Register `fpnprobe bench evaluation`."""
+
+    @app.command("evaluation")
+    def evaluation(
+        images: Annotated[int, typer.Option(help="Images of the generated set.")] = 5000,
+        detections: Annotated[int, typer.Option(help="Detections on all of them.")] = 250_000,
+        resamples: Annotated[int, typer.Option(help="Bootstrap resamples.")] = 1000,
+        slow: Annotated[int, typer.Option(help="Resamples computed the slow way too.")] = 20,
+        as_json: Annotated[bool, typer.Option("--json", help="Print the rows as JSON.")] = False,
+    ) -> None:
+        """Time the evaluation and its bootstrap against pycocotools, and check that they agree."""
+        rows = run(images=images, detections=detections, resamples=resamples, slow=slow)
+        if as_json:
+            typer.echo(json.dumps(rows))
+            return
+        for row in rows:
+            typer.echo(
+                f"{row['engine']:<34}{row['seconds']:9.2f} s"
+                f"{row['ratio_to_pycocotools']:9.0f} x pycocotools"
+            )
+
+
 def _timed(work: Callable[[], T], repeats: int) -> tuple[T, float]:
     """The result and the shortest of the wall times, in seconds."""
     seconds = []
@@ -98,7 +123,7 @@ def _values(found: Evaluation) -> np.ndarray[Any, np.dtype[np.float64]]:
 def _slow_way(
     truth: GroundTruth,
     runs: tuple[Detections, ...],
-    counts: np.ndarray[Any, np.dtype[np.int32]],
+    counts: np.ndarray[Any, Any],
     fast: list[Resampled],
 ) -> float:
     """Evaluate each resample of each run as a data set of copies; check the fast way; seconds."""
@@ -108,7 +133,7 @@ def _slow_way(
         rows = [quick.names.index(name) for name in names]
         for r, row in enumerate(counts):
             start = time.perf_counter()
-            again = evaluate(*copied(truth, found, row))
+            again = evaluate(*copied(truth, found, np.asarray(row)))
             seconds += time.perf_counter() - start
             expected = np.array([again.metrics[name] for name in names])
             _must_agree(quick.samples[rows, r], expected, "the bootstrap and its slow twin")

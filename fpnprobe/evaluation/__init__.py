@@ -14,6 +14,7 @@ from fpnprobe.evaluation.detections import Detections
 from fpnprobe.evaluation.error_types import error_types
 from fpnprobe.evaluation.evaluation import Evaluation, evaluate
 from fpnprobe.evaluation.ground_truth import GroundTruth
+from fpnprobe.evaluation.size_curve import size_curve
 
 __all__ = [
     "Comparison",
@@ -24,4 +25,5 @@ __all__ = [
     "compare_runs",
     "error_types",
     "evaluate",
+    "size_curve",
 ]

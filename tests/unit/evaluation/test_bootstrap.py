@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from fpnprobe.bench.evaluation import run
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.evaluation import Detections, GroundTruth, compare, evaluate
+from fpnprobe.evaluation import Detections, GroundTruth, compare, evaluate, size_curve
 from fpnprobe.evaluation.accumulate import resampled_ap
 from fpnprobe.evaluation.copies import copied
 from fpnprobe.evaluation.generated import as_documents, generate
@@ -144,13 +145,30 @@ def test_every_object_is_in_one_bin() -> None:
     assert (filled["sqrt_area"] < filled["high"]).all()
 
 
+def test_size_curve_of_one_run() -> None:
+    truth, found = generate(images=60, categories=2, skill=0.8)
+    curve = size_curve(truth, found, resamples=50)
+    assert curve["n_objects"].sum() == (~truth.crowd).sum()
+    filled = curve[curve["n_objects"] > 0]
+    assert (filled["band_low"] <= filled["ap"]).all()
+    assert (filled["ap"] <= filled["band_high"]).all()
+    assert curve[curve["n_objects"] == 0]["ap"].isna().all()
+
+
+def test_the_benchmark_checks_what_it_times() -> None:
+    rows = run(images=20, detections=600, resamples=10, slow=3, repeats=1)
+    for row in rows:
+        assert {"engine", "images", "detections", "seconds", "ratio_to_pycocotools"} <= set(row)
+        assert (row["images"], row["detections"]) == (20, 600)
+
+
 def test_compare_pairs_the_images() -> None:
     """The paired interval of two nearly equal runs is far narrower than either run's own."""
     truth, first = generate(images=120, categories=3, skill=0.7)
     scores = first.scores.copy()
     scores[:20] *= 0.5
     second = Detections(first.image, first.category, first.boxes, first.areas, scores, ())
-    found = compare(truth, first, second, resamples=300).table.set_index("metric")
+    found: Any = compare(truth, first, second, resamples=300).table.set_index("metric")
     alone = resample(truth, first, counts=resample_counts(120, resamples=300))
     low, high = percentile_interval(alone.samples[0])
     assert found.at["AP", "high"] - found.at["AP", "low"] < (high - low) / 3
@@ -169,7 +187,8 @@ def test_compare_of_a_run_with_itself_is_zero_everywhere() -> None:
 def test_compare_changes_sign_when_turned() -> None:
     truth, a = generate(images=80, categories=3, skill=0.5)
     _, b = generate(images=80, categories=3, skill=0.9)
-    there, back = compare(truth, a, b, resamples=60).table, compare(truth, b, a, resamples=60).table
+    there: Any = compare(truth, a, b, resamples=60).table
+    back: Any = compare(truth, b, a, resamples=60).table
     np.testing.assert_allclose(there["difference"], -back["difference"], atol=1e-15)
     np.testing.assert_allclose(there["low"], -back["high"], atol=1e-12)
     assert there.set_index("metric").at["AP", "low"] > 0
@@ -256,8 +275,6 @@ def test_intervals_cover_the_true_difference_at_length() -> None:
 @pytest.mark.slow
 def test_a_set_as_large_as_val2017() -> None:
     """20 resamples against copies inside; at least 50 x pycocotools, 100 x a thousand calls."""
-    from fpnprobe.bench.evaluation import run
-
     rows = {row["engine"]: row for row in run()}
     assert rows["hotcoco"]["ratio_to_pycocotools"] >= 50
     assert rows["paired bootstrap"]["seconds"] < 60

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,7 +23,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def table(folder: Path, name: str) -> pd.DataFrame:
+def table(folder: Path, name: str) -> Any:
     return pd.read_parquet(folder / "evidence" / f"{name}.parquet")
 
 

@@ -79,7 +79,7 @@ def test_boxes(boxes: Any) -> None:
 
 
 def test_masks(masks: Any) -> None:
-    assert_all_agree(*masks, iou_type="segm")
+    assert_all_agree(masks[0], masks[1], iou_type="segm")
 
 
 def test_no_detections(boxes: Any) -> None:
@@ -100,7 +100,7 @@ def test_nothing_at_all(boxes: Any) -> None:
 @pytest.mark.parametrize("engine", ["hotcoco", "pycocotools"])
 def test_custom_buckets(boxes: Any, engine: str) -> None:
     borders = [0.0, 20.0**2, 64.0**2, 1e10]
-    expected = coco_stats(*boxes, areas=[[0.0, 1e10], *map(list, pairwise(borders))])
+    expected = coco_stats(boxes[0], boxes[1], areas=[[0.0, 1e10], *map(list, pairwise(borders))])
     buckets = [
         ScaleBucket("tiny", 0, 20**2),
         ScaleBucket("middle", 20**2, 64**2),
