@@ -11,6 +11,7 @@ import torch
 from mmdet.models.dense_heads import FSAFHead
 from torch import Tensor
 
+from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm.adapters.adapter import HeadAdapter
 from fpnprobe.mm.adapters.objects import BACKGROUND
 from fpnprobe.mm.adapters.registry import register_head
@@ -43,7 +44,8 @@ class FSAFAdapter(HeadAdapter):
         found = original(cls_loss, reg_loss, assigned_gt_inds, labels, level, min_levels)
         kept = found[2]  # (B * anchors of the level,) bool
         objects = torch.where(kept, assigned_gt_inds, BACKGROUND)
-        # Labels of anchors whose object chose another level still name it: only look at the rest.
+        self._check_choice(kept, assigned_gt_inds, min_levels, level)
+        # Labels of anchors whose object chose another level still name it: look at the others.
         classes = self.head.num_classes
         target = torch.where(kept, labels, classes)
         expected = self.objects.class_of(objects)
@@ -52,3 +54,14 @@ class FSAFAdapter(HeadAdapter):
         self.show("loss_cls", cls_loss, objects, levels)
         self.show("loss_bbox", reg_loss, objects, levels)
         return found
+
+    def _check_choice(self, kept: Tensor, assigned: Tensor, min_levels: Tensor, level: int) -> None:
+        """A class target cannot tell a dropped positive from a kept one: the chosen level can."""
+        chosen = assigned >= 0
+        chosen[chosen.clone()] = min_levels[assigned[chosen]] == level
+        if not torch.equal(kept, chosen):
+            raise FpnProbeError(
+                f"{self.path}: {int((kept != chosen).sum())} anchors are positive at a level that "
+                "their object did not choose, or the other way round: this head needs an adapter "
+                "of its own"
+            )

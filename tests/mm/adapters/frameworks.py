@@ -33,16 +33,15 @@ CONFIGS = {
     "swin": "mask-rcnn_swin-t-p4-w7_fpn_1x_coco",
 }
 _NARROWER = {256: 32, 1024: 64, 2048: 128}
-_CHANNELS = [
+_CHANNELS = (
     "in_channels",
     "out_channels",
     "feat_channels",
     "conv_out_channels",
     "fc_out_channels",
-    "input_feat_shape",
     "proposal_feature_channel",
     "feedforward_channels",
-]
+)
 _FEWER = {"nms_pre": 200, "max_per_img": 48, "num_proposals": 16}
 
 
