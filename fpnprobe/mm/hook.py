@@ -14,6 +14,9 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
 from fpnprobe.errors import FpnProbeError
+from fpnprobe.interventions import Intervention
+from fpnprobe.interventions import intervention as named
+from fpnprobe.interventions.backward import IntervenedBackward
 from fpnprobe.ledger import GradientRecord, LedgerWriter
 from fpnprobe.mm.account import Account, circumstances
 from fpnprobe.mm.norms import NormsObserver, stage_parameters
@@ -59,6 +62,9 @@ class GradientProbeHook(Hook):
         study: column of the ledger.
         variant: column of the ledger.
         seed: column of the ledger.
+        intervention: gains on chosen objects and routes in the backward pass of every step, as
+            plain data or the name of a ready-made one; see `fpnprobe.interventions`. The ledger
+            then holds the gradient before the gains.
 
     >>> GradientProbeHook(mode="full", budget=0.02)
     GradientProbeHook(mode='full', budget=0.02)
@@ -79,19 +85,29 @@ class GradientProbeHook(Hook):
         study: str = "",
         variant: str = "",
         seed: int = 0,
+        intervention: Any = None,
     ) -> None:
         if mode not in INTERVALS:
             raise FpnProbeError(f"probe mode {mode!r}: expected one of {', '.join(INTERVALS)}")
         if audit < 1:
             raise FpnProbeError(f"audit={audit}: expected 1 or more samples")
         self.mode, self.audit, self.out_dir = mode, audit, out_dir
-        self.cell = {"study": study, "variant": variant, "seed": seed}
+        self.cell: dict[str, Any] = {"study": study, "variant": variant, "seed": seed}
         schedule = Schedule.of(INTERVALS[mode] if interval is None else interval)
         given = [b if isinstance(b, ScaleBucket) else ScaleBucket(*b) for b in buckets or ()]
         self.buckets = check_buckets(given) if given else COCO_BUCKETS
         # A sample of mode `norms` is next to free: there is nothing that a budget could set.
         self.account = Account(mode, schedule=schedule, budget=None if mode == "norms" else budget)
         self._probe = None if mode == "norms" else Probe(mode, terms=terms)  # type: ignore[arg-type]
+        self._intervened: IntervenedBackward | None = None
+        if intervention is not None:
+            if mode == "norms":
+                raise FpnProbeError(
+                    "an intervention needs the loss as labeled rows, which probe mode norms does "
+                    "not make: use mode routes or full"
+                )
+            asked = named(intervention) if isinstance(intervention, str) else intervention
+            self._intervened = IntervenedBackward(Intervention.of(asked))
         self._observer: FlushedObserver | None = None
         self._refresh: Callable[[], None] | None = None
         self._writer: LedgerWriter | None = None
@@ -150,6 +166,8 @@ class GradientProbeHook(Hook):
                 step=step,
                 take=self._take_norms,
             )
+        if self._intervened is not None:
+            self._intervened.reduction = reduction()
         return PartitionObserver(
             runner.model,
             runner.optim_wrapper,
@@ -159,6 +177,7 @@ class GradientProbeHook(Hook):
             due=due,
             step=step,
             take=lambda sample: self._take(runner, sample),
+            intervened=self._intervened,
         )
 
     def _take(self, runner: Any, sample: Sample) -> None:
@@ -179,15 +198,19 @@ class GradientProbeHook(Hook):
 
     def summary(self) -> dict[str, Any]:
         """Mode, interval, budget, cost, samples, worst residuals and circumstances, as JSON."""
-        return self.account.summary()
+        changed = None if self._intervened is None else self._intervened.intervention.to_data()
+        return {**self.account.summary(), "intervention": changed}
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run goes on from."""
-        return self.account.state_dict()
+        energy = {} if self._intervened is None else self._intervened.state_dict()
+        return {**self.account.state_dict(), "intervention": energy}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from `state_dict`."""
         self.account.load_state_dict(state)
+        if self._intervened is not None:
+            self._intervened.load_state_dict(state["intervention"])
 
     def before_save_checkpoint(self, _runner: Any, checkpoint: dict[str, Any]) -> None:
         """Keep the probe's state in mmengine's checkpoints."""

@@ -109,7 +109,10 @@ def train(
     )
     if before is not None:
         before(runner)
-    runner.train()
+    try:
+        runner.train()
+    finally:
+        torch.use_deterministic_algorithms(False)  # as it was before `randomness`
     return runner
 
 
@@ -151,6 +154,6 @@ def assert_nothing_left(runner: Runner) -> None:
     wrapper: Any = runner.optim_wrapper
     assert not {"optim_context", "update_params", "backward"} & vars(wrapper).keys()
     assert "run" not in vars(runner._train_loop)
-    pipeline = runner.train_dataloader.dataset.pipeline.transforms  # type: ignore[attr-defined]
+    pipeline: Any = runner.train_dataloader.dataset.pipeline.transforms
     assert {type(one).__module__.split(".")[0] for one in pipeline} <= {"mmdet", "mmcv"}
     assert not any("mapping_table" in vars(one) for one in pipeline)
