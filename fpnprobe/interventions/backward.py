@@ -36,13 +36,16 @@ class IntervenedBackward:
 
     Args:
         intervention: What is changed.
+
+    Attributes:
+        energy: Running squared norm of each bucket at the balanced stages.
         reduction: How energies of several processes are joined.
     """
 
-    def __init__(self, intervention: Intervention, reduction: Reduction | None = None) -> None:
+    def __init__(self, intervention: Intervention) -> None:
         self.intervention = intervention
         self.energy: dict[str, npt.NDArray[np.float64]] = {}
-        self._reduction = reduction or Reduction()
+        self.reduction = Reduction()
 
     @contextmanager
     def around(
@@ -140,7 +143,7 @@ class IntervenedBackward:
                 gradient = parts.get((stage, balance.route))
                 if gradient is not None:
                     found[i, label] = (gradient.detach().double() / factor).square().sum().cpu()
-        found = self._reduction.sum(found)
+        found = self.reduction.sum(found)
         if not bool(found.isfinite().all()):
             return  # an overflow of half precision, which skips the step
         for stage, now in zip(balance.stages, found.numpy(), strict=True):

@@ -1,8 +1,8 @@
-"""Modes `routes` and `full`: bucket gradients of the one training forward, at sampled steps."""
+"""Bucket gradients of the one training forward at sampled steps; an intervention at every step."""
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +11,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 
 from fpnprobe.errors import FpnProbeError
+from fpnprobe.interventions.backward import IntervenedBackward
 from fpnprobe.mm.adapters import Observation, observe
 from fpnprobe.mm.step import loss_scale, loss_weight
 from fpnprobe.probing.measurement import Measurement
@@ -35,6 +36,8 @@ class PartitionObserver:
         due: whether to measure the step that begins.
         step: gives the current (iteration, epoch).
         take: is given each sample.
+        intervened: what changes the backward pass of every step; samples then hold the gradient
+            before the change.
     """
 
     def __init__(
@@ -48,19 +51,23 @@ class PartitionObserver:
         due: Callable[[], bool],
         step: Callable[[], tuple[int, int]],
         take: Callable[[Sample], object],
+        intervened: IntervenedBackward | None = None,
     ) -> None:
         self._model = model.module if is_model_wrapper(model) else model
         self._wrapper, self._buckets = wrapper, buckets
         self._audited, self._derived = replace(probe, derive=False), replace(probe, derive=True)
         self._is_audited, self._due, self._step, self._take = audited, due, step, take
+        self._intervened = intervened
+        self._sampled = False
         self._seen: Observation | None = None
         self._measurement: Measurement | None = None
+        self._coming: tuple[Observation, torch.Tensor] | None = None
 
     @contextmanager
     def forward(self) -> Iterator[None]:
-        """Arm the taps where this step is sampled."""
-        self._seen = None
-        if not self._due():
+        """Arm the taps where this step is sampled or changed."""
+        self._seen, self._sampled = None, self._due()
+        if not self._sampled and self._intervened is None:
             yield
             return
         with observe(self._model, buckets=self._buckets) as seen:
@@ -75,9 +82,15 @@ class PartitionObserver:
             yield
             return
         try:
-            with self._measuring(seen, loss):
+            with ExitStack() as stack:
+                own = self._own_loss(seen, loss)
+                if self._sampled:
+                    stack.enter_context(self._measuring(seen, own))
+                if self._intervened is not None:
+                    self._coming = seen, own
                 yield
         finally:
+            self._coming = None
             seen.release()
 
     @contextmanager
@@ -85,7 +98,7 @@ class PartitionObserver:
         iteration, epoch = self._step()
         probe = self._audited if self._is_audited() else self._derived
         with probe.begin(
-            self._own_loss(seen, loss),
+            loss,
             seen.partition,
             seen.taps(),
             auxiliary=seen.auxiliary,
@@ -95,6 +108,11 @@ class PartitionObserver:
             loss_scale=float(loss_scale(self._wrapper, loss)),
         ) as measurement:
             measurement.run()
+            if self._intervened is not None:
+                measurement.total_now()  # the training's own pass will be another one
+                self._take(measurement.finish())
+                yield
+                return
             self._measurement = measurement
             try:
                 yield
@@ -103,14 +121,34 @@ class PartitionObserver:
 
     @contextmanager
     def backward(self) -> Iterator[None]:
-        """Observe the undivided gradient of the training's own backward pass."""
+        """Change the training's own backward pass, or observe its undivided gradient."""
         measurement, self._measurement = self._measurement, None
+        coming, self._coming = self._coming, None
+        if coming is not None and self._intervened is not None:
+            with self._changed(self._intervened, *coming):
+                yield
+            return
         if measurement is None:
             yield
             return
         with measurement.total_from_backward():
             yield
         self._take(measurement.finish())
+
+    @contextmanager
+    def _changed(
+        self, intervened: IntervenedBackward, seen: Observation, loss: torch.Tensor
+    ) -> Iterator[None]:
+        factor = loss_weight(self._wrapper) * float(loss_scale(self._wrapper, loss))
+        with intervened.around(
+            loss,
+            seen.partition,
+            seen.taps(),
+            iteration=self._step()[0],
+            factor=factor,
+            auxiliary=seen.auxiliary,
+        ):
+            yield
 
     def flush(self) -> None:
         """Samples are handed over at once."""
