@@ -11,6 +11,7 @@ from fpnprobe.errors import FpnProbeError
 
 CELL_TABLE = "attribution.parquet"
 STUDY_TABLE = "evidence/attribution.parquet"
+TRUST_TABLE = "evidence/attribution_trust.parquet"
 
 
 def write(file: str | Path, frame: pd.DataFrame) -> None:

@@ -32,6 +32,13 @@ def add(app: typer.Typer) -> None:
         internal_batch_size: Annotated[
             int, typer.Option(help="Most examples in memory at once.")
         ] = 16,
+        trust: Annotated[
+            int,
+            typer.Option(
+                help="Also judge the methods (deletion, insertion, infidelity, sensitivity, "
+                "shuffled weights) on so many images."
+            ),
+        ] = 0,
         device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
         as_json: Annotated[bool, typer.Option("--json", help="Print the tables as JSON.")] = False,
     ) -> None:
@@ -45,6 +52,7 @@ def add(app: typer.Typer) -> None:
             images=images,
             steps=steps,
             internal_batch_size=internal_batch_size,
+            trusted=trust,
             device=device,
             report=lambda title, done: typer.echo(f"{title}: image {done} of {images}", err=True),
             **check_words(methods=method, places=at, kind=kind),
@@ -55,5 +63,7 @@ def add(app: typer.Typer) -> None:
             typer.echo(json.dumps(plain(found)))
         else:
             typer.echo(found.shares.round(3).to_string(index=False))
+            if trust:
+                typer.echo(found.trust.round(3).to_string(index=False))
             for file in found.files:
                 typer.echo(file)

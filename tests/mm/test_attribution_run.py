@@ -13,14 +13,17 @@ import torch
 from typer.testing import CliRunner
 
 import fpnprobe
+from fpnprobe.attribution.methods import METHODS
 from fpnprobe.cli import main
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.features import Features
 from fpnprobe.mm import features
 from fpnprobe.mm.attribution.cell import TrainedCell
+from fpnprobe.mm.attribution.explain import targets_of
 from fpnprobe.mm.attribution.image import DetectorImage
 from fpnprobe.mm.attribution.study import attribute_run
 from fpnprobe.mm.attribution.survey import survey
+from fpnprobe.mm.attribution.trust import trust
 
 from . import attributed
 
@@ -205,3 +208,17 @@ def test_padding_is_cut_off_and_large_maps_are_pooled(fpn: TrainedCell) -> None:
     assert found.image.shape == (19, 128, 3)
     assert isinstance(found, Features)
     assert math.isfinite(float(found.maps["P6"].sum()))
+
+
+def test_trust_judges_every_method(run: Path, fpn: TrainedCell) -> None:
+    image = fpn.at(0)
+    targets = targets_of(fpn.chain, image, buckets=fpn.buckets)[:2]
+    found = trust(fpn.chain, image, targets=targets, steps=4)
+    assert len(found) == 2 * len(METHODS)
+    assert found["deletion_gain"].notna().all()
+    assert found["rank_correlation"].abs().max() <= 1
+    assert found.loc[found["method"] == "conductance", "infidelity"].isna().all()
+    folder = run / "cells" / "fpn" / "seed-0"
+    told = attribute_run(folder, images=1, methods=("activation_x_gradient",), trusted=1)
+    assert told.trust["n_objects"].tolist() == [len(image.boxes)]
+    assert told.trust["variant"].tolist() == ["FPN"]

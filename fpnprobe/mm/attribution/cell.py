@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from fpnprobe.attribution.chain import Chain
@@ -99,14 +101,22 @@ class TrainedCell:
         with torch.no_grad():
             return DetectorImage.of(self.detector, self.images[position])
 
+    def picture(self, image_id: int) -> npt.NDArray[np.uint8]:
+        """The image as `(H, W, 3)`, RGB, in the detector's pixels, without padding."""
+        pixels = self.images[self._position(image_id)]["inputs"]  # (3, H, W), BGR
+        return np.ascontiguousarray(pixels.numpy().transpose(1, 2, 0)[:, :, ::-1])
+
     def image(self, image_id: int) -> DetectorImage:
         """The image with an id of the annotation file."""
+        return self.at(self._position(image_id))
+
+    def _position(self, image_id: int) -> int:
         if image_id not in self.ids:
             raise FpnProbeError(
                 f"image {image_id} is not among the {len(self.ids)} validation images: expected an "
                 f"id such as {', '.join(map(str, self.ids[:3]))}"
             )
-        return self.at(self.ids.index(image_id))
+        return self.ids.index(image_id)
 
 
 def scale_buckets(stored: Sequence[Sequence[Any]]) -> tuple[ScaleBucket, ...]:

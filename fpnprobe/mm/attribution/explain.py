@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import torch
 
@@ -13,7 +15,7 @@ from fpnprobe.attribution.methods import INTERNAL_BATCH, STEPS, attribute
 from fpnprobe.attribution.table import COLUMNS
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm.attribution.image import DetectorImage
-from fpnprobe.mm.attribution.target import Kind, Target, pick
+from fpnprobe.mm.attribution.target import Kind, Target, pick, reading
 from fpnprobe.scales import BACKGROUND, COCO_BUCKETS, ScaleBucket, bucket_index
 
 
@@ -50,6 +52,13 @@ class Attribution:
             dropna=False,
         )
         return str(shown.to_html(float_format="{:.2f}".format))
+
+    def cells(self, target: int = 0) -> dict[str, npt.NDArray[np.float64]]:
+        """Attribution of every cell for one of the targets, `(H, W)` per level, signed."""
+        return {
+            name: level[target].double().cpu().numpy()
+            for name, level in zip(self.maps.levels, self.maps.cells(), strict=True)
+        }
 
     def to_pandas(self) -> pd.DataFrame:
         """One row per target and level, columns as in `fpnprobe.attribution.table.COLUMNS`."""
@@ -152,8 +161,7 @@ def explain(
     labels: dict[str, Any] | None = None,
 ) -> Attribution:
     """Attribute targets of one image; see `fpnprobe.attribution.methods.attribute`."""
-    chain.readout.targets = list(targets)  # type: ignore[attr-defined]
-    try:
+    with reading(chain, targets):
         maps = attribute(
             chain,
             image=image.pixels,
@@ -163,8 +171,6 @@ def explain(
             steps=steps,
             internal_batch_size=internal_batch_size,
         )
-    finally:
-        chain.readout.targets = []  # type: ignore[attr-defined]
     return Attribution(
         image_id=image.image_id,
         targets=tuple(targets),

@@ -13,8 +13,10 @@ from fpnprobe.attribution.methods import INTERNAL_BATCH, STEPS
 from fpnprobe.attribution.table import by_bucket, concat, on_assigned_level
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm.attribution.cell import TrainedCell
+from fpnprobe.mm.attribution.explain import targets_of
 from fpnprobe.mm.attribution.survey import survey
 from fpnprobe.mm.attribution.target import Kind
+from fpnprobe.mm.attribution.trust import by_method, trust
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,8 @@ class StudyAttribution:
         rows: all cells' rows.
         shares: share per variant, bucket and level with intervals (`table.by_bucket`).
         agreement: how often the largest share lies on the assigned level.
+        trust: how far each method's maps can be trusted (`trust.by_method`), per variant; empty
+            unless asked for.
         files: the cells' tables as written.
         skipped: (cell folder, why) of the cells that could not be attributed.
     """
@@ -32,6 +36,7 @@ class StudyAttribution:
     rows: pd.DataFrame
     shares: pd.DataFrame
     agreement: pd.DataFrame
+    trust: pd.DataFrame
     files: tuple[str, ...]
     skipped: tuple[tuple[str, str], ...]
 
@@ -63,15 +68,18 @@ def attribute_run(
     kind: Kind = "object",
     steps: int = STEPS,
     internal_batch_size: int = INTERNAL_BATCH,
+    trusted: int = 0,
     device: str = "cpu",
     report: Callable[[str, int], None] = lambda *_: None,
 ) -> StudyAttribution:
     """Attribute every trained cell of a run; write each cell's table and the study's.
 
     A cell that is not finished is skipped and named; a run without any trained cell is an error.
+    `trusted` is the number of images on which the methods themselves are judged; the other
+    arguments are those of `survey`.
     """
     folders = cell_folders(run)
-    frames, files, skipped = [], [], []
+    frames, files, skipped, judged = [], [], [], []
     for folder in folders:
         try:
             cell = TrainedCell.open(folder, device=device)
@@ -90,15 +98,31 @@ def attribute_run(
             report=lambda done, title=title: report(title, done),  # type: ignore[misc]
         )
         stored.write(folder / stored.CELL_TABLE, frame)
+        judged += [_judge(cell, position, methods, steps) for position in range(trusted)]
         frames.append(frame)
         files.append(str(folder / stored.CELL_TABLE))
     if not frames:
         raise FpnProbeError(f"nothing to attribute in {run}: {skipped[0][1]}")
     rows = concat(frames)
     shares = by_bucket(rows)
+    trusts = by_method(pd.concat(judged)) if judged else pd.DataFrame()
     if folders != [Path(run)]:
         stored.write(Path(run) / stored.STUDY_TABLE, shares)
-    return StudyAttribution(rows, shares, on_assigned_level(rows), tuple(files), tuple(skipped))
+        if judged:
+            stored.write(Path(run) / stored.TRUST_TABLE, trusts)
+    return StudyAttribution(
+        rows, shares, on_assigned_level(rows), trusts, tuple(files), tuple(skipped)
+    )
+
+
+def _judge(cell: TrainedCell, position: int, methods: Sequence[str], steps: int) -> pd.DataFrame:
+    """Trust in each method on the objects of one image, at the stages."""
+    image = cell.at(position)
+    targets = targets_of(cell.chain, image, buckets=cell.buckets)
+    if not targets:
+        return pd.DataFrame()
+    found = trust(cell.chain, image, targets=targets, methods=methods, steps=steps)
+    return found.assign(**cell.labels)
 
 
 def as_json(found: StudyAttribution) -> dict[str, Any]:
@@ -108,6 +132,7 @@ def as_json(found: StudyAttribution) -> dict[str, Any]:
         "shares": _records(found.shares),
         "agreement": _records(found.agreement),
         "residual": _largest(found.rows),
+        "trust": _records(found.trust),
         "skipped": [{"cell": cell, "reason": reason} for cell, reason in found.skipped],
     }
 

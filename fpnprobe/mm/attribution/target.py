@@ -1,13 +1,14 @@
 """What is attributed: class logits at fixed places of a detector's head."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
 
-from fpnprobe.attribution.chain import Levels
+from fpnprobe.attribution.chain import Chain, Levels
 from fpnprobe.errors import FpnProbeError
 
 Kind = Literal["detection", "object", "bucket"]
@@ -111,3 +112,15 @@ def pick(targets: Sequence[Target], index: int, *, image: str = "the image") -> 
             f"detection {index} of {image} does not exist: expected 0 to {len(targets) - 1}"
         )
     return targets[index]
+
+
+@contextmanager
+def reading(chain: Chain, targets: Sequence[Target]) -> Iterator[None]:
+    """For the length of the context, ids mean these targets."""
+    readout = chain.readout
+    assert isinstance(readout, DetectorReadout)
+    readout.targets = list(targets)
+    try:
+        yield
+    finally:
+        readout.targets = []
