@@ -60,7 +60,7 @@ class _Load:
         if loaded is None:
             return None
         sample, labels = loaded["sample_idx"], loaded["gt_bboxes_labels"]
-        rows = np.arange(self.table.first[sample], self.table.first[sample + 1])
+        rows: Integers = np.arange(self.table.first[sample], self.table.first[sample + 1])
         if not np.array_equal(self.table.labels[rows], labels):
             raise FpnProbeError(
                 f"image {loaded.get('img_id')!r}: the objects loaded are not those of the "

@@ -136,7 +136,7 @@ def _read(checkpoint: Path) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """Weights and meta data of an mmengine checkpoint, without running code from it."""
     if not checkpoint.is_file():
         raise FpnProbeError(f"no checkpoint {checkpoint}: expected a file of trained weights")
-    allowed = contextlib.nullcontext()
+    allowed: contextlib.AbstractContextManager[object] = contextlib.nullcontext()
     with contextlib.suppress(ImportError):  # onedl-mmengine names what its own checkpoints hold
         from mmengine.runner.checkpoint import get_torch_safe_globals
 

@@ -35,7 +35,8 @@ def restart_workers(runner: Runner, loop: Any) -> None:
     Raises:
         FpnProbeError: if workers have started and the runner was given a loader, not its config.
     """
-    iterator, old = getattr(loop, "dataloader_iterator", None), loop.dataloader
+    iterator: Any = getattr(loop, "dataloader_iterator", None)
+    old = loop.dataloader
     if getattr(iterator, "_iterator", None) is None or not old.num_workers:
         return
     config = runner._train_dataloader

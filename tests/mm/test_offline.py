@@ -42,6 +42,12 @@ def checkpoint(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "iter_2.pth"
 
 
+def numpy_state() -> list[int]:
+    state: Any = np.random.get_state()  # noqa: NPY002 - mmdet draws from it
+    found: list[int] = state[1].tolist()
+    return found
+
+
 def run(config: str, checkpoint: Path | None, root: Path, out: Path, **changes: Any) -> Any:
     options: dict[str, Any] = {
         "data": root, "out": out, "split": "train", "images": 5, "batch": 2, "size": None,
@@ -53,7 +59,7 @@ def run(config: str, checkpoint: Path | None, root: Path, out: Path, **changes: 
 def test_twice_is_the_same_to_the_last_bit(
     config: str, checkpoint: Path, root: Path, tmp_path: Path
 ) -> None:
-    states = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state()  # noqa: NPY002
+    states = random.getstate(), numpy_state(), torch.get_rng_state()
     first = run(config, checkpoint, root, tmp_path / "a")
     random.random(), np.random.random(), torch.rand(3)  # noqa: NPY002
     run(config, checkpoint, root, tmp_path / "b")
@@ -76,9 +82,9 @@ def test_detector_and_random_states_stay_as_they_were(root: Path, config: str) -
     detector.train()
     detector.neck.eval()
     before = {k: v.clone() for k, v in detector.state_dict().items()}
-    drawn = random.getstate(), torch.get_rng_state(), np.random.get_state()[1].tolist()  # noqa: NPY002
+    drawn = random.getstate(), torch.get_rng_state(), numpy_state()
     probe_images(detector, opened.images, root / "out", count=2)
-    assert (random.getstate(), np.random.get_state()[1].tolist()) == (drawn[0], drawn[2])  # noqa: NPY002
+    assert (random.getstate(), numpy_state()) == (drawn[0], drawn[2])
     assert torch.equal(torch.get_rng_state(), drawn[1])
     small.assert_bit_identical(before, detector.state_dict())
     assert detector.backbone.training
@@ -111,7 +117,7 @@ def test_bad_arguments_are_named(config: str, checkpoint: Path, root: Path, tmp_
     model = build_detector(small.model_config("retinanet"))
     torch.save({"state_dict": model.state_dict()}, other)
     torch.save({"state_dict": {}, "run": Danger()}, code)
-    for wrong, changes, message in [
+    cases: list[tuple[Path | None, dict[str, Any], str]] = [
         (tmp_path / "gone.pth", {}, "no checkpoint"),
         (garbage, {}, "without running code"),
         (code, {}, "without running code"),
@@ -122,7 +128,8 @@ def test_bad_arguments_are_named(config: str, checkpoint: Path, root: Path, tmp_
         (None, {"mode": "norms"}, "expected one of routes, full"),
         (None, {"bounds": "a"}, "sides in px"),
         (None, {"bounds": "40,20"}, "expected 0 <= low < high"),
-    ]:
+    ]
+    for wrong, changes, message in cases:
         with pytest.raises(FpnProbeError, match=message):
             run(config, wrong, root, tmp_path / "out", **changes)
     assert not Danger.ran

@@ -1,0 +1,39 @@
+"""`fpnprobe bench`: one subcommand per file of `fpnprobe/bench`, imported when it is called."""
+
+import importlib
+import pkgutil
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+import fpnprobe.bench
+
+
+class Benches(TyperGroup):
+    """Finds the subcommands by their file names; a module is imported only to run or describe."""
+
+    def list_commands(self, _ctx: Any) -> list[str]:
+        """Names of the benches."""
+        return sorted(module.name for module in pkgutil.iter_modules(fpnprobe.bench.__path__))
+
+    def get_command(self, ctx: Any, name: str) -> Any:
+        """The subcommand that `fpnprobe.bench.<name>` adds, or None."""
+        if name not in self.list_commands(ctx):
+            return None
+        own = typer.Typer(add_completion=False)
+        importlib.import_module(f"fpnprobe.bench.{name}").add(own)
+        command = typer.main.get_command(own)
+        command.name = name
+        return command
+
+
+def add(app: typer.Typer) -> None:
+    """Register the verb."""
+    group = typer.Typer(cls=Benches, no_args_is_help=True)
+
+    @group.callback()
+    def _group() -> None:
+        """Measure speed, as ratios in one process."""
+
+    app.add_typer(group, name="bench")
