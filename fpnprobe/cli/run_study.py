@@ -13,9 +13,9 @@ def add(app: typer.Typer) -> None:
     @app.command("run-study")
     def run_study(
         study: Annotated[
-            Path,
+            Path | None,
             typer.Argument(metavar="STUDY", help="Folder with study.py, or the file. It is run."),
-        ],
+        ] = None,
         out: Annotated[
             Path | None, typer.Option(help="Output folder; reports/<name> by default.")
         ] = None,
@@ -35,24 +35,34 @@ def add(app: typer.Typer) -> None:
             bool, typer.Option("--keep-going/--fail-fast", help="When a cell fails.")
         ] = True,
         fresh: Annotated[bool, typer.Option("--fresh", help="Delete the cells first.")] = False,
+        from_manifest: Annotated[
+            Path | None, typer.Option(help="Repeat the cell of this manifest.json.")
+        ] = None,
+        fail_on_claims: Annotated[
+            bool, typer.Option("--fail-on-claims", help="Exit 1 if a claim is contradicted.")
+        ] = False,
         as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
     ) -> None:
         """Run every missing cell of a study, then build its report; resumes what was stopped."""
         from fpnprobe import report
-        from fpnprobe.study import door
+        from fpnprobe.study import door, request
 
-        asked = door.request(
-            study, assignments=assignments or [], out=out, variants=variants, seeds=seeds
+        asked = request.request(
+            study,
+            assignments=assignments or [],
+            out=out,
+            variants=variants,
+            seeds=seeds,
+            manifest=from_manifest,
         )
-        result = door.run_all(
-            asked,
+        how = door.Running(
             jobs=jobs,
             device=device,
             launcher=launcher,
             nproc=nproc,
             keep_going=keep_going,
             fresh=fresh,
-            finish=report.build,
         )
+        result = door.run_all(asked, how, finish=report.build)
         typer.echo(json.dumps(result) if as_json else door.lines(result))
-        raise typer.Exit(door.exit_code(result))
+        raise typer.Exit(door.exit_code(result, fail_on_claims=fail_on_claims))

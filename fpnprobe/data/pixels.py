@@ -100,7 +100,7 @@ def store(
 
 def _fill(out: Any, images: ImageStore, total: int) -> None:
     header = {"descr": "|u1", "fortran_order": False, "shape": (total,)}
-    np.lib.format.write_array_header_1_0(out, header)
+    np.lib.format.write_array_header_1_0(out, header)  # type: ignore[no-untyped-call]
     for path, shape in zip(images.paths, images.shapes, strict=True):
         out.write(decode(path, shape).tobytes())
 

@@ -109,7 +109,7 @@ def _where(each: Tracked) -> tuple[str, int, str]:
         return "start", count, ""
     if reading.stage in ("done", "failed", "interrupted"):
         return "ending", count, ""
-    speed = "" if reading.per_iteration is None else f"{1 / reading.per_iteration:.1f} it/s"
+    speed = "" if reading.per_iteration is None else f"{reading.per_iteration:.2f} s/it"
     loss = "" if reading.loss is None else f" loss {reading.loss:.3f}"
     return reading.stage, count, (speed + loss).strip()
 

@@ -1,76 +1,18 @@
-"""The ways into a study that the command line has: open, run to the end, plan."""
+"""The ways into a study that the command line has: plan it, run it to the end."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fpnprobe.errors import FpnProbeError
-from fpnprobe.study import cells, launchers, loading, locks, output, run, source, variant
+from fpnprobe.study import cells, launchers, locks, output, run, slurm, source
 from fpnprobe.study.cells import Cell, State
 from fpnprobe.study.display import Display
 from fpnprobe.study.output import Output
 from fpnprobe.study.planning import plan
-from fpnprobe.study.spec import Study
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """What is asked of a study on the command line.
-
-    Attributes:
-        study: the resolved study.
-        out: its output folder.
-        variants: names to run; empty for all.
-        seeds: seeds to run; empty for all.
-    """
-
-    study: Study
-    out: Path
-    variants: tuple[str, ...] = ()
-    seeds: tuple[int, ...] = ()
-
-    def selected(self, result: Output) -> tuple[Cell, ...]:
-        """The cells that are asked for."""
-        names = [each.name for each in self.study.variants]
-        chosen = variant.select(self.variants or names, names, "variant")
-        for seed in self.seeds:
-            if seed not in self.study.seeds:
-                raise FpnProbeError(
-                    f"seed {seed} is not one of the study's seeds {list(self.study.seeds)}: add it "
-                    "with --set seeds=..."
-                )
-        seeds = self.seeds or self.study.seeds
-        return tuple(c for c in result.cells if c.variant in chosen and c.seed in seeds)
-
-
-def request(
-    study: str | Path,
-    *,
-    assignments: Sequence[str] = (),
-    out: Path | None = None,
-    variants: str = "",
-    seeds: str = "",
-) -> Request:
-    """A request from the options of the command line.
-
-    Raises:
-        FpnProbeError: for anything wrong with them.
-    """
-    loaded = loading.load(study, list(assignments))
-    try:
-        wanted = tuple(int(each) for each in seeds.split(",") if each.strip())
-    except ValueError:
-        raise FpnProbeError(f"--seeds {seeds!r}: expected whole numbers, as 0,1,2") from None
-    found = Request(
-        study=loaded,
-        out=out or Path("reports") / loaded.name,
-        variants=tuple(each.strip() for each in variants.split(",") if each.strip()),
-        seeds=wanted,
-    )
-    names = [each.name for each in loaded.variants]
-    variant.select(found.variants or names, names, "variant")
-    return found
+from fpnprobe.study.request import Request, differences
+from fpnprobe.study.run import Tracked
 
 
 def make_plan(asked: Request, *, jobs: int | None = None) -> dict[str, Any]:
@@ -81,47 +23,59 @@ def make_plan(asked: Request, *, jobs: int | None = None) -> dict[str, Any]:
     return plan(result, asked.selected(result), jobs=number)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """How the cells of a study run.
+
+    Attributes:
+        jobs: cells at the same time; None for what the study and the machine allow.
+        device: "auto", "cpu" or "cuda".
+        launcher: "none", "pytorch" (torchrun) or "slurm".
+        nproc: processes per cell.
+        keep_going: whether the others go on when a cell fails.
+        fresh: whether what the cells have is deleted first.
+    """
+
+    jobs: int | None = None
+    device: str = "auto"
+    launcher: str = "none"
+    nproc: int = 1
+    keep_going: bool = True
+    fresh: bool = False
+
+
 def run_all(
-    asked: Request,
-    *,
-    jobs: int | None = None,
-    device: str = "auto",
-    launcher: str = "none",
-    nproc: int = 1,
-    keep_going: bool = True,
-    fresh: bool = False,
-    finish: Callable[[Path], Mapping[str, Any]],
+    asked: Request, how: Running, *, finish: Callable[[Path], Mapping[str, Any]]
 ) -> dict[str, Any]:
     """Run every missing cell, then the evidence and, by `finish(out)`, the report.
 
-    Returns `{study, out, complete, cells: [{variant, seed, state, reason}], report}`.
+    Returns `{study, out, complete, cells: [{variant, seed, state, reason}], report,
+    contradicted}`, the last being the claims that the study contradicts.
 
     Raises:
         FpnProbeError: for bad data, an output folder that cannot be written, a wrong option.
         fpnprobe.study.run.Interrupted: on Ctrl-C, when all cells have saved their state.
     """
     schedule = asked.study.schedule
-    launchers.check(launcher, nproc=nproc, batch=schedule.batch, accumulate=schedule.accumulate)
-    output.check_writable(asked.out)
-    device = run.check_device(device)
-    result = output.of(
-        asked.study, source=source.prepare(asked.study, out=asked.out), out=asked.out
+    launchers.check(
+        how.launcher, nproc=how.nproc, batch=schedule.batch, accumulate=schedule.accumulate
     )
-    selected = asked.selected(result)
-    jobs = run.default_jobs(result, device, jobs)
-    with Display(jobs=jobs, images=result.source.images[1]) as display:
+    output.check_writable(asked.out)
+    if how.launcher != "slurm":  # the login node need not have the device of the jobs
+        how = replace(how, device=run.check_device(how.device))
+    found = source.prepare(asked.study, out=asked.out)
+    result = output.of(asked.study, source=found, out=asked.out)
+    jobs = run.default_jobs(result, how.device, how.jobs)
+    with Display(jobs=jobs, images=found.images[1]) as display:
+        for line in [] if asked.repeated is None else differences(asked.repeated, result):
+            display.say(f"differs from the manifest: {line}")
         _write(result, display)
-        if fresh:
-            for cell in selected:
-                output.forget(cell)
-        tracked = run.run(
-            result,
-            selected,
-            launch=launchers.Launch(device=device, nproc=nproc),
-            jobs=jobs,
-            keep_going=keep_going,
-            watcher=display,
-        )
+        try:
+            tracked = _cells(result, asked.selected(result), how=how, jobs=jobs, display=display)
+        except KeyboardInterrupt:
+            display.say("stopped, nothing is lost; to go on, run the same command again:")
+            display.say(result.command)
+            raise
         report = _finish(result, finish, display)
     return {
         "study": asked.study.name,
@@ -137,6 +91,7 @@ def run_all(
             for each in tracked
         ],
         "report": dict(report),
+        "contradicted": _contradicted(report),
     }
 
 
@@ -146,12 +101,22 @@ def lines(result: Mapping[str, Any]) -> str:
         f"{each['variant']} seed {each['seed']}: {each['state']} {each['reason']}".rstrip()
         for each in result["cells"]
     ]
+    rows += [f"contradicted: {statement}" for statement in result["contradicted"]]
     return "\n".join([*rows, *(str(path) for path in result["report"].values() if path)])
 
 
-def exit_code(result: Mapping[str, Any]) -> int:
-    """0 if every cell that was asked for is done, else 1."""
-    return int(any(each["state"] != "done" for each in result["cells"]))
+def exit_code(result: Mapping[str, Any], *, fail_on_claims: bool = False) -> int:
+    """0 if every cell that was asked for is done, and no claim contradicted if that counts."""
+    failed = any(each["state"] != "done" for each in result["cells"])
+    return int(failed or (fail_on_claims and bool(result["contradicted"])))
+
+
+def _contradicted(report: Mapping[str, Any]) -> list[str]:
+    """Statements that the study contradicts, from the report's `claims.json`."""
+    if not report.get("claims"):
+        return []
+    claims = json.loads(Path(report["claims"]).read_text())["claims"]
+    return [each["statement"] for each in claims if each["verdict"] == "contradicted"]
 
 
 def _finish(
@@ -166,6 +131,22 @@ def _finish(
     with locks.held(result.out / "lock", wait=600):
         evidence.build(result.out)
         return finish(result.out)
+
+
+def _cells(
+    result: Output, selected: Sequence[Cell], *, how: Running, jobs: int, display: Display
+) -> list[Tracked]:
+    """Run the selected cells here or as jobs of a cluster."""
+    if how.fresh:
+        for cell in selected:
+            output.forget(cell)
+    launch = launchers.Launch(device=how.device, nproc=how.nproc)
+    if how.launcher == "slurm":
+        via = slurm.executor(result, jobs=how.jobs)
+        return slurm.run(result, selected, launch=launch, via=via, watcher=display)
+    return run.run(
+        result, selected, launch=launch, jobs=jobs, keep_going=how.keep_going, watcher=display
+    )
 
 
 def _write(result: Output, display: Display) -> None:

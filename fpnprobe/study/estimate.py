@@ -70,10 +70,10 @@ def text(seconds: float | None) -> str:
     """A duration for a person.
 
     >>> text(None), text(8), text(100), text(5000)
-    ('measuring the speed', 'under 15 s', 'about 2 min', 'about 1.4 h')
+    ('unknown time', 'under 15 s', 'about 2 min', 'about 1.4 h')
     """
     if seconds is None:
-        return "measuring the speed"
+        return "unknown time"
     if seconds < 15:
         return "under 15 s"
     if seconds < 90:

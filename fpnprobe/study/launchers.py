@@ -68,7 +68,7 @@ def check(launcher: str, *, nproc: int, batch: int, accumulate: int) -> None:
         raise FpnProbeError(f"--launcher {launcher!r}: expected one of {', '.join(LAUNCHERS)}")
     if nproc < 1 or (launcher == "none" and nproc > 1):
         raise FpnProbeError(
-            f"--nproc {nproc}: expected at least 1, and --launcher pytorch for more than 1"
+            f"--nproc {nproc}: expected at least 1, and --launcher pytorch or slurm for more than 1"
         )
     if batch % (nproc * accumulate):
         raise FpnProbeError(

@@ -52,9 +52,9 @@ def study_file(path: str | Path) -> Path:
     if file.is_dir():
         file = file / "study.py"
     if not file.is_file():
-        folder = file.parent.parent
-        there = sorted(each.parent.name for each in folder.glob("*/study.py"))
-        hint = nearest(file.parent.name, there) if there else "give a folder that holds study.py"
+        asked = file.parent if file.name == "study.py" else file
+        there = sorted(each.parent.name for each in asked.parent.glob("*/study.py"))
+        hint = nearest(asked.name, there) if there else "give a folder that holds study.py"
         raise FpnProbeError(f"no study at {path}: {hint}")
     return file
 

@@ -75,9 +75,7 @@ def lines(result: dict[str, Any]) -> str:
             f"{each['iterations']} iterations" + (f" ({why})" if why else "")
         )
     if result["missing"]:
-        cost = "unknown until a first cell has run"
-        if result["seconds"] is not None:
-            cost = estimate.text(result["seconds"])
+        cost = estimate.text(result["seconds"])
         rows.append(f"{result['missing']} of {len(rows)} cells to run, {cost}")
     else:
         rows.append("nothing to run")

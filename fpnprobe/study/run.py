@@ -127,10 +127,10 @@ def _poll(tracked: Sequence[Tracked]) -> None:
             continue
         _close(each.process)
         each.process = None
-        _judge(each, code)
+        judge(each, code)
 
 
-def _judge(each: Tracked, code: int) -> None:
+def judge(each: Tracked, code: int) -> None:
     """What the end of a cell's process means."""
     manifest = each.cell.manifest() or {}
     recorded = manifest.get("state") if manifest.get("key") == each.cell.key else None

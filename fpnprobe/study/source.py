@@ -42,7 +42,11 @@ class Source:
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "Source":
         """The inverse of `as_json`."""
-        return cls(**{key: tuple(v) if isinstance(v, list) else v for key, v in content.items()})
+        plain: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value
+            for key, value in content.items()
+        }
+        return cls(**plain)
 
 
 def iterations(study: Study, images: int) -> int:

@@ -22,8 +22,8 @@ class Limits(Spec):
     `classes` is a list of names, or how many: those with the most objects.
     """
 
-    train_images: int | None = Field(None, ge=1)
-    val_images: int | None = Field(None, ge=1)
+    train_images: int | None = Field(default=None, ge=1)
+    val_images: int | None = Field(default=None, ge=1)
     classes: int | tuple[str, ...] | None = None
 
 
@@ -40,7 +40,7 @@ class Data(Spec):
     val: str = "val"
     limits: Limits = Limits()
     size: int | tuple[int, int] | None = None
-    flip: float = Field(0.5, ge=0, le=1)
+    flip: float = Field(default=0.5, ge=0, le=1)
     cache: bool | Literal["auto"] = "auto"
 
     @model_validator(mode="after")
@@ -58,22 +58,22 @@ class Schedule(Spec):
     rate used is `lr * batch / base_batch` (linear rule, Goyal et al. 2017).
     """
 
-    iterations: int | None = Field(None, ge=1)
-    epochs: float | None = Field(None, gt=0)
-    batch: int = Field(4, ge=1)
-    lr: float = Field(2e-3, gt=0)
-    base_batch: int | None = Field(None, ge=1)
+    iterations: int | None = Field(default=None, ge=1)
+    epochs: float | None = Field(default=None, gt=0)
+    batch: int = Field(default=4, ge=1)
+    lr: float = Field(default=2e-3, gt=0)
+    base_batch: int | None = Field(default=None, ge=1)
     optimizer: Literal["AdamW", "SGD"] = "AdamW"
-    weight_decay: float = Field(0.01, ge=0)
-    momentum: float = Field(0.9, ge=0, lt=1)
+    weight_decay: float = Field(default=0.01, ge=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
     policy: Literal["cosine", "step"] = "cosine"
     steps: tuple[float, ...] = (8 / 12, 11 / 12)
-    final_lr: float = Field(0.02, ge=0, le=1)
-    warmup: int = Field(50, ge=0)
-    clip: float | None = Field(10.0, gt=0)
+    final_lr: float = Field(default=0.02, ge=0, le=1)
+    warmup: int = Field(default=50, ge=0)
+    clip: float | None = Field(default=10.0, gt=0)
     amp: Literal["bf16", "fp16"] | None = None
-    accumulate: int = Field(1, ge=1)
-    workers: int | None = Field(None, ge=0)
+    accumulate: int = Field(default=1, ge=1)
+    workers: int | None = Field(default=None, ge=0)
     channels_last: bool = True
     fused: bool = True
     deterministic: bool = False
@@ -99,8 +99,8 @@ class ProbeSpec(Spec):
     """How the gradient is recorded; `mode` None trains without a probe."""
 
     mode: Literal["norms", "routes", "full"] | None = "routes"
-    interval: int = Field(50, ge=1)
-    budget: float | None = Field(None, gt=0, lt=1)
+    interval: int = Field(default=50, ge=1)
+    budget: float | None = Field(default=None, gt=0, lt=1)
 
 
 class EvaluationSpec(Spec):
@@ -113,14 +113,14 @@ class EvaluationSpec(Spec):
 class Resources(Spec):
     """Where and how cells run; nothing here changes a result, so nothing here is in a key."""
 
-    jobs: int = Field(2, ge=1)
-    threads: int = Field(1, ge=1)
-    checkpoint_seconds: float = Field(60.0, ge=0)
+    jobs: int = Field(default=2, ge=1)
+    threads: int = Field(default=1, ge=1)
+    checkpoint_seconds: float = Field(default=60.0, ge=0)
     keep_checkpoint: bool = True
-    gpus_per_cell: int = Field(1, ge=1)
-    cpus_per_cell: int = Field(8, ge=1)
-    memory_gb: int = Field(32, ge=1)
-    minutes: int = Field(24 * 60, ge=1)
+    gpus_per_cell: int = Field(default=1, ge=1)
+    cpus_per_cell: int = Field(default=8, ge=1)
+    memory_gb: int = Field(default=32, ge=1)
+    minutes: int = Field(default=24 * 60, ge=1)
     slurm: Mapping[str, Any] = {}
 
 
@@ -132,7 +132,7 @@ class Study(Spec):
     expected: str = ""
     detector: Mapping[str, Any]
     variants: tuple[VariantSpec, ...] = Field(min_length=1)
-    seeds: tuple[int, ...] = Field((0,), min_length=1)
+    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     data: Data
     schedule: Schedule
     probe: ProbeSpec = ProbeSpec()

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.study import cells, failures, locks, manifest, output
+from fpnprobe.study import cells, failures, keys, locks, manifest, output
 from fpnprobe.study.cells import Cell
 from fpnprobe.study.failures import Interrupted
 from fpnprobe.study.output import Output
@@ -98,12 +98,14 @@ def _guarded(result: Output, cell: Cell, *, device: str, stop: threading.Event) 
 
 def _train(work: CellWork) -> None:
     """Train, unless the final weights are there; put what was measured into the manifest."""
+    from fpnprobe.mm.environment import describe
     from fpnprobe.mm.training.final import final_facts
     from fpnprobe.mm.training.loop import Stopped
     from fpnprobe.mm.training.train import train
 
     if work.stop():
         raise Interrupted
+    work.manifest["environment"] = describe()
     accumulate = work.output.study.schedule.accumulate
     every = max(1, work.output.iterations * accumulate // 50)
     folder = work.cell.folder / "checkpoints"
@@ -117,7 +119,7 @@ def _train(work: CellWork) -> None:
             iteration=done // accumulate,
             seconds=seconds,
             per_iteration=seconds / done * accumulate,
-            **({} if loss is None else {"loss": loss}),
+            loss=work.progress.now.loss if loss is None else loss,
         )
 
     if not (folder / "final.pt").is_file():
@@ -144,9 +146,7 @@ def training(result: Output, cell: Cell, *, device: str) -> Any:
     from fpnprobe.mm.training.train import Training
 
     return Training(
-        config=json.loads(
-            json.dumps(manifest.keys.cell_config(result.study, cell.variant, cell.seed))
-        ),
+        config=json.loads(json.dumps(keys.cell_config(result.study, cell.variant, cell.seed))),
         key=cell.key,
         folder=cell.folder,
         root=result.source.root,

@@ -24,14 +24,17 @@ def build_detector(model_cfg: ConfigDict, *, seed: int = 0) -> BaseDetector:
     """
     devices = range(torch.cuda.device_count())
     logger = MMLogger.get_current_instance()
-    level = logger.level
+    handlers, level = logger.handlers, logger.level
     scope = DefaultScope.overwrite_default_scope("mmdet")
     with quiet.construction(), scope, torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
         try:
-            logger.setLevel(logging.ERROR)  # mmengine lists every initialized parameter
+            # mmengine lists every initialized parameter, in files whatever their level
+            logger.handlers = []
+            logger.setLevel(logging.ERROR)
             detector: BaseDetector = MODELS.build(model_cfg)
             detector.init_weights()
         finally:
             logger.setLevel(level)
+            logger.handlers = handlers
     return detector

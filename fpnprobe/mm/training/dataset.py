@@ -134,11 +134,11 @@ class CellImages(Dataset[dict[str, Any]]):
     ) -> InstanceData:
         height, width = shape
         scale = np.array([width / image["width"], height / image["height"]] * 2)
-        boxes = np.array([each["bbox"] for each in objects], dtype=np.float64).reshape(-1, 4)
+        boxes: Floats = np.array([o["bbox"] for o in objects], dtype=np.float64).reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]
         boxes = np.clip(boxes, 0, [image["width"], image["height"]] * 2)
-        kept = ((boxes[:, 2:] - boxes[:, :2]) > 0).all(1)  # nothing of the box is in the image
-        boxes, objects = boxes[kept] * scale, [o for o, k in zip(objects, kept, strict=True) if k]
+        kept = np.flatnonzero(((boxes[:, 2:] - boxes[:, :2]) > 0).all(axis=1))  # any of it inside
+        boxes, objects = boxes[kept] * scale, [objects[i] for i in kept]
         if flip:
             boxes[:, [0, 2]] = width - boxes[:, [2, 0]]
         found = InstanceData(

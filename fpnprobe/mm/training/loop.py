@@ -164,11 +164,8 @@ class CellRunner(Runner):
 
     def build_model(self, model: Any) -> torch.nn.Module:
         """Build the detector with weights that depend on the seed alone."""
-        handlers, self.logger.handlers = self.logger.handlers, []  # no list of all parameters
-        try:
-            return build_detector(model, seed=self.seed)
-        finally:
-            self.logger.handlers = handlers
+        detector: torch.nn.Module = build_detector(model, seed=self.seed)
+        return detector
 
     def _init_model_weights(self) -> None:
         """They are drawn already."""

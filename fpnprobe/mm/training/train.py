@@ -81,6 +81,7 @@ def train(
     """
     schedule = task.config["schedule"]
     set_threads_and_device(task.device, deterministic=schedule["deterministic"])
+    join_processes(task.device)
     folder = task.folder / "checkpoints"
     keeper = Keeper(folder, key=task.key, every=checkpoint_every, report=report, stop=stop)
     with tempfile.TemporaryDirectory(prefix="fpnprobe-") as scratch:
@@ -97,6 +98,8 @@ def train(
             meta["parameters"] = sum(each.numel() for each in runner.model.parameters())
             checkpoint.write(folder / checkpoint.FINAL, {"state_dict": state, "meta": meta})
             keeper.path.unlink(missing_ok=True)
+        if get_world_size() > 1:
+            torch.distributed.destroy_process_group()
     return Trained(keeper.seconds, probe)
 
 
@@ -119,6 +122,15 @@ def set_threads_and_device(device: str, *, deterministic: bool) -> None:
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+def join_processes(device: str) -> None:
+    """Join the processes that torchrun started, by gloo on CPU and NCCL on CUDA."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or torch.distributed.is_initialized():
+        return
+    if device.startswith("cuda"):
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    torch.distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
 
 
 def build_runner(task: Training, *, scratch: str) -> CellRunner:
@@ -145,10 +157,7 @@ def build_runner(task: Training, *, scratch: str) -> CellRunner:
             "param_scheduler": rate_over_time(schedule, steps=task.iterations, rate=task.rate),
             "default_hooks": dict.fromkeys(_IDLE),
             "randomness": {"seed": task.seed, "deterministic": schedule["deterministic"]},
-            "env_cfg": {
-                "cudnn_benchmark": not schedule["deterministic"],
-                "dist_cfg": {"backend": "nccl" if task.device.startswith("cuda") else "gloo"},
-            },
+            "env_cfg": {"cudnn_benchmark": not schedule["deterministic"]},
             "launcher": "pytorch" if world > 1 else "none",
             "visualizer": {"type": "Visualizer", "vis_backends": None},
             "log_level": "WARNING",
@@ -162,7 +171,7 @@ def build_runner(task: Training, *, scratch: str) -> CellRunner:
     cfg.train_dataloader = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # mmengine's, about what we replace
-        runner = CellRunner.from_cfg(cfg)
+        runner: CellRunner = CellRunner.from_cfg(cfg)
     runner._train_dataloader = loader
     if task.config["probe"]["mode"] is not None:
         runner.register_hook(_probe(task))

@@ -1,0 +1,120 @@
+"""What is asked of a study on the command line."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.study import keys, loading, overrides, variant
+from fpnprobe.study.cells import Cell
+from fpnprobe.study.manifest import versions
+from fpnprobe.study.output import Output
+from fpnprobe.study.spec import Study
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What is asked of a study on the command line.
+
+    Attributes:
+        study: the resolved study.
+        out: its output folder.
+        variants: names to run; empty for all.
+        seeds: seeds to run; empty for all.
+        repeated: the manifest of the cell that is repeated, or None.
+    """
+
+    study: Study
+    out: Path
+    variants: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = ()
+    repeated: Mapping[str, Any] | None = None
+
+    def selected(self, result: Output) -> tuple[Cell, ...]:
+        """The cells that are asked for."""
+        names = [each.name for each in self.study.variants]
+        chosen = variant.select(self.variants or names, names, "variant")
+        for seed in self.seeds:
+            if seed not in self.study.seeds:
+                raise FpnProbeError(
+                    f"seed {seed} is not one of the study's seeds {list(self.study.seeds)}: add it "
+                    "with --set seeds=..."
+                )
+        seeds = self.seeds or self.study.seeds
+        return tuple(c for c in result.cells if c.variant in chosen and c.seed in seeds)
+
+
+def request(
+    study: str | Path | None,
+    *,
+    assignments: Sequence[str] = (),
+    out: Path | None = None,
+    variants: str = "",
+    seeds: str = "",
+    manifest: Path | None = None,
+) -> Request:
+    """A request from the options of the command line.
+
+    Raises:
+        FpnProbeError: for anything wrong with them.
+    """
+    if (study is None) == (manifest is None):
+        raise FpnProbeError("give either a study, or --from-manifest FILE")
+    try:
+        wanted = tuple(int(each) for each in seeds.split(",") if each.strip())
+    except ValueError:
+        raise FpnProbeError(f"--seeds {seeds!r}: expected whole numbers, as 0,1,2") from None
+    repeated = None if manifest is None else _manifest(manifest)
+    if repeated is None:
+        assert study is not None
+        loaded = loading.load(study, list(assignments))
+    else:
+        content = overrides.apply(repeated["config"], overrides.parse(assignments))
+        loaded = loading.validate(content, source=str(manifest))
+    name = loaded.name if repeated is None else f"{loaded.name}-repeated"
+    found = Request(
+        study=loaded,
+        out=out or Path("reports") / name,
+        variants=tuple(each.strip() for each in variants.split(",") if each.strip()),
+        seeds=wanted,
+        repeated=repeated,
+    )
+    names = [each.name for each in loaded.variants]
+    variant.select(found.variants or names, names, "variant")
+    return found
+
+
+def _manifest(file: Path) -> Mapping[str, Any]:
+    """A manifest that tells how to repeat its cell."""
+    try:
+        content = json.loads(file.read_text())
+        if not isinstance(content["config"], dict) or not isinstance(content["data"], dict):
+            raise TypeError
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise FpnProbeError(
+            f"{file} is not the manifest of a cell ({error or 'no config'}): expected the "
+            "manifest.json of a cell folder"
+        ) from None
+    return dict(content)
+
+
+def differences(manifest: Mapping[str, Any], result: Output) -> list[str]:
+    """What differs from the cell that is repeated, in a way that can change its numbers.
+
+    Raises:
+        FpnProbeError: if the data are other data.
+    """
+    if manifest["data"].get("root_hash") != result.source.root_hash:
+        raise FpnProbeError(
+            f"the data in {result.source.root} are not those of the manifest (hash "
+            f"{result.source.root_hash[:12]}, expected "
+            f"{str(manifest['data'].get('root_hash'))[:12]}): give the folder with "
+            "--set data.root=DIR"
+        )
+    now, before = versions(), manifest.get("versions", {})
+    found = keys.difference(before, now)
+    if manifest.get("code") != keys.code_version():
+        found.append(f"code of fpnprobe: {manifest.get('code')} -> {keys.code_version()}")
+    return found
