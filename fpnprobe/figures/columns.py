@@ -33,3 +33,12 @@ def split(table: pd.DataFrame, by: str) -> list[tuple[str, pd.DataFrame]]:
     [('b', 2), ('a', 1)]
     """
     return [(str(name), part) for name, part in table.groupby(by, sort=False)]
+
+
+def largest(table: pd.DataFrame, by: str) -> Any:
+    """The row where a column is largest, as a named tuple.
+
+    >>> largest(pd.DataFrame({"v": ["a", "b"], "x": [1.0, 2.0]}), "x").v
+    'b'
+    """
+    return next(table.loc[[table[by].idxmax()]].itertuples())

@@ -29,9 +29,10 @@ def draw(table: pd.DataFrame, ax: Axes) -> Axes:
     for row in rows(table):
         x, y = pairs.index((row.bucket_a, row.bucket_b)), taps.index(row.tap)
         known = row.cosine == row.cosine
-        color = to_rgba(ACCENT if row.cosine >= 0 else AGAINST, 0.05 + 0.7 * abs(row.cosine))
-        cell = Rectangle((x + 0.02, y + 0.05), 0.96, 0.9, linewidth=0)
-        cell.set_facecolor(color if known else to_rgba(LINE, 0.4))
+        color = to_rgba(LINE, 0.4)
+        if known:
+            color = to_rgba(ACCENT if row.cosine >= 0 else AGAINST, 0.05 + 0.7 * abs(row.cosine))
+        cell = Rectangle((x + 0.02, y + 0.05), 0.96, 0.9, linewidth=0, facecolor=color)
         value = f"{row.cosine:+.3f}" if known else "not measured"
         mark(cell, f"{row.variant}, {row.tap}: {row.bucket_a} and {row.bucket_b}: cosine {value}")
         ax.add_patch(cell)

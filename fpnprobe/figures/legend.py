@@ -47,6 +47,7 @@ def draw(
     figure: Figure, line: list[tuple[float, Key]], *, y: float, width: int, height: int
 ) -> None:
     """Draw one line of keys, its middle `y` px from the top of a figure of that size."""
+
     def place(px: float, py: float) -> tuple[float, float]:
         return px / width, 1 - py / height
 

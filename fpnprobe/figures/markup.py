@@ -11,16 +11,27 @@ def finish(raw: str, slug: str) -> str:
     """Clean the SVG of one figure; `slug` begins every id that is left, marks become titles."""
     svg = raw[raw.index("<svg") :]
     svg = re.sub(r"\s*<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'\s*font-family: [^;"]*;?', "", svg)
+    svg = re.sub(r' style="[^"]*"', _own_font, svg)
     svg = re.sub(r' transform="rotate\(-0 [^)]*\)"', "", svg)
     svg = re.sub(r' (d|x|y|transform|points)="([^"]*)"', _round, svg)
-    svg = re.sub(rf'<g id="{MARK}([^"]*)">', r'<g class="mark"><title>\1</title>', svg)
+    svg = re.sub(rf"<g id=([\"']){MARK}(.*?)\1>", _title, svg)  # ' where the text holds a "
+    svg = re.sub(r'\s*<g id="[^"]*"/>', "", svg)
     svg = re.sub(r'<g id="[^"]*">', "<g>", svg)
     svg = re.sub(r'<(path|clipPath|image)([^>]*) id="', rf'<\1\2 id="{slug}-', svg)
     svg = svg.replace("url(#", f"url(#{slug}-").replace('href="#', f'href="#{slug}-')
     svg = re.sub(r' width="[\d.]+pt" height="[\d.]+pt"', "", svg, count=1)
-    svg = svg.replace("<svg ", "<svg font-family=\"'DejaVu Sans', sans-serif\" ", 1)
+    svg = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", svg, count=1, flags=re.DOTALL)
+    lines = 'stroke-linejoin="round" stroke-linecap="butt"'
+    svg = svg.replace("<svg ", f"<svg {lines} font-family=\"'DejaVu Sans', sans-serif\" ", 1)
     return re.sub(r">\s+<", ">\n<", svg)
+
+
+def _own_font(style: re.Match[str]) -> str:
+    return re.sub(r"\s*font-family: [^;\"]*;?", "", style[0])
+
+
+def _title(group: re.Match[str]) -> str:
+    return f'<g class="mark"><title>{group[2]}</title>'
 
 
 def _round(match: re.Match[str]) -> str:

@@ -4,6 +4,7 @@ import io
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.artist import Artist
@@ -15,7 +16,7 @@ from fpnprobe.figures.legend import Key
 from fpnprobe.figures.markup import MARK, finish
 from fpnprobe.figures.palette import INK, LINE, MUTED, short
 
-_STYLE = {
+_STYLE: Any = {
     "svg.fonttype": "none",  # text stays text: small, searchable, in the reader's own font
     "svg.hashsalt": "fpnprobe",
     "path.simplify": False,

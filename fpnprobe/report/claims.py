@@ -51,7 +51,7 @@ def section(claims: Sequence[Mapping[str, Any]]) -> Section:
     blocks: list[Block] = [Text(rules.RULE)]
     if not run:
         blocks.append(Text("This study could test none of the paper's claims.", "hole"))
-        return Section("claims", "What the paper says", blocks)
+        return Section("verdicts", "What the paper says", blocks)
     frame = pd.DataFrame(
         [
             {
@@ -80,7 +80,7 @@ def section(claims: Sequence[Mapping[str, Any]]) -> Section:
         {name: name for name in frame.columns if name != "note" or frame["note"].any()},
         {"paper": "{:+.1f}", "measured": "{:+.1f}"},
     )
-    return Section("claims", "What the paper says", [*blocks, table])
+    return Section("verdicts", "What the paper says", [*blocks, table])
 
 
 def _interval(claim: Mapping[str, Any]) -> str | None:

@@ -1,6 +1,7 @@
 """Each figure drawn twice: for a page's width and for a phone's."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from fpnprobe.figures.svg import render
 from fpnprobe.report.content import Figure
@@ -18,7 +19,7 @@ class Drawing:
 
 def draw(figure: Figure) -> Drawing:
     """Render both layouts; they differ in the panels to a row alone."""
-    layout = {
+    layout: dict[str, Any] = {
         "height": figure.height,
         "left": figure.left,
         "bottom": figure.bottom,

@@ -11,7 +11,7 @@ import pandas as pd
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.features import Features, stored_images
 from fpnprobe.figures import feature_maps
-from fpnprobe.figures.columns import rows
+from fpnprobe.figures.columns import largest, rows
 from fpnprobe.figures.legend import Key
 from fpnprobe.figures.palette import bucket_color
 from fpnprobe.figures.svg import Panel
@@ -93,10 +93,10 @@ def _seen(table: pd.DataFrame, names: Sequence[str]) -> str:
     large = table[table["bucket"] == names[-1]].dropna(subset="contrast")
     if large.empty:
         return "The image shows no object of the largest size."
-    best: Any = large.loc[large["contrast"].idxmax()]
+    best = largest(large, "contrast")
     return (
-        f"{names[-1].capitalize()} objects stand out most at {best['tap']} of {best['variant']} "
-        f"({best['contrast']:.1f} times the energy of a flat map)."
+        f"{names[-1].capitalize()} objects stand out most at {best.tap} of {best.variant} "
+        f"({best.contrast:.1f} times the energy of a flat map)."
     )
 
 
@@ -120,8 +120,8 @@ def _map_panels(
         energy: dict[str, dict[str, float]] = {}
         for row in rows(table[table["variant"] == variant]):
             energy.setdefault(row.tap, {})[row.bucket] = row.energy
-        for taps in (STAGES, LEVELS):
-            taps = [tap for tap in taps if tap in found.maps]
+        for places in (STAGES, LEVELS):
+            taps = [tap for tap in places if tap in found.maps]
             for tap in taps:
                 yield Panel(
                     f"{variant} {tap}" if tap == taps[0] else tap,

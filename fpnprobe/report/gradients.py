@@ -1,12 +1,11 @@
 """The section on gradients: whose gradient reaches each stage, and by which route."""
 
 from functools import partial
-from typing import Any
 
 import pandas as pd
 
 from fpnprobe.figures import conflict, object_index, routes, share_history
-from fpnprobe.figures.columns import split
+from fpnprobe.figures.columns import largest, split
 from fpnprobe.figures.legend import Key
 from fpnprobe.figures.palette import MUTED
 from fpnprobe.figures.svg import Panel
@@ -80,14 +79,13 @@ def _index(stored: Stored) -> list[Block]:
     taps = sorted(set(table["tap"]))
     low = taps[0]
     total = table[(table["tap"] == low) & (table["route"] == "total")].dropna(subset="index")
-    best: Any = total.loc[total["index"].idxmax()] if len(total) else None
+    best = largest(total.rename(columns={"index": "value"}), "value") if len(total) else None
     return [
         Figure(
             "all-object-index",
             "All-object index by stage",
             (
-                f"In total, {best['variant']} hears objects most evenly at {low} "
-                f"({best['index']:.2f}). "
+                f"In total, {best.variant} hears objects most evenly at {low} ({best.value:.2f}). "
                 if best is not None
                 else ""
             )
@@ -157,19 +155,19 @@ def _conflict(stored: Stored) -> list[Block]:
     table = table[table["tap"].str.fullmatch(r"C\d+") & (table["bucket_a"] != table["bucket_b"])]
     skip = {BACKGROUND, "all"}
     table = table[~table["bucket_a"].isin(skip) & ~table["bucket_b"].isin(skip)]
-    order = list(dict.fromkeys(stored.gradients.history["bucket"]))
-    table = table.groupby(["variant", "tap", "bucket_a", "bucket_b"], sort=False)["cosine"].mean()
-    table = table.reset_index()
-    place = [*order, *sorted({*table["bucket_a"], *table["bucket_b"]} - set(order))]
-    table = table.sort_values(["bucket_a", "bucket_b"], key=lambda c: c.map(place.index))
-    table = table.sort_values("variant", key=lambda c: c.map(stored.variants.index), kind="stable")
+    keys = ["variant", "tap", "bucket_a", "bucket_b"]
+    table = table.groupby(keys, sort=False).agg(cosine=("cosine", "mean")).reset_index()
+    order = {name: at for at, name in enumerate(stored.buckets)}
+    for column in ("bucket_b", "bucket_a"):
+        place = [order.get(name, len(order)) for name in table[column]]
+        table = table.assign(place=place).sort_values("place", kind="stable").drop(columns="place")
     if table.empty or table["cosine"].isna().all():
         return []
-    worst: Any = table.loc[table["cosine"].idxmin()]
+    worst = largest(table.assign(against=-table["cosine"]), "against")
     said = (
-        f"The strongest conflict is between {worst['bucket_a']} and {worst['bucket_b']} objects "
-        f"at {worst['tap']} of {worst['variant']} (cosine {worst['cosine']:.2f})."
-        if worst["cosine"] < -0.05
+        f"The strongest conflict is between {worst.bucket_a} and {worst.bucket_b} objects "
+        f"at {worst.tap} of {worst.variant} (cosine {worst.cosine:.2f})."
+        if worst.cosine < -0.05
         else "No two sizes pull a stage against each other: all cosines are above −0.05."
     )
     return [
@@ -178,7 +176,11 @@ def _conflict(stored: Stored) -> list[Block]:
             "Conflict between sizes",
             said.replace("cosine -", "cosine −") + " Blue pairs agree, red pairs disagree; "
             "near zero, the two sizes train different directions.",
-            [Panel(name, partial(conflict.draw, rows)) for name, rows in split(table, "variant")],
+            [
+                Panel(name, partial(conflict.draw, table[table["variant"] == name]))
+                for name in stored.variants
+                if (table["variant"] == name).any()
+            ],
             table,
             height=34 * table["tap"].nunique() + 20,
             left=30,

@@ -28,11 +28,17 @@ def page(report: Report, drawings: Mapping[str, Drawing]) -> str:
         script=Markup(_asset("script.js")),
         version=__version__,
         svg={
-            name: (Markup(themed(drawing.wide)), Markup(themed(drawing.narrow)))
+            name: (_named(drawing.wide, name), _named(drawing.narrow, name))
             for name, drawing in drawings.items()
         },
         csv=lambda block: _data(block.table if isinstance(block, Figure) else block.frame),
     )
+
+
+def _named(svg: str, name: str) -> Markup:
+    """The SVG as one image to assistive technology, called what its heading says."""
+    label = f'<svg role="img" aria-labelledby="{name}-title" '
+    return Markup(themed(svg).replace("<svg ", label, 1))
 
 
 def _asset(name: str) -> str:

@@ -50,6 +50,19 @@ class CellGradients:
             )
         )
 
+    def ordered(self, buckets: Sequence[str]) -> "CellGradients":
+        """The same rows with small buckets before large ones, otherwise as they stood."""
+        place = {name: at for at, name in enumerate(buckets)}
+
+        def sort(table: pd.DataFrame) -> pd.DataFrame:
+            if "bucket" not in table:
+                return table
+            key = [place.get(name, len(place)) for name in table["bucket"]]
+            table = table.assign(place=key).sort_values("place", kind="stable")
+            return table.drop(columns="place").reset_index(drop=True)
+
+        return CellGradients(*(sort(getattr(self, field.name)) for field in fields(self)))
+
 
 def summarize(folder: Path, *, study: str, variant: str, seed: int) -> CellGradients:
     """Read `ledger.parquet` and, if there, `conflict.parquet` of a cell."""
@@ -59,7 +72,7 @@ def summarize(folder: Path, *, study: str, variant: str, seed: int) -> CellGradi
         read_dictionary=["tap", "kind", "route", "bucket", "term", "state"],
     ).to_pandas(strings_to_categorical=True)
     for name, value in (("study", study), ("variant", variant), ("seed", seed)):
-        frame[name] = pd.Categorical.from_codes(np.zeros(len(frame), np.int8), [value])
+        frame[name] = pd.Categorical([value] * len(frame))
     conflict = folder / "conflict.parquet"
     tables = (
         _shares(frame),

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from fpnprobe.figures import ap_bars, differences
+from fpnprobe.figures.columns import largest, rows
 from fpnprobe.figures.legend import Key
 from fpnprobe.figures.palette import INK
 from fpnprobe.figures.svg import Panel
@@ -104,12 +105,12 @@ def _gain(paper: Mapping[Any, float], metric: str) -> float:
 
 
 def _sentence(table: pd.DataFrame) -> str:
-    means = table.pivot_table(index="variant", columns="metric", values="value", sort=False)
     parts = []
     for metric, size in (("AP_S", "small"), ("AP_L", "large")):
-        if metric in means and means[metric].notna().any():
-            best = means[metric].idxmax()
-            parts.append(f"{best} is best on {size} objects ({means.loc[best, metric]:.1f})")
+        known = table[table["metric"] == metric].dropna(subset="value")
+        if len(known):
+            best = largest(known, "value")
+            parts.append(f"{best.variant} is best on {size} objects ({best.value:.1f})")
     seeds = {len(s) for s in table["seeds"]}
     sure = "" if min(seeds) > 1 else " With a single seed, small gaps are noise."
     return (" and ".join(parts) + "." + sure) if parts else "No AP by size was measured."
@@ -120,14 +121,12 @@ def _differences(stored: Stored) -> list[Figure]:
     if table.empty:
         return []
     panels = [
-        Panel(f"{variant} − {base}", partial(differences.draw, rows, colors=stored.colors))
-        for (variant, base), rows in table.groupby(["variant", "baseline"], sort=False)
+        Panel(f"{variant} − {base}", partial(differences.draw, part, colors=stored.colors))
+        for (variant, base), part in table.groupby(["variant", "baseline"], sort=False)
     ]
     sure = table.dropna(subset=["low", "high"])
     clear = sure[(sure["low"] > 0) | (sure["high"] < 0)]
-    said = ", ".join(
-        f"{r.variant} {r.metric} {signed(r.difference)}" for r in clear.head(6).itertuples()
-    )
+    said = ", ".join(f"{r.variant} {r.metric} {signed(r.difference)}" for r in rows(clear.head(6)))
     caption = (
         f"Larger than their uncertainty: {said}."
         if said
@@ -153,17 +152,12 @@ def _differences(stored: Stored) -> list[Figure]:
 def _table(stored: Stored) -> Table:
     table = final(stored)
     every = ["AP", "AP_50", "AP_75", "AP_S", "AP_M", "AP_L"]
-    wide = table.pivot_table(index=["variant", "seed"], columns="metric", values="value")
-    rows = [
+    value = table.set_index(["variant", "seed", "metric"])["value"].to_dict()
+    records = [
         {
             "variant": cell.variant,
             "seed": cell.seed,
-            **{
-                metric: float(wide.at[(cell.variant, cell.seed), metric])
-                if (cell.variant, cell.seed) in wide.index and metric in wide
-                else np.nan
-                for metric in every
-            },
+            **{m: value.get((cell.variant, cell.seed, m), np.nan) for m in every},
             "state": cell.state,
         }
         for cell in stored.cells
@@ -172,7 +166,7 @@ def _table(stored: Stored) -> Table:
         "average-precision",
         "Every cell",
         "AP in points (percent). A dash is a cell or size that was not measured.",
-        pd.DataFrame(rows),
+        pd.DataFrame(records),
         {"variant": "variant", "seed": "seed", **{m: m for m in every}, "state": "state"},
         dict.fromkeys(every, "{:.1f}"),
     )

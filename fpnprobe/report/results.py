@@ -97,7 +97,8 @@ def compared(stored: Stored) -> pd.DataFrame:
         for metric in METRICS:
             if metric not in wide.index.get_level_values(0):
                 continue
-            pairs = (wide.loc[metric, variant] - wide.loc[metric, base]).dropna()
+            here = wide.xs(metric, level="metric")
+            pairs = (here[variant] - here[base]).dropna()
             spread = t_interval(pairs)
             rows.append((variant, base, metric, spread.mean, spread.low, spread.high, "seeds"))
     return pd.DataFrame(rows, columns=columns)

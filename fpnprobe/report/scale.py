@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from fpnprobe.figures import curves, error_types, size_curve
-from fpnprobe.figures.columns import split
+from fpnprobe.figures.columns import largest, split
 from fpnprobe.figures.svg import Panel
 from fpnprobe.report.content import Block, Figure, Section
 from fpnprobe.report.precision import NAMES
@@ -68,8 +68,7 @@ def _size_curve(stored: Stored) -> list[Block]:
 
 def _leader(table: pd.DataFrame, at: int) -> str:
     sizes = sorted(table["sqrt_area"].unique())
-    rows = table[table["sqrt_area"] == sizes[at]]
-    return str(rows.loc[rows["ap"].idxmax(), "variant"])
+    return str(largest(table[table["sqrt_area"] == sizes[at]], "ap").variant)
 
 
 def _borders(stored: Stored) -> list[float]:
@@ -82,14 +81,16 @@ def _errors(stored: Stored) -> list[Block]:
     table = stored.evidence.get("errors")
     if table is None or table["d_ap"].isna().all():
         return []
-    table = table[table["bucket"] != "all"]
+    table = table[table["bucket"].isin(stored.buckets)]
+    table = table.sort_values("bucket", key=lambda c: c.map(stored.buckets.index), kind="stable")
     table = table.groupby(["variant", "bucket", "error"], sort=False)["d_ap"].mean().reset_index()
     table["d_ap"] *= 100
+    table = table.dropna(subset="d_ap")
     reach = float(table["d_ap"].max())
     said = []
     for name, rows in split(table, "variant"):
-        worst: Any = rows.loc[rows["d_ap"].idxmax()]
-        said.append(f"{name} {worst['error']} on {worst['bucket']} ({worst['d_ap']:.1f})")
+        worst = largest(rows, "d_ap")
+        said.append(f"{name} {worst.error} on {worst.bucket} ({worst.d_ap:.1f})")
     return [
         Figure(
             "error-types",

@@ -12,7 +12,6 @@
   const paint = (name) => {
     if (name === "auto") delete root.dataset.theme; else root.dataset.theme = name;
     theme.querySelector(".word").textContent = name;
-    theme.setAttribute("aria-label", "Color theme: " + (name === "auto" ? "automatic" : name));
     theme.dataset.name = name;
   };
   paint(names.includes(remember(false)) ? remember(false) : "auto");
@@ -32,7 +31,11 @@
     mark.classList.add("on");
     tip.textContent = mark.dataset.value;
     tip.hidden = false;
-    const box = mark.getBoundingClientRect(), size = tip.getBoundingClientRect();
+    place();
+  };
+  const place = () => {
+    if (!current) return;
+    const box = current.getBoundingClientRect(), size = tip.getBoundingClientRect();
     const left = Math.min(Math.max(8, box.left + box.width / 2 - size.width / 2), innerWidth - size.width - 8);
     const above = box.top - size.height - 8;
     tip.style.left = left + "px";
@@ -58,7 +61,7 @@
       show(marks[at < 0 ? (step > 0 ? 0 : marks.length - 1) : (at + step + marks.length) % marks.length]);
     });
   }
-  addEventListener("scroll", hide, { passive: true });
+  addEventListener("scroll", place, { passive: true });
 
   // Downloads, made on the spot from what the page already holds.
   const save = (name, type, text) => {

@@ -6,6 +6,7 @@ import pandas as pd
 
 from fpnprobe.figures.legend import Key
 from fpnprobe.figures.palette import bucket_color
+from fpnprobe.figures.routes import ROUTES
 from fpnprobe.report.stored import Stored
 from fpnprobe.scales import BACKGROUND
 
@@ -21,11 +22,20 @@ def objects(stored: Stored, *, kind: str = "activation", tap: str = "C") -> pd.D
         & ~table["bucket"].isin([BACKGROUND, "all"])
     ]
     order = ["variant", "tap", "route", "term", "bucket"]
-    return (
+    table = (
         table.groupby(order, sort=False)
         .agg(l2=("l2", "mean"), share=("share", "mean"), state=("state", "first"))
         .reset_index()
     )
+    place = {
+        "variant": {name: at for at, name in enumerate(stored.variants)},
+        "route": {name: at for at, name in enumerate(ROUTES)},
+    }
+    return table.sort_values(
+        ["variant", "tap", "route"],
+        key=lambda column: column.map(place.get(str(column.name), lambda name: name)),
+        kind="stable",
+    ).reset_index(drop=True)
 
 
 def stage_shares(stored: Stored) -> pd.DataFrame:

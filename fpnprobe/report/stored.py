@@ -1,7 +1,7 @@
 """What a study left on disk, read without torch; whatever is missing is named, never fatal."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from fpnprobe.errors import FpnProbeError
 from fpnprobe.figures.palette import variant_colors
 from fpnprobe.report.cells import Cell, in_order, label, plain, read_cell, read_json
 from fpnprobe.report.ledgers import CellGradients, summarize
+from fpnprobe.scales import COCO_BUCKETS
 
 STRETCHES = 40
 EVALUATION = ("study", "variant", "seed", "iteration", "iou_type", "metric", "value", "engine")
@@ -35,6 +36,13 @@ class Stored:
     def variants(self) -> list[str]:
         """Variants in the order of the studies."""
         return list(dict.fromkeys(cell.variant for cell in self.cells))
+
+    @property
+    def buckets(self) -> list[str]:
+        """Names of the object buckets from small to large: the study's order, else COCO's."""
+        given: Any = self.studies[0].get("buckets") or ()
+        named = [str(bucket[0]) for bucket in given if isinstance(bucket, list | tuple) and bucket]
+        return named or [bucket.name for bucket in COCO_BUCKETS]
 
     @property
     def colors(self) -> dict[str, str]:
@@ -86,7 +94,7 @@ def read(folders: Sequence[Path]) -> Stored:
                 for column in {"variant", "baseline"} & set(table.columns):
                     table[column] = [prefix + label(v) for v in table[column]]
                 evidence.setdefault(path.stem, []).append(table)
-    return Stored(
+    stored = Stored(
         studies=studies,
         cells=cells,
         evaluation=pd.concat(evaluations, ignore_index=True)
@@ -97,6 +105,7 @@ def read(folders: Sequence[Path]) -> Stored:
         training=_averaged(training),
         holes=holes,
     )
+    return replace(stored, gradients=stored.gradients.ordered(stored.buckets))
 
 
 def _parquet(path: Path, holes: list[str]) -> pd.DataFrame | None:

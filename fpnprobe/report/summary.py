@@ -86,7 +86,7 @@ def _residual(stored: Stored) -> Number:
     table = residuals(stored)
     if table.empty:
         return Number(label, "not measured", "")
-    worst = float(table[["loss", "gradient", "routes"]].max(axis=None))
+    worst = float(table[["loss", "gradient", "routes"]].to_numpy(float).max())
     samples = int(table["samples"].sum())
     over = int((table["verdict"] != "holds").sum())
     held = f"{over} cells over tolerance" if over else "within tolerance"

@@ -52,10 +52,12 @@ def ledger(
     """Ledger and conflict table of one cell: routes add up, shares follow `SHARES`."""
     rng = np.random.default_rng(seed)
     steps = np.arange(0, iterations, interval)
-    routes = dict(SHARES.get(variant.split("~")[0], SHARES["FPN"]))
+    routes: dict[str, Sequence[float]] = dict(SHARES.get(variant.split("~")[0], SHARES["FPN"]))
     blocks: list[pd.DataFrame] = []
 
-    def block(tap: str, kind: str, route: str, term: str, shares: Sequence[float], size: float):
+    def block(
+        tap: str, kind: str, route: str, term: str, shares: Sequence[float], size: float
+    ) -> None:
         share = np.asarray(shares, dtype=float)
         noise = rng.lognormal(0, 0.25, (len(steps), 3))
         decay = size * (0.3 + 0.7 * np.exp(-steps / max(iterations, 1)))[:, None]
@@ -142,7 +144,9 @@ def ledger(
     return frame.sort_values("iteration", kind="stable"), conflict
 
 
-def evaluation(variant: str, seed: int, *, iterations: int = 500, study: str = "quickstart"):
+def evaluation(
+    variant: str, seed: int, *, iterations: int = 500, study: str = "quickstart"
+) -> pd.DataFrame:
     rng = np.random.default_rng(100 + seed)
     final = AP.get(variant.split("~")[0], AP["FPN"])
     rows = [
