@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from fpnprobe.errors import FpnProbeError
+from fpnprobe.probing.graph import refuse_checkpointing
 from fpnprobe.probing.moments import Gradients, Moments, inner, plus
 from fpnprobe.probing.partition import LossPartition, RowCotangents, masked
 from fpnprobe.probing.passes import Passes, Place
 from fpnprobe.probing.reduction import Reduction
-from fpnprobe.probing.routes import refuse_checkpointing
 from fpnprobe.probing.sample import Sample
 from fpnprobe.probing.summary import Totals, summarize
 from fpnprobe.probing.taps import Tap
@@ -45,7 +45,7 @@ class Measurement:
     ) -> None:
         refuse_checkpointing(loss)
         self._loss, self._partition, self._terms = loss, partition, tuple(terms)
-        self._derive, self._derived, self._audited = derive, -1, False
+        self._derived, self._audited = -1, False
         self._weight, self._step = weight, (iteration, epoch)
         self._reduction = reduction or Reduction()
         self._seconds = 0.0
@@ -59,6 +59,8 @@ class Measurement:
             auxiliary=(*auxiliary, *partition.auxiliary_losses()),
             reduction=self._reduction,
         )
+        # An exit's auxiliary part needs the graph, which the training's backward pass frees.
+        self._derive = derive and not self._passes.pulled
         self._moments = {
             place: Moments(len(partition.labels), size, gram=conflict and place.route == "total")
             for place, size in self._passes.places.items()

@@ -67,7 +67,10 @@ class Passes:
         stages = {tap.name: self._tensors[tap.name] for tap in taps if tap.name in self._tensors}
         routed = {tap.name for tap in taps if tap.routed}
         self._routes = Routes(
-            loss, {n: t for n, t in stages.items() if n in routed}, auxiliary=auxiliary
+            loss,
+            {n: t for n, t in stages.items() if n in routed},
+            auxiliary=auxiliary,
+            exits={t.name: t.exit for t in taps if t.exit is not None and t.name in stages},
         )
         self.count = 0
         self.places: dict[Place, int] = {}
@@ -85,6 +88,11 @@ class Passes:
                     self.places[place] = len(self._parameters[tap.name])
                 else:
                     self.frozen.append(place)
+
+    @property
+    def pulled(self) -> bool:
+        """Whether some route is known only while the graph is there."""
+        return bool(self._routes.pulled)
 
     @property
     def factor(self) -> float:
@@ -122,7 +130,7 @@ class Passes:
 
                 undo.callback(source.register_hook(keep).remove)
             yield
-        found.update(self._by_place(seen))
+        found.update(self._by_place(seen, graph=False))
 
     def close(self) -> None:
         """Remove every hook."""
@@ -137,8 +145,11 @@ class Passes:
         )
         return dict(zip(self._inputs, gradients, strict=True))
 
-    def _by_place(self, found: Mapping[Tensor, Tensor | None]) -> dict[Place, Gradients]:
-        parts = self._routes.take()
+    def _by_place(
+        self, found: Mapping[Tensor, Tensor | None], *, graph: bool = True
+    ) -> dict[Place, Gradients]:
+        parts = self._routes.take(graph=graph)
+        unknown = () if graph else self._routes.pulled
         return {
             place: (
                 self._mean(self._parameters[place.tap], found)
@@ -148,6 +159,7 @@ class Passes:
                 else [self._plain(parts.get((place.tap, place.route)))]
             )
             for place in self.places
+            if not (place.tap in unknown and place.route in ("direct", "auxiliary"))
         }
 
     def _mean(

@@ -7,16 +7,18 @@ Removable hooks on the nodes above those edges add up what flows through; the fo
 touched. (Identity views would do as well, but change the order of float sums and so the training.)
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.autograd.graph import Node
 
 from fpnprobe.errors import FpnProbeError
+from fpnprobe.probing.graph import Edge, edges_into, source
 
 ROUTES = ("direct", "auxiliary", "deeper")
-Edge = tuple[Node, int]  # a node and the index of the input that its gradient goes to
+_AT_EXIT = "auxiliary part at the exit"
 
 
 class Routes:
@@ -26,6 +28,14 @@ class Routes:
         loss: The scalar that will be differentiated.
         features: Stage outputs in order, by name; only those in the graph have routes.
         auxiliary: Tensors made by auxiliary heads: what they return and their losses.
+        exits: Maps that neck and heads read where those are computed from the stage output, such
+            as Swin's normed ones. Both read one map then, so their routes part there and not at
+            the stage output; the auxiliary part is pulled back from it.
+
+    Attributes:
+        edges: Graph edges into each (stage, route).
+        used: Routes that this graph can have.
+        pulled: Stages whose auxiliary part is pulled back, which needs the graph.
 
     Raises:
         FpnProbeError: if a stage output is not what its consumers read.
@@ -48,10 +58,20 @@ class Routes:
         features: Mapping[str, Tensor],
         *,
         auxiliary: Iterable[Tensor] = (),
+        exits: Mapping[str, Tensor] | None = None,
     ) -> None:
         self._collected: dict[tuple[str, str], Tensor] = {}
         self._handles: list[Any] = []
-        self.edges, self.used = route_edges(loss, features, auxiliary=auxiliary)
+        self._pulling = False
+        helpers = list(auxiliary)
+        self.edges, self.used = route_edges(loss, features, auxiliary=helpers)
+        self.pulled: dict[str, tuple[Tensor, Tensor]] = {}
+        for name, exit_map in (exits or {}).items():
+            at_exit, _ = route_edges(loss, {name: exit_map}, auxiliary=helpers)
+            helped = at_exit.get((name, "auxiliary"))
+            if helped and self.edges.get((name, "direct")):
+                self.pulled[name] = exit_map, features[name]
+                self.edges[name, _AT_EXIT] = helped
         for key, edges in self.edges.items():
             for node, index in edges:
                 self._listen(node, index, key)
@@ -59,15 +79,31 @@ class Routes:
     def _listen(self, node: Node, index: int, key: tuple[str, str]) -> None:
         def hook(inputs: Any, _outputs: Any) -> None:
             gradient = inputs[index]
-            if gradient is not None:
+            if gradient is not None and not self._pulling:
                 before = self._collected.get(key)
                 self._collected[key] = gradient if before is None else before + gradient
 
         self._handles.append(node.register_hook(hook))
 
-    def take(self) -> dict[tuple[str, str], Tensor]:
-        """Return the gradients by (stage, route) since the last call, and forget them."""
+    def take(self, *, graph: bool = True) -> dict[tuple[str, str], Tensor]:
+        """Return the gradients by (stage, route) since the last call, and forget them.
+
+        Args:
+            graph: Whether the graph is still there; if not, `pulled` stages have the sum of their
+                direct and auxiliary parts as `direct`.
+        """
         found, self._collected = self._collected, {}
+        for name, (exit_map, feature) in self.pulled.items():
+            part = found.pop((name, _AT_EXIT), None)
+            if part is None or not graph:
+                continue
+            self._pulling = True
+            try:
+                (pulled,) = torch.autograd.grad(exit_map, feature, part, retain_graph=True)
+            finally:
+                self._pulling = False
+            found[name, "auxiliary"] = pulled
+            found[name, "direct"] = found[name, "direct"] - pulled
         return found
 
     def remove(self) -> None:
@@ -105,15 +141,15 @@ def route_edges(
         FpnProbeError: if a stage output is not what its consumers read.
     """
     kept = {name: f for name, f in features.items() if f.grad_fn is not None}
-    targets = {_source(feature): name for name, feature in kept.items()}
+    targets = {source(feature): name for name, feature in kept.items()}
     stops = {node for node, _ in targets}
     heads = {t.grad_fn for t in auxiliary if t.grad_fn is not None} - stops
-    direct = _edges([loss.grad_fn], stops | heads, targets)
-    helped = _edges(heads, stops, targets)
+    direct = edges_into([loss.grad_fn], stops | heads, targets)
+    helped = edges_into(heads, stops, targets)
     found: dict[tuple[str, str], list[Edge]] = {}
     names = list(kept)
     for i, name in enumerate(names):
-        below = _edges([kept[n].grad_fn for n in names[i + 1 :]], stops, targets)
+        below = edges_into([kept[n].grad_fn for n in names[i + 1 :]], stops, targets)
         deeper = below.get(name, set())
         plain = direct.get(name, set())
         if plain & deeper:
@@ -125,53 +161,3 @@ def route_edges(
         found[name, "auxiliary"] = list(helped.get(name, set()) - plain - deeper)
         found[name, "deeper"] = list(deeper)
     return found, ROUTES if heads else ("direct", "deeper")
-
-
-def _source(tensor: Tensor) -> Edge:
-    assert tensor.grad_fn is not None
-    return tensor.grad_fn, tensor.output_nr
-
-
-def _edges(
-    roots: Iterable[Node | None],
-    stops: Collection[Node],
-    targets: Mapping[Edge, str],
-) -> dict[str, set[Edge]]:
-    """Edges into each target found from `roots` without passing a node in `stops`."""
-    found: dict[str, set[Edge]] = {}
-    todo = [root for root in roots if root is not None]
-    seen = set(todo)
-    while todo:
-        node = todo.pop()
-        for index, (child, output) in enumerate(node.next_functions):
-            if child is None:
-                continue
-            name = targets.get((child, output))
-            if name is not None:
-                found.setdefault(name, set()).add((node, index))
-            if child not in stops and child not in seen:
-                seen.add(child)
-                todo.append(child)
-    return found
-
-
-def refuse_checkpointing(loss: Tensor) -> None:
-    """Raise where the graph holds reentrant checkpoints, which give no partial gradients.
-
-    Raises:
-        FpnProbeError: naming the remedy.
-    """
-    todo = [loss.grad_fn] if loss.grad_fn is not None else []
-    seen = set(todo)
-    while todo:
-        node = todo.pop()
-        if "CheckpointFunction" in node.name():
-            raise FpnProbeError(
-                "the model uses reentrant gradient checkpointing (with_cp=True), which refuses "
-                "partial gradients: set with_cp=False, or use use_reentrant=False in every "
-                "iteration of the run"
-            )
-        for child, _ in node.next_functions:
-            if child is not None and child not in seen:
-                seen.add(child)
-                todo.append(child)

@@ -20,6 +20,7 @@ class Tap:
         activation: The tensor, or None where the forward pass did not make it.
         parameters: Parameters of the stage that makes it; empty for pyramid levels.
         routed: Whether its gradient is split by route: true for stage outputs.
+        exit: What neck and heads read, where that is computed from the stage output.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Tap:
     activation: Tensor | None = None
     parameters: tuple[nn.Parameter, ...] = ()
     routed: bool = False
+    exit: Tensor | None = None
 
     def __repr__(self) -> str:
         shape = tuple(self.activation.shape) if self.activation is not None else None

@@ -34,6 +34,7 @@ class Observation:
         self._stages = found
         self._features: dict[str, Tensor] = {}
         self._pyramid: dict[int, Tensor] = {}
+        self._maps: dict[int, Tensor] = {}
 
     def taps(self) -> list[Tap]:
         """Stage outputs, shallow to deep, then pyramid levels.
@@ -44,10 +45,22 @@ class Observation:
         if not self._features:
             raise FpnProbeError("no forward pass was observed: call the detector inside observe()")
         found = [
-            Tap(s.name, s.level, self._features.get(s.name), s.parameters, routed=True)
+            Tap(
+                s.name,
+                s.level,
+                self._features.get(s.name),
+                s.parameters,
+                routed=True,
+                exit=self._exit(s),
+            )
             for s in self._stages
         ]
         return found + [Tap(f"P{level}", level, t) for level, t in self._pyramid.items()]
+
+    def _exit(self, stage: Stage) -> Tensor | None:
+        """The backbone's own output for a stage, where that is not the stage's output."""
+        found = self._maps.get(stage.level)
+        return None if found is self._features.get(stage.name) else found
 
     def release(self) -> None:
         """Forget the tensors, and with them the graph."""
@@ -56,6 +69,7 @@ class Observation:
         self.losses = {}
         self._features.clear()
         self._pyramid.clear()
+        self._maps.clear()
 
 
 @contextmanager
@@ -107,7 +121,7 @@ def _watch_inputs(
 
 
 def _watch_maps(detector: Any, seen: Observation, recorder: Recorder, undo: ExitStack) -> None:
-    backbone, sizes = detector.backbone, dict[int, tuple[int, int]]()
+    backbone = detector.backbone
     numbers = [stage.level for stage in seen._stages]
 
     def after_backbone(_m: nn.Module, _i: Any, maps: Any) -> None:
@@ -116,13 +130,13 @@ def _watch_maps(detector: Any, seen: Observation, recorder: Recorder, undo: Exit
         levels = numbers[-len(maps) :]
         if chosen is not None and len(maps) != len(numbers):
             levels = [numbers[i] for i in chosen if i < len(numbers)]
-        sizes.clear()
-        for level, one in zip(levels, maps, strict=False):
-            sizes[level] = one.shape[-2], one.shape[-1]
+        seen._maps.clear()
+        seen._maps.update(zip(levels, maps, strict=False))
         recorder.saw_maps(levels)
 
     def after_neck(_m: nn.Module, _i: Any, maps: Any) -> None:
         maps = [maps] if isinstance(maps, Tensor) else list(maps)
+        sizes = {level: (one.shape[-2], one.shape[-1]) for level, one in seen._maps.items()}
         levels = neck_levels(maps, sizes)
         recorder.saw_maps(levels)
         seen._pyramid.clear()

@@ -5,7 +5,7 @@ from torch.utils.checkpoint import checkpoint
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.probing import LossPartition, Probe, Routes, Tap
-from fpnprobe.probing.routes import refuse_checkpointing
+from fpnprobe.probing.graph import refuse_checkpointing
 from fpnprobe.testing import ToyPyramid, assert_routes_sum_to_total
 
 STAGES = ("C2", "C3", "C4")
@@ -122,3 +122,39 @@ def test_reentrant_checkpoints_are_refused_and_others_are_exact() -> None:
         samples.append(Probe().measure(rows.sum(), partition, taps))
         assert_routes_sum_to_total(samples[-1], tolerance=1e-12)
     assert [r.l2 for r in samples[0].records] == [r.l2 for r in samples[1].records]
+
+
+@pytest.mark.parametrize("derive", [False, True])
+def test_routes_that_part_after_the_stage_output_are_pulled_back(derive: bool) -> None:
+    """As in Swin: neck and auxiliary head read the normed map, the next stage the plain one."""
+
+    def forward(views: bool) -> tuple[Tensor, list[Tensor], Tensor, Tensor, Tensor, Tensor]:
+        torch.manual_seed(3)
+        norm, down = nn.LayerNorm(4).double(), nn.Linear(4, 4).double()
+        c2 = torch.randn(6, 4, dtype=torch.float64, requires_grad=True) * 2
+        own = [c2.view_as(c2) for _ in range(3)] if views else [c2] * 3
+        exits = [norm(own[0]), norm(own[1])] if views else [norm(c2)] * 2
+        c3 = down(own[2]).tanh()
+        rows = (exits[0].sin() + c3).sum(1)
+        helped = exits[1].exp().sum(1)
+        return (rows + helped).sum(), own, exits[0], c3, rows, helped
+
+    loss, own, *_ = forward(views=True)
+    twin = torch.autograd.grad(loss, own)
+    loss, (c2, *_), exit_map, c3, rows, helped = forward(views=False)
+    partition = LossPartition()
+    labels = torch.arange(6) % 4
+    partition.add_rows(rows, labels)
+    partition.add_rows(helped, labels, term="aux2")
+    taps = [Tap("C2", 2, c2, routed=True, exit=exit_map), Tap("C3", 3, c3, routed=True)]
+    with Probe("full", derive=derive).begin(loss, partition, taps) as measurement:
+        measurement.run()
+        with measurement.total_from_backward():
+            loss.backward()
+        sample = measurement.finish()
+    found = {r.route: r.l2 for r in sample.records if (r.tap, r.bucket) == ("C2", "all")}
+    for route, gradient in zip(("direct", "auxiliary", "deeper"), twin, strict=True):
+        assert found[route] == pytest.approx(float(gradient.norm()), rel=1e-10)
+    assert sample.passes == 4  # nothing can be derived where the graph is needed
+    assert_routes_sum_to_total(sample, tolerance=1e-12)
+    assert sample.residuals.gradient < 1e-12

@@ -1,0 +1,61 @@
+"""Walks over the autograd graph."""
+
+from collections.abc import Collection, Iterable, Mapping
+
+from torch import Tensor
+from torch.autograd.graph import Node
+
+from fpnprobe.errors import FpnProbeError
+
+Edge = tuple[Node, int]  # a node, and the number of one of its inputs or outputs
+
+
+def source(tensor: Tensor) -> Edge:
+    """The node that made a tensor, and the number of the tensor among its outputs."""
+    assert tensor.grad_fn is not None
+    return tensor.grad_fn, tensor.output_nr
+
+
+def edges_into(
+    roots: Iterable[Node | None],
+    stops: Collection[Node],
+    targets: Mapping[Edge, str],
+) -> dict[str, set[Edge]]:
+    """Edges into each target found from `roots` without passing a node in `stops`."""
+    found: dict[str, set[Edge]] = {}
+    todo = [root for root in roots if root is not None]
+    seen = set(todo)
+    while todo:
+        node = todo.pop()
+        for index, (child, output) in enumerate(node.next_functions):
+            if child is None:
+                continue
+            name = targets.get((child, output))
+            if name is not None:
+                found.setdefault(name, set()).add((node, index))
+            if child not in stops and child not in seen:
+                seen.add(child)
+                todo.append(child)
+    return found
+
+
+def refuse_checkpointing(loss: Tensor) -> None:
+    """Raise where the graph holds reentrant checkpoints, which give no partial gradients.
+
+    Raises:
+        FpnProbeError: naming the remedy.
+    """
+    todo = [loss.grad_fn] if loss.grad_fn is not None else []
+    seen = set(todo)
+    while todo:
+        node = todo.pop()
+        if "CheckpointFunction" in node.name():
+            raise FpnProbeError(
+                "the model uses reentrant gradient checkpointing (with_cp=True), which refuses "
+                "partial gradients: set with_cp=False, or use use_reentrant=False in every "
+                "iteration of the run"
+            )
+        for child, _ in node.next_functions:
+            if child is not None and child not in seen:
+                seen.add(child)
+                todo.append(child)
