@@ -14,6 +14,7 @@ from fpnprobe.attribution.table import COLUMNS
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.features import Features, stored_images
 from fpnprobe.ledger import Ledger
+from fpnprobe.scales import COCO_BUCKETS, ScaleBucket, stored_buckets
 
 if TYPE_CHECKING:
     from fpnprobe.mm.attribution.cell import TrainedCell
@@ -112,6 +113,17 @@ class Run:
     def attribution(self) -> pd.DataFrame:
         """What `fpnprobe attribute` has stored, columns of `fpnprobe.attribution.table`."""
         return self._tables("attribution.parquet", list(COLUMNS))
+
+    @property
+    def buckets(self) -> tuple[ScaleBucket, ...]:
+        """The study's scale buckets, by its first readable manifest."""
+        for cell in self.cells:
+            try:
+                content = json.loads((cell.folder / "manifest.json").read_text())
+                return stored_buckets(content["config"]["buckets"] or ())
+            except (OSError, ValueError, LookupError, TypeError):
+                continue
+        return COCO_BUCKETS
 
     @property
     def images(self) -> tuple[int, ...]:

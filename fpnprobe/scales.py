@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -82,3 +83,19 @@ def bucket_index(
 def names(buckets: Sequence[ScaleBucket]) -> tuple[str, ...]:
     """Labels of a partition: the buckets' names, then `background` (index `len(buckets)`)."""
     return (*(bucket.name for bucket in buckets), BACKGROUND)
+
+
+def stored_buckets(stored: Sequence[Sequence[Any]]) -> tuple[ScaleBucket, ...]:
+    """Buckets from `(name, low, high)` as manifests keep them (None: no upper end); else COCO's.
+
+    >>> [bucket.high for bucket in stored_buckets([("tiny", 0, 256), ("rest", 256, None)])]
+    [256, inf]
+    """
+    if not stored:
+        return COCO_BUCKETS
+    return check_buckets(
+        [
+            ScaleBucket(name, low, float("inf") if high is None else high)
+            for name, low, high in stored
+        ]
+    )

@@ -2,7 +2,7 @@
 
 import functools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from fpnprobe.mm.attribution.image import DetectorImage
 from fpnprobe.mm.attribution.segments import build_chain
 from fpnprobe.mm.training.dataset import CellImages
 from fpnprobe.mm.training.final import load_final
-from fpnprobe.scales import COCO_BUCKETS, ScaleBucket
+from fpnprobe.scales import ScaleBucket, stored_buckets
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class TrainedCell:
     @property
     def buckets(self) -> tuple[ScaleBucket, ...]:
         """The study's scale buckets."""
-        return scale_buckets(self.manifest["config"].get("buckets") or ())
+        return stored_buckets(self.manifest["config"].get("buckets") or ())
 
     @functools.cached_property
     def chain(self) -> Chain:
@@ -117,15 +117,6 @@ class TrainedCell:
                 f"id such as {', '.join(map(str, self.ids[:3]))}"
             )
         return self.ids.index(image_id)
-
-
-def scale_buckets(stored: Sequence[Sequence[Any]]) -> tuple[ScaleBucket, ...]:
-    """Buckets from a manifest's `(name, low, high or None)`; COCO's where there are none."""
-    if not stored:
-        return COCO_BUCKETS
-    return tuple(
-        ScaleBucket(name, low, float("inf") if high is None else high) for name, low, high in stored
-    )
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

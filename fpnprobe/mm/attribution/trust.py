@@ -61,7 +61,7 @@ def trust(
             if method == "conductance":
                 found[["infidelity", "sensitivity"]] = float("nan")
             else:
-                own = robustness(chain, method=method, batch=batch, **common)
+                own = robustness(chain, method=method, samples=5, batch=batch, **common)
                 found[["infidelity", "sensitivity"]] = own[["infidelity", "sensitivity"]]
             rows.append(found)
     table = pd.concat(rows, ignore_index=True)
