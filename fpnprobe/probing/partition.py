@@ -167,7 +167,7 @@ class LossPartition:
             loss: The scalar training loss; its graph is kept.
             scale: Factor on u_k, such as the loss scale of mixed precision. Values are without it.
         """
-        calls = [call for call in self.calls if call.loss.requires_grad]
+        calls = [c for c in self.calls if c.loss.requires_grad and c.labels.numel()]
         values = torch.zeros(len(self.labels), dtype=torch.float64, device=loss.device)
         if not calls or not loss.requires_grad:
             return [], values

@@ -155,3 +155,12 @@ def test_the_loss_of_a_bucket_has_a_known_name_and_one_value() -> None:
         LossPartition().add_bucket("tiny", torch.ones(()))
     with pytest.raises(FpnProbeError, match="expected a scalar"):
         LossPartition().add_bucket("small", torch.ones(3))
+
+
+def test_a_call_without_rows_is_nothing() -> None:
+    x = torch.ones(2, requires_grad=True)
+    partition = LossPartition()
+    partition.add_rows(x * 3, torch.tensor([0, 1]))
+    partition.add_rows(x[:0], torch.zeros(0, dtype=torch.long))
+    loss = sum((call.rows.sum() for call in partition.calls), torch.zeros(()))
+    assert partition.cotangents(loss)[1].tolist() == [3, 3, 0, 0]
