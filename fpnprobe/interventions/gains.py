@@ -75,7 +75,8 @@ class Intervention:
         """Read plain data: a list of gains, or `{"gains": [...], "balance": {...}}`.
 
         A gain is `{"stages": "C2..C4", "route": "direct", "bucket": "small", "gain": 0.0}`, with
-        `term`, `begin` and `end` if wanted; stages may be a list.
+        `term`, `begin` and `end` if wanted; stages may be a list. `{"allow_negative": True}` beside
+        `gains` says the same as the argument.
 
         Raises:
             FpnProbeError: naming the entry that is wrong and what was expected.
@@ -83,7 +84,8 @@ class Intervention:
         if isinstance(data, Intervention):
             return data
         content = data if isinstance(data, Mapping) else {"gains": data}
-        unknown = set(content) - {"gains", "balance"}
+        unknown = set(content) - {"gains", "balance", "allow_negative"}
+        allow_negative = allow_negative or content.get("allow_negative") is True
         listed = content.get("gains", ())
         if unknown or isinstance(listed, (str, Mapping)) or not isinstance(listed, Sequence):
             raise FpnProbeError(
@@ -108,7 +110,18 @@ class Intervention:
             {key: value for part in gains[i : i + size] for key, value in part.items()}
             for i in range(0, len(gains), size)
         ]
-        return {"gains": merged, "balance": self.balance.to_data() if self.balance else None}
+        content = {"gains": merged, "balance": self.balance.to_data() if self.balance else None}
+        if any(gain.gain < 0 for gain in self.gains):
+            content["allow_negative"] = True
+        return content
+
+    def check_buckets(self, labels: Sequence[str]) -> None:
+        """Refuse buckets that a study does not have, before there is a loss.
+
+        Raises:
+            FpnProbeError: naming the first one.
+        """
+        self.check(labels, [gain.term for gain in self.gains])
 
     def check(self, labels: Sequence[str], terms: Sequence[str]) -> None:
         """Refuse buckets and terms that this training does not have.

@@ -94,7 +94,8 @@ def in_order(
 ) -> list[Cell]:
     """Planned cells in the study's order, then cells that the study does not name."""
     have = {(cell.name, cell.seed): cell for cell in found}
-    planned = [
+    planned = [(plain(cell["variant"]), int(cell["seed"])) for cell in study.get("cells") or []]
+    planned = planned or [
         (plain(variant), int(seed))
         for variant in study.get("variants") or []
         for seed in study.get("seeds") or []

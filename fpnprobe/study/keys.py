@@ -11,7 +11,9 @@ from typing import Any
 import fpnprobe
 from fpnprobe.study.spec import Study
 
-_CODE = ("ledger", "scales.py", "data", "methods", "mm", "probing", "evaluation")
+_CODE = (
+    "ledger", "scales.py", "data", "methods", "mm", "probing", "evaluation", "interventions",
+)  # fmt: skip
 _READERS = ("attribution", "features.py")  # of mm: they read a trained cell and change nothing
 _IDLE = {  # what may change without changing a result
     "data": ("root", "cache"),
@@ -32,7 +34,7 @@ def digest(content: object) -> str:
 def cell_config(study: Study, variant: str, seed: int) -> dict[str, Any]:
     """The resolved configuration of one cell: a study of one variant and one seed, as JSON."""
     content = study.model_dump(mode="json")
-    content["variants"] = [study.variant(variant).model_dump(mode="json")]
+    content["variants"] = [study.variant(variant).model_dump(mode="json", exclude={"seeds"})]
     content["seeds"] = [seed]
     return content
 

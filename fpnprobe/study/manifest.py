@@ -70,9 +70,16 @@ def begin(
             f"ledger iterations count forward passes, {schedule.accumulate} to a step; batch "
             "normalization sees the images of one pass"
         )
+    change = study.variant(cell.variant).change
+    if change is not None:
+        notes.append(
+            f"an intervention, in training only: {change!r}; the forward pass is untouched, and "
+            "the ledger holds the gradient before the gains"
+        )
     return {
         "study": study.name,
         "variant": cell.variant,
+        "intervention": None if change is None else change.to_data(),
         "seed": cell.seed,
         "key": cell.key,
         "state": "running",

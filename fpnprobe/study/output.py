@@ -70,7 +70,7 @@ def of(study: Study, *, source: Source, out: str | Path) -> Output:
             folder,
         )
         for variant in study.variants
-        for seed in study.seeds
+        for seed in study.seeds_of(variant.name)
     )
     return Output(study, source, folder, found, " ".join(sys.argv))
 

@@ -36,13 +36,14 @@ class Request:
         """The cells that are asked for."""
         names = [each.name for each in self.study.variants]
         chosen = variant.select(self.variants or names, names, "variant")
+        known = sorted({seed for name in chosen for seed in self.study.seeds_of(name)})
         for seed in self.seeds:
-            if seed not in self.study.seeds:
+            if seed not in known:
                 raise FpnProbeError(
-                    f"seed {seed} is not one of the study's seeds {list(self.study.seeds)}: add it "
-                    "with --set seeds=..."
+                    f"seed {seed} is not one of the study's seeds {known}: add it with "
+                    "--set seeds=..."
                 )
-        seeds = self.seeds or self.study.seeds
+        seeds = self.seeds or known
         return tuple(c for c in result.cells if c.variant in chosen and c.seed in seeds)
 
 

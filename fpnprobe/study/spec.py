@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.scales import COCO_BUCKETS, ScaleBucket, check_buckets
+from fpnprobe.scales import COCO_BUCKETS, ScaleBucket, check_buckets, names
 from fpnprobe.study.variant import KNOWN, VariantSpec, is_known, nearest, slug, split_variant
 
 
@@ -160,12 +160,22 @@ class Study(Spec):
                 raise ValueError(
                     f"unknown variant {variant.built!r}: {nearest(variant.built, KNOWN)}"
                 )
-        if len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
-            raise ValueError(f"seeds {list(self.seeds)} must be distinct and not negative")
+        for seeds in (self.seeds, *(each.seeds for each in self.variants if each.seeds)):
+            if len(set(seeds)) < len(seeds) or min(seeds) < 0:
+                raise ValueError(f"seeds {list(seeds)} must be distinct and not negative")
         try:
-            self.scale_buckets()
+            labels = names(self.scale_buckets())
+            for each in self.variants:
+                if each.change is not None:
+                    each.change.check_buckets(labels)
         except FpnProbeError as error:
             raise ValueError(str(error)) from error
+        changed = [each.name for each in self.variants if each.intervention is not None]
+        if changed and self.probe.mode == "norms":
+            raise ValueError(
+                f"{changed[0]!r} is an intervention, which needs the loss as labeled rows, and "
+                "probe.mode norms does not make them: take routes or full, or None for no probe"
+            )
         return self
 
     def scale_buckets(self) -> tuple[ScaleBucket, ...]:
@@ -178,6 +188,10 @@ class Study(Spec):
                 for name, low, high in self.buckets
             ]
         )
+
+    def seeds_of(self, name: str) -> tuple[int, ...]:
+        """Seeds of a variant: its own, or the study's."""
+        return self.variant(name).seeds or self.seeds
 
     def variant(self, name: str) -> VariantSpec:
         """The variant of that name."""

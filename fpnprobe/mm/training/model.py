@@ -8,7 +8,7 @@ from mmengine.config import ConfigDict
 from mmengine.registry import init_default_scope
 
 from fpnprobe.mm.detectors import detector_config
-from fpnprobe.mm.variants import apply_variant
+from fpnprobe.mm.variants import apply_variant, split_variant
 
 
 def model_config(config: Mapping[str, Any], *, classes: int) -> ConfigDict:
@@ -23,6 +23,5 @@ def model_config(config: Mapping[str, Any], *, classes: int) -> ConfigDict:
     (variant,) = config["variants"]
     init_default_scope("mmdet")
     spec = {**config["detector"], **variant["detector"]}
-    return apply_variant(
-        detector_config(spec, classes), variant["build"] or variant["name"], **variant["options"]
-    )
+    base, _ = split_variant(variant["build"] or variant["name"])
+    return apply_variant(detector_config(spec, classes), base, **variant["options"])

@@ -173,7 +173,7 @@ def build_runner(task: Training, *, scratch: str) -> CellRunner:
         warnings.simplefilter("ignore")  # mmengine's, about what we replace
         runner: CellRunner = CellRunner.from_cfg(cfg)
     runner._train_dataloader = loader
-    if task.config["probe"]["mode"] is not None:
+    if task.config["probe"]["mode"] is not None or _intervention(task) is not None:
         runner.register_hook(_probe(task))
     if schedule["channels_last"]:
         runner.model.to(memory_format=torch.channels_last)
@@ -211,9 +211,18 @@ def _collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
     return {key: [sample[key] for sample in samples] for key in samples[0]}
 
 
+def _intervention(task: Training) -> Any:
+    return task.config["variants"][0].get("intervention")
+
+
 def _probe(task: Training) -> GradientProbeHook:
+    probe = task.config["probe"]
+    if probe["mode"] is None:  # an intervention without a probe: no step is measured
+        never = task.iterations * task.config["schedule"]["accumulate"]
+        probe = {"mode": "routes", "interval": [never]}
     return GradientProbeHook(
-        **task.config["probe"],
+        **probe,
+        intervention=_intervention(task),
         buckets=task.buckets,
         out_dir=str(task.folder),
         study=task.config["name"],
