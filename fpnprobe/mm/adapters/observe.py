@@ -160,13 +160,13 @@ def _watch_heads(
             adapter(module, path, recorder, undo).attach()
         if isinstance(module, LossRows) or _is_loss(path, module):
             owner = path.rpartition(".")[0]
+            kind = type(detector.get_submodule(owner)).__name__
             if not any(f"{owner}.".startswith(f"{head}.") or head == "" for head in heads):
-                kind = type(detector.get_submodule(owner)).__name__
                 raise FpnProbeError(
                     f"head {kind} ({owner or 'the detector'}) is not known: add a small adapter "
                     f"with @fpnprobe.mm.adapters.register_head({kind}), see its docstring"
                 )
-            recorder.watch(path, module, undo)
+            recorder.watch(path, module, kind, undo)
         if hasattr(module, "map_roi_levels"):
             _watch_extractor(path, module, recorder, undo)
         if auxiliary_stage(path) is not None:

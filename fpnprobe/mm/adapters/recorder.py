@@ -55,7 +55,6 @@ class Recorder:
         self.partition.objects = objects.count(len(self.partition.buckets))
         self.levels = Levels()
         self._stack, self._starts, self._shown = [], [], []
-        self._muted.clear()
 
     def saw_maps(self, levels: Sequence[int]) -> None:
         """The maps that the heads see have these levels."""
@@ -84,8 +83,8 @@ class Recorder:
         levels = None if where.levels is None else where.levels.to(rows.device)
         self.partition.add(LossCall(name, term_of(where.path), rows, rows, label, levels=levels))
 
-    def watch(self, name: str, module: nn.Module, undo: ExitStack) -> None:
-        """Observe a loss module, or a `LossRows`."""
+    def watch(self, name: str, module: nn.Module, head: str, undo: ExitStack) -> None:
+        """Observe a loss module, or a `LossRows`, of a head of this class."""
 
         def before(_module: nn.Module, _args: Any) -> None:
             if not self._inside:
@@ -93,12 +92,14 @@ class Recorder:
 
         def after(_module: nn.Module, args: Any, kwargs: Any, out: Any) -> None:
             if not self._inside:
-                self._after(name, module, args, kwargs, out)
+                self._after(name, module, head, args, kwargs, out)
 
         undo.callback(module.register_forward_pre_hook(before).remove)
         undo.callback(module.register_forward_hook(after, with_kwargs=True).remove)
 
-    def _after(self, name: str, module: nn.Module, args: Any, kwargs: Any, out: Any) -> None:
+    def _after(
+        self, name: str, module: nn.Module, head: str, args: Any, kwargs: Any, out: Any
+    ) -> None:
         calls, start = self.partition.calls, self._starts.pop()
         within, calls[start:] = calls[start:], []
         where = self._stack[-1] if self._stack else None
@@ -106,8 +107,8 @@ class Recorder:
             return
         if where is None:
             raise FpnProbeError(
-                f"{name} was called outside of any head that fpnprobe knows: add an adapter for "
-                "its head with fpnprobe.mm.adapters.register_head"
+                f"head {head} calls {name} where the adapter of the class it inherits from does "
+                f"not expect it: add one with @fpnprobe.mm.adapters.register_head({head})"
             )
         shown = [call for call in within if any(call is one for one in self._shown)]
         if shown:  # its rows passed by inside, with all their factors
