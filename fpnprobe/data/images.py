@@ -24,7 +24,7 @@ def fingerprint(folder: Path, images: Sequence[dict[str, Any]], *, times: bool) 
     """
     digest, missing = hashlib.sha256(), []
     for image in images:
-        file = folder / str(image["file_name"])
+        file = folder / _inside(image["file_name"])
         try:
             status = file.stat()
         except OSError:
@@ -39,6 +39,20 @@ def fingerprint(folder: Path, images: Sequence[dict[str, Any]], *, times: bool) 
             "copy them there, or remove them from the annotation file"
         )
     return digest.hexdigest()
+
+
+def _inside(name: object) -> str:
+    """A file name that stays inside its folder.
+
+    Raises:
+        FpnProbeError: for anything else.
+    """
+    if not isinstance(name, str) or Path(name).is_absolute() or ".." in Path(name).parts:
+        raise FpnProbeError(
+            f"file_name {name!r} of an image does not name a file inside images/: expected a "
+            "relative name without '..'"
+        )
+    return name
 
 
 def check(folder: Path, images: Sequence[dict[str, Any]]) -> None:

@@ -1,18 +1,17 @@
 """The ways into a study that the command line has: plan it, run it to the end."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from fpnprobe.study import cells, launchers, locks, output, run, slurm, source
-from fpnprobe.study.cells import Cell, State
+from fpnprobe.study.cells import State
 from fpnprobe.study.display import Display
 from fpnprobe.study.output import Output
 from fpnprobe.study.planning import plan
 from fpnprobe.study.request import Request, differences
-from fpnprobe.study.run import Tracked
 
 
 def make_plan(asked: Request, *, jobs: int | None = None) -> dict[str, Any]:
@@ -65,13 +64,28 @@ def run_all(
         how = replace(how, device=run.check_device(how.device))
     found = source.prepare(asked.study, out=asked.out)
     result = output.of(asked.study, source=found, out=asked.out)
-    jobs = run.default_jobs(result, how.device, how.jobs)
+    selected, jobs = asked.selected(result), run.default_jobs(result, how.device, how.jobs)
+    via = slurm.executor(result, jobs=how.jobs) if how.launcher == "slurm" else None
     with Display(jobs=jobs, images=found.images[1]) as display:
         for line in [] if asked.repeated is None else differences(asked.repeated, result):
             display.say(f"differs from the manifest: {line}")
         _write(result, display)
         try:
-            tracked = _cells(result, asked.selected(result), how=how, jobs=jobs, display=display)
+            if how.fresh:
+                for cell in selected:
+                    output.forget(cell)
+            launch = launchers.Launch(device=how.device, nproc=how.nproc)
+            if via is not None:
+                tracked = slurm.run(result, selected, launch=launch, via=via, watcher=display)
+            else:
+                tracked = run.run(
+                    result,
+                    selected,
+                    launch=launch,
+                    jobs=jobs,
+                    keep_going=how.keep_going,
+                    watcher=display,
+                )
         except KeyboardInterrupt:
             display.say("stopped, nothing is lost; to go on, run the same command again:")
             display.say(result.command)
@@ -131,22 +145,6 @@ def _finish(
     with locks.held(result.out / "lock", wait=600):
         evidence.build(result.out)
         return finish(result.out)
-
-
-def _cells(
-    result: Output, selected: Sequence[Cell], *, how: Running, jobs: int, display: Display
-) -> list[Tracked]:
-    """Run the selected cells here or as jobs of a cluster."""
-    if how.fresh:
-        for cell in selected:
-            output.forget(cell)
-    launch = launchers.Launch(device=how.device, nproc=how.nproc)
-    if how.launcher == "slurm":
-        via = slurm.executor(result, jobs=how.jobs)
-        return slurm.run(result, selected, launch=launch, via=via, watcher=display)
-    return run.run(
-        result, selected, launch=launch, jobs=jobs, keep_going=how.keep_going, watcher=display
-    )
 
 
 def _write(result: Output, display: Display) -> None:

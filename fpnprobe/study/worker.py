@@ -182,21 +182,22 @@ def _logged(file: Path) -> Iterator[None]:
     sys.stdout.flush()
     sys.stderr.flush()
     kept = os.dup(1), os.dup(2)
-    log = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
-    os.close(log)
-    print(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')} pid {os.getpid()}", flush=True)  # noqa: T201
-    logging.captureWarnings(True)
-    try:
-        yield
-    finally:
-        logging.captureWarnings(False)
-        sys.stdout.flush()
-        sys.stderr.flush()
-        for number, handle in enumerate(kept, start=1):
-            os.dup2(handle, number)
-            os.close(handle)
+    with (
+        file.open("a", buffering=1) as log,
+        contextlib.redirect_stdout(log),
+        contextlib.redirect_stderr(log),
+    ):
+        os.dup2(log.fileno(), 1)  # what libraries write below Python
+        os.dup2(log.fileno(), 2)
+        print(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')} pid {os.getpid()}")  # noqa: T201
+        logging.captureWarnings(True)
+        try:
+            yield
+        finally:
+            logging.captureWarnings(False)
+            for number, handle in enumerate(kept, start=1):
+                os.dup2(handle, number)
+                os.close(handle)
 
 
 def _watch(asked: threading.Event) -> None:
@@ -208,4 +209,7 @@ def _watch(asked: threading.Event) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # all is written; taking the frameworks apart would only keep Ctrl-C waiting

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from fpnprobe.study import loading, output, source
+from fpnprobe.study import loading, output, overrides, source
 from fpnprobe.study.output import Output
 
 CONTENT: dict[str, Any] = {
@@ -22,8 +22,8 @@ CONTENT: dict[str, Any] = {
 
 def tiny(out: Path, **changes: Any) -> Output:
     """The tiny study in a folder, `study.json` written; changes by dotted key, "__" for "."."""
-    overrides = {key.replace("__", "."): value for key, value in changes.items()}
-    study = loading.validate(loading._overrides.apply(CONTENT, overrides))
+    changed = {key.replace("__", "."): value for key, value in changes.items()}
+    study = loading.validate(overrides.apply(CONTENT, changed))
     result = output.of(study, source=source.prepare(study, out=out), out=out)
     result.write()
     return result
@@ -31,8 +31,8 @@ def tiny(out: Path, **changes: Any) -> Output:
 
 def study_file(folder: Path, **changes: Any) -> Path:
     """The tiny study as a file."""
-    overrides = {key.replace("__", "."): value for key, value in changes.items()}
-    content = loading._overrides.apply(CONTENT, overrides)
+    changed = {key.replace("__", "."): value for key, value in changes.items()}
+    content = overrides.apply(CONTENT, changed)
     folder.mkdir(parents=True, exist_ok=True)
     lines = [f"{key} = {value!r}" for key, value in content.items()]
     (folder / "study.py").write_text("\n".join(lines) + "\n")

@@ -1,0 +1,138 @@
+"""A cell that fails says why, keeps what it has, and lets the others go on."""
+
+import errno
+import os
+import pickle
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from fpnprobe import atomic
+from fpnprobe.cli import main
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.mm.training import checkpoint
+from fpnprobe.mm.training.loop import CellLoop
+from fpnprobe.study import worker
+from fpnprobe.study.output import Output
+from tests.mm.test_resume import StopAfter, assert_same_cell, run
+from tests.mm.tiny import study_file, tiny
+
+
+def reason(result: Output) -> str:
+    assert worker.run(result, "FPN", 0, device="cpu", stop=threading.Event()) == worker.FAILED
+    assert result.cells[0].state() == "failed"
+    assert "Traceback" in (result.cells[0].folder / "log.txt").read_text()
+    return str((result.cells[0].manifest() or {})["reason"])
+
+
+def test_a_loss_that_is_not_finite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = CellLoop.run_iter
+
+    def poisoned(self: CellLoop, data_batch: Any) -> None:
+        original(self, data_batch)
+        self.last_loss = float("nan") if self._iter == 3 else self.last_loss
+
+    monkeypatch.setattr(CellLoop, "run_iter", poisoned)
+    found = reason(tiny(tmp_path))
+    assert found.startswith("loss not finite: loss is nan at iteration 2")
+    assert "schedule.lr" in found
+
+
+def test_out_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: CellLoop, data_batch: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
+
+    monkeypatch.setattr(CellLoop, "run_iter", full)
+    found = reason(tiny(tmp_path))
+    assert found.startswith("out of memory")
+    assert "schedule.accumulate" in found
+
+
+def test_a_full_disk_in_the_middle_of_a_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = run(tmp_path / "whole")
+    original, count = os.fsync, 0
+
+    def fsync(handle: int) -> None:
+        nonlocal count
+        path = str(Path(f"/proc/self/fd/{handle}").readlink())
+        if "resume.pt" in path:
+            count += 1
+            if count == 4:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        original(handle)
+
+    monkeypatch.setattr(atomic.os, "fsync", fsync)
+    found = reason(tiny(tmp_path / "full"))
+    assert found.startswith("disk full")
+    assert "make space" in found
+    folder = tmp_path / "full/cells/fpn/seed-0"
+    assert checkpoint.read(folder / "checkpoints/resume.pt")["iteration"] == 3  # the one before
+    assert not list(folder.rglob(".*"))
+    assert_same_cell(run(tmp_path / "full"), whole)
+
+
+class Bomb:
+    """Touches a file when it is unpickled."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self) -> Any:
+        return (Path.touch, (self.file,))
+
+
+@pytest.mark.parametrize("kind", ["cut", "pickle", "text", "model", "list"])
+def test_a_checkpoint_that_is_none(kind: str, tmp_path: Path) -> None:
+    result = tiny(tmp_path)
+    stop = StopAfter(3)
+    assert worker.run(result, "FPN", 0, device="cpu", stop=stop) == worker.STOPPED
+    path, mark = result.cells[0].folder / "checkpoints/resume.pt", tmp_path / "executed"
+    if kind == "cut":
+        path.write_bytes(path.read_bytes()[:5000])
+    elif kind == "pickle":
+        path.write_bytes(pickle.dumps(Bomb(mark)))
+    elif kind == "text":
+        path.write_text("weights")
+    elif kind == "list":
+        torch.save([1, 2], path)
+    else:
+        content = checkpoint.read(path)
+        content["model"] = {"backbone.weight": torch.zeros(3)}
+        checkpoint.write(path, content)
+    found = reason(result)
+    assert "--fresh" in found or "expected a checkpoint" in found
+    assert "resume.pt" in found or "another model" in found
+    assert "\n" not in found
+    assert not mark.exists()
+
+
+def test_final_weights_are_not_executed(tmp_path: Path) -> None:
+    folder = run(tmp_path, schedule__iterations=2)
+    (folder / "checkpoints/final.pt").write_bytes(pickle.dumps(Bomb(tmp_path / "executed")))
+    with pytest.raises(FpnProbeError, match="without running code"):
+        checkpoint.read(folder / "checkpoints/final.pt")
+    assert not (tmp_path / "executed").exists()
+
+
+def test_one_cell_fails_and_the_other_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = {"name": "broken", "build": "FPN", "detector": {"frameworks": "retinanet"}}
+    changes = {"variants": [broken, "FPN"], "schedule__iterations": 2, "probe__mode": None}
+    study = study_file(tmp_path / "study", **changes)
+    out = tmp_path / "out"
+    arguments = ["fpnprobe", "run-study", str(study), "--out", str(out), "--jobs", "1"]
+    monkeypatch.setattr("sys.argv", arguments)
+    with pytest.raises(SystemExit) as stop:
+        main.entry()
+    assert stop.value.code == 1
+    shown = capsys.readouterr().out
+    assert "broken seed 0: failed" in shown
+    assert "did you mean framework" in shown
+    assert "FPN seed 0: done" in shown
+    assert (out / "report.html").is_file()
