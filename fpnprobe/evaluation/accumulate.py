@@ -95,7 +95,6 @@ def _passed(block: Block, hits: Counts, objects: Counts) -> Floats:
     whole = np.floor(table)
     late = (whole == table) & ~_REACHED[np.minimum(whole, _STEPS).astype(np.int64)]
     table = whole + 1 - late
-    table[starts] = 0
     place = hits + starts[block.kind].astype(np.int32)[:, None]
     place *= place.shape[1]
     place += np.arange(place.shape[1], dtype=np.int32)

@@ -1,5 +1,6 @@
 """The bootstrap equals evaluating each resample as the data set it is."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -160,6 +161,14 @@ def test_the_benchmark_checks_what_it_times() -> None:
     for row in rows:
         assert {"engine", "images", "detections", "seconds", "ratio_to_pycocotools"} <= set(row)
         assert (row["images"], row["detections"]) == (20, 600)
+
+
+def test_an_object_on_a_border_is_in_the_upper_bin_alone() -> None:
+    truth, found = generate(images=8, categories=1)
+    truth = replace(truth, areas=np.full(len(truth.areas), 32.0**2))
+    curve = size_curve(truth, found, resamples=5)
+    assert curve[curve["n_objects"] > 0]["low"].tolist() == [32.0]
+    assert curve[curve["ap"].notna()]["low"].tolist() == [32.0]
 
 
 def test_compare_pairs_the_images() -> None:

@@ -120,6 +120,23 @@ def test_two_buckets_have_their_own_names_only(boxes: Any) -> None:
     np.testing.assert_allclose(found["AP_small"], coco_stats(*boxes)["AP_S"], atol=1e-12)
 
 
+def test_of_equal_overlaps_the_last_object_wins() -> None:
+    """The first detection overlaps both objects alike; taking the wrong one spoils the second."""
+    place = {"image_id": 1, "category_id": 1}
+    left, right, middle = ([x, 0.0, 30.0, 30.0] for x in (0.0, 10.0, 5.0))
+    for order in ((left, right), (right, left)):
+        annotations = {
+            "images": [{"id": 1, "width": 64, "height": 64}],
+            "categories": [{"id": 1, "name": "ring"}],
+            "annotations": [
+                {**place, "id": k + 1, "bbox": box, "area": 900.0, "iscrowd": 0}
+                for k, box in enumerate(order)
+            ],
+        }
+        found = [{**place, "bbox": middle, "score": 0.9}, {**place, "bbox": right, "score": 0.8}]
+        assert_all_agree(annotations, found)
+
+
 def _box(draw: st.DrawFn) -> list[float]:
     x, y = (draw(st.integers(0, 4)) * 8.0 for _ in range(2))
     w, h = (draw(st.sampled_from([0.0, 8.0, 16.0, 32.0, 33.0, 96.0])) for _ in range(2))
