@@ -23,6 +23,8 @@ from torch import Tensor, nn
 
 from fpnprobe.errors import FpnProbeError
 
+_GROUP_SIZE = 4  # smallest group of the norm in G_k
+
 Finer = Literal["max", "average"]
 Coarser = Literal["bilinear", "nearest"]
 
@@ -34,7 +36,8 @@ class GroupingOptions:
     Attributes:
         bottleneck: Width r of G_k; None is r = Z. G_k has about r Z^2 parameters.
         norm_groups: Groups of the group norm in G_k, at most: it takes the largest divisor of r
-            that leaves two values or more in a group, for a single one would always become zero.
+            that leaves four values or more in a group. A single one always becomes zero, and two
+            keep no more than their order.
         softmax: Softmax over the rows of M_k.
         finer: Pooling of X_k,l where stage k is finer than level l: `max` or `average`.
         coarser: Upsampling of X_k,l where stage k is coarser than level l: `bilinear` or `nearest`.
@@ -81,7 +84,8 @@ class SwapMatrix(nn.Module):
                 f"G_k of width {width} with {norm_groups} norm groups: expected a width of two or "
                 "more and at least one group"
             )
-        groups = max(n for n in range(1, min(norm_groups, width // 2) + 1) if width % n == 0)
+        most = max(1, min(norm_groups, width // _GROUP_SIZE))
+        groups = max(n for n in range(1, most + 1) if width % n == 0)
         self.channels = channels
         self.softmax = softmax
         self.reduce = nn.Conv2d(channels, width, 1)
@@ -94,8 +98,13 @@ class SwapMatrix(nn.Module):
     def forward(self, feature: Tensor) -> Tensor:
         """Compute M_k (B, Z, Z) of a feature map (B, Z, H, W)."""
         pooled = F.adaptive_avg_pool2d(feature, 1)  # (B, Z, 1, 1)
-        entries: Tensor = self.expand(F.relu(self.norm(self.reduce(pooled))))
-        matrix = entries.view(-1, self.channels, self.channels)
+        code = F.relu(self.norm(self.reduce(pooled))).flatten(1)  # (B, r)
+        # One small product for each row of M_k: the gradient of `code` is a sum of Z^2 terms, which
+        # one long product adds up with ten times the rounding error of Z sums of Z terms.
+        count = self.channels
+        weight = self.expand.weight.view(count, count, -1)  # (Z, Z, r)
+        entries = torch.bmm(weight, code.T.expand(count, -1, -1)).permute(2, 0, 1)  # (B, Z, Z)
+        matrix = entries + cast(Tensor, self.expand.bias).view(count, count)
         return matrix.softmax(-1) if self.softmax else matrix
 
 
