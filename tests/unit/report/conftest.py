@@ -318,3 +318,9 @@ def make_study(tmp_path: Path) -> Callable[..., Path]:
         return write_study(tmp_path / name, **options)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def make_anywhere() -> Callable[..., Path]:
+    """`write_study` itself, for folders that several tests read."""
+    return write_study

@@ -1,31 +1,227 @@
-"""The whole report from a study folder, also where parts are missing."""
+"""The whole report from a study folder, also where parts are missing or hostile."""
 
+import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
+from html.parser import HTMLParser
 from pathlib import Path
 
+import pandas as pd
 import pytest
+import typer
+from typer.testing import CliRunner
 
-from fpnprobe.errors import FpnProbeError
-from fpnprobe.report import build
+from fpnprobe.errors import EnvironmentProblem, FpnProbeError
+from fpnprobe.report import build, summary
+from fpnprobe.report.build import compose
+from fpnprobe.report.stored import read
+
+HOSTILE = (
+    "DC5",
+    '<script>alert("x")</script>&amp;',
+    "100% $x_1$ \\alpha #let",
+    "🦊 ✓",
+    "n" * 200,
+    "]]>--><!-- {{ 7*7 }} {% raw %}\x07\nend",
+)
+FIGURES = {
+    "figure-1", "figure-2", "figure-3", "figure-4", "figure-5", "differences", "routes",
+    "all-object-index", "share-history", "conflict", "size-curve", "error-types",
+    "learning-curves", "prediction", "probe-cost",
+}  # fmt: skip
+
+
+class Page(HTMLParser):
+    """Ids, elements, references and text of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.tags.append(tag)
+        self.ids += [str(given["id"])] if "id" in given else []
+        for name in ("href", "xlink:href", "src", "aria-labelledby", "aria-describedby"):
+            if given.get(name):
+                self.links.append(str(given[name]))
+
+
+def warnings(folder: Path) -> str:
+    return re.sub(r"(?s).*<aside(.*?)</aside>.*", r"\1", (folder / "report.html").read_text())
 
 
 def test_everything_is_written(make_study: Callable[..., Path]) -> None:
     folder = make_study()
     result = build(folder)
     assert result["note"] == ""
-    assert Path(result["html"]).read_text().startswith("<!doctype html>")
     assert Path(result["pdf"]).read_bytes().startswith(b"%PDF")
-    assert {path.stem for path in folder.glob("figures/*.svg")} >= {"figure-3", "routes"}
-    assert {path.stem for path in folder.glob("tables/*.csv")} >= {"residuals", "manifest"}
+    assert {path.stem for path in folder.glob("figures/*.svg")} == FIGURES
+    tables = {path.stem for path in folder.glob("tables/*.csv")}
+    assert tables >= FIGURES | {"residuals", "manifest", "average-precision", "table1", "table4"}
+    html = Path(result["html"]).read_text()
+    assert len(html) < 5_000_000
+    page = Page(html)
+    assert len(page.ids) == len(set(page.ids))
+    inside = {link.removeprefix("#") for link in page.links if not link.startswith("data:")}
+    assert inside <= set(page.ids), "a reference that leads out of the page"
+    assert page.tags.count("script") == 1
+    assert not re.findall(r"https?://(?!www\.w3\.org/)", html)
+    claims = json.loads(Path(result["claims"]).read_text())
+    assert claims["rule"]
+    assert {claim["verdict"] for claim in claims["claims"]} == {"undecided", "not run"}
+
+
+def test_same_input_same_bytes(make_study: Callable[..., Path], tmp_path: Path) -> None:
+    folder = make_study(terms=False)
+    build(folder, out=tmp_path / "one")
+    build(folder, out=tmp_path / "elsewhere" / "two")
+    files = sorted(p.relative_to(tmp_path / "one") for p in (tmp_path / "one").rglob("*.*"))
+    assert len(files) > 30
+    for name in files:
+        one, two = (tmp_path / "one" / name), (tmp_path / "elsewhere" / "two" / name)
+        assert one.read_bytes() == two.read_bytes(), name
+    assert str(tmp_path) not in (tmp_path / "one" / "report.html").read_text()
+
+
+def test_hostile_names_are_shown_as_they_are(make_study: Callable[..., Path]) -> None:
+    question = '<b>Why</b> & "how" #strong[x] $y$?'
+    folder = make_study(variants=HOSTILE, study={"name": "<i>s</i>", "question": question})
+    result = build(folder)
+    assert result["note"] == ""
+    html = (folder / "report.html").read_text()
+    page = Page(html)
+    assert page.tags.count("script") == 1
+    assert not {"b", "i"} & set(page.tags)
+    assert "7*7" in html and "&lt;b&gt;Why&lt;/b&gt;" in html
+    assert "n" * 200 in html, "the full name stands in the provenance"
+    table = pd.read_csv(folder / "tables" / "manifest.csv")
+    assert set(table["variant"]) == {re.sub(r"[\x00-\x1f]+", " ", name) for name in HOSTILE}
+
+
+def test_holes_are_named(make_study: Callable[..., Path]) -> None:
+    folder = make_study(variants=("DC5", "FPN"), seeds=(0, 1, 2), evidence=False)
+    cells = {path.parent.name + "/" + path.name: path for path in folder.glob("cells/*/*")}
+    (cells["dc5/seed-0"] / "ledger.parquet").write_bytes(b"PAR1 cut")
+    (cells["dc5/seed-1"] / "evaluation.parquet").unlink()
+    file = cells["fpn/seed-0"] / "manifest.json"
+    manifest = json.loads(file.read_text())
+    file.write_text(json.dumps({**manifest, "state": "failed", "reason": "loss is nan"}))
+    (cells["fpn/seed-1"] / "manifest.json").write_text('{"variant": "FP')
+    for part in cells["fpn/seed-2"].iterdir():
+        if part.is_file():
+            part.unlink()
+    build(folder)
+    text = warnings(folder)
+    assert "DC5, seed 0: the ledger is no readable parquet file" in text
+    assert "DC5, seed 1 has no evaluation" in text
+    assert "FPN, seed 0 is failed: loss is nan" in text
+    assert "fpn/seed-1/manifest.json cannot be read" in text
+    assert "FPN, seed 1 is unreadable" in text
+    assert "FPN, seed 2 is missing: never started" in text
+    table = pd.read_csv(folder / "tables" / "average-precision.csv")
+    assert list(table["state"]) == ["done", "done", "done", "failed", "unreadable", "missing"]
+
+
+def test_nothing_measured_yet(tmp_path: Path) -> None:
+    (tmp_path / "study.json").write_text('{"name": "new", "variants": ["FPN"], "seeds": [0]}')
+    build(tmp_path)
+    html = (tmp_path / "report.html").read_text()
+    assert html.count("Not measured") >= 2
+    assert "Not answered yet" in html
+
+
+def test_warnings_of_a_careful_reader(make_study: Callable[..., Path]) -> None:
+    probe = {"cost": 0.034, "budget": 0.02, "interval": 50}
+    folder = make_study(frozen=("C2",), manifest={"probe": probe})
+    for path in folder.glob("cells/fpn/*/ledger.parquet"):
+        pd.read_parquet(path).assign(residual_gradient=3e-4).to_parquet(path)
+    text = " ".join(summary.warnings(read([folder])))
+    assert "Frozen: no gradient trains the parameters of C2 in DC5, FPN." in text
+    assert "the probe cost 3.4 % of the step, over its budget of 2.0 %" in text
+    assert "One seed for DC5, FPN" in text
+    assert "AP was evaluated on 200 images" in text
+    assert "FPN, seed 0: a residual is over its tolerance of 1e-05" in text
+
+
+def test_several_studies_in_one_report(make_study: Callable[..., Path]) -> None:
+    one = make_study("one", study={"name": "one"})
+    two = make_study("two", study={"name": "two", "detector": {"framework": "retinanet"}})
+    report = compose(read([one, two]), [])
+    tables = {table.name: table.frame for table in report.tables()}
+    table = tables["average-precision"]
+    assert list(table["variant"]) == ["one: DC5", "one: FPN", "two: DC5", "two: FPN"]
+    differences = next(f.table for f in report.figures() if f.name == "differences")
+    pairs = set(zip(differences["variant"], differences["baseline"], strict=True))
+    assert pairs == {("one: FPN", "one: DC5"), ("two: FPN", "two: DC5")}
+    measured = tables["table1"].dropna(subset="AP ours value")
+    assert list(measured["detector"]) == ["RetinaNet", "Faster R-CNN"]
+
+
+def test_no_engine_no_pdf_but_a_page(
+    make_study: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_study(variants=(), seeds=(), evidence=False)
+    (folder / "report.pdf").write_bytes(b"of an older run")
+    monkeypatch.setitem(sys.modules, "typst", None)
+    result = build(folder)
+    assert result["pdf"] is None
+    assert result["note"].endswith("the package typst is missing; pip install typst")
+    assert not (folder / "report.pdf").exists()
+    assert (folder / "report.html").exists()
+
+
+def test_an_engine_that_refuses_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    import typst
+
+    from fpnprobe.report.content import Report
+    from fpnprobe.report.pdf import typeset
+
+    def refuse(*args: object, **options: object) -> bytes:
+        raise RuntimeError("first\nsecond")
+
+    monkeypatch.setattr(typst, "compile", refuse)
+    report = Report("t", "q", "", "a", [], [], [], [])
+    with pytest.raises(EnvironmentProblem, match="typst says first second"):
+        typeset(report, {})
+
+
+def test_the_verb_prints_what_it_wrote(make_study: Callable[..., Path]) -> None:
+    import fpnprobe.cli.report
+
+    app = typer.Typer()
+    app.callback()(lambda: None)
+    fpnprobe.cli.report.add(app)
+    folder = make_study(variants=(), seeds=(), evidence=False)
+    result = CliRunner().invoke(app, ["report", str(folder), "--json"])
+    assert result.exit_code == 0
+    printed = json.loads(result.stdout)
+    assert set(printed) == {"html", "pdf", "claims"}
+    assert all(Path(path).exists() for path in printed.values())
+    lines = CliRunner().invoke(app, ["report", str(folder)]).stdout.split()
+    assert lines == list(printed.values())
 
 
 def test_not_a_study(tmp_path: Path) -> None:
     with pytest.raises(FpnProbeError, match="not a study folder"):
         build(tmp_path)
+    with pytest.raises(FpnProbeError, match="no study folder"):
+        build([])
 
 
 def test_report_needs_no_torch() -> None:
-    code = "import fpnprobe.report, sys; assert 'torch' not in sys.modules"
+    code = (
+        "import fpnprobe.report, sys; assert 'torch' not in sys.modules\n"
+        "class Torchless:\n"
+        "    def find_spec(self, name, *rest):\n"
+        "        if name.split('.')[0] in ('torch', 'mmdet', 'mmengine', 'mmcv'):\n"
+        "            raise ImportError(name)\n"
+        "sys.meta_path.insert(0, Torchless())\n"
+        "import fpnprobe.report.build, fpnprobe.cli.report"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)

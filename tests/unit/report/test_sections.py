@@ -1,0 +1,309 @@
+"""Numbers in the report are those of the tables they come from."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fpnprobe.evaluation import claims as rules
+from fpnprobe.report import (
+    association,
+    claims,
+    gradients,
+    ledgers,
+    model,
+    paper,
+    pathways,
+    precision,
+    results,
+    scale,
+    shares,
+    soundness,
+    summary,
+)
+from fpnprobe.report.cells import label
+from fpnprobe.report.content import Figure, Table, scientific, signed
+from fpnprobe.report.stored import Stored, read
+from fpnprobe.statistics import gradient_shares
+
+Make = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, make_anywhere: Any) -> Path:
+    path: Path = make_anywhere(
+        tmp_path_factory.mktemp("study"), variants=("DC5", "FPN", "FPN-Aux"), seeds=(0, 1)
+    )
+    return path
+
+
+@pytest.fixture(scope="module")
+def stored(folder: Path) -> Stored:
+    return read([folder])
+
+
+def named(blocks: Any, name: str) -> Any:
+    return next(b for b in blocks if isinstance(b, Figure | Table) and b.name == name)
+
+
+def test_ap_is_the_last_evaluation(stored: Stored) -> None:
+    table = results.final(stored).set_index(["variant", "seed", "metric"])["value"]
+    every = stored.evaluation
+    last = every[every["iteration"] == 500].set_index(["variant", "seed", "metric"])["value"]
+    pd.testing.assert_series_equal(table.sort_index(), 100 * last.sort_index())
+    wide = results.by_variant(stored).set_index(["variant", "metric"])
+    mean = 100 * last.groupby(["variant", "metric"]).mean()
+    assert wide["value"]["FPN", "AP_L"] == pytest.approx(mean["FPN", "AP_L"])
+    assert wide["published"]["FPN", "AP_L"] == 51.6
+    assert len(wide["seeds"]["FPN", "AP"]) == 2
+
+
+def test_differences_take_the_stored_interval(stored: Stored) -> None:
+    table = results.compared(stored)
+    assert set(table["baseline"]) == {"DC5"}
+    assert set(table["source"]) == {"both"}
+    row = table[(table["variant"] == "FPN") & (table["metric"] == "AP_L")].iloc[0]
+    assert row["difference"] == pytest.approx(-5.5)
+    assert (row["low"], row["high"]) == pytest.approx((-10.5, -0.5))
+
+
+def test_differences_of_one_seed_are_over_images(make_study: Make) -> None:
+    table = results.compared(read([make_study()]))
+    assert set(table["source"]) == {"images"}
+
+
+def test_differences_without_evidence_are_of_paired_seeds(make_study: Make) -> None:
+    stored = read([make_study(seeds=(0, 1, 2), evidence=False)])
+    table = results.compared(stored).set_index("metric")
+    values = results.final(stored).pivot_table(
+        index="seed", columns=["variant", "metric"], values="value"
+    )
+    gaps = values["FPN", "AP_S"] - values["DC5", "AP_S"]
+    assert table["difference"]["AP_S"] == pytest.approx(gaps.mean())
+    half = 4.302653 * gaps.std(ddof=1) / 3**0.5  # t quantile for two degrees of freedom
+    assert table["high"]["AP_S"] - table["difference"]["AP_S"] == pytest.approx(half, rel=1e-5)
+
+
+def test_baseline_of_a_study(make_study: Make) -> None:
+    stored = read([make_study(variants=("FPN", "FPN-Aux"))])
+    assert results.focus(stored) == ("FPN", "FPN-Aux")
+    stored = read([make_study("b", variants=("FPN", "DC5", "FPN-Aux"))])
+    assert results.focus(stored) == ("DC5", "FPN")
+    stored = read([make_study("c", study={"baseline": "FPN"})])
+    assert results.focus(stored) == ("FPN", "DC5")
+
+
+def test_heat_map_has_the_shares_of_the_ledger(stored: Stored, folder: Path) -> None:
+    table = shares.stage_shares(stored)
+    frames = [
+        pd.read_parquet(folder / "cells" / "fpn" / f"seed-{seed}" / "ledger.parquet")
+        for seed in (0, 1)
+    ]
+    expected = gradient_shares(pd.concat(frames))
+    at = expected[expected["kind"] == "activation"].groupby(["tap", "route", "bucket"])["share"]
+    mine = table[table["variant"] == "FPN"].set_index(["tap", "route", "bucket"])["share"]
+    for tap, route, bucket in mine.index:
+        assert mine[tap, route, bucket] == pytest.approx(at.mean()[tap, route, bucket])
+    assert list(dict.fromkeys(table["bucket"])) == ["small", "medium", "large"]
+    assert list(dict.fromkeys(table["variant"])) == ["DC5", "FPN", "FPN-Aux"]
+
+
+def test_figure_2_widths_are_the_heat_map(stored: Stored) -> None:
+    (figure,) = pathways.figure(stored)
+    assert isinstance(figure, Figure)
+    assert [panel.title for panel in figure.panels] == ["DC5", "FPN"]
+    parts = figure.table.groupby(["variant", "tap"])["part"].sum()
+    assert parts.tolist() == pytest.approx([1.0] * len(parts))
+    table = shares.stage_shares(stored).set_index(["variant", "tap", "route", "bucket"])["share"]
+    direct = figure.table[figure.table["route"] == "direct"]
+    part = direct.groupby(["variant", "tap", "bucket"])["part"].sum()
+    whole = direct.groupby(["variant", "tap"])["part"].sum()
+    got = part["FPN", "C3", "small"] / whole["FPN", "C3"]
+    assert got == pytest.approx(table["FPN", "C3", "direct", "small"], abs=0.01)
+    assert {"P2", "P3"} <= set(direct[direct["variant"] == "FPN"]["source"])
+
+
+def test_history_bins_hold_all_samples(make_study: Make) -> None:
+    stored = read([make_study(iterations=5000, interval=10)])
+    table = stored.gradients.history
+    one = table[(table["variant"] == "FPN") & (table["tap"] == "C2") & (table["route"] == "total")]
+    by_bucket = one.groupby("bucket")
+    assert by_bucket["points"].sum().tolist() == [500] * 3
+    assert by_bucket.size().tolist() == [ledgers.BINS] * 3
+    assert one.groupby("iteration")["share"].sum().tolist() == pytest.approx([1.0] * ledgers.BINS)
+
+
+def test_residuals_and_tolerances(stored: Stored) -> None:
+    table = soundness.residuals(stored)
+    assert (table["verdict"] == "holds").all() and (table["tolerance"] == 1e-5).all()
+    half = {"config": {"schedule": {"amp": "bf16"}}}
+    cell = stored.cells[0]
+    assert soundness.tolerance(replace(cell, manifest=half)) == 1e-3
+
+
+def test_summary_speaks_of_the_pair(stored: Stored) -> None:
+    numbers = summary.numbers(stored)
+    assert [n.value for n in numbers[:2]] == ["+36.3", "−5.5"]
+    assert numbers[1].detail == "95 % interval −10.5 to −0.5"
+    table = shares.stage_shares(stored).set_index(["variant", "tap", "route", "bucket"])["share"]
+    first, then = (100 * table[v, "C2", "total", "large"] for v in ("DC5", "FPN"))
+    assert numbers[2].value == f"{first:.0f} → {then:.0f} %"
+    assert "e" not in numbers[3].value and "× 10" in numbers[3].value
+    fake = [{"verdict": "reproduced"}, {"verdict": "undecided"}, {"verdict": "not run"}]
+    answer = summary.answer(stored, fake)
+    assert "AP_S rises by 36.3 points and AP_L falls by 5.5 points; the cause is not" in answer
+    assert "Of the 2 claims of the paper that this study can test: 1 reproduced, 1" in answer
+
+
+def test_claims_table(folder: Path) -> None:
+    found = claims.judged([folder], [])
+    expected = rules.judge(folder)
+    assert len(found) == len({(c.statement, c.source) for c in expected})
+    section = claims.section(found)
+    table = named(section.blocks, "claims")
+    run = [c for c in expected if c.verdict != "not run"]
+    assert list(table.frame["measured"]) == pytest.approx([c.measured for c in run])
+    row = table.rows()[1]
+    assert "−10.5 to −0.5" in row and "✓ reproduced" in row
+
+
+def test_claims_that_cannot_be_judged_are_a_hole(tmp_path: Path) -> None:
+    holes: list[str] = []
+    assert claims.judged([tmp_path], holes) == []
+    assert holes and "not judged" in holes[0]
+    assert "none of the paper's claims" in str(claims.section([]).blocks[-1])
+
+
+def test_tables_beside_the_paper(make_study: Make) -> None:
+    stored = read([make_study(variants=("FPN", "FPN-Aux", "FPN-CFG1"))])
+    section = paper.section(stored)
+    one = named(section.blocks, "table1")
+    assert not one.folded
+    row = one.frame[(one.frame["detector"] == "Faster R-CNN") & (one.frame["auxiliary"] == "yes")]
+    assert row["AP_S paper"].iloc[0] == "21.8 (−1.8)"
+    values = results.final(stored).set_index(["variant", "metric"])["value"]
+    gain = values["FPN-Aux", "AP_S"] - values["FPN", "AP_S"]
+    assert row["AP_S ours"].iloc[0] == f"{values['FPN-Aux', 'AP_S']:.1f} ({signed(gain)})"
+    assert named(section.blocks, "table4").folded
+    three = named(section.blocks, "table3").frame
+    assert three["AP_S paper"].isna().sum() == 3, "digits that the paper lost stay missing"
+    assert len(three) == 24
+
+
+def test_size_curve_and_errors(stored: Stored) -> None:
+    section = scale.section(stored)
+    assert section is not None
+    curve = named(section.blocks, "size-curve").table
+    assert len(curve) == 3 * 9 and curve["ap"].max() > 20, "in AP points, the seeds pooled"
+    errors = named(section.blocks, "error-types").table
+    source = stored.evidence["errors"]
+    got = errors.set_index(["variant", "bucket", "error"])["d_ap"]
+    mean = source.groupby(["variant", "bucket", "error"])["d_ap"].mean() * 100
+    assert got["FPN", "large", "Miss"] == pytest.approx(mean["FPN", "large", "Miss"])
+
+
+def test_training_scalars_give_losses_and_uncertainty(make_study: Make) -> None:
+    folder = make_study(variants=("FPN", "FPN-AuxU"))
+    rows = [(i, name, i / 100) for i in range(400) for name in ("loss", "alpha_cls_aux2")]
+    table = pd.DataFrame(rows, columns=["iteration", "name", "value"])
+    table.to_parquet(folder / "cells" / "fpn-auxu" / "seed-0" / "training.parquet")
+    section = scale.section(read([folder]))
+    assert section is not None
+    losses = named(section.blocks, "losses").table
+    assert len(losses) == 40 and losses["value"].iloc[0] == pytest.approx(0.045)
+    assert set(named(section.blocks, "uncertainty").table["variant"]) == {"FPN-AuxU"}
+
+
+def test_modules_from_a_list_or_a_mapping(stored: Stored, make_study: Make) -> None:
+    table = model.module_table(stored)
+    assert list(table["shape"].head(2)) == ["16 × 48 × 48", "64 × 48 × 48"]
+    listed = {"model": {"modules": {"neck": {"type": "FPN", "parameters": 5}}, "parameters": 9}}
+    other = model.module_table(read([make_study("m", manifest=listed)]))
+    assert other[["name", "type", "parameters"]].iloc[0].tolist() == ["neck", "FPN", 5.0]
+
+
+def test_features_share_one_scale(stored: Stored) -> None:
+    section = model.section(stored)
+    assert section is not None
+    figure = named(section.blocks, "figure-5")
+    assert len(figure.panels) == 1 + 4 + 8 + 8
+    tops = {panel.draw.keywords["top"] for panel in figure.panels[1:]}
+    assert len(tops) == 1
+    energy = figure.table
+    assert set(energy["tap"]) == {"C2", "C3", "C4", "C5", "P2", "P3", "P4", "P5"}
+    assert energy["energy"].between(0, 1).all()
+
+
+def test_attribution_table(stored: Stored) -> None:
+    table = pd.DataFrame(
+        [("FPN", "integrated_gradients", place, "small", level, 0.5, 0.4, 0.6)
+         for place in ("stages", "pyramid") for level in ("C2", "C3")],
+        columns=["variant", "method", "place", "bucket", "level", "share", "low", "high"],
+    )  # fmt: skip
+    section = model.section(replace(stored, evidence={"attribution": table}))
+    assert section is not None
+    shown = named(section.blocks, "attribution")
+    assert shown.rows() == [["FPN", "small", "0.50 [0.40, 0.60]", "0.50 [0.40, 0.60]"]]
+
+
+def test_a_share_that_goes_with_ap(stored: Stored) -> None:
+    (figure,) = association.figure(stored)
+    assert isinstance(figure, Figure)
+    assert len(figure.table[figure.table["route"] == "total"]) == 6
+    assert "too few points" in figure.caption
+
+
+def test_no_ledger_no_figure(make_study: Make) -> None:
+    folder = make_study()
+    for path in folder.glob("cells/*/*/ledger.parquet"):
+        path.unlink()
+    blocks = gradients.section(read([folder])).blocks
+    assert len(blocks) == 1 and "Not measured" in str(blocks[0])
+
+
+def test_no_evaluation_no_bars(make_study: Make) -> None:
+    folder = make_study(evidence=False)
+    for path in folder.glob("cells/*/*/evaluation.parquet"):
+        path.unlink()
+    blocks = precision.section(read([folder])).blocks
+    assert len(blocks) == 1 and "Not measured" in str(blocks[0])
+
+
+def test_custom_buckets_keep_their_order(make_study: Make) -> None:
+    study = {"buckets": [["zoo", 0, 100], ["mid", 100, 900], ["big", 900, None]]}
+    folder = make_study(study=study)
+    names = {"small": "zoo", "medium": "mid", "large": "big"}
+    for path in folder.glob("cells/*/*/ledger.parquet"):
+        pd.read_parquet(path).replace({"bucket": names}).to_parquet(path)
+    table = shares.stage_shares(read([folder]))
+    assert list(dict.fromkeys(table["bucket"])) == ["zoo", "mid", "big"]
+
+
+@pytest.mark.parametrize(("value", "text"), [(6.8e-7, "7 × 10⁻⁷"), (0.0, "0"), (1e-3, "1 × 10⁻³")])
+def test_scientific(value: float, text: str) -> None:
+    assert scientific(value) == text
+
+
+def test_missing_values_are_dashes() -> None:
+    frame = pd.DataFrame(
+        {"a": [1.25, np.nan, -2.0], "b": ["x", None, "y"], "c": [True, False, True]}
+    )
+    table = Table("t", "t", "", frame, {"a": "A", "b": "B", "c": "C"}, {"a": "{:.1f}"})
+    assert table.rows() == [["1.2", "x", "yes"], ["–", "–", "no"], ["−2.0", "y", "yes"]]
+    assert table.numeric()[:2] == [True, False]
+
+
+def test_labels_fit_and_stay_apart() -> None:
+    one, two = label("a" * 100 + "b" * 100), label("a" * 100 + "c" + "b" * 99)
+    assert one != two and len(one) <= 48
+
+
+def test_study_without_buckets_uses_coco(make_study: Make) -> None:
+    stored = read([make_study(study={"buckets": []})])
+    assert stored.buckets == ["small", "medium", "large"]
+    assert json.dumps(stored.studies[0]["buckets"]) == "[]"
