@@ -9,7 +9,7 @@ from torch import Tensor
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.probing.graph import refuse_checkpointing
-from fpnprobe.probing.moments import Gradients, Moments, inner, plus
+from fpnprobe.probing.moments import Gradients, Moments, plus, square
 from fpnprobe.probing.partition import LossPartition, RowCotangents, masked
 from fpnprobe.probing.passes import Passes, Place
 from fpnprobe.probing.reduction import Reduction
@@ -82,7 +82,7 @@ class Measurement:
                 found = self._passes.of_rows(*masked(cotangents, label, term))
                 for place, gradients in found.items():
                     squares = self._term_squares.setdefault((place, term), [])
-                    squares.append(inner(gradients, gradients))
+                    squares.append(square(gradients))
         self._seconds += time.perf_counter() - start
 
     @contextmanager
@@ -143,14 +143,12 @@ class Measurement:
         for place, gradients in found.items():
             if place.tap in parts and (place.kind, place.route) == ("activation", "total"):
                 gap = plus(gradients, parts[place.tap], sign=-1)
-                pair = [inner(gap, gap), inner(gradients, gradients)]
+                pair = [square(gap), square(gradients)]
                 self._gaps.setdefault((place, "all"), []).extend(pair)
 
     def _take_total(self, found: Mapping[Place, Gradients]) -> None:
         for place, gradients in found.items():
-            self._moments[place].add_total(gradients)
-            if self._derived >= 0:
-                self._moments[place].derive(self._derived)
+            self._moments[place].add_total(gradients, derived=self._derived)
         self._audited = True
 
     def _largest(self, cotangents: Sequence[RowCotangents]) -> int:

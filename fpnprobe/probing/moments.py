@@ -1,27 +1,33 @@
-"""Squares and inner products of the bucket gradients at one place."""
+"""Squares and inner products of the bucket gradients at one place, with little kept."""
 
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-_CHUNK = 2**22  # elements turned to float64 at once: 32 MiB
-
 Gradients = Sequence[Tensor | None]
 
 
+def square(gradients: Gradients) -> Tensor:
+    """Squared length of a list of tensors, accumulated in float64; None is zero."""
+    present = [gradient for gradient in gradients if gradient is not None]
+    if not present:
+        return torch.zeros((), dtype=torch.float64)
+    # Reads each tensor once: no float64 copy of it is made.
+    norms = torch._foreach_norm(present, 2.0, dtype=torch.float64)
+    return torch.stack(norms).square().sum()
+
+
 def inner(a: Gradients, b: Gradients) -> Tensor:
-    """Inner product of two lists of tensors, accumulated in float64; None is zero."""
-    found = torch.zeros((), dtype=torch.float64)
-    for x, y in zip(a, b, strict=True):
-        if x is None or y is None:
-            continue
-        found = found.to(x.device)
-        u, v = x.flatten(), y.flatten()
-        for start in range(0, len(u), _CHUNK):
-            chunk = slice(start, start + _CHUNK)
-            found = found + (u[chunk].double() * v[chunk].double()).sum()
-    return found
+    """Inner product of two lists of tensors, float64; None is zero.
+
+    The product of two tensors is accumulated in their own type: relative to the product of their
+    lengths that is far below what a cosine is read for.
+    """
+    pairs = [(x, y) for x, y in zip(a, b, strict=True) if x is not None and y is not None]
+    if not pairs:
+        return torch.zeros((), dtype=torch.float64)
+    return torch.stack([torch.dot(x.flatten(), y.flatten()) for x, y in pairs]).double().sum()
 
 
 def plus(a: Gradients, b: Gradients, *, sign: float = 1.0) -> list[Tensor | None]:
@@ -35,52 +41,72 @@ def plus(a: Gradients, b: Gradients, *, sign: float = 1.0) -> list[Tensor | None
 class Moments:
     """The bucket gradients of one place: norms, Gram matrix, and distance to the undivided one.
 
+    Without a Gram matrix one sum of tensors is kept, with it every bucket's gradient; both until
+    the undivided gradient has come.
+
     Args:
         labels: Number of labels of the partition.
         size: Number of tensors that the gradient at this place consists of.
-        gram: Whether inner products between buckets are wanted, which keeps all gradients.
+        gram: Whether inner products between buckets are wanted.
     """
 
     def __init__(self, labels: int, size: int, *, gram: bool) -> None:
         self.gram = gram
-        self._kept: list[Gradients | None] = [None] * labels
-        self._sum: Gradients = [None] * size
-        self._total: Gradients | None = None
-        self._squares: dict[int, Tensor] = {}
+        self._labels = labels
+        self._kept: dict[int, Gradients] = {}
+        self._sum: list[Tensor | None] = [None] * size
+        self._products: dict[tuple[int, int], Tensor] = {}
+        self._ends: tuple[Tensor, Tensor] | None = None
 
     def add(self, label: int, gradients: Gradients) -> None:
         """Take the gradient of one bucket."""
-        self._squares[label] = inner(gradients, gradients)
-        self._sum = plus(self._sum, gradients)
+        self._products[label, label] = square(gradients)
         if self.gram:
+            self._multiply(label, gradients)
             self._kept[label] = gradients
+            return
+        for i, gradient in enumerate(gradients):
+            own = self._sum[i]
+            if own is None:
+                # A copy: what autograd gives may be the gradient at another place as well.
+                self._sum[i] = None if gradient is None else gradient.clone()
+            elif gradient is not None:
+                own += gradient
 
-    def add_total(self, gradients: Gradients) -> None:
-        """Take the undivided gradient."""
-        self._total = gradients
-
-    def derive(self, label: int) -> None:
-        """Take `total - sum` as the gradient of the last bucket."""
-        assert self._total is not None
-        self.add(label, plus(self._total, self._sum, sign=-1))
+    def add_total(self, gradients: Gradients, *, derived: int = -1) -> None:
+        """Take the undivided gradient, last; what the sum lacks of it may be one bucket's."""
+        rest = self._lacking(gradients)
+        gap = square(rest)
+        if derived >= 0:
+            self._products[derived, derived] = gap
+            self._multiply(derived, rest)
+            gap = torch.zeros_like(gap)
+        self._ends = square(gradients), gap
+        self._kept, self._sum = {}, []
 
     def vector(self) -> Tensor:
         """Gram matrix (or its diagonal), |total|^2 and |total - sum|^2, `(L*L + 2,)` float64.
 
         Without an undivided gradient the sum stands for it, and the distance is zero.
         """
-        size = len(self._kept)
-        gram: list[list[Tensor | None]] = [[None] * size for _ in range(size)]
-        for a, square in self._squares.items():
-            gram[a][a] = square
-            kept = self._kept[a]
-            for b in range(a) if kept is not None else ():
-                other = self._kept[b]
-                if other is not None and kept is not None:
-                    gram[a][b] = gram[b][a] = inner(kept, other)
-        total = self._sum if self._total is None else self._total
-        gap = plus(total, self._sum, sign=-1)
-        flat = [*(cell for row in gram for cell in row), inner(total, total), inner(gap, gap)]
-        device = next((x.device for x in flat if x is not None and x.device.type != "cpu"), None)
-        zero = torch.zeros((), dtype=torch.float64, device=device)
-        return torch.stack([zero if x is None else x.to(zero.device) for x in flat])
+        none = torch.zeros((), dtype=torch.float64)
+        whole = square(self._lacking([None] * len(self._sum))) if self._ends is None else none
+        total, gap = self._ends or (whole, none)
+        cells = [
+            self._products.get((a, b)) for a in range(self._labels) for b in range(self._labels)
+        ]
+        flat = [*(none if cell is None else cell for cell in cells), total, gap]
+        device = next((x.device for x in flat if x.device.type != "cpu"), none.device)
+        return torch.stack([x.to(device) for x in flat])
+
+    def _multiply(self, label: int, gradients: Gradients) -> None:
+        for other, kept in self._kept.items():
+            product = inner(kept, gradients)
+            self._products[label, other] = self._products[other, label] = product
+
+    def _lacking(self, gradients: Gradients) -> list[Tensor | None]:
+        """`gradients` minus all that was added."""
+        rest = list(gradients)
+        for added in self._kept.values() if self.gram else (self._sum,):
+            rest = plus(rest, added, sign=-1)
+        return rest
