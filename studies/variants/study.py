@@ -1,0 +1,21 @@
+"""Every variant of the paper on generated scenes, three seeds: which claims hold there?"""
+
+name = "variants"
+question = (
+    "Do auxiliary losses and feature grouping repair what FPN does to large objects, and does the "
+    "gradient that large objects send into the shallow stages go with it?"
+)
+expected = (
+    "FPN gains AP_S and loses AP_L against DC5. FPN-AuxU and FPN-CFG win AP_L back without losing "
+    "AP_S, and more so than FPN-Wide, which has the parameters of FPN-CFG3 and no grouping. The "
+    "direct route of C2 carries small objects alone under FPN and all sizes under FPN-CFG."
+)
+
+detector = dict(framework="faster_rcnn", backbone="resnet18-narrow", width=16, channels=64, size=192, proposals=64)  # fmt: skip
+variants = ["DC5", "DC5-Aux", "FPN", "FPN-Aux", "FPN-AuxU", "FPN-CFG1", "FPN-CFG3", "FPN-Wide"]
+seeds = [0, 1, 2]
+data = dict(scenes=dict(train=800, val=200, size=192, seed=0), size=192)
+buckets = [("small", 0, 24**2), ("medium", 24**2, 72**2), ("large", 72**2, None)]
+schedule = dict(iterations=500, batch=4, lr=2e-3, warmup=50, clip=10.0)
+probe = dict(mode="full", interval=50)
+resources = dict(jobs=2, threads=1)
