@@ -1,6 +1,7 @@
 """The output folder of a study: `study.json` and the cells it names."""
 
 import contextlib
+import shlex
 import shutil
 import sys
 import tempfile
@@ -72,19 +73,31 @@ def of(study: Study, *, source: Source, out: str | Path) -> Output:
         for variant in study.variants
         for seed in study.seeds_of(variant.name)
     )
-    return Output(study, source, folder, found, " ".join(sys.argv))
+    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    return Output(study, source, folder, found, command)
 
 
 def read(out: str | Path) -> Output:
-    """The output that `study.json` in a folder tells of, with the keys it was written with."""
+    """The output that `study.json` in a folder tells of, with the keys it was written with.
+
+    Raises:
+        FpnProbeError: if the folder is not the output of a study, or the file is damaged.
+    """
+    file = Path(out) / cells.STUDY
     content = cells.read_study(out)
-    study = loading.validate(content["study"], source=str(Path(out) / cells.STUDY))
-    source = Source.from_json(content["source"])
-    found = tuple(
-        Cell(study.name, each["variant"], each["seed"], each["key"], Path(out))
-        for each in content["cells"]
-    )
-    return Output(study, source, Path(out), found, content["command"])
+    study = loading.validate(content["study"], source=str(file))
+    try:
+        source = Source.from_json(content["source"])
+        found = tuple(
+            Cell(study.name, str(each["variant"]), int(each["seed"]), str(each["key"]), Path(out))
+            for each in content["cells"]
+        )
+        result = Output(study, source, Path(out), found, str(content["command"]))
+        check = result.iterations > 0
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
+        raise FpnProbeError(f"{file} is damaged ({error}): run `run-study` again") from None
+    assert check  # a study trains at least one iteration
+    return result
 
 
 def check_writable(out: str | Path) -> None:
