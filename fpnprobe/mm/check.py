@@ -90,7 +90,7 @@ def check_config(
 
 
 def check_model(
-    detector: nn.Module,
+    detector: Any,
     *,
     name: str = "",
     classes: int = 80,

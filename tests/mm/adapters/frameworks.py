@@ -9,6 +9,7 @@ from mmengine.config import ConfigDict
 
 from fpnprobe.mm.detectors import build_detector
 from fpnprobe.mm.detectors.stock import stock_model
+from fpnprobe.mm.variants import apply_variant
 from fpnprobe.scales import ScaleBucket
 
 CLASSES = 20
@@ -45,7 +46,7 @@ _CHANNELS = (
 _FEWER = {"nms_pre": 200, "max_per_img": 48, "num_proposals": 16}
 
 
-def tiny(name: str, *, seed: int = 0, **backbone: Any) -> Any:
+def tiny(name: str, *, seed: int = 0, variant: str = "", **backbone: Any) -> Any:
     """One of `CONFIGS` as its own classes build it, narrow, with ResNet-18; in training mode."""
     model = stock_model(CONFIGS[name], num_classes=CLASSES, weights=None)
     _narrow(model)
@@ -61,6 +62,8 @@ def tiny(name: str, *, seed: int = 0, **backbone: Any) -> Any:
         model.backbone.update(depth=18, base_channels=16, stem_channels=16, style="pytorch")
         model.neck.in_channels = [16, 32, 64, 128]
     model.backbone.update(backbone)
+    if variant:
+        model = apply_variant(model, variant)
     detector: Any = build_detector(model, seed=seed)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():  # no branch starts dead, or its gradients would not be tested

@@ -55,32 +55,50 @@ def only(detector: Any, label: int, samples: Any) -> Iterator[None]:
         yield
 
 
+_BOXES = ("loss_bbox", "loss_centerness", "loss_iou")
+
+
 def _weighted(head: Any, label: int, table: Tensor, patch: Any) -> None:
     """Class target names the object; box calls have the same rows, or those with an object."""
     kept: dict[str, Tensor] = {}
 
-    def classify(pred: Tensor, target: Tensor, weight: Any = None, **more: Any) -> Any:
+    def remember(target: Tensor) -> None:
         kept["all"] = table[target] == label
         kept["objects"] = kept["all"][target < CLASSES]
-        mask = kept["all"].float()
-        return cls_forward(pred, target, mask if weight is None else weight * mask, **more)
 
-    cls_forward = head.loss_cls.forward
+    def mask(count: int, like: Tensor) -> Tensor:
+        found = kept["all"] if count == len(kept["all"]) else kept["objects"]
+        return found.float().reshape(-1, *[1] * (like.dim() - 1))
+
+    def rows(unreduced: Tensor) -> Tensor:
+        return unreduced * mask(len(unreduced), unreduced)
+
+    def classify(pred: Tensor, target: Tensor, weight: Any = None, **more: Any) -> Any:
+        remember(target)
+        if hasattr(head.loss_cls, "rows"):  # it shows its rows, with all that is in them
+            return own_classify(pred, target, weight, **more)
+        weight = torch.ones(len(pred)) if weight is None else weight
+        return own_classify(pred, target, weight * mask(len(pred), weight), **more)
+
+    own_classify = head.loss_cls.forward
     patch(head.loss_cls, "forward", classify)
-    for name in ("loss_bbox", "loss_centerness", "loss_iou"):
-        module = getattr(head, name, None)
-        if module is None:
-            continue
+    for name in ("loss_cls", *_BOXES):
+        module: Any = getattr(head, name, None)
+        if hasattr(module, "rows"):
+            patch(module.rows, "forward", rows)
+        elif name in _BOXES and module is not None:
 
-        def regress(
-            pred: Tensor, target: Tensor, weight: Any = None, own: Any = module.forward, **more: Any
-        ) -> Any:
-            whole = len(pred) == len(kept["all"])
-            mask = (kept["all"] if whole else kept["objects"]).float()
-            weight = torch.ones_like(mask) if weight is None else weight
-            return own(pred, target, weight * mask.reshape(-1, *[1] * (weight.dim() - 1)), **more)
+            def regress(
+                pred: Tensor,
+                target: Tensor,
+                weight: Any = None,
+                own: Any = module.forward,
+                **more: Any,
+            ) -> Any:
+                weight = torch.ones(len(pred)) if weight is None else weight
+                return own(pred, target, weight * mask(len(pred), weight), **more)
 
-        patch(module, "forward", regress)
+            patch(module, "forward", regress)
 
 
 def _rpn(head: Any, original: Any, label: int, samples: Any) -> Any:
@@ -123,7 +141,8 @@ def _mask(module: Any, label: int, table: Tensor) -> Any:
         chosen = pred[torch.arange(len(pred)), classes]
         losses = F.binary_cross_entropy_with_logits(chosen, target, reduction="none")
         kept = (table[classes] == label).float()[:, None, None]
-        return module.loss_weight * (losses * kept).sum() / losses.numel()
+        found: Tensor = module.loss_weight * (losses * kept).sum() / losses.numel()
+        return found
 
     return forward
 
