@@ -4,7 +4,8 @@ For every stage and route, the all-object index and the share of the gradient th
 send are set against the change of AP_S and AP_L to the mean of the study's baseline (the first
 variant), over all variants and seeds: Spearman's rank correlation with an interval that counts
 variants, not seeds, as witnesses. The report plots the points; below five variants there is no
-interval, and the note says so.
+interval, and the note says so. Interventions are left out: their ledgers hold the gradient before
+the change.
 """
 
 from pathlib import Path
@@ -48,10 +49,11 @@ def associations(study: FinishedStudy, runs: "Runs") -> tuple[pd.DataFrame, pd.D
 
 
 def _points(study: FinishedStudy, runs: "Runs") -> pd.DataFrame:
+    changed = {each.variant for each in study.intervened()}
     measures = [
         _measures(cell.folder, study.buckets[-1].name).assign(variant=cell.variant, seed=cell.seed)
         for cell in study.cells
-        if (cell.folder / "ledger.parquet").exists()
+        if cell.variant not in changed and (cell.folder / "ledger.parquet").exists()
     ]
     changes = _changes(study, runs)
     if not measures or changes.empty:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fpnprobe.errors import FpnProbeError
+from fpnprobe.evaluation.twins import Intervened, intervened
 from fpnprobe.scales import COCO_BUCKETS, ScaleBucket, check_buckets
 
 
@@ -43,12 +44,17 @@ class FinishedStudy:
         return {cell.seed: cell for cell in self.cells if cell.variant == variant}
 
     def pairs(self) -> list[tuple[str, str]]:
-        """(variant, baseline): the baseline comes earlier, or is the base of a `base~...`."""
+        """(variant, baseline): the baseline comes earlier, or is an intervention's twin."""
+        twins = {each.variant: each.twin for each in self.intervened()}
         found = []
         for first, second in combinations(self.variants, 2):
-            swap = first.split("~")[0] == second and "~" in first
+            swap = second in (twins.get(first), first.split("~")[0])
             found.append((first, second) if swap else (second, first))
         return found
+
+    def intervened(self) -> list[Intervened]:
+        """The variants whose backward pass is changed, with their untouched twins."""
+        return intervened(self.content)
 
 
 def read_study(study_dir: str | Path) -> FinishedStudy:

@@ -184,5 +184,11 @@ def test_association_says_too_few_points(study: Path) -> None:
     found = table(study, "association")
     assert set(found["measure"]) == {"index", "large_share"}
     assert set(found["metric"]) == {"AP_S", "AP_L"}
-    assert (found["note"] == "too few points: 3 variants, at least 5 needed").all()
+    assert (found["note"] == "too few points: 2 variants, at least 5 needed").all()
     assert found["low"].isna().all()
+
+
+def test_interventions_are_no_witnesses_of_an_association(study: Path) -> None:
+    """Their ledgers hold the gradient before the change."""
+    assert "FPN~cut-direct" in set(table(study, "comparison")["variant"])
+    assert set(table(study, "association_points")["variant"]) == {"DC5", "FPN"}

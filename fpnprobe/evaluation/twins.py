@@ -1,0 +1,71 @@
+"""Interventions of a study and their untouched twins: the same pyramid, trained as ever."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.interventions import READY_MADE, Intervention, intervention
+
+
+@dataclass(frozen=True, slots=True)
+class Intervened:
+    """A variant whose backward pass is changed.
+
+    Attributes:
+        variant: its name.
+        change: what is changed.
+        twin: the variant that differs from it by nothing else; "" where the study has none.
+    """
+
+    variant: str
+    change: Intervention
+    twin: str
+
+    def is_ready_made(self, name: str) -> bool:
+        """Whether it changes what the ready-made intervention of that name changes."""
+        return self.change == intervention(name)
+
+
+def intervened(content: Mapping[str, Any]) -> list[Intervened]:
+    """The interventions among the variants of a study, in its order.
+
+    A twin has the same build, options and detector, and no intervention.
+
+    Args:
+        content: `study.json`.
+
+    >>> intervened({"variants": ["DC5", "FPN", "FPN~cut-direct"]})
+    [Intervened(variant='FPN~cut-direct', change=Intervention(C2..C4 direct all x0), twin='FPN')]
+    """
+    resolved = content.get("study")
+    given = resolved.get("variants") if isinstance(resolved, Mapping) else None
+    variants = [_resolved(each) for each in given or content.get("variants") or ()]
+    untouched = {
+        _pyramid(each): str(each["name"]) for each in reversed(variants) if _change(each) is None
+    }
+    return [
+        Intervened(str(each["name"]), change, untouched.get(_pyramid(each), ""))
+        for each in variants
+        if (change := _change(each)) is not None
+    ]
+
+
+def _resolved(variant: Any) -> Mapping[str, Any]:
+    return variant if isinstance(variant, Mapping) else {"name": str(variant)}
+
+
+def _change(variant: Mapping[str, Any]) -> Intervention | None:
+    """The intervention of a variant; what another version cannot read counts as none."""
+    try:
+        if variant.get("intervention") is not None:
+            return Intervention.of(variant["intervention"])
+        name = str(variant.get("build") or variant["name"]).partition("~")[2]
+        return intervention(name) if name in READY_MADE else None
+    except FpnProbeError:
+        return None
+
+
+def _pyramid(variant: Mapping[str, Any]) -> tuple[str, str, str]:
+    base = str(variant.get("build") or variant["name"]).partition("~")[0]
+    return base, repr(variant.get("options") or {}), repr(variant.get("detector") or {})
