@@ -95,7 +95,9 @@ def read(root: str | Path, split: str) -> tuple[Content, int]:
         _check_entries(file, part, content[part], keys)
     if not content["images"]:
         raise FpnProbeError(f"{file} lists no image")
-    _check_unique(file, "category name", [category["name"] for category in content["categories"]])
+    _check_unique(
+        file, "category name", [str(category["name"]) for category in content["categories"]]
+    )
     image_ids = {image["id"] for image in content["images"]}
     category_ids = {category["id"] for category in content["categories"]}
     annotations = content["annotations"]
@@ -176,6 +178,13 @@ def _check_entries(file: Path, part: str, entries: Sequence[Any], keys: Sequence
             raise FpnProbeError(
                 f"{file}: {len(bad)} of {len(entries)} {part} have no {key!r} "
                 f"(first: number {bad[0]}){_FIXES.get(key, '')}"
+            )
+    for key in (name for name in keys if name == "id" or name.endswith("_id")):
+        bad = [i for i, entry in enumerate(entries) if not isinstance(entry[key], int | str)]
+        if bad:
+            raise FpnProbeError(
+                f"{file}: {key} of number {bad[0]} of {part} is {entries[bad[0]][key]!r:.60}, "
+                "expected a whole number"
             )
     _check_unique(file, f"id of {part}", [entry["id"] for entry in entries])
 

@@ -37,8 +37,9 @@ def read_file(path: Path) -> pd.DataFrame:
     """
     try:
         frame: pd.DataFrame = pq.read_table(path).to_pandas()
-    except (OSError, pa.ArrowException) as error:
-        raise FpnProbeError(f"cannot read {path}: {str(error).splitlines()[0]}") from error
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:  # damaged in any place
+        line = next(iter(str(error).splitlines()), type(error).__name__)
+        raise FpnProbeError(f"cannot read {path}: {line}") from error
     return frame
 
 

@@ -69,8 +69,8 @@ def seconds_left(
 def text(seconds: float | None) -> str:
     """A duration for a person.
 
-    >>> text(None), text(8), text(100), text(5000)
-    ('unknown time', 'under 15 s', 'about 2 min', 'about 1.4 h')
+    >>> text(None), text(8), text(100), text(9000)
+    ('unknown time', 'under 15 s', 'about 2 min', 'about 2.5 h')
     """
     if seconds is None:
         return "unknown time"

@@ -40,7 +40,9 @@ def value(text: str, *, as_list: bool = False) -> Any:
             parsed = parse(text)
         except (ValueError, SyntaxError, MemoryError, RecursionError):
             continue
-        return [parsed] if as_list and not isinstance(parsed, (list, tuple)) else parsed
+        if isinstance(parsed, tuple):
+            return list(parsed)
+        return [parsed] if as_list and not isinstance(parsed, list) else parsed
     if as_list:
         return [value(part.strip()) for part in text.split(",") if part.strip()]
     return text
@@ -62,7 +64,8 @@ def parse(assignments: Sequence[str]) -> dict[str, Any]:
         free = any(key.startswith(f"{each}.") for each in _FREE)
         if key not in known and key not in parents and not free:
             raise FpnProbeError(f"--set {key}: a study has no such key, {nearest(key, known)}")
-        found[key] = value(text, as_list=key in _LISTS)
+        number = key == "data.limits.classes" and text.strip().isdigit()  # how many, not a name
+        found[key] = value(text, as_list=key in _LISTS and not number)
     return found
 
 

@@ -98,6 +98,7 @@ def _guarded(result: Output, cell: Cell, *, device: str, stop: threading.Event) 
 
 def _train(work: CellWork) -> None:
     """Train, unless the final weights are there; put what was measured into the manifest."""
+    from fpnprobe.mm.complexity import complexity
     from fpnprobe.mm.environment import describe
     from fpnprobe.mm.training.final import final_facts
     from fpnprobe.mm.training.loop import Stopped
@@ -138,7 +139,10 @@ def _train(work: CellWork) -> None:
         "per_iteration_s": round(facts["seconds"] / work.output.iterations, 5),
     }
     work.manifest["probe"] |= facts["probe"]
-    work.manifest["model"] = {"parameters": facts["parameters"]}
+    size = work.output.study.data.size or 640
+    sides = (size, size) if isinstance(size, int) else size
+    height, width = (-(-side // 32) * 32 for side in sides)  # images are padded to multiples of 32
+    work.manifest["model"] = complexity(work.model(), size=(height, width))
 
 
 def training(result: Output, cell: Cell, *, device: str) -> Any:

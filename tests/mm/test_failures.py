@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import torch
 
-from fpnprobe import atomic
 from fpnprobe.cli import main
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm.training import checkpoint
@@ -66,7 +65,7 @@ def test_a_full_disk_in_the_middle_of_a_checkpoint(
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         original(handle)
 
-    monkeypatch.setattr(atomic.os, "fsync", fsync)
+    monkeypatch.setattr(os, "fsync", fsync)
     found = reason(tiny(tmp_path / "full"))
     assert found.startswith("disk full")
     assert "make space" in found

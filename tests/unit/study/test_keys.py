@@ -1,0 +1,74 @@
+"""A key changes with everything that changes a result, and with nothing else."""
+
+from typing import Any
+
+import pytest
+
+from fpnprobe.study import keys, loading
+from fpnprobe.study.spec import Study
+from tests.unit.study.conftest import content
+
+
+def key(data: str = "abc", code: str = "1", seed: int = 0, **changes: Any) -> str:
+    study: Study = loading.validate(content(**changes))
+    return keys.cell_key(study, "FPN", seed, data_hash=data, code=code)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"data": "other"},
+        {"code": "2"},
+        {"seed": 1},
+        {"schedule": {"iterations": 11}},
+        {"schedule": {"iterations": 10, "amp": "bf16"}},
+        {"detector": {"width": 8}},
+        {"buckets": [["a", 0, 5], ["b", 5, None]]},
+        {"probe": {"interval": 7}},
+        {"variants": [{"name": "FPN", "options": {"a": 1}}]},
+        {"name": "another"},
+    ],
+)
+def test_what_changes_a_result(changes: dict[str, Any]) -> None:
+    if "data" in changes:
+        assert key(data="other") != key()
+    else:
+        assert key(**changes) != key()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"question": "another"},
+        {"expected": "something"},
+        {"resources": {"jobs": 7, "checkpoint_seconds": 1}},
+        {"schedule": {"iterations": 10, "workers": 3}},
+        {"seeds": [0, 1, 2]},
+        {"variants": ["FPN"]},
+    ],
+)
+def test_what_does_not(changes: dict[str, Any]) -> None:
+    assert key(**changes) == key()
+
+
+def test_the_place_of_the_data_does_not_count() -> None:
+    first = loading.validate(content())
+    second = loading.validate(content(data={"root": "/elsewhere"}))
+    found = {keys.cell_key(each, "FPN", 0, data_hash="h", code="c") for each in (first, second)}
+    assert len(found) == 1
+
+
+def test_code_counts_and_comments_do_not() -> None:
+    source = 'def f(x):\n    """Doc."""\n    return x + 1  # why\n'
+    same = 'def f(x):\n    """Another."""\n\n    return (x + 1)\n'
+    assert keys._essence(source) == keys._essence(same)
+    assert keys._essence(source) != keys._essence(source.replace("+ 1", "+ 2"))
+    assert keys.code_version().startswith("0.")
+
+
+def test_differences_name_keys_that_were_added_and_removed() -> None:
+    assert keys.difference({"a": 1, "b": {"c": 2}}, {"b": {"c": 3}, "d": 4}) == [
+        "a: 1 -> None",
+        "b.c: 2 -> 3",
+        "d: None -> 4",
+    ]

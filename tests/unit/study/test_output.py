@@ -1,0 +1,130 @@
+"""The folder holds what belongs to the study; other results are kept apart, and come back."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.study import cells, locks, output
+from fpnprobe.study.cells import Cell, State
+from fpnprobe.study.output import Output
+from fpnprobe.study.planning import lines, plan
+from fpnprobe.study.snapshot import status
+
+
+def fill(cell: Cell, state: str = "done", **more: object) -> None:
+    cell.folder.mkdir(parents=True, exist_ok=True)
+    (cell.folder / "ledger.parquet").write_text(cell.key)
+    cells.write_manifest(cell.folder, {"key": cell.key, "state": state, "config": {}, **more})
+
+
+def settle(cell: Cell) -> None:
+    with locks.held(cell.lock):
+        output.settle(cell)
+
+
+def test_what_is_written_reads_back(result: Output) -> None:
+    again = output.read(result.out)
+    assert again.study == result.study
+    assert again.source == result.source
+    assert again.cells == result.cells
+    assert again.iterations == 10
+
+
+def test_states_of_a_cell(result: Output) -> None:
+    cell = result.cells[0]
+    assert cell.state() is State.PENDING
+    for state, seen in (("running", "interrupted"), ("failed", "failed"), ("done", "done")):
+        fill(cell, state)
+        assert cell.state() == seen
+    assert replace(cell, key="other").state() is State.STALE
+
+
+def test_other_settings_move_away_and_come_back(result: Output) -> None:
+    first = result.cells[0]
+    second = replace(first, key="f" * 64)
+    fill(first)
+    settle(second)
+    assert second.manifest() is None
+    assert not (second.folder / "ledger.parquet").exists()
+    fill(second)
+    assert first.state() is State.DONE  # in the archive
+    settle(first)
+    assert (first.folder / "ledger.parquet").read_text() == first.key
+    assert first.state() is State.DONE
+    assert second.state() is State.DONE
+    settle(second)
+    settle(first)
+    assert first.manifest() is not None
+    assert {path.name for path in first.folder.iterdir()} == {"ledger.parquet", "manifest.json"}
+
+
+def test_remains_of_a_killed_process_go(result: Output) -> None:
+    cell = result.cells[0]
+    fill(cell, "running")
+    (cell.folder / "checkpoints").mkdir()
+    (cell.folder / "checkpoints" / ".resume.pt.x1").write_text("half")
+    settle(cell)
+    assert not list(cell.folder.rglob(".*"))
+    assert (cell.folder / "ledger.parquet").exists()
+
+
+def test_content_without_a_manifest_is_no_ones(result: Output) -> None:
+    cell = result.cells[0]
+    cell.folder.mkdir(parents=True)
+    (cell.folder / "ledger.parquet").write_text("?")
+    settle(cell)
+    assert not list(cell.folder.iterdir())
+
+
+def test_cells_that_left_the_study_are_archived(result: Output) -> None:
+    for cell in result.cells:
+        fill(cell)
+    smaller = replace(result, cells=result.cells[:2])
+    moved = output.archive_foreign(smaller)
+    assert len(moved) == 2
+    assert not (result.out / "cells" / "fpn").exists()
+    assert [cell.state() for cell in result.cells] == [State.DONE] * 4
+    settle(result.cells[2])
+    assert (result.cells[2].folder / "manifest.json").exists()
+
+
+def test_forget_deletes_a_cell_alone(result: Output) -> None:
+    for cell in result.cells:
+        fill(cell)
+    output.forget(result.cells[0])
+    assert [cell.state().value for cell in result.cells] == ["pending", "done", "done", "done"]
+
+
+def test_plan_tells_what_is_stale_and_why(result: Output) -> None:
+    done, stale, failed, _ = result.cells
+    fill(done, timings={"per_iteration_s": 2.0, "evaluate_s": 3.0})
+    fill(replace(stale, key="0" * 64), data={"root_hash": "abc"}, code="old")
+    fill(failed, "failed", reason="out of memory")
+    found = plan(result, result.cells, jobs=1)
+    assert [row["state"] for row in found["cells"]] == ["done", "stale", "failed", "pending"]
+    assert any("code: old" in change for change in found["cells"][1]["changed"])
+    assert found["missing"] == 3
+    assert found["seconds"] == pytest.approx(3 * (10 * 2.0 + 3.0 + 12.0))
+    text = lines(found)
+    assert "out of memory" in text
+    assert "3 of 4 cells to run" in text
+
+
+def test_status_of_every_state(result: Output) -> None:
+    fill(result.cells[0])
+    with locks.held(result.cells[1].lock):  # a lock of our own process does not hold us back
+        pass
+    found = status(result.out)
+    assert found["study"] == "unit"
+    assert [row["state"] for row in found["cells"]] == ["done", "pending", "pending", "pending"]
+    assert found["cells"][0]["iteration"] == found["cells"][0]["iterations"] == 10
+    assert set(found["cells"][0]) >= {"variant", "seed", "state", "iteration", "iterations"}
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"study": 3}', "[1]", "{"])
+def test_a_broken_study_json(text: str, tmp_path: Path) -> None:
+    (tmp_path / "study.json").write_text(text)
+    with pytest.raises(FpnProbeError, match="cannot be read"):
+        status(tmp_path)
