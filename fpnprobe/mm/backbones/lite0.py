@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import Self
 
-import timm
 from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from fpnprobe.errors import FpnProbeError
+from fpnprobe.mm import quiet
 from fpnprobe.mm.backbones import lite0_weights
 
 # Not `efficientnet_lite0`: it takes the same weights, but pads symmetrically where TensorFlow does
@@ -38,6 +38,8 @@ class Lite0(BaseModule):
         norm_eval: bool = False,
         output_stride: int = 32,
     ) -> None:
+        with quiet.imports():  # seconds, and a note about progress bars in notebooks
+            import timm
         super().__init__()
         if not set(out_indices) <= set(range(len(CHANNELS))):
             raise FpnProbeError(
