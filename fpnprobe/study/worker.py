@@ -147,7 +147,7 @@ def _train(work: CellWork) -> None:
 
 def training(result: Output, cell: Cell, *, device: str) -> Any:
     """What the training of a cell needs."""
-    from fpnprobe.mm.training.train import Training
+    from fpnprobe.mm.training.task import Training
 
     return Training(
         config=json.loads(json.dumps(keys.cell_config(result.study, cell.variant, cell.seed))),

@@ -65,8 +65,8 @@ class AuxiliaryRoIBranch(_Branch):
         with uncertain(self.head, self.uncertainty) as complete:
             scores, deltas = self.head(pooled)
             result = self.head.loss_and_target(scores, deltas, rois, samplings, self.train_cfg)
-        losses: dict[str, Any] = result["loss_bbox"]
-        return complete(losses)
+            losses: dict[str, Any] = result["loss_bbox"]
+            return complete(losses)
 
 
 @MODELS.register_module()
@@ -94,4 +94,4 @@ class AuxiliaryDenseBranch(_Branch):
         """The losses of all objects from C_i (B, C_i, H, W)."""
         with uncertain(self.head, self.uncertainty) as complete:
             losses: dict[str, Any] = self.head.loss((self.project(stage),), samples)
-        return complete(losses)
+            return complete(losses)

@@ -1,7 +1,6 @@
 """From the FPN form of a detector to any of its variants."""
 
 import copy
-import functools
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -37,9 +36,18 @@ def check_form(model: ConfigDict) -> None:
 def _pyramid(name: VariantName) -> Change:
     if name.pyramid in registered():
         return FUNCTIONS.get(name.pyramid)  # type: ignore[no-any-return]
-    if name.grouping_stages:
-        return functools.partial(to_grouped, stages=name.grouping_stages)
-    return {"DC5": to_dc5, "FPN": lambda model: model, "FPN-Wide": to_wide}[name.pyramid]
+    if not name.grouping_stages:
+        return {"DC5": to_dc5, "FPN": lambda model: model, "FPN-Wide": to_wide}[name.pyramid]
+
+    def grouped(model: ConfigDict, **options: Any) -> ConfigDict:
+        if "stages" in options:
+            raise FpnProbeError(
+                f"variant {name.pyramid!r} has its stages in its name: leave out the option "
+                "'stages', or choose FPN-CFG1..9"
+            )
+        return to_grouped(model, stages=name.grouping_stages, **options)
+
+    return grouped
 
 
 def apply_variant(model_cfg: Mapping[str, Any], name: str, **options: Any) -> ConfigDict:
