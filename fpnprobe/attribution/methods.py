@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from fpnprobe.attribution import engine
 from fpnprobe.attribution.chain import Chain, Levels, Place
 from fpnprobe.attribution.maps import Maps
 from fpnprobe.errors import FpnProbeError
@@ -120,34 +121,28 @@ _Method = Callable[[Chain, Place, Levels, Tensor, _Path], _Part]
 def _activation_x_gradient(
     chain: Chain, at: Place, features: Levels, ids: Tensor, _: _Path
 ) -> _Part:
-    from captum.attr import LayerGradientXActivation
-
     tail = chain.tail(at)
     inputs = _repeat(features, len(ids))
-    maps = LayerGradientXActivation(tail, tail.layer).attribute(
+    maps = engine.LayerGradientXActivation(tail, tail.layer).attribute(
         inputs, additional_forward_args=(ids,)
     )
     return _levels(maps), _value(tail, inputs, ids), _none(ids, features)
 
 
 def _grad_cam(chain: Chain, at: Place, features: Levels, ids: Tensor, _: _Path) -> _Part:
-    from captum.attr import LayerGradCam
-
     tail = chain.tail(at)
     inputs = _repeat(features, len(ids))
-    maps = LayerGradCam(tail, tail.layer).attribute(inputs, additional_forward_args=(ids,))
+    maps = engine.LayerGradCam(tail, tail.layer).attribute(inputs, additional_forward_args=(ids,))
     return _levels(maps), _value(tail, inputs, ids), _none(ids, features)
 
 
 def _integrated_gradients(
     chain: Chain, at: Place, features: Levels, ids: Tensor, path: _Path
 ) -> _Part:
-    from captum.attr import LayerIntegratedGradients
-
     tail = chain.tail(at)
     inputs = _repeat(features, len(ids))
     zeros = tuple(torch.zeros_like(level) for level in inputs)
-    maps = LayerIntegratedGradients(tail, tail.layer).attribute(
+    maps = engine.LayerIntegratedGradients(tail, tail.layer).attribute(
         inputs,
         baselines=zeros,
         additional_forward_args=(ids,),
@@ -158,11 +153,9 @@ def _integrated_gradients(
 
 
 def _conductance(chain: Chain, at: Place, image: Levels, ids: Tensor, path: _Path) -> _Part:
-    from captum.attr import LayerConductance
-
     inputs = _repeat(image, len(ids))
     gray = tuple(torch.zeros_like(level) for level in inputs)  # the mean color, normalized
-    maps = LayerConductance(chain, chain.tap(at)).attribute(
+    maps = engine.LayerConductance(chain, chain.tap(at)).attribute(
         inputs,
         baselines=gray,
         additional_forward_args=(ids,),

@@ -2,10 +2,10 @@
 
 import pandas as pd
 import torch
-from captum.metrics import infidelity, sensitivity_max
 from torch import Tensor
 
 from fpnprobe.attribution.chain import Chain, Levels, Place
+from fpnprobe.attribution.engine import infidelity, sensitivity_max
 from fpnprobe.attribution.methods import INTERNAL_BATCH, evaluating, on_features
 from fpnprobe.errors import FpnProbeError
 

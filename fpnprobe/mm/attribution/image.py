@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-import torch
 from mmdet.structures.bbox import bbox_overlaps
 from torch import Tensor
 
@@ -80,13 +79,3 @@ class DetectorImage:
         overlap = bbox_overlaps(target.box[None], self.boxes[same])[0]
         best = int(overlap.argmax())
         return float(self.areas[same[best]]) if overlap[best] >= 0.5 else None
-
-
-def to(image: DetectorImage, device: torch.device) -> DetectorImage:
-    """The image on a device."""
-    return DetectorImage(
-        image.image_id,
-        image.pixels.to(device),
-        image.meta,
-        *(part.to(device) for part in (image.boxes, image.labels, image.areas)),
-    )
