@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from fpnprobe.figures.columns import require, rows
 from fpnprobe.figures.palette import INK, MUTED
 from fpnprobe.figures.svg import mark
+from fpnprobe.figures.wording import signed
 
 COLUMNS = ("variant", "baseline", "metric", "difference", "low", "high", "source")
 
@@ -35,14 +36,14 @@ def draw(table: pd.DataFrame, ax: Axes, *, colors: Mapping[str, str]) -> Axes:
             ax.text(0, at, "  not measured", va="center", color=MUTED, fontsize=10)
             continue
         color = colors[row.variant]
-        text = f"{row.variant} − {row.baseline}, {row.metric}: {row.difference:+.1f}"
+        text = f"{row.variant} − {row.baseline}, {row.metric}: {signed(row.difference)}"
         if row.low == row.low:
             ax.plot([row.low, row.high], [at, at], color=color, linewidth=2.4)
-            text += f", interval {row.low:+.1f} to {row.high:+.1f} ({row.source})"
+            text += f", interval {signed(row.low)} to {signed(row.high)} ({row.source})"
         (dot,) = ax.plot(row.difference, at, marker="o", markersize=8.5, color=color)
         mark(dot, text)
         ax.text(
-            row.difference, at - 0.22, f"{row.difference:+.1f}".replace("-", "−"), ha="center",
+            row.difference, at - 0.22, signed(row.difference), ha="center",
             va="bottom", weight="bold", fontsize=10.5,
         )  # fmt: skip
     ax.set(xlim=(low - pad, high + pad), ylim=(len(table) - 0.5, -0.75))

@@ -9,7 +9,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.textpath import TextPath
 
-from fpnprobe.figures.palette import MUTED, SURFACE, short
+from fpnprobe.figures.palette import MUTED, SURFACE
+from fpnprobe.figures.wording import short
 
 LINE_HEIGHT = 24
 _SIZE = 10.5

@@ -7,8 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from fpnprobe.figures.columns import require, rows
-from fpnprobe.figures.palette import INK, LINE, MUTED, short
+from fpnprobe.figures.palette import INK, LINE, MUTED
 from fpnprobe.figures.svg import mark
+from fpnprobe.figures.wording import short
 
 COLUMNS = ("variant", "name", "type", "shape", "parameters")
 

@@ -116,15 +116,3 @@ def variant_colors(names: Sequence[str]) -> dict[str, str]:
             taken.add(color)
         colors[base] = color
     return {name: colors[name.split("~")[0]] for name in names}
-
-
-def short(name: str, width: int = 22) -> str:
-    """The name, cut in the middle where it is longer than a label has room for.
-
-    >>> short("a" * 40, 9)
-    'aaaa…aaaa'
-    """
-    if len(name) <= width:
-        return name
-    half = (width - 1) // 2
-    return f"{name[: width - 1 - half]}…{name[-half:]}"

@@ -56,13 +56,18 @@ def draw(table: pd.DataFrame, ax: Axes, *, levels: pd.DataFrame) -> Axes:
     stages = sorted(set(table["tap"]))
     buckets = list(dict.fromkeys(table["bucket"]))
     height = {tap: 0.9 + _PITCH * at for at, tap in enumerate(stages)}
-    direct = table[table["route"] == "direct"]
+    direct = table[(table["route"] == "direct") & (table["part"] > 0)]
     if levels.empty and len(direct):
         _box(ax, "head", _P, height[max(direct["tap"])])
     sources = sorted(set(table["source"]) - {""} | set(levels["tap"]))
     place = {name: height.get(f"C{name[1:]}", height[stages[-1]]) for name in sources}
     for tap in stages:
         _box(ax, tap, _C, height[tap])
+        if not (table[table["tap"] == tap]["part"] > 0).any():
+            ax.text(
+                sum(_C) / 2, height[tap] - 0.42, "no gradient", ha="center", va="center_baseline",
+                fontsize=9, color=MUTED, zorder=3,
+            )  # fmt: skip
         _routes(ax, table[table["tap"] == tap], buckets, height, place)
     for name in sources:
         if f"C{name[1:]}" in height:
@@ -83,6 +88,7 @@ def _routes(
 ) -> None:
     y = height[table["tap"].iloc[0]]
     tap = table["tap"].iloc[0]
+    table = table[table["part"] > 0]  # a route that carries nothing is no way
     direct = table[table["route"] == "direct"].sort_values("source", ascending=False)
     top = y + _WIDTH * direct["part"].sum() / 2
     for row in rows(direct):

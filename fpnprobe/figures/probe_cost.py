@@ -6,8 +6,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from fpnprobe.figures.columns import require, rows
-from fpnprobe.figures.palette import INK, MUTED, short
+from fpnprobe.figures.palette import INK, MUTED
 from fpnprobe.figures.svg import mark
+from fpnprobe.figures.wording import short
 
 COLUMNS = ("variant", "seeds", "cost", "budget")
 

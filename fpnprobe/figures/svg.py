@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 from fpnprobe.figures import legend
 from fpnprobe.figures.legend import Key
 from fpnprobe.figures.markup import MARK, finish
-from fpnprobe.figures.palette import INK, LINE, MUTED, short
+from fpnprobe.figures.palette import INK, LINE, MUTED
+from fpnprobe.figures.wording import short
 
 _STYLE: Any = {
     "svg.fonttype": "none",  # text stays text: small, searchable, in the reader's own font

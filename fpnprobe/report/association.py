@@ -7,7 +7,7 @@ from fpnprobe.figures.columns import split
 from fpnprobe.figures.svg import Panel
 from fpnprobe.report.content import Block, Figure
 from fpnprobe.report.results import baseline, final
-from fpnprobe.report.shares import stage_shares, variant_keys
+from fpnprobe.report.shares import first_stage, stage_shares, variant_keys
 from fpnprobe.report.stored import Stored
 from fpnprobe.statistics import rank_correlation
 
@@ -15,10 +15,12 @@ from fpnprobe.statistics import rank_correlation
 def figure(stored: Stored) -> list[Block]:
     """AP_L of each cell over that share; nothing with fewer than three cells of two variants."""
     shares = stage_shares(stored)
+    if shares.empty:
+        return []
     ap = final(stored)
     table = stored.gradients.shares
     buckets = list(dict.fromkeys(shares["bucket"]))
-    low = min(shares["tap"])
+    low = first_stage(shares)
     table = table[
         (table["kind"] == "activation")
         & (table["term"] == "all")

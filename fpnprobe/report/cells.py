@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fpnprobe.figures.palette import short
+from fpnprobe.figures.wording import short
 
 LONGEST = 48
 

@@ -8,7 +8,8 @@ import pandas as pd
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.evaluation import claims as rules
-from fpnprobe.report.content import Block, Section, Table, Text, signed
+from fpnprobe.figures.wording import signed
+from fpnprobe.report.content import Block, Section, Table, Text
 
 _SIGNS = {"contradicted": "✕", "reproduced": "✓", "undecided": "?"}
 VERDICTS = ("contradicted", "reproduced", "undecided")
@@ -72,12 +73,16 @@ def section(claims: Sequence[Mapping[str, Any]]) -> Section:
     counts = ", ".join(f"{count} {verdict}" for verdict, count in tally(claims).items())
     rest = len(claims) - len(run)
     caption = f"{counts}. The other {rest} claims need variants or detectors of other studies."
+    notes = set(frame["note"])
+    if len(notes) == 1:
+        frame = frame.drop(columns="note")
+        caption += "".join(f" {note[:1].upper()}{note[1:]}." for note in notes if note)
     table = Table(
         "claims",
         "Claims that this study can test",
         caption + " Differences in AP points.",
-        frame if frame["note"].any() else frame.drop(columns="note"),
-        {name: name for name in frame.columns if name != "note" or frame["note"].any()},
+        frame,
+        {name: name for name in frame.columns},
         {"paper": "{:+.1f}", "measured": "{:+.1f}"},
     )
     return Section("verdicts", "What the paper says", [*blocks, table])

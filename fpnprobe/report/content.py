@@ -1,6 +1,5 @@
 """A report as data: ordered sections of text, tables and figures; nothing about their looks."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,32 +8,7 @@ import pandas as pd
 
 from fpnprobe.figures.legend import Key
 from fpnprobe.figures.svg import Panel
-
-MISSING = "–"
-
-
-def signed(value: float, digits: int = 1) -> str:
-    """A difference with its sign, as set in text.
-
-    >>> signed(-0.25)
-    '−0.2'
-    """
-    return f"{value:+.{digits}f}".replace("-", "−")
-
-
-def scientific(value: float) -> str:
-    """A small number as set in text, one digit.
-
-    >>> scientific(6.8e-7)
-    '7 × 10⁻⁷'
-    """
-    if not value:
-        return "0"
-    if not math.isfinite(value):
-        return MISSING
-    digit, power = f"{value:.0e}".split("e")
-    raised = str(int(power)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-    return f"{digit} × 10{raised}"
+from fpnprobe.figures.wording import MISSING
 
 
 @dataclass(frozen=True, slots=True)

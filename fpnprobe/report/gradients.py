@@ -11,7 +11,7 @@ from fpnprobe.figures.palette import MUTED
 from fpnprobe.figures.svg import Panel
 from fpnprobe.report import association, pathways
 from fpnprobe.report.content import Block, Figure, Section, Text
-from fpnprobe.report.shares import bucket_keys, stage_shares, variant_keys
+from fpnprobe.report.shares import bucket_keys, first_stage, stage_shares, variant_keys
 from fpnprobe.report.stored import Stored
 from fpnprobe.scales import BACKGROUND
 
@@ -42,7 +42,7 @@ def section(stored: Stored) -> Section:
 
 def _heat_map(table: pd.DataFrame) -> Block:
     buckets = list(dict.fromkeys(table["bucket"]))
-    low = min(table["tap"])
+    low = first_stage(table)
     at = table[
         (table["tap"] == low) & (table["bucket"] == buckets[-1]) & (table["route"] == "total")
     ]
@@ -77,7 +77,7 @@ def _index(stored: Stored) -> list[Block]:
     buckets = len(set(stored.gradients.history["bucket"])) or 3
     names = list(dict.fromkeys(table["variant"]))
     taps = sorted(set(table["tap"]))
-    low = taps[0]
+    low = min(table.dropna(subset="index")["tap"])
     total = table[(table["tap"] == low) & (table["route"] == "total")].dropna(subset="index")
     best = largest(total.rename(columns={"index": "value"}), "value") if len(total) else None
     return [
@@ -112,12 +112,12 @@ def _index(stored: Stored) -> list[Block]:
 
 def _history(stored: Stored) -> list[Block]:
     table = stored.gradients.history
-    if table.empty:
+    if table.empty or table["iteration"].nunique() < 2:
         return []
-    low = min(tap for tap in set(table["tap"]) if tap.startswith("C"))
+    low = first_stage(stage_shares(stored))
     keys = ["variant", "tap", "route", "bucket", "iteration"]
-    table = table[table["tap"] == low].groupby(keys, sort=False)
-    table = table.agg(share=("share", "mean"), points=("points", "sum")).reset_index()
+    seeds = table[table["tap"] == low].groupby(keys, sort=False)
+    table = seeds.agg(share=("share", "mean"), points=("points", "sum")).reset_index()
     buckets = list(dict.fromkeys(table["bucket"]))
     moved = []
     for name, rows in split(table[table["route"] == "total"], "variant"):

@@ -5,8 +5,9 @@ from typing import Any
 
 import pandas as pd
 
+from fpnprobe.figures.wording import signed
 from fpnprobe.report import published
-from fpnprobe.report.content import Block, Section, Table, Text, signed
+from fpnprobe.report.content import Block, Section, Table, Text
 from fpnprobe.report.results import final
 from fpnprobe.report.stored import Stored
 

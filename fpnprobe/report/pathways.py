@@ -28,6 +28,8 @@ def figure(stored: Stored) -> list[Block]:
     table = table[(table["term"] == "all") | by_level]
     source = [re.sub(r"^L", "P", term) if term != "all" else "" for term in table["term"]]
     table = paths.parts(table.assign(source=source))
+    if not table["part"].any():
+        return []
     pair = [name for name in focus(stored) if (table["variant"] == name).any()]
     shown = pair or list(dict.fromkeys(table["variant"]))[:2]
     buckets = list(dict.fromkeys(table["bucket"]))
@@ -65,7 +67,7 @@ def _of(levels: pd.DataFrame, name: str) -> pd.DataFrame:
 
 
 def _caption(table: pd.DataFrame, shown: Sequence[str], buckets: Sequence[str]) -> str:
-    low = min(table["tap"])
+    low = min(table[table["part"] > 0]["tap"])
     said = []
     for name in shown:
         here = table[(table["variant"] == name) & (table["tap"] == low)]

@@ -12,8 +12,9 @@ from fpnprobe.figures.columns import largest, rows
 from fpnprobe.figures.legend import Key
 from fpnprobe.figures.palette import INK
 from fpnprobe.figures.svg import Panel
+from fpnprobe.figures.wording import signed
 from fpnprobe.report import published
-from fpnprobe.report.content import Block, Figure, Section, Table, Text, signed
+from fpnprobe.report.content import Block, Figure, Section, Table, Text
 from fpnprobe.report.results import METRICS, by_variant, compared, final
 from fpnprobe.report.stored import Stored
 

@@ -44,6 +44,12 @@ def stage_shares(stored: Stored) -> pd.DataFrame:
     return table if table.empty else table[table["term"] == "all"].drop(columns="term")
 
 
+def first_stage(table: pd.DataFrame) -> str:
+    """The first backbone stage whose shares were measured, C2 unless it is frozen; "" if none."""
+    known = table[table["share"].notna()]
+    return min(known["tap"]) if len(known) else ""
+
+
 def bucket_keys(buckets: Sequence[str]) -> list[Key]:
     """Legend of the buckets."""
     return [Key(name, bucket_color(name, buckets)) for name in buckets]

@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fpnprobe.figures.columns import split
+from fpnprobe.figures.columns import rows, split
+from fpnprobe.figures.wording import scientific, signed
 from fpnprobe.report.claims import tally
-from fpnprobe.report.content import Number, scientific, signed
+from fpnprobe.report.content import Number
 from fpnprobe.report.results import compared, focus
-from fpnprobe.report.shares import stage_shares
+from fpnprobe.report.shares import first_stage, stage_shares
 from fpnprobe.report.soundness import residuals
 from fpnprobe.report.stored import Stored
 
@@ -18,12 +19,8 @@ def answer(stored: Stored, claims: Sequence[Mapping[str, Any]]) -> str:
     """The measured directions, and how the paper's claims fared, in a sentence."""
     base, other = focus(stored)
     table = compared(stored)
-    rows = table[table["variant"] == other].set_index("metric")["difference"].to_dict()
-    parts = [
-        f"{metric} {'rises' if rows[metric] > 0 else 'falls'} by {abs(rows[metric]):.1f} points"
-        for metric in ("AP_S", "AP_L")
-        if rows.get(metric) == rows.get(metric) and metric in rows
-    ]
+    table = table[table["variant"] == other].dropna(subset="difference")
+    parts = [_moved(row) for m in ("AP_S", "AP_L") for row in rows(table[table["metric"] == m])]
     if not parts:
         return "Not answered yet: no pair of variants has been evaluated."
     fared = tally(claims)
@@ -36,14 +33,25 @@ def answer(stored: Stored, claims: Sequence[Mapping[str, Any]]) -> str:
     return f"From {base} to {other}, {' and '.join(parts)}; the cause is not claimed.{verdict}"
 
 
+def _moved(row: Any) -> str:
+    """What happened to a metric, as sure as its interval allows."""
+    change = f"{row.metric} {'rises' if row.difference > 0 else 'falls'} by"
+    if row.low <= 0 <= row.high:
+        return (
+            f"{row.metric} does not clearly change ({signed(row.difference)} points, interval "
+            f"{signed(row.low)} to {signed(row.high)})"
+        )
+    return f"{change} {abs(row.difference):.1f} points"
+
+
 def numbers(stored: Stored) -> list[Number]:
     """AP_S and AP_L against the baseline, the large objects' share at C2, the worst residual."""
     base, other = focus(stored)
     result = []
     table = compared(stored)
     for metric in ("AP_S", "AP_L"):
-        rows = table[(table["variant"] == other) & (table["metric"] == metric)]
-        row = rows.iloc[0] if len(rows) else None
+        found = table[(table["variant"] == other) & (table["metric"] == metric)]
+        row = found.iloc[0] if len(found) else None
         known = row is not None and row["difference"] == row["difference"]
         interval = (
             f"95 % interval {signed(row['low'])} to {signed(row['high'])}"
@@ -61,23 +69,20 @@ def numbers(stored: Stored) -> list[Number]:
 
 
 def _share(stored: Stored, base: str, other: str) -> Number:
-    label = "large-object share of the gradient at C2"
     table = stage_shares(stored)
-    if table.empty:
-        return Number(label, "not measured", "")
-    last = list(dict.fromkeys(table["bucket"]))[-1]
-    at = table[(table["tap"] == "C2") & (table["bucket"] == last)]
-    value = at.set_index(["variant", "route"])["share"].to_dict()
-    label = f"{last}-object share of the gradient at C2"
+    tap = first_stage(table) if len(table) else ""
+    name = stored.buckets[-1]
+    label = f"{name}-object share of the gradient at {tap or 'C2'}"
+    at = table[(table["tap"] == tap) & (table["bucket"] == name)] if tap else table
+    value = at.set_index(["variant", "route"])["share"].dropna().to_dict() if tap else {}
     here, there = value.get((base, "total")), value.get((other, "total"))
-    if here is None or here != here:
+    if here is None:
         return Number(label, "not measured", "")
-    if there is None or there != there:
+    if there is None:
         return Number(label, f"{100 * here:.0f} %", base)
-    direct = value.get((other, "direct"))
     detail = f"{base} → {other}, all routes"
-    if direct is not None and direct == direct:
-        detail += f"; directly {100 * direct:.0f} %"
+    if (other, "direct") in value:
+        detail += f"; directly {100 * value[other, 'direct']:.0f} %"
     return Number(label, f"{100 * here:.0f} → {100 * there:.0f} %", detail)
 
 
@@ -123,8 +128,8 @@ def warnings(stored: Stored) -> list[str]:
     if not shares.empty:
         still = shares[shares["state"] == "frozen"]
         taps: dict[str, list[str]] = {}
-        for variant, rows in split(still, "variant"):
-            taps.setdefault(", ".join(sorted(set(rows["tap"]))), []).append(variant)
+        for variant, part in split(still, "variant"):
+            taps.setdefault(", ".join(sorted(set(part["tap"]))), []).append(variant)
         result += [
             f"Frozen: no gradient trains the parameters of {names} in {', '.join(variants)}."
             for names, variants in taps.items()

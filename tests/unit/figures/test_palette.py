@@ -12,10 +12,10 @@ from fpnprobe.figures.palette import (
     MUTED,
     SURFACE,
     bucket_color,
-    short,
     variant_color,
     variant_colors,
 )
+from fpnprobe.figures.wording import short
 
 BUCKETS = ("small", "medium", "large", "background")
 PAPER = ("DC5", "DC5-Aux", "FPN", "FPN-Aux", "FPN-AuxU", "FPN-CFG1", "FPN-CFG2", "FPN-CFG3")

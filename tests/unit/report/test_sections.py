@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from fpnprobe.evaluation import claims as rules
+from fpnprobe.figures.wording import scientific, signed
 from fpnprobe.report import (
     association,
     claims,
@@ -27,7 +28,7 @@ from fpnprobe.report import (
     summary,
 )
 from fpnprobe.report.cells import label
-from fpnprobe.report.content import Figure, Table, scientific, signed
+from fpnprobe.report.content import Figure, Table
 from fpnprobe.report.stored import Stored, read
 from fpnprobe.statistics import gradient_shares
 

@@ -1,0 +1,42 @@
+"""Names and numbers as they are set in labels, captions and tables."""
+
+import math
+
+MISSING = "–"
+
+
+def short(name: str, width: int = 22) -> str:
+    """The name, cut in the middle where it is longer than a label has room for.
+
+    >>> short("a" * 40, 9)
+    'aaaa…aaaa'
+    """
+    if len(name) <= width:
+        return name
+    half = (width - 1) // 2
+    return f"{name[: width - 1 - half]}…{name[-half:]}"
+
+
+def signed(value: float, digits: int = 1) -> str:
+    """A difference with its sign, as set in text.
+
+    >>> signed(-0.25), signed(-0.01)
+    ('−0.2', '+0.0')
+    """
+    nothing = round(value, digits) == 0
+    return f"{0.0 if nothing else value:+.{digits}f}".replace("-", "−")
+
+
+def scientific(value: float) -> str:
+    """A small number as set in text, one digit.
+
+    >>> scientific(6.8e-7)
+    '7 × 10⁻⁷'
+    """
+    if not value:
+        return "0"
+    if not math.isfinite(value):
+        return MISSING
+    digit, power = f"{value:.0e}".split("e")
+    raised = str(int(power)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return f"{digit} × 10{raised}"
