@@ -50,10 +50,12 @@ def test_grad_cam_equals_autograd(at: Place) -> None:
 @pytest.mark.parametrize("at", PLACES)
 def test_integrated_gradients_equal_a_plain_sum_over_the_path(at: Place) -> None:
     chain, image = toy.chain(), toy.image()
-    maps = attribute(chain, image=image, ids=torch.tensor([1]), at=at, steps=400)
+    maps = attribute(
+        chain, image=image, ids=torch.tensor([1]), at=at, steps=200, internal_batch_size=200
+    )
     leaves, _ = gradients(chain, image, at, 1)
     total = [torch.zeros_like(x) for x in leaves]
-    steps = 400
+    steps = 200
     for k in range(steps):
         scaled = [((k + 0.5) / steps * x).detach().requires_grad_() for x in leaves]
         rest = chain.from_stages if at == "stages" else chain.from_pyramid
@@ -75,6 +77,7 @@ def test_path_methods_are_complete(method: str, at: Place) -> None:
         method=method,
         at=at,
         steps=512,
+        internal_batch_size=256,
     )
     change = maps.value - maps.reference
     assert change.abs().min() > 1e-3
@@ -113,7 +116,7 @@ def test_no_more_than_the_internal_batch_is_in_memory_at_once() -> None:
     chain.pyramid.register_forward_hook(lambda *call: seen.append(len(call[-1][0])))
     for method in METHODS:
         attribute(
-            chain, image=image, ids=torch.arange(9), method=method, steps=10, internal_batch_size=4
+            chain, image=image, ids=torch.arange(5), method=method, steps=6, internal_batch_size=4
         )
     assert max(seen) <= 4
 
