@@ -1,0 +1,106 @@
+"""How fast a cell trains, against mmdet's stock runner settings on the same config."""
+
+import json
+import os
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def run(
+    study: str | Path,
+    *,
+    variant: str | None = None,
+    assignments: tuple[str, ...] = (),
+    iterations: int = 30,
+    warmup: int = 5,
+    rounds: int = 3,
+    device: str = "cpu",
+) -> dict[str, Any]:
+    """Train a cell of a study by our settings and by mmdet's, by turns, in this process.
+
+    Both train without a probe. See `fpnprobe.mm.training.speed.compare` for what is returned, next
+    to the settings that differ.
+
+    Args:
+        study: study folder or file.
+        variant: name of the variant, the last of the study by default.
+        assignments: changes to the study, as "schedule.batch=2".
+        iterations: iterations of a round.
+        warmup: of those, how many are left out at the beginning.
+        rounds: rounds of each.
+        device: "cpu" or "cuda".
+    """
+    from fpnprobe.mm.training.device import set_threads_and_device
+    from fpnprobe.mm.training.speed import compare
+    from fpnprobe.study import loading, output, source, worker
+
+    changes = [*assignments, "probe.mode=None", f"schedule.iterations={iterations}"]
+    chosen = loading.load(study, changes)
+    set_threads_and_device(device, deterministic=chosen.schedule.deterministic)
+    with tempfile.TemporaryDirectory() as folder:
+        result = output.of(chosen, source=source.prepare(chosen, out=folder), out=folder)
+        name = variant or chosen.variants[-1].name
+        cell = result.cell(name, chosen.seeds_of(name)[0])
+        task = worker.training(result, cell, device=device)
+        measured = compare(replace(task, folder=Path(folder)), warmup=warmup, rounds=rounds)
+    return {
+        "study": chosen.name,
+        "variant": name,
+        "device": device,
+        "iterations": iterations - warmup,
+        "rounds": rounds,
+        "settings": {
+            "ours": {
+                "channels_last": chosen.schedule.channels_last,
+                "fused": chosen.schedule.fused,
+                "images": "uint8 cache" if chosen.data.cache is not False else "decoded",
+                "amp": chosen.schedule.amp,
+            },
+            "stock": {"channels_last": False, "fused": False, "images": "decoded", "amp": None},
+        },
+        **measured,
+    }
+
+
+def add(app: typer.Typer) -> None:
+    """Register `fpnprobe bench training`."""
+
+    @app.command("training")
+    def training(
+        study: Annotated[Path, typer.Argument(help="Study folder.")] = Path("studies/quickstart"),
+        variant: Annotated[str | None, typer.Option(help="Variant; the last by default.")] = None,
+        assignments: Annotated[
+            list[str] | None,
+            typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the study."),
+        ] = None,
+        iterations: Annotated[int, typer.Option(min=2, help="Iterations of a round.")] = 30,
+        warmup: Annotated[int, typer.Option(min=1, help="Of those, not timed.")] = 5,
+        rounds: Annotated[int, typer.Option(min=1, help="Rounds of each kind.")] = 3,
+        device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+        as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    ) -> None:
+        """Time our training against mmdet's stock runner settings, by turns in one process."""
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+        result = run(
+            study,
+            variant=variant,
+            assignments=tuple(assignments or ()),
+            iterations=iterations,
+            warmup=warmup,
+            rounds=rounds,
+            device=device,
+        )
+        if as_json:
+            typer.echo(json.dumps(result))
+            return
+        for name in ("ours", "stock"):
+            row = result[name]
+            typer.echo(
+                f"{name:6} {row['wall']:.4f} s wall, {row['cpu']:.4f} s CPU, "
+                f"{row['loader_cpu']:.4f} s CPU of loaders, per iteration"
+            )
+        typer.echo(f"ours is {result['speedup']:.2f} x as fast ({result['cpu_speedup']:.2f} x CPU)")
