@@ -110,8 +110,8 @@ def summarize(
     size = len(partition.labels)
     joined = _joined({(p, "all"): m.vector() for p, m in totals.moments.items()}, reduction)
     moments = {place: vector for (place, _), vector in joined.items()}
-    terms = _joined({key: torch.stack(s) for key, s in totals.terms.items()}, reduction)
-    gaps = _joined({key: torch.stack(pairs) for key, pairs in totals.gaps.items()}, reduction)
+    terms = _joined({key: _stacked(s) for key, s in totals.terms.items()}, reduction)
+    gaps = _joined({key: _stacked(pairs) for key, pairs in totals.gaps.items()}, reduction)
     names = list(dict.fromkeys(("all", *(term for _, term in totals.terms))))
     own = torch.tensor([[*partition.objects, 0], *map(partition.count, names)]).double()
     counts = reduction.sum(own.to(totals.loss.device)).long().tolist()
@@ -170,6 +170,12 @@ def _joined(vectors: Mapping[_Key, Tensor], reduction: Reduction) -> dict[_Key, 
             found[key] = joined[start : start + len(vectors[key])]
             start += len(vectors[key])
     return {key: vector.cpu().numpy() for key, vector in found.items()}
+
+
+def _stacked(values: Sequence[Tensor]) -> Tensor:
+    """Scalars on the device that holds any of them: zeros of no tensor are on the CPU."""
+    device = next((x.device for x in values if x.device.type != "cpu"), torch.device("cpu"))
+    return torch.stack([x.to(device) for x in values])
 
 
 def _worst_gap(moments: Mapping[Place, Floats], kind: str) -> float:
