@@ -25,9 +25,10 @@ from fpnprobe.interventions.balance import Balance
 from fpnprobe.interventions.edges import Place, ScaledEdges
 from fpnprobe.interventions.gains import Intervention
 from fpnprobe.interventions.masks import Factors, groups, masked
+from fpnprobe.probing.graph import Edge
 from fpnprobe.probing.partition import LossPartition
 from fpnprobe.probing.reduction import Reduction
-from fpnprobe.probing.routes import Edge, route_edges
+from fpnprobe.probing.routes import route_edges
 from fpnprobe.probing.taps import Tap
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fpnprobe.probing.routes import Edge
+from fpnprobe.probing.graph import Edge
 
 Place = tuple[str, str]  # stage, route
 

@@ -110,7 +110,10 @@ class Intervention:
             {key: value for part in gains[i : i + size] for key, value in part.items()}
             for i in range(0, len(gains), size)
         ]
-        content = {"gains": merged, "balance": self.balance.to_data() if self.balance else None}
+        content: dict[str, Any] = {
+            "gains": merged,
+            "balance": self.balance.to_data() if self.balance else None,
+        }
         if any(gain.gain < 0 for gain in self.gains):
             content["allow_negative"] = True
         return content

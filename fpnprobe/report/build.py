@@ -6,7 +6,17 @@ from typing import Any
 
 from fpnprobe import atomic
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.report import claims, gradients, model, paper, precision, scale, soundness, summary
+from fpnprobe.report import (
+    causes,
+    claims,
+    gradients,
+    model,
+    paper,
+    precision,
+    scale,
+    soundness,
+    summary,
+)
 from fpnprobe.report.content import Figure, Report
 from fpnprobe.report.drawings import Drawing, draw
 from fpnprobe.report.html import page
@@ -35,13 +45,15 @@ def build(
     folders = [Path(folder) for folder in given]
     target = Path(out) if out is not None else folders[0]
     stored = read(folders)
-    report = compose(stored, claims.judged(folders, stored.holes))
+    verdicts = causes.judged(folders, stored.holes)
+    report = compose(stored, claims.judged(folders, stored.holes), verdicts)
     drawings = {figure.name: draw(figure) for figure in report.figures()}
     for name, drawing in drawings.items():
         atomic.write_text(target / "figures" / f"{name}.svg", drawing.wide)
     for table in _tables(report):
         atomic.write_text(target / "tables" / f"{table[0]}.csv", table[1])
-    atomic.write_json(target / "claims.json", claims.document(report.claims))
+    content = {**claims.document(report.claims), "causes": causes.document(verdicts)}
+    atomic.write_json(target / "claims.json", content)
     atomic.write_text(target / "report.html", page(report, drawings))
     note = _pdf(report, drawings, target / "report.pdf")
     return {
@@ -52,8 +64,12 @@ def build(
     }
 
 
-def compose(stored: Stored, found: Sequence[Mapping[str, Any]]) -> Report:
-    """The whole report as data."""
+def compose(
+    stored: Stored,
+    found: Sequence[Mapping[str, Any]],
+    verdicts: Sequence[Mapping[str, Any]] = (),
+) -> Report:
+    """The whole report as data; `found` are the paper's claims, `verdicts` its explanations."""
     names = [str(study["name"]) for study in stored.studies]
     questions = [str(s["question"]) for s in stored.studies if s.get("question")]
     expected = [str(s["expected"]) for s in stored.studies if s.get("expected")]
@@ -61,7 +77,7 @@ def compose(stored: Stored, found: Sequence[Mapping[str, Any]]) -> Report:
         title=" + ".join(names),
         question=" ".join(dict.fromkeys(questions)),
         expected=" ".join(dict.fromkeys(expected)),
-        answer=summary.answer(stored, found),
+        answer=causes.opening(stored, verdicts, summary.answer(stored, found)),
         numbers=summary.numbers(stored),
         warnings=summary.warnings(stored),
         claims=found,
@@ -70,7 +86,8 @@ def compose(stored: Stored, found: Sequence[Mapping[str, Any]]) -> Report:
             for section in (
                 precision.section(stored),
                 claims.section(found),
-                gradients.section(stored),
+                causes.section(stored, verdicts),
+                causes.noted(gradients.section(stored), stored),
                 scale.section(stored),
                 model.section(stored),
                 paper.section(stored),
