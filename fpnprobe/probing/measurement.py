@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -76,27 +77,26 @@ class Measurement:
         self._derived = self._largest(cotangents) if self._derive else -1
         for label in range(len(self._partition.labels)):
             if label != self._derived:
-                self._add(label, self._passes.of_rows(*masked(cotangents, label)))
+                self._passes.of_rows(*masked(cotangents, label), partial(self._add, label))
         for term in self._terms:
             for label in range(len(self._partition.labels)):
-                found = self._passes.of_rows(*masked(cotangents, label, term))
-                for place, gradients in found.items():
-                    squares = self._term_squares.setdefault((place, term), [])
-                    squares.append(square(gradients))
+                self._passes.of_rows(
+                    *masked(cotangents, label, term), partial(self._add_term, term)
+                )
         self._seconds += time.perf_counter() - start
 
     @contextmanager
     def total_from_backward(self) -> Iterator[None]:
         """Observe the undivided gradient while the training makes its backward pass inside."""
-        found: dict[Place, Gradients] = {}
-        with self._passes.observed(found):
+        with self._passes.observed(self._take_total):
             yield
-        self._take_total(found)
+        self._audited = True
 
     def total_now(self) -> None:
         """Compute the undivided gradient by one more pass. The training graph is kept."""
         start = time.perf_counter()
-        self._take_total(self._passes.of_loss())
+        self._passes.of_loss(self._take_total)
+        self._audited = True
         self._seconds += time.perf_counter() - start
 
     def finish(self) -> Sample:
@@ -146,10 +146,13 @@ class Measurement:
                 pair = [square(gap), square(gradients)]
                 self._gaps.setdefault((place, "all"), []).extend(pair)
 
+    def _add_term(self, term: str, found: Mapping[Place, Gradients]) -> None:
+        for place, gradients in found.items():
+            self._term_squares.setdefault((place, term), []).append(square(gradients))
+
     def _take_total(self, found: Mapping[Place, Gradients]) -> None:
         for place, gradients in found.items():
             self._moments[place].add_total(gradients, derived=self._derived)
-        self._audited = True
 
     def _largest(self, cotangents: Sequence[RowCotangents]) -> int:
         """Label with the most cotangent energy: its rounding error weighs least when derived."""

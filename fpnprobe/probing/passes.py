@@ -1,6 +1,6 @@
 """Backward passes that stop at the taps and give plain float32 gradients, place by place."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from fpnprobe.probing.moments import Gradients
 from fpnprobe.probing.reduction import Reduction
-from fpnprobe.probing.routes import Routes
+from fpnprobe.probing.routes import Routes, edges_into, source
 from fpnprobe.probing.taps import Tap
 
 
@@ -24,8 +24,14 @@ class Place:
     route: str
 
 
+Sink = Callable[[dict[Place, Gradients]], object]
+
+
 class Passes:
     """Runs backward passes over one graph, which is kept.
+
+    Each pass gives the gradients of one tap at a time to a sink, as soon as they are whole: they
+    are never all in memory at once. A pass of no rows gives None everywhere.
 
     Args:
         loss: The scalar training loss.
@@ -60,10 +66,6 @@ class Passes:
             for tap in taps
             if parameters and any(p.requires_grad for p in tap.parameters)
         }
-        self._inputs: list[Tensor] = [
-            *self._tensors.values(),
-            *(p for own in self._parameters.values() for p in own),
-        ]
         stages = {tap.name: self._tensors[tap.name] for tap in taps if tap.name in self._tensors}
         routed = {tap.name for tap in taps if tap.routed}
         self._routes = Routes(
@@ -72,6 +74,10 @@ class Passes:
             auxiliary=auxiliary,
             exits={t.name: t.exit for t in taps if t.exit is not None and t.name in stages},
         )
+        names = list(self._tensors)
+        # Going to the taps from which no other one is reached, a pass goes through all others.
+        self._ends = names if self._routes.pulled else _ends(self._tensors)
+        self._through = [name for name in names if name not in self._ends]
         self.count = 0
         self.places: dict[Place, int] = {}
         self.frozen: list[Place] = []
@@ -99,67 +105,93 @@ class Passes:
         """What cotangents are multiplied by before a pass."""
         return self._weight * self._scale
 
-    def of_rows(self, rows: Sequence[Tensor], starts: Sequence[Tensor]) -> dict[Place, Gradients]:
+    def of_rows(self, rows: Sequence[Tensor], starts: Sequence[Tensor], sink: Sink) -> None:
         """Gradients of the rows, from their cotangents; no rows give no gradient, and no pass."""
-        self._routes.take()
-        found: Mapping[Tensor, Tensor | None] = {}
-        if rows and self._inputs:
-            found = self._backward(rows, starts)
-        return self._by_place(found)
+        self._run(rows, starts, sink)
 
-    def of_loss(self) -> dict[Place, Gradients]:
+    def of_loss(self, sink: Sink) -> None:
         """Undivided gradients, by a pass of their own."""
-        self._routes.take()
-        if not self._inputs or not self._loss.requires_grad:
-            return self._by_place({})
-        return self._by_place(
-            self._backward([self._loss], [torch.full_like(self._loss, self.factor)])
-        )
+        roots = [self._loss] if self._loss.requires_grad else []
+        self._run(roots, [torch.full_like(root, self.factor) for root in roots], sink)
 
     @contextmanager
-    def observed(self, found: dict[Place, Gradients]) -> Iterator[None]:
-        """Fill `found` with the undivided gradients of a backward pass made inside."""
-        self._routes.take()
-        seen: dict[Tensor, Tensor | None] = {}
-        with ExitStack() as undo:
-            for tensor in self._inputs:
-                source: Any = tensor  # its register_hook is not typed
+    def observed(self, sink: Sink) -> Iterator[None]:
+        """Give the undivided gradients of a backward pass made inside."""
+        found: dict[Tensor, Tensor] = {}
+        with self._listening(self._tensors, sink, graph=False) as seen, ExitStack() as undo:
+            for parameter in self._all_parameters:
+                source: Any = parameter  # its register_hook is not typed
 
-                def keep(gradient: Tensor, tensor: Tensor = tensor) -> None:
-                    seen[tensor] = gradient.detach()
+                def keep(gradient: Tensor, parameter: nn.Parameter = parameter) -> None:
+                    found[parameter] = gradient.detach()
 
                 undo.callback(source.register_hook(keep).remove)
             yield
-        found.update(self._by_place(seen, graph=False))
+        self._rest(seen, found, sink, graph=False)
 
     def close(self) -> None:
         """Remove every hook."""
         self._routes.remove()
 
-    def _backward(
-        self, outputs: Sequence[Tensor], starts: Sequence[Tensor]
-    ) -> dict[Tensor, Tensor | None]:
-        self.count += 1
-        gradients = torch.autograd.grad(
-            outputs, self._inputs, starts, retain_graph=True, allow_unused=True
-        )
-        return dict(zip(self._inputs, gradients, strict=True))
+    @property
+    def _all_parameters(self) -> list[nn.Parameter]:
+        return [p for own in self._parameters.values() for p in own]
 
-    def _by_place(
-        self, found: Mapping[Tensor, Tensor | None], *, graph: bool = True
-    ) -> dict[Place, Gradients]:
-        parts = self._routes.take(graph=graph)
-        unknown = () if graph else self._routes.pulled
-        return {
-            place: (
-                self._mean(self._parameters[place.tap], found)
-                if place.kind == "parameter"
-                else [self._plain(found.get(self._tensors[place.tap]))]
-                if place.route == "total"
-                else [self._plain(parts.get((place.tap, place.route)))]
+    def _run(self, outputs: Sequence[Tensor], starts: Sequence[Tensor], sink: Sink) -> None:
+        inputs: list[Tensor] = [self._tensors[name] for name in self._ends]
+        inputs += self._all_parameters
+        if not outputs or not inputs:
+            self._rest(set(), {}, sink)
+            return
+        self.count += 1
+        with self._listening(self._through, sink) as seen:
+            gradients = torch.autograd.grad(
+                outputs, inputs, starts, retain_graph=True, allow_unused=True
             )
+        self._rest(seen, dict(zip(inputs, gradients, strict=True)), sink)
+
+    @contextmanager
+    def _listening(
+        self, names: Iterable[str], sink: Sink, *, graph: bool = True
+    ) -> Iterator[set[str]]:
+        """While a pass runs, give each tap's gradients away once whole; yields the names given."""
+        self._routes.take(graph=False)
+        seen: set[str] = set()
+        with ExitStack() as undo:
+            for name in names:
+                tensor: Any = self._tensors[name]
+
+                def hook(gradient: Tensor, name: str = name) -> None:
+                    seen.add(name)
+                    sink(self._of_tap(name, gradient, graph=graph))
+
+                undo.callback(tensor.register_hook(hook).remove)
+            yield seen
+
+    def _rest(
+        self,
+        seen: set[str],
+        found: Mapping[Tensor, Tensor | None],
+        sink: Sink,
+        *,
+        graph: bool = True,
+    ) -> None:
+        """Give away what no hook gave: the ends, the parameters, and taps without a gradient."""
+        for name, tensor in self._tensors.items():
+            if name not in seen:
+                sink(self._of_tap(name, found.get(tensor), graph=graph))
+        for place in self.places:
+            if place.kind == "parameter":
+                sink({place: self._mean(self._parameters[place.tap], found)})
+
+    def _of_tap(self, name: str, gradient: Tensor | None, *, graph: bool) -> dict[Place, Gradients]:
+        parts = self._routes.take_stage(name, graph=graph)
+        # What leaves a pulled stage by its exit cannot be split once the graph is gone.
+        unknown = () if graph or name not in self._routes.pulled else ("direct", "auxiliary")
+        return {
+            place: [self._plain(gradient if place.route == "total" else parts.get(place.route))]
             for place in self.places
-            if not (place.tap in unknown and place.route in ("direct", "auxiliary"))
+            if (place.tap, place.kind) == (name, "activation") and place.route not in unknown
         }
 
     def _mean(
@@ -182,3 +214,13 @@ class Passes:
         wide = gradient.detach()
         wide = wide if wide.dtype == torch.float64 else wide.float()
         return wide if self._scale == 1.0 else wide / self._scale
+
+
+def _ends(tensors: Mapping[str, Tensor]) -> list[str]:
+    """Names of the tensors whose graph holds none of the others."""
+    nodes = {source(tensor): name for name, tensor in tensors.items() if tensor.grad_fn is not None}
+    return [
+        name
+        for name, tensor in tensors.items()
+        if not edges_into([tensor.grad_fn], (), nodes).keys() - {name}
+    ]

@@ -92,18 +92,27 @@ class Routes:
             graph: Whether the graph is still there; if not, `pulled` stages have the sum of their
                 direct and auxiliary parts as `direct`.
         """
-        found, self._collected = self._collected, {}
-        for name, (exit_map, feature) in self.pulled.items():
-            part = found.pop((name, _AT_EXIT), None)
-            if part is None or not graph:
-                continue
+        stages = dict.fromkeys(stage for stage, _ in self._collected)
+        return {
+            (stage, route): gradient
+            for stage in stages
+            for route, gradient in self.take_stage(stage, graph=graph).items()
+        }
+
+    def take_stage(self, stage: str, *, graph: bool = True) -> dict[str, Tensor]:
+        """Return and forget the gradients of one stage by route; see `take`."""
+        keys = [key for key in self._collected if key[0] == stage]
+        found = {key[1]: self._collected.pop(key) for key in keys}
+        part = found.pop(_AT_EXIT, None)
+        if part is not None and graph:
+            exit_map, feature = self.pulled[stage]
             self._pulling = True
             try:
                 (pulled,) = torch.autograd.grad(exit_map, feature, part, retain_graph=True)
             finally:
                 self._pulling = False
-            found[name, "auxiliary"] = pulled
-            found[name, "direct"] = found[name, "direct"] - pulled
+            found["auxiliary"] = pulled
+            found["direct"] = found["direct"] - pulled
         return found
 
     def remove(self) -> None:

@@ -1,0 +1,74 @@
+"""What the probe costs, against the passes it cannot do without and against a pass per bucket."""
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+
+def run(
+    *,
+    config: str | None = None,
+    size: int = 256,
+    batch: int = 2,
+    repeats: int = 15,
+    device: str = "cpu",
+) -> list[dict[str, Any]]:
+    """Time plain and probed training steps by turns, in this process, on one generated batch.
+
+    Times are medians: CPU time of this process on a CPU, wall time around a synchronized device
+    otherwise. Each row has
+
+    - `mode`, `derived` (K - 1 passes, the largest bucket from the training's own gradient; else K,
+      audited), `interval` (the mode's default);
+    - `step_s`, `probed_step_s`: a training step without and with the probe;
+    - `overhead`: (probed_step_s - step_s) / (interval * step_s), the fraction of training time;
+    - `passes` and `limit`: extra backward passes to the same taps and parameters, and the step with
+      nothing but them, in seconds; `ratio_to_limit`: probed_step_s / limit;
+    - `extra_ratio`: (probed_step_s - step_s) / (limit - step_s), the stricter ratio;
+    - `peak_memory_ratio`: largest memory in use during a probed step, over a plain one;
+    - `naive_s`, `speedup`: one more forward and backward pass for each bucket, and their time over
+      what the probe adds to a step.
+
+    Mode `norms` makes no pass: its limit is reading every gradient once (a copy of it).
+
+    Args:
+        config: mmdet config (file or name); a small Faster R-CNN by default.
+        size: side of the images in px.
+        batch: images in the batch.
+        repeats: timed steps of each kind.
+        device: "cpu" or "cuda".
+    """
+    from fpnprobe.mm.cost_bench import measure
+
+    return measure(config=config, size=size, batch=batch, repeats=repeats, device=device)
+
+
+def add(app: typer.Typer) -> None:
+    """Register `fpnprobe bench probe`."""
+
+    @app.command("probe")
+    def probe(
+        config: Annotated[
+            str | None, typer.Option(help="mmdet config; a small Faster R-CNN by default.")
+        ] = None,
+        size: Annotated[int, typer.Option(help="Side of the images in px.")] = 256,
+        batch: Annotated[int, typer.Option(help="Images in the batch.")] = 2,
+        repeats: Annotated[int, typer.Option(help="Timed steps of each kind.")] = 15,
+        device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+        as_json: Annotated[bool, typer.Option("--json", help="Print the rows as JSON.")] = False,
+    ) -> None:
+        """Time probed training steps against plain ones, their limit, and one pass per bucket."""
+        rows = run(config=config, size=size, batch=batch, repeats=repeats, device=device)
+        if as_json:
+            typer.echo(json.dumps(rows))
+            return
+        for row in rows:
+            way = ("derived" if row["derived"] else "audited") if row["passes"] else ""
+            typer.echo(
+                f"{row['mode']:8}{way:9}step {row['step_s']:.4f} s, probed "
+                f"{row['probed_step_s']:.4f} s, {row['ratio_to_limit']:.2f} x its limit, memory x "
+                f"{row['peak_memory_ratio']:.2f}, {100 * row['overhead']:.2f} % at interval "
+                f"{row['interval']}"
+                + (f", {row['speedup']:.1f} x faster than by hand" if row["passes"] else "")
+            )
