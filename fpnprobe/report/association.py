@@ -13,7 +13,7 @@ from fpnprobe.statistics import rank_correlation
 
 
 def figure(stored: Stored) -> list[Block]:
-    """AP_L of each cell over that share; nothing with fewer than three cells of two variants."""
+    """AP_L of each cell over that share; nothing with fewer than three variants."""
     shares = stage_shares(stored)
     if shares.empty:
         return []
@@ -32,7 +32,7 @@ def figure(stored: Stored) -> list[Block]:
     table = table.assign(share=100 * table["share"])[["variant", "seed", "route", "share", "ap"]]
     table = table[table["route"].isin(["total", "direct"])].dropna()
     table = table.sort_values("route", ascending=False, kind="stable")
-    if len(table) < 3 or table["variant"].nunique() < 2:
+    if table["variant"].nunique() < 3:
         return []
     said = []
     for route, rows in split(table, "route"):

@@ -8,6 +8,7 @@ from fpnprobe import atomic
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.report import (
     causes,
+    cautions,
     claims,
     gradients,
     model,
@@ -79,7 +80,7 @@ def compose(
         expected=" ".join(dict.fromkeys(expected)),
         answer=causes.opening(stored, verdicts, summary.answer(stored, found)),
         numbers=summary.numbers(stored),
-        warnings=summary.warnings(stored),
+        warnings=cautions.warnings(stored),
         claims=found,
         sections=[
             section

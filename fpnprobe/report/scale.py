@@ -43,12 +43,12 @@ def _size_curve(stored: Stored) -> list[Block]:
     )
     table[["ap", "band_low", "band_high"]] *= 100
     best = table.dropna(subset="ap").sort_values("sqrt_area")
-    first, last = (_leader(best, at) for at in (0, -1))
+    said = f"{_leader(best, 0, 'smallest objects')}; {_leader(best, -1, 'largest')}"
     return [
         Figure(
             "size-curve",
             "AP against object size",
-            f"On the smallest objects {first} leads, on the largest {last}. Bands are 95 % "
+            f"{said[:1].upper()}{said[1:]}. Bands are 95 % "
             "intervals over images; dotted lines are the borders of the buckets.",
             [
                 Panel(
@@ -66,9 +66,16 @@ def _size_curve(stored: Stored) -> list[Block]:
     ]
 
 
-def _leader(table: pd.DataFrame, at: int) -> str:
+def _leader(table: pd.DataFrame, at: int, objects: str) -> str:
+    """Who leads at one end of the size axis, beyond the band of its own AP."""
     sizes = sorted(table["sqrt_area"].unique())
-    return str(largest(table[table["sqrt_area"] == sizes[at]], "ap").variant)
+    here = table[table["sqrt_area"] == sizes[at]]
+    best = largest(here, "ap")
+    others = here[here["variant"] != best.variant]["ap"]
+    sure = len(others) and not best.band_low <= others.max()
+    return (
+        f"{best.variant} leads on the {objects}" if sure else f"no lead is clear on the {objects}"
+    )
 
 
 def _borders(stored: Stored) -> list[float]:

@@ -14,6 +14,7 @@ from fpnprobe.report.stored import Stored
 
 TOLERANCE = 1e-5
 HALF_TOLERANCE = 1e-3
+OVER, UNAUDITED = "OVER TOLERANCE", "not audited"
 
 
 def tolerance(cell: Cell) -> float:
@@ -32,7 +33,8 @@ def residuals(stored: Stored) -> pd.DataFrame:
         tolerance=[limits[v, s] for v, s in zip(table["variant"], table["seed"], strict=True)]
     )
     worst = table[["loss", "gradient", "routes"]].max(axis=1)
-    return table.assign(verdict=np.where(worst <= table["tolerance"], "holds", "OVER TOLERANCE"))
+    verdict = np.select([worst.isna(), worst <= table["tolerance"]], [UNAUDITED, "holds"], OVER)
+    return table.assign(verdict=verdict)
 
 
 def section(stored: Stored) -> Section:

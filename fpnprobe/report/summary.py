@@ -1,18 +1,18 @@
-"""What stands on top: the answer in a sentence, the four numbers that matter, the warnings."""
+"""What stands on top: the answer in a sentence and the four numbers that matter."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fpnprobe.figures.columns import rows, split
+import numpy as np
+
+from fpnprobe.figures.columns import rows
 from fpnprobe.figures.wording import scientific, signed
 from fpnprobe.report.claims import tally
 from fpnprobe.report.content import Number
 from fpnprobe.report.results import compared, focus
 from fpnprobe.report.shares import first_stage, stage_shares
-from fpnprobe.report.soundness import residuals
+from fpnprobe.report.soundness import OVER, residuals
 from fpnprobe.report.stored import Stored
-
-FEW_IMAGES = 500
 
 
 def answer(stored: Stored, claims: Sequence[Mapping[str, Any]]) -> str:
@@ -91,55 +91,12 @@ def _residual(stored: Stored) -> Number:
     table = residuals(stored)
     if table.empty:
         return Number(label, "not measured", "")
-    worst = float(table[["loss", "gradient", "routes"]].to_numpy(float).max())
+    found = table[["loss", "gradient", "routes"]].to_numpy(float)
+    found = found[np.isfinite(found)]
+    if not len(found):
+        return Number(label, "not measured", "")
+    worst = float(found.max())
     samples = int(table["samples"].sum())
-    over = int((table["verdict"] != "holds").sum())
+    over = int((table["verdict"] == OVER).sum())
     held = f"{over} cells over tolerance" if over else "within tolerance"
     return Number(label, scientific(worst), f"{samples} samples, {held}")
-
-
-def warnings(stored: Stored) -> list[str]:
-    """What a careful reader must know before believing a number."""
-    result = list(stored.holes)
-    seeds = {v: len({c.seed for c in stored.done if c.variant == v}) for v in stored.variants}
-    single = [name for name, count in seeds.items() if count == 1]
-    if single:
-        result.append(
-            f"One seed for {', '.join(single)}: the spread between seeds is unknown, and is "
-            "easily larger than a difference of one or two points."
-        )
-    images = {
-        given[1]
-        for cell in stored.done
-        if isinstance(given := (cell.manifest.get("data") or {}).get("images"), list)
-        and len(given) > 1
-    }
-    few = [count for count in images if count < FEW_IMAGES]
-    if few:
-        result.append(f"Few images: AP was evaluated on {min(few)} images.")
-    table = residuals(stored)
-    if not table.empty:
-        result += [
-            f"{row.variant}, seed {row.seed}: a residual is over its tolerance of "
-            f"{row.tolerance:.0e}; do not use its gradient numbers."
-            for row in table[table["verdict"] != "holds"].itertuples()
-        ]
-    shares = stored.gradients.shares
-    if not shares.empty:
-        still = shares[shares["state"] == "frozen"]
-        taps: dict[str, list[str]] = {}
-        for variant, part in split(still, "variant"):
-            taps.setdefault(", ".join(sorted(set(part["tap"]))), []).append(variant)
-        result += [
-            f"Frozen: no gradient trains the parameters of {names} in {', '.join(variants)}."
-            for names, variants in taps.items()
-        ]
-    for cell in stored.done:
-        probe = cell.manifest.get("probe") or {}
-        cost, budget = probe.get("cost"), probe.get("budget")
-        if isinstance(cost, float) and isinstance(budget, float) and cost > budget:
-            result.append(
-                f"{cell.variant}, seed {cell.seed}: the probe cost {100 * cost:.1f} % of the step, "
-                f"over its budget of {100 * budget:.1f} %."
-            )
-    return result

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,7 +15,7 @@ import typer
 from typer.testing import CliRunner
 
 from fpnprobe.errors import EnvironmentProblem, FpnProbeError
-from fpnprobe.report import build, summary
+from fpnprobe.report import build, cautions
 from fpnprobe.report.build import compose
 from fpnprobe.report.stored import read
 
@@ -29,7 +30,7 @@ HOSTILE = (
 FIGURES = {
     "figure-1", "figure-2", "figure-3", "figure-4", "figure-5", "differences", "routes",
     "all-object-index", "share-history", "conflict", "size-curve", "error-types",
-    "learning-curves", "prediction", "probe-cost",
+    "learning-curves", "probe-cost",
 }  # fmt: skip
 
 
@@ -141,7 +142,7 @@ def test_warnings_of_a_careful_reader(make_study: Callable[..., Path]) -> None:
     folder = make_study(frozen=("C2",), manifest={"probe": probe})
     for path in folder.glob("cells/fpn/*/ledger.parquet"):
         pd.read_parquet(path).assign(residual_gradient=3e-4).to_parquet(path)
-    text = " ".join(summary.warnings(read([folder])))
+    text = " ".join(cautions.warnings(read([folder])))
     assert "Frozen: no gradient trains the parameters of C2 in DC5, FPN." in text
     assert "the probe cost 3.4 % of the step, over its budget of 2.0 %" in text
     assert "One seed for DC5, FPN" in text
@@ -225,3 +226,18 @@ def test_report_needs_no_torch() -> None:
         "import fpnprobe.report.build, fpnprobe.cli.report"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.slow
+def test_a_large_study_stays_small(make_study: Callable[..., Path]) -> None:
+    variants = [
+        "DC5",
+        "FPN",
+        *(f"FPN-CFG{n}" for n in range(1, 4)),
+        *(f"own {n}" for n in range(7)),
+    ]
+    folder = make_study(variants=variants, seeds=(0, 1, 2), iterations=90_000, interval=50)
+    start = time.process_time()
+    build(folder)
+    assert time.process_time() - start < 30
+    assert (folder / "report.html").stat().st_size < 8_000_000

@@ -14,6 +14,7 @@ from fpnprobe.evaluation import claims as rules
 from fpnprobe.figures.wording import scientific, signed
 from fpnprobe.report import (
     association,
+    cautions,
     claims,
     gradients,
     ledgers,
@@ -145,6 +146,23 @@ def test_residuals_and_tolerances(stored: Stored) -> None:
     half = {"config": {"schedule": {"amp": "bf16"}}}
     cell = stored.cells[0]
     assert soundness.tolerance(replace(cell, manifest=half)) == 1e-3
+
+
+def test_no_audited_sample_is_no_proof(make_study: Make) -> None:
+    folder = make_study(seeds=(0, 1))
+    for path in folder.glob("cells/fpn/*/ledger.parquet"):
+        frame = pd.read_parquet(path)
+        for name in ("loss", "gradient", "routes"):
+            frame[f"residual_{name}"] = np.nan
+        frame.loc[frame["iteration"] == 25, "state"] = "nonfinite"
+        frame.to_parquet(path)
+    stored = read([folder])
+    verdicts = soundness.residuals(stored).set_index(["variant", "seed"])["verdict"]
+    assert verdicts["FPN", 0] == "not audited" and verdicts["DC5", 0] == "holds"
+    lines = cautions.warnings(stored)
+    assert "FPN, seeds 0, 1: no sample was audited; its sums are unproven." in lines
+    assert "FPN, seeds 0, 1: 1 samples were not finite and are left out." in lines
+    assert "over tolerance" not in summary.numbers(stored)[3].detail
 
 
 def test_summary_speaks_of_the_pair(stored: Stored) -> None:
