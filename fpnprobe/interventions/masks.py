@@ -9,7 +9,7 @@ from torch import Tensor
 
 from fpnprobe.interventions.edges import Place
 from fpnprobe.interventions.gains import Gain
-from fpnprobe.probing.partition import RowCotangents
+from fpnprobe.probing.calls import RowCotangents
 
 Rows = tuple[int, str]  # label, loss term
 Factors: TypeAlias = dict[Place, float]

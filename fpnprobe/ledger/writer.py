@@ -7,14 +7,8 @@ from typing import Any
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.ledger import files
-from fpnprobe.ledger.table import (
-    COLUMNS,
-    CONFLICT_COLUMNS,
-    ConflictRecord,
-    GradientRecord,
-    Ledger,
-    table,
-)
+from fpnprobe.ledger.columns import COLUMNS, CONFLICT_COLUMNS
+from fpnprobe.ledger.table import ConflictRecord, GradientRecord, Ledger, table
 
 _PARTS_BEFORE_MERGE = 100  # one merge rewrites the whole file; a folder of many parts reads slowly
 

@@ -18,8 +18,9 @@ arrives, and `Probe` writes `fpnprobe.Ledger` records. `fpnprobe.watch` does it 
 """
 
 from fpnprobe.probing.budget import Budget
+from fpnprobe.probing.calls import LossCall
 from fpnprobe.probing.measurement import Measurement
-from fpnprobe.probing.partition import LossCall, LossPartition
+from fpnprobe.probing.partition import LossPartition
 from fpnprobe.probing.probe import Probe
 from fpnprobe.probing.reduction import Reduction
 from fpnprobe.probing.routes import Routes

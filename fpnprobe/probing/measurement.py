@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from fpnprobe.errors import FpnProbeError
+from fpnprobe.probing.calls import RowCotangents, masked
 from fpnprobe.probing.graph import refuse_checkpointing
 from fpnprobe.probing.moments import Gradients, Moments, plus, square
-from fpnprobe.probing.partition import LossPartition, RowCotangents, masked
+from fpnprobe.probing.partition import LossPartition
 from fpnprobe.probing.passes import Passes, Place
 from fpnprobe.probing.reduction import Reduction
 from fpnprobe.probing.sample import Sample

@@ -9,45 +9,14 @@ c_k = (do_k/dx_k)^T u_k, the gradient of bucket b at any tensor C is
 exactly, because every row r has one label s(r), whatever the loss formula is.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from fpnprobe.errors import FpnProbeError
+from fpnprobe.probing.calls import LossCall, RowCotangents, row_mask
 from fpnprobe.scales import COCO_BUCKETS, ScaleBucket, check_buckets, names
-
-
-@dataclass(frozen=True, slots=True)
-class LossCall:
-    """One call of a loss function.
-
-    Attributes:
-        name: Where it happened, for messages.
-        term: Loss term, such as `roi`.
-        rows: Predictions x_k, `(R, ...)`; or the unreduced loss itself.
-        loss: Result o_k of any shape; the same tensor as `rows` where those are unreduced losses.
-        labels: Label of each row, `(R,)` int64: index of its bucket, `len(buckets)` = background.
-        values: Part of o_k that belongs to each label, `(labels,)`; None where `rows` is `loss`.
-        levels: Pyramid level that each row's loss came from, `(R,)` int64, or None.
-    """
-
-    name: str
-    term: str
-    rows: Tensor
-    loss: Tensor
-    labels: Tensor
-    values: Tensor | None = None
-    levels: Tensor | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RowCotangents:
-    """The rows of one loss call and c_k; masking it by label gives one bucket's start."""
-
-    call: LossCall
-    cotangent: Tensor
 
 
 @dataclass(slots=True)
@@ -188,37 +157,3 @@ class LossPartition:
             (c,) = torch.autograd.grad(call.loss, call.rows, u * scale, retain_graph=True)
             found.append(RowCotangents(call, c))
         return found, values
-
-
-def row_mask(call: LossCall, term: str) -> Tensor:
-    """Rows of a call that belong to a term (`all`, a loss term, or a level), `(R,)` bool."""
-    if term in ("all", call.term):
-        return torch.ones_like(call.labels, dtype=torch.bool)
-    if call.levels is not None and is_level(term):
-        return call.levels == int(term[1:])
-    return torch.zeros_like(call.labels, dtype=torch.bool)
-
-
-def is_level(term: str) -> bool:
-    """Whether a term names a pyramid level: `L2`, `L3`, ...
-
-    >>> is_level("L3"), is_level("loss")
-    (True, False)
-    """
-    return term[:1] == "L" and term[1:].isdigit()
-
-
-def masked(
-    cotangents: Sequence[RowCotangents], label: int, term: str = "all"
-) -> tuple[list[Tensor], list[Tensor]]:
-    """Rows and cotangents 1[s(r) = label] c_k of the calls that have such rows."""
-    rows, kept = [], []
-    for found in cotangents:
-        mask = (found.call.labels == label) & row_mask(found.call, term)
-        if bool(mask.any()):
-            shape = (-1, *[1] * (found.cotangent.dim() - 1)) if found.cotangent.dim() else ()
-            rows.append(found.call.rows)
-            # Not a product: infinite cotangents of half precision times zero would be NaN.
-            zero = torch.zeros((), dtype=found.cotangent.dtype, device=found.cotangent.device)
-            kept.append(torch.where(mask.reshape(shape), found.cotangent, zero))
-    return rows, kept

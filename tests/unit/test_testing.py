@@ -46,7 +46,7 @@ def test_a_hook_of_any_kind_is_seen() -> None:
         model[0].register_forward_hook(lambda *_: None),
         model[0].register_forward_pre_hook(lambda *_: None),
         model[0].register_full_backward_hook(lambda *_: None),
-        model[0].weight.register_hook(lambda g: g),
+        next(model.parameters()).register_hook(lambda g: g),
     ]
     for handle in handles:
         with pytest.raises(AssertionError):

@@ -13,7 +13,8 @@ from fpnprobe.mm.adapters.objects import Objects
 from fpnprobe.mm.adapters.paths import term_of
 from fpnprobe.mm.adapters.values import bound_arguments, reduction_of, split_value
 from fpnprobe.mm.adapters.witness import check_classes, class_target
-from fpnprobe.probing.partition import LossCall, LossPartition
+from fpnprobe.probing.calls import LossCall
+from fpnprobe.probing.partition import LossPartition
 from fpnprobe.probing.rows import LossRows
 
 

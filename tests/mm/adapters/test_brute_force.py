@@ -8,7 +8,7 @@ import torch
 from fpnprobe.mm.adapters import Observation, observe
 from fpnprobe.mm.batches import generated_batch
 from fpnprobe.probing import Probe
-from fpnprobe.probing.partition import masked
+from fpnprobe.probing.calls import masked
 from fpnprobe.testing import (
     assert_no_hooks_left,
     assert_partition_sums_to_total,

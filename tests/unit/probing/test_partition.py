@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.probing import LossCall, LossPartition, Probe, Tap
-from fpnprobe.probing.partition import masked
+from fpnprobe.probing.calls import masked
 from fpnprobe.testing import (
     ToyPyramid,
     assert_no_hooks_left,
