@@ -18,7 +18,7 @@ from fpnprobe.report import (
     soundness,
     summary,
 )
-from fpnprobe.report.content import Figure, Report
+from fpnprobe.report.content import Report
 from fpnprobe.report.drawings import Drawing, draw
 from fpnprobe.report.html import page
 from fpnprobe.report.pdf import typeset
@@ -51,8 +51,8 @@ def build(
     drawings = {figure.name: draw(figure) for figure in report.figures()}
     for name, drawing in drawings.items():
         atomic.write_text(target / "figures" / f"{name}.svg", drawing.wide)
-    for table in _tables(report):
-        atomic.write_text(target / "tables" / f"{table[0]}.csv", table[1])
+    for name, csv in tables(report):
+        atomic.write_text(target / "tables" / f"{name}.csv", csv)
     content = {**claims.document(report.claims), "causes": causes.document(verdicts)}
     atomic.write_json(target / "claims.json", content)
     atomic.write_text(target / "report.html", page(report, drawings))
@@ -100,13 +100,10 @@ def compose(
     )
 
 
-def _tables(report: Report) -> list[tuple[str, str]]:
-    figures = [(figure.name, _csv(figure)) for figure in report.figures()]
-    return figures + [(t.name, t.frame.to_csv(index=False)) for t in report.tables()]
-
-
-def _csv(figure: Figure) -> str:
-    return str(figure.table.to_csv(index=False))
+def tables(report: Report) -> list[tuple[str, str]]:
+    """Name and CSV of every table, and of the table behind every figure."""
+    figures = [(figure.name, figure.table.to_csv(index=False)) for figure in report.figures()]
+    return figures + [(table.name, table.frame.to_csv(index=False)) for table in report.tables()]
 
 
 def _pdf(report: Report, drawings: Mapping[str, Drawing], path: Path) -> str:

@@ -39,11 +39,15 @@ def test_effects_show_both_intervals_and_every_seed() -> None:
         ]
     )
     causes.draw(table, ax, colors=COLORS)
-    first = [tuple(line.get_xdata()) for line in ax.lines if set(line.get_ydata()) == {0}]
+    first = [
+        tuple(line.get_xdata()) for line in list[Any](ax.lines) if set(line.get_ydata()) == {0}
+    ]
     assert (-24.0, -16.0) in first  # over seeds and images
     assert (-21.0, -19.0) in first  # over images alone
     assert (-22.0, -18.0) in first  # the seeds
-    second = [tuple(line.get_xdata()) for line in ax.lines if set(line.get_ydata()) == {1}]
+    second = [
+        tuple(line.get_xdata()) for line in list[Any](ax.lines) if set(line.get_ydata()) == {1}
+    ]
     assert sorted(second) == [(-21.0, -19.0), (1.0,)]
     low, high = ax.get_xlim()
     assert low < -24
@@ -83,7 +87,7 @@ def test_silenced_lines_are_dashed_and_marked(name: str) -> None:
     ax = Figure().add_subplot()
     table = table_of(name)
     changed_paths.draw(table, ax)
-    lines = [line for line in ax.lines if len(line.get_xdata()) == 2]
+    lines = [line for line in list[Any](ax.lines) if len(line.get_xdata()) == 2]
     assert len(lines) == len(table)
     dashed = [line for line in lines if line.get_linestyle() != "-"]
     assert len(dashed) == int((table["gain"] == 0).sum())
