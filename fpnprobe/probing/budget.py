@@ -63,5 +63,5 @@ class Budget:
         if math.isnan(extra_s):  # no plain step was between probed ones
             return self.interval or _AGAIN
         least = max(extra_s / (self.fraction * step_s), 1.0)
-        power = 10 ** math.floor(math.log10(least))
+        power = int(10 ** math.floor(math.log10(least)))
         return next(power * digit for digit in (1, 2, 5, 10) if power * digit >= least)

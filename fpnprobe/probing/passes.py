@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fpnprobe.probing.graph import edges_into, source
 from fpnprobe.probing.moments import Gradients
 from fpnprobe.probing.reduction import Reduction
-from fpnprobe.probing.routes import Routes, edges_into, source
+from fpnprobe.probing.routes import Routes
 from fpnprobe.probing.taps import Tap
 
 
@@ -82,8 +83,8 @@ class Passes:
         self.places: dict[Place, int] = {}
         self.frozen: list[Place] = []
         for tap in taps:
-            names = ("total", *(self._routes.used if tap.routed else ()))
-            places = [Place(tap.name, tap.level, "activation", name) for name in names]
+            routes = ("total", *(self._routes.used if tap.routed else ()))
+            places = [Place(tap.name, tap.level, "activation", route) for route in routes]
             if tap.name in self._tensors:
                 self.places.update(dict.fromkeys(places, 1))
             elif tap.activation is not None:
