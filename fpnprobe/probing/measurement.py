@@ -3,7 +3,8 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import partial, reduce
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -35,7 +36,7 @@ class Measurement:
         taps: Sequence[Tap],
         *,
         parameters: bool = False,
-        conflict: bool = False,
+        conflict: Literal["none", "parameter", "all"] = "none",
         terms: Sequence[str] = (),
         derive: bool = False,
         weight: float = 1.0,
@@ -64,7 +65,13 @@ class Measurement:
         # An exit's auxiliary part needs the graph, which the training's backward pass frees.
         self._derive = derive and not self._passes.pulled
         self._moments = {
-            place: Moments(len(partition.labels), size, gram=conflict and place.route == "total")
+            place: Moments(
+                len(partition.labels),
+                size,
+                gram=place.route == "total" and conflict in ("all", place.kind),
+                # Only a derived bucket needs sums by route; `deeper` follows from the others.
+                compare=place.route == "total" or (self._derive and place.route != "deeper"),
+            )
             for place, size in self._passes.places.items()
         }
         self._term_squares: dict[tuple[Place, str], list[Tensor]] = {}
@@ -152,8 +159,17 @@ class Measurement:
             self._term_squares.setdefault((place, term), []).append(square(gradients))
 
     def _take_total(self, found: Mapping[Place, Gradients]) -> None:
+        deeper, rest = None, {}
         for place, gradients in found.items():
-            self._moments[place].add_total(gradients, derived=self._derived)
+            if place.route == "deeper" and self._derived >= 0:
+                deeper = place
+                continue
+            rest[place.route] = self._moments[place].add_total(gradients, derived=self._derived)
+        if deeper is not None:
+            others = [rest[route] for route in ("direct", "auxiliary") if route in rest]
+            left = reduce(partial(plus, sign=-1), others, rest["total"])
+            self._moments[deeper].add_total(found[deeper])
+            self._moments[deeper].derive(self._derived, left)
 
     def _largest(self, cotangents: Sequence[RowCotangents]) -> int:
         """Label with the most cotangent energy: its rounding error weighs least when derived."""

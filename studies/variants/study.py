@@ -11,7 +11,14 @@ expected = (
     "direct route of C2 carries small objects alone under FPN and all sizes under FPN-CFG."
 )
 
-detector = dict(framework="faster_rcnn", backbone="resnet18-narrow", width=16, channels=64, size=192, proposals=64)  # fmt: skip
+detector = dict(
+    framework="faster_rcnn",
+    backbone="resnet18-narrow",
+    width=16,
+    channels=64,
+    size=192,
+    proposals=64,
+)
 variants = ["DC5", "DC5-Aux", "FPN", "FPN-Aux", "FPN-AuxU", "FPN-CFG1", "FPN-CFG3", "FPN-Wide"]
 seeds = [0, 1, 2]
 data = dict(scenes=dict(train=800, val=200, size=192, seed=0), size=192)

@@ -35,7 +35,7 @@ def data(model: Any, seed: int = 0) -> dict[str, Any]:
 def losses(model: Any, given: dict[str, Any]) -> dict[str, Tensor]:
     torch.manual_seed(0)  # the samplers draw
     found = model(**copy.deepcopy(given), mode="loss")
-    return {name: sum(v) if isinstance(v, list) else v for name, v in found.items()}
+    return {n: torch.stack(v).sum() if isinstance(v, list) else v for n, v in found.items()}
 
 
 @pytest.mark.parametrize("framework", ["faster_rcnn", "retinanet"])
@@ -103,7 +103,8 @@ def test_uncertainty_learns_to_damp_a_loss_above_tau(granularity: str) -> None:
     optimizer = torch.optim.SGD(parts, lr=0.2)
     for _ in range(10):
         optimizer.zero_grad()
-        sum(v for name, v in losses(model, given).items() if name.endswith("loss_cls")).backward()
+        found = losses(model, given)
+        torch.stack([v for name, v in found.items() if name.endswith("loss_cls")]).sum().backward()
         optimizer.step()
     learned = model.auxiliary_heads["2"].uncertainty.parts["classification"].bias
     assert float(learned.detach()) > 0.3  # from 0.1

@@ -26,7 +26,8 @@ def stages(*, batch: int = 1) -> list[Tensor]:
 
 def neck(**options: Any) -> GroupedFPN:
     config = {"in_channels": CHANNELS, "out_channels": 16, "num_outs": 5, **options}
-    return GroupedFPN(**config).double()
+    made: GroupedFPN = GroupedFPN(**config).double()
+    return made
 
 
 def conv(module: Any, feature: Tensor) -> Tensor:
@@ -76,7 +77,8 @@ def test_group_without_a_level_reaches_the_extra_level_alone() -> None:
     module = neck(start_level=1, add_extra_convs="on_input")
     inputs = stages()
     features = [f.detach().requires_grad_() for f in module.top_down(inputs)]
-    for swap in module.grouping.stages[0].swaps:
+    swaps: Any = module.grouping.stages[0].swaps
+    for swap in swaps:
         rows = swap(features[0]).detach()
         rows[:, 4:] = 0  # of M_k only the quarter of group 2 is left
         swap.register_forward_hook(lambda _m, _i, _o, rows=rows: rows)

@@ -111,7 +111,9 @@ def test_swapping_keeps_the_spread_of_features() -> None:
     assert 0.4 < sum(ratios) / len(ratios) < 2.0  # torch's own initialization: about 6.5
 
 
-@pytest.mark.parametrize(("width", "groups"), [(256, 16), (192, 16), (64, 16), (24, 6), (16, 4), (2, 1)])
+@pytest.mark.parametrize(
+    ("width", "groups"), [(256, 16), (192, 16), (64, 16), (24, 6), (16, 4), (2, 1)]
+)
 def test_norm_groups_have_four_values_or_more(width: int, groups: int) -> None:
     assert SwapMatrix(16, bottleneck=width).norm.num_groups == groups
 

@@ -46,7 +46,7 @@ def test_effects_are_those_of_the_evidence(folder: Path) -> None:
     stored, _ = report(folder)
     table = effects.effects(stored).set_index(["variant", "metric"])
     assert len(table) == 8
-    row = table.loc[("FPN~cut-direct", "AP_L")]
+    row: Any = table.loc[("FPN~cut-direct", "AP_L")]
     assert row["twin"] == "FPN"
     assert row["difference"] == pytest.approx(-20)
     assert (row["low"], row["high"]) == pytest.approx((-25, -15))

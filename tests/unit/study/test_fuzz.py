@@ -17,7 +17,21 @@ from fpnprobe.study.snapshot import status
 from tests.unit.study.conftest import content
 from tests.unit.study.test_bad_input import write_data
 
-VALUES: list[object] = [None, -1, 0, 1e308, float("nan"), "x", "", [], {}, [[]], True, "../../x", 2**70]
+VALUES: list[object] = [
+    None,
+    -1,
+    0,
+    1e308,
+    float("nan"),
+    "x",
+    "",
+    [],
+    {},
+    [[]],
+    True,
+    "../../x",
+    2**70,
+]
 
 
 def mutate_bytes(raw: bytes, dice: random.Random) -> bytes:
