@@ -18,6 +18,8 @@ from fpnprobe.mm.attribution.assigned import assigned_objects
 from fpnprobe.mm.attribution.explain import explain, targets_of
 from fpnprobe.mm.attribution.image import DetectorImage
 from fpnprobe.mm.attribution.target import Target
+from fpnprobe.mm.detectors import build_detector
+from fpnprobe.mm.variants import apply_variant
 
 from . import attributed, small
 
@@ -245,6 +247,20 @@ def test_only_c5_carries_a_detection_of_dc5(made: Any) -> None:
     _, chain, image = made["dc5"]
     found = explain(chain, image, targets=targets_of(chain, image, buckets=BUCKETS), at="stages")
     assert (found.maps.shares()[:, :3] == 0).all()
+
+
+@pytest.mark.parametrize("variant", ["FPN-AuxU", "FPN-CFG2"])
+def test_variants_of_the_paper_are_attributed(variant: str) -> None:
+    """Auxiliary heads play no part in a detection; a grouping pyramid reads all stages."""
+    config = apply_variant(small.model_config("faster_rcnn"), variant)
+    image = attributed.image()
+    chain = build_chain(build_detector(config, seed=0).eval(), image.pixels)
+    targets = targets_of(chain, image, buckets=BUCKETS)
+    found = explain(chain, image, targets=targets, at="stages", steps=16, buckets=BUCKETS)
+    assert found.maps.residual().max() < 0.01
+    large = found.maps.shares()[3]  # pooled from P5, which an FPN builds from C5 alone
+    assert found.targets[3].level == "P5"
+    assert (large > 0.05).all() if "CFG" in variant else large.tolist() == [0, 0, 0, 1]
 
 
 def test_a_detector_without_a_pyramid(made: Any) -> None:
