@@ -1,0 +1,120 @@
+"""What a pyramid costs: the literal order of its equations, ours, and the plain FPN."""
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+SIZES = ((800, 1344), (512, 512))
+
+
+def run(
+    *,
+    variants: tuple[str, ...] = ("FPN-CFG1", "FPN-CFG3"),
+    sizes: tuple[tuple[int, int], ...] = SIZES,
+    batch: int = 1,
+    repeats: int = 3,
+    device: str = "cpu",
+    detector: bool = False,
+    options: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Time pyramids of a ResNet-50 by turns, in this process.
+
+    Times are medians: CPU time of this process on a CPU, wall time around a synchronized device
+    otherwise. Each row of `necks` is one neck (`FPN-CFG3`: laterals, top-down sum, grouping and
+    smoothing; `FPN-CFG3 grouping`: Eq. 12-17 alone) in one order (`ours`, or `literal`: the slow
+    twin, which computes what the equations print, with the same weights), and has
+
+    - `forward_s`, `forward_backward_s` (gradients of inputs and parameters), in seconds;
+    - `.._peak_bytes`: most bytes of tensors in use, weights included;
+    - `.._literal_ratio`: time of the literal order over this one (1.5: this one is 1.5 x faster);
+    - `.._over_fpn`: this time over that of the plain FPN;
+    - `parameters`.
+
+    With `detector`, `detectors` has the prediction of one image by Faster R-CNN R50, each variant
+    against FPN: `fps_lost` is the part of the frames per second that it loses.
+
+    Args:
+        variants: FPN-CFG1..9 and FPN-Wide.
+        sizes: Heights and widths of the image in px.
+        batch: Images in the batch.
+        repeats: Timed runs of each kind.
+        device: "cpu" or "cuda".
+        detector: Time the whole detector too.
+        options: Options of the variants, such as `{"finer": "average"}`.
+    """
+    import torch
+
+    from fpnprobe.mm.neck_bench import detector_slowdown, measure
+
+    chosen = options or {}
+    necks: list[dict[str, Any]] = []
+    detectors: list[dict[str, Any]] = []
+    for size in sizes:
+        rows = measure(
+            variants=variants,
+            size=size,
+            batch=batch,
+            repeats=repeats,
+            device=device,
+            options=chosen,
+        )
+        necks += [{"size": list(size), **row} for row in rows]
+        for name in variants if detector else ():
+            row = detector_slowdown(
+                variant=name, size=size, repeats=repeats, device=device, options=chosen
+            )
+            detectors.append({"size": list(size), **row})
+    threads = torch.get_num_threads()
+    return {"device": device, "threads": threads, "necks": necks, "detectors": detectors}
+
+
+def add(app: typer.Typer) -> None:
+    """Register `fpnprobe bench neck`."""
+
+    @app.command("neck")
+    def neck(
+        variants: Annotated[str, typer.Option(help="Variants, with commas.")] = "FPN-CFG1,FPN-CFG3",
+        size: Annotated[
+            list[str] | None, typer.Option(help="HEIGHTxWIDTH in px; may be given again.")
+        ] = None,
+        batch: Annotated[int, typer.Option(help="Images in the batch.")] = 1,
+        repeats: Annotated[int, typer.Option(help="Timed runs of each kind.")] = 3,
+        device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+        detector: Annotated[
+            bool, typer.Option("--detector", help="Time the whole detector's prediction too.")
+        ] = False,
+        finer: Annotated[str, typer.Option(help="Pooling: max or average.")] = "max",
+        as_json: Annotated[bool, typer.Option("--json", help="Print the rows as JSON.")] = False,
+    ) -> None:
+        """Time pyramids against their literal twin and the plain FPN, forward and backward."""
+        result = run(
+            variants=tuple(variants.split(",")),
+            sizes=SIZES if size is None else tuple(_sides(text) for text in size),
+            batch=batch,
+            repeats=repeats,
+            device=device,
+            detector=detector,
+            options={"finer": finer},
+        )
+        if as_json:
+            typer.echo(json.dumps(result))
+            return
+        for row in result["necks"]:
+            faster = row.get("forward_backward_literal_ratio")
+            typer.echo(
+                f"{row['size'][0]}x{row['size'][1]}  {row['neck']:18}{row['order']:9}"
+                f"forward {row['forward_s']:.3f} s, and backward {row['forward_backward_s']:.3f} s"
+                + (f", {faster:.2f} x as fast as the literal order" if faster else "")
+            )
+        for row in result["detectors"]:
+            typer.echo(f"{row['variant']}: {100 * row['fps_lost']:.0f} % fewer frames per second")
+
+
+def _sides(text: str) -> tuple[int, int]:
+    from fpnprobe.errors import FpnProbeError
+
+    height, cross, width = text.partition("x")
+    if not (cross and height.isdigit() and width.isdigit()):
+        raise FpnProbeError(f"size {text!r}: expected HEIGHTxWIDTH, as 800x1344")
+    return int(height), int(width)
