@@ -4,7 +4,7 @@ import copy
 import gc
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
@@ -84,12 +84,21 @@ class Steps:
         loss, _ = self.detector.parse_losses(self.detector(**data, mode="loss"))
         return loss
 
+    def held(self) -> Iterator[torch.Tensor]:
+        """What stays between two steps: weights, their gradients, the optimizer's state."""
+        yield from self.detector.buffers()
+        for parameter in self.detector.parameters():
+            yield parameter
+            if parameter.grad is not None:
+                yield parameter.grad
+            yield from self.wrapper.optimizer.state.get(parameter, {}).values()
+
     def observer(self, mode: Mode, *, derived: bool) -> StepObserver:
         """What the hook would use, with the ledger left out."""
         return PartitionObserver(
             self.detector,
             self.wrapper,
-            probe=Probe(mode),
+            probe=Probe(mode, conflict="parameter"),
             buckets=COCO_BUCKETS,
             audited=lambda: not derived,
             due=lambda: True,
@@ -121,16 +130,16 @@ def measure(
         _turn(steps, clock)
         if turn == 0:  # warming up
             clock.times.clear()
-    plain_memory = peak_memory(steps.step, device)
+    plain_memory = peak_memory(steps.step, device, held=steps.held)
     rows = [_norms_row(steps, clock, repeats)]
     for mode, derived in _KINDS:
         with observed_steps(steps.wrapper, steps.observer(mode, derived=derived)):
-            memory = peak_memory(steps.step, device)
+            memory = peak_memory(steps.step, device, held=steps.held)
         passes = len(COCO_BUCKETS) + (not derived)
         limit = clock["step"] + passes * clock[f"{mode} pass"]
         probed = clock[f"{mode} {derived}"]
         extra = probed - clock["step"]
-        naive = passes * clock["naive"]
+        naive = (len(COCO_BUCKETS) + 1) * clock["naive"]
         rows.append(
             {
                 "mode": mode,
@@ -219,8 +228,10 @@ def _norms_row(steps: Steps, clock: Clock, repeats: int) -> dict[str, Any]:
     }
 
 
-def peak_memory(work: Callable[[], object], device: str) -> int:
-    """Most bytes of tensors in use during `work`, those from before it included."""
+def peak_memory(
+    work: Callable[[], object], device: str, *, held: Callable[[], Iterable[torch.Tensor]]
+) -> int:
+    """Most bytes of tensors in use during `work`, the `held` ones included."""
     gc.collect()
     if device.startswith("cuda"):
         torch.cuda.synchronize()
@@ -229,7 +240,7 @@ def peak_memory(work: Callable[[], object], device: str) -> int:
         torch.cuda.synchronize()
         return torch.cuda.max_memory_allocated()
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler's own chatter on stderr
-    before = sum(one.nbytes for one in gc.get_objects() if _is_plain_tensor(one))
+    before = sum(one.nbytes for one in held())
     activities = [torch.profiler.ProfilerActivity.CPU]
     with torch.profiler.profile(activities=activities, profile_memory=True) as profile:
         work()
@@ -243,7 +254,3 @@ def peak_memory(work: Callable[[], object], device: str) -> int:
         now += size
         most = max(most, now)
     return before + most
-
-
-def _is_plain_tensor(one: Any) -> bool:
-    return type(one) in (torch.Tensor, torch.nn.Parameter)

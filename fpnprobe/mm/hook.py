@@ -49,7 +49,7 @@ class GradientProbeHook(Hook):
 
     Args:
         mode: `norms`: norm of each stage's parameter gradient. `routes`: activation gradients by
-            bucket and route. `full`: also parameter gradients by bucket and their cosines.
+            bucket and route. `full`: also parameter gradients by bucket, and their cosines.
         interval: iterations between two samples (1, 50 or 100 by mode), a list of iterations, or
             `{"log": count, "last": iteration}`. A budget replaces it.
         budget: fraction of the training time that samples may take, such as 0.02; the probe
@@ -171,7 +171,7 @@ class GradientProbeHook(Hook):
         return PartitionObserver(
             runner.model,
             runner.optim_wrapper,
-            probe=replace(self._probe, reduction=reduction()),
+            probe=replace(self._probe, reduction=reduction(), conflict="parameter"),
             buckets=self.buckets,
             audited=lambda: self.account.samples % self.audit == 0,
             due=due,

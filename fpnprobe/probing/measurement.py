@@ -62,15 +62,19 @@ class Measurement:
             auxiliary=(*auxiliary, *partition.auxiliary_losses()),
             reduction=self._reduction,
         )
-        # An exit's auxiliary part needs the graph, which the training's backward pass frees.
-        self._derive = derive and not self._passes.pulled
+        # An exit's auxiliary part needs the graph, which the training's backward pass frees: then
+        # nothing is derived, and the sum stands for the undivided gradient of that part.
+        pulled = self._passes.pulled
+        self._derive = derive and not pulled
         self._moments = {
             place: Moments(
                 len(partition.labels),
                 size,
                 gram=place.route == "total" and conflict in ("all", place.kind),
                 # Only a derived bucket needs sums by route; `deeper` follows from the others.
-                compare=place.route == "total" or (self._derive and place.route != "deeper"),
+                compare=place.route == "total"
+                or pulled
+                or (self._derive and place.route != "deeper"),
             )
             for place, size in self._passes.places.items()
         }

@@ -41,18 +41,19 @@ def plus(a: Gradients, b: Gradients, *, sign: float = 1.0) -> list[Tensor | None
 class Moments:
     """The bucket gradients of one place: norms, Gram matrix, and distance to the undivided one.
 
-    Without a Gram matrix one sum of tensors is kept, with it every bucket's gradient; both until
-    the undivided gradient has come.
+    Kept until the undivided gradient has come: every bucket's gradient for a Gram matrix, else
+    their sum where it is needed, else nothing.
 
     Args:
         labels: Number of labels of the partition.
         size: Number of tensors that the gradient at this place consists of.
         gram: Whether inner products between buckets are wanted.
+        compare: Whether the sum is compared with the undivided gradient, or a bucket derived.
     """
 
-    def __init__(self, labels: int, size: int, *, gram: bool) -> None:
+    def __init__(self, labels: int, size: int, *, gram: bool, compare: bool = True) -> None:
         self.gram = gram
-        self._labels = labels
+        self._labels, self._compare = labels, compare
         self._kept: dict[int, Gradients] = {}
         self._sum: list[Tensor | None] = [None] * size
         self._products: dict[tuple[int, int], Tensor] = {}
@@ -65,6 +66,8 @@ class Moments:
             self._multiply(label, gradients)
             self._kept[label] = gradients
             return
+        if not self._compare:
+            return
         for i, gradient in enumerate(gradients):
             own = self._sum[i]
             if own is None:
@@ -73,16 +76,24 @@ class Moments:
             elif gradient is not None:
                 own += gradient
 
-    def add_total(self, gradients: Gradients, *, derived: int = -1) -> None:
-        """Take the undivided gradient, last; what the sum lacks of it may be one bucket's."""
-        rest = self._lacking(gradients)
-        gap = square(rest)
+    def add_total(self, gradients: Gradients, *, derived: int = -1) -> Gradients:
+        """Take the undivided gradient, last; return what the sum lacks of it.
+
+        That is the gradient of the `derived` bucket, if one was left out.
+        """
+        rest = self._lacking(gradients) if self.gram or self._compare else [None] * len(gradients)
+        self._ends = square(gradients), torch.zeros((), dtype=torch.float64)
         if derived >= 0:
-            self._products[derived, derived] = gap
-            self._multiply(derived, rest)
-            gap = torch.zeros_like(gap)
-        self._ends = square(gradients), gap
+            self.derive(derived, rest)
+        else:
+            self._ends = self._ends[0], square(rest)
         self._kept, self._sum = {}, []
+        return rest
+
+    def derive(self, label: int, gradients: Gradients) -> None:
+        """Take the gradient of the bucket that was left out."""
+        self._products[label, label] = square(gradients)
+        self._multiply(label, gradients)
 
     def vector(self) -> Tensor:
         """Gram matrix (or its diagonal), |total|^2 and |total - sum|^2, `(L*L + 2,)` float64.

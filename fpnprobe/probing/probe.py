@@ -29,6 +29,8 @@ class Probe:
         derive: Make K - 1 passes for K labels and derive the largest bucket from the undivided
             gradient; that sample has no gradient residual.
         reduction: How numbers of several processes are joined.
+        conflict: Where mode `full` takes cosines: `all`, or at the parameters alone, which needs
+            much less memory.
 
     >>> import torch
     >>> c2 = torch.ones(1, 3, requires_grad=True) * 1
@@ -46,6 +48,7 @@ class Probe:
     terms: Terms = "none"
     derive: bool = False
     reduction: Reduction | None = None
+    conflict: Literal["parameter", "all"] = "all"
 
     def __post_init__(self) -> None:
         for name, value, allowed in (
@@ -90,7 +93,7 @@ class Probe:
             partition,
             taps,
             parameters=self.mode == "full",
-            conflict=self.mode == "full",
+            conflict=self.conflict if self.mode == "full" else "none",
             terms=terms,
             derive=self.derive,
             weight=weight,
