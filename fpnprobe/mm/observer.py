@@ -70,7 +70,7 @@ class PartitionObserver:
         if not self._sampled and self._intervened is None:
             yield
             return
-        with observe(self._model, buckets=self._buckets) as seen:
+        with observe(self._model, buckets=self._buckets, values=self._sampled) as seen:
             yield
         self._seen = seen
 

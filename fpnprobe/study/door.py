@@ -129,7 +129,8 @@ def _contradicted(report: Mapping[str, Any]) -> list[str]:
     """Statements that the study contradicts, from the report's `claims.json`."""
     if not report.get("claims"):
         return []
-    claims = json.loads(Path(report["claims"]).read_text())["claims"]
+    content = json.loads(Path(report["claims"]).read_text())
+    claims = [*content["claims"], *content.get("causes", {}).get("claims", [])]
     return [each["statement"] for each in claims if each["verdict"] == "contradicted"]
 
 

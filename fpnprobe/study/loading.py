@@ -68,8 +68,10 @@ def validate(content: Mapping[str, Any], *, source: str = "study") -> Study:
     try:
         return Study.model_validate(dict(content))
     except ValidationError as error:
-        first = error.errors()[0]
-        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+        first, *others = error.errors()
+        # A list whose only entry is wrong counts as empty, too: that is the same mistake.
+        count = sum(each["loc"] != first["loc"][: len(each["loc"])] for each in others)
+        more = f" (and {count} more)" if count else ""
         where = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             hint = nearest(where, _overrides.keys())

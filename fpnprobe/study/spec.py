@@ -156,10 +156,9 @@ class Study(Spec):
         for index, (variant, folder) in enumerate(zip(self.variants, folders, strict=True)):
             if folder in folders[:index]:
                 raise ValueError(f"variant {variant.name!r} is given twice (folder {folder!r})")
-            if not self.imports and not is_known(split_variant(variant.built)[0]):
-                raise ValueError(
-                    f"unknown variant {variant.built!r}: {nearest(variant.built, KNOWN)}"
-                )
+            base, _ = split_variant(variant.built)
+            if not self.imports and not is_known(base):
+                raise ValueError(f"unknown variant {variant.built!r}: {nearest(base, KNOWN)}")
         for seeds in (self.seeds, *(each.seeds for each in self.variants if each.seeds)):
             if len(set(seeds)) < len(seeds) or min(seeds) < 0:
                 raise ValueError(f"seeds {list(seeds)} must be distinct and not negative")

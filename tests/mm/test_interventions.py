@@ -10,8 +10,9 @@ import torch
 from mmengine.hooks import Hook
 from torch import Tensor
 
+from fpnprobe.bench.intervention import run
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.interventions import Intervention
+from fpnprobe.interventions import READY_MADE, Intervention
 from fpnprobe.interventions.backward import IntervenedBackward
 from fpnprobe.ledger import Ledger
 from fpnprobe.mm.adapters import observe
@@ -181,3 +182,34 @@ def test_norms_cannot_intervene(tmp_path: Path) -> None:
 
     with pytest.raises(FpnProbeError, match="mode norms"):
         GradientProbeHook(mode="norms", intervention="cut-direct")
+
+
+def test_steps_that_are_not_sampled_make_no_values_and_the_same_gradients() -> None:
+    """Splitting the loss itself by bucket is left out; what the masked passes use is not."""
+    detector = tiny("faster_rcnn")
+    made = generated_batch(size=SIZE, objects=7, classes=CLASSES, bounds=(18**2, 64**2))
+    data = detector.data_preprocessor(made, training=True)
+
+    def seen_with(values: bool) -> tuple[list[bool], list[Tensor], Tensor]:
+        with observe(detector, BUCKETS, values=values) as seen:
+            loss = loss_of(detector, data)
+        cotangents, parts = seen.partition.cotangents(loss)
+        have = [call.values is not None for call in seen.partition.calls]
+        return have, [found.cotangent for found in cotangents], parts
+
+    with_values, expected, parts = seen_with(values=True)
+    without, found, nothing = seen_with(values=False)
+    assert all(with_values)
+    assert not any(without)
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+    assert float(parts.sum()) > 0
+    assert float(nothing.abs().sum()) == 0
+
+
+def test_the_bench_has_a_row_for_each_ready_made_one() -> None:
+    rows = {row["intervention"]: row for row in run(size=64, batch=1, repeats=1)}
+    assert list(rows) == list(READY_MADE)
+    assert [row["passes"] for row in rows.values()] == [0, 0, 1, 1, 3]
+    assert all(row["intervened_step_s"] > 0 and row["ratio_to_limit"] > 0 for row in rows.values())
+    with pytest.raises(FpnProbeError, match="at least 1"):
+        run(repeats=0)

@@ -73,7 +73,9 @@ class Observation:
 
 
 @contextmanager
-def observe(detector: Any, buckets: Sequence[ScaleBucket] = COCO_BUCKETS) -> Iterator[Observation]:
+def observe(
+    detector: Any, buckets: Sequence[ScaleBucket] = COCO_BUCKETS, *, values: bool = True
+) -> Iterator[Observation]:
     """Observe the forward passes made inside; the last one counts.
 
     Nothing that the detector computes is changed, and every hook and wrapper is gone afterwards,
@@ -82,13 +84,15 @@ def observe(detector: Any, buckets: Sequence[ScaleBucket] = COCO_BUCKETS) -> Ite
     Args:
         detector: An mmdet detector, without the wrapper of distributed training.
         buckets: Scale buckets of the annotation area.
+        values: Whether the loss's own split by bucket is wanted, which costs a call of each loss
+            function per bucket; gradients do not need it.
 
     Raises:
         FpnProbeError: if a head or the backbone is not known, naming how to add it.
     """
     found = stages(detector.backbone)
     seen = Observation(LossPartition(tuple(buckets)), found)
-    recorder = Recorder(seen.partition)
+    recorder = Recorder(seen.partition, values=values)
     with ExitStack() as undo:
         _watch_inputs(detector, seen, recorder, undo)
         for stage in found:

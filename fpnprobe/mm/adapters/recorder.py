@@ -32,8 +32,9 @@ class Rows:
 class Recorder:
     """Collects the loss calls of one forward pass into a partition."""
 
-    def __init__(self, partition: LossPartition) -> None:
+    def __init__(self, partition: LossPartition, *, values: bool = True) -> None:
         self.partition = partition
+        self._values = values
         self.levels = Levels()
         self._objects: Objects | None = None
         self._stack: list[Rows] = []
@@ -147,11 +148,13 @@ class Recorder:
         buckets = len(self.partition.buckets)
         labels = self.objects.labels(found.objects.to(prediction.device), buckets)
         levels = None if found.levels is None else found.levels.to(labels.device)
-        self._inside = True
-        try:
-            values = split_value(module, arguments, out, labels, buckets + 1)
-        finally:
-            self._inside = False
+        values = None
+        if self._values:
+            self._inside = True
+            try:
+                values = split_value(module, arguments, out, labels, buckets + 1)
+            finally:
+                self._inside = False
         self.partition.add(
             LossCall(name, term_of(where.path), prediction, out, labels, values, levels)
         )
