@@ -10,14 +10,16 @@ from typing import Any
 import pytest
 import torch
 
-from fpnprobe.cli import main
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm.training import checkpoint
 from fpnprobe.mm.training.loop import CellLoop
 from fpnprobe.study import worker
+from fpnprobe.study.launchers import Launch
 from fpnprobe.study.output import Output
+from fpnprobe.study.run import run as run_cells
 from tests.mm.test_resume import StopAfter, assert_same_cell, run
-from tests.mm.tiny import study_file, tiny
+from tests.mm.test_slurm import Silent
+from tests.mm.tiny import tiny
 
 
 def reason(result: Output) -> str:
@@ -118,20 +120,13 @@ def test_final_weights_are_not_executed(tmp_path: Path) -> None:
     assert not (tmp_path / "executed").exists()
 
 
-def test_one_cell_fails_and_the_other_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.parametrize("keep_going", [True, False])
+def test_one_cell_fails_and_the_others_go_on_or_not(tmp_path: Path, keep_going: bool) -> None:
     broken = {"name": "broken", "build": "FPN", "detector": {"frameworks": "retinanet"}}
-    changes = {"variants": [broken, "FPN"], "schedule__iterations": 2, "probe__mode": None}
-    study = study_file(tmp_path / "study", **changes)
-    out = tmp_path / "out"
-    arguments = ["fpnprobe", "run-study", str(study), "--out", str(out), "--jobs", "1"]
-    monkeypatch.setattr("sys.argv", arguments)
-    with pytest.raises(SystemExit) as stop:
-        main.entry()
-    assert stop.value.code == 1
-    shown = capsys.readouterr().out
-    assert "broken seed 0: failed" in shown
-    assert "did you mean framework" in shown
-    assert "FPN seed 0: done" in shown
-    assert (out / "report.html").is_file()
+    result = tiny(tmp_path, variants=[broken, "FPN"], schedule__iterations=2, probe__mode=None)
+    found = run_cells(
+        result, result.cells, launch=Launch(), jobs=1, keep_going=keep_going, watcher=Silent()
+    )
+    assert found[0].state == "failed"
+    assert "did you mean framework" in found[0].reason
+    assert result.cells[1].state() == ("done" if keep_going else "pending")

@@ -17,6 +17,7 @@ class Silent:
         pass
 
 
+@pytest.mark.slow
 def test_the_local_executor_runs_the_cells(tmp_path: Path) -> None:
     submitit = pytest.importorskip("submitit")
     result = tiny(tmp_path, schedule__iterations=2, probe__mode=None)

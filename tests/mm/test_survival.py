@@ -90,7 +90,7 @@ def test_killed_study_ends_as_an_undisturbed_one(tmp_path: Path) -> None:
         goal = (0 if now is None else now.iteration) + dice.randint(3, 12)
         return lambda: ((reading := progress.read(cell)) is not None) and reading.iteration >= goal
 
-    killed_until_done(tmp_path, moment, kills=2, dice=dice)
+    killed_until_done(tmp_path, moment, kills=1, dice=dice)
 
 
 @pytest.mark.slow
