@@ -1,6 +1,7 @@
 """Times and memory of probed training steps; what `fpnprobe bench probe` reports."""
 
 import copy
+import functools
 import gc
 import os
 import time
@@ -81,7 +82,7 @@ class Steps:
         """The loss of a forward pass of its own."""
         torch.manual_seed(0)
         data = self.detector.data_preprocessor(self.data(), training=True)
-        loss, _ = self.detector.parse_losses(self.detector(**data, mode="loss"))
+        loss: torch.Tensor = self.detector.parse_losses(self.detector(**data, mode="loss"))[0]
         return loss
 
     def held(self) -> Iterator[torch.Tensor]:
@@ -98,7 +99,7 @@ class Steps:
         return PartitionObserver(
             self.detector,
             self.wrapper,
-            probe=Probe(mode, conflict="parameter"),
+            probe=Probe(mode, conflict="parameter", audit="sketch"),
             buckets=COCO_BUCKETS,
             audited=lambda: not derived,
             due=lambda: True,
@@ -168,7 +169,7 @@ def _turn(steps: Steps, clock: Clock) -> None:
             clock.time(f"{mode} {derived}", steps.step)
     for mode in ("routes", "full"):
         loss, inputs = steps.inputs(mode)
-        clock.time(f"{mode} pass", lambda a=loss, b=inputs: _pass(a, b))
+        clock.time(f"{mode} pass", functools.partial(_pass, loss, inputs))
         del loss, inputs
     steps.wrapper.zero_grad()
     clock.time("naive", lambda: steps.loss().backward())

@@ -1,5 +1,6 @@
 """Times and memory of pyramids; what `fpnprobe bench neck` reports."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -141,7 +142,7 @@ def detector_slowdown(
     for turn in range(repeats + 1):
         for name, model in models.items():
             with torch.no_grad():
-                clock.time(name if turn else "warm-up", lambda model=model: model(image))
+                clock.time(name if turn else "warm-up", functools.partial(model, image))
     return {
         "variant": variant,
         "fpn_s": clock["FPN"],
