@@ -1,0 +1,52 @@
+"""Figure 1: AP by object size of Faster R-CNN R50, DC5 against FPN, on COCO."""
+
+from fpnprobe.evaluation.published import numbers as _numbers
+
+_paper = ", ".join(
+    f"{row['variant']} AP_S {row['AP_S']} AP_L {row['AP_L']}"
+    for row in _numbers()["figure1"]["rows"]
+    if row["toolbox"] == "MMDetection"
+)
+
+name = "figure1"
+question = "Does FPN raise AP on small objects and lower it on large ones, against DC5?"
+expected = f"The paper (percent, MMDetection): {_paper}."
+
+# The zoo's Faster R-CNN: SGD 0.02 for 16 images, 12 epochs, drops after epochs 8 and 11.
+detector = dict(config="faster-rcnn_r50_fpn_1x_coco", weights="imagenet")
+variants = ["DC5", "FPN"]
+seeds = [0]
+data = dict(root="coco", size=(800, 1333))
+schedule = dict(
+    epochs=12,
+    batch=16,
+    lr=0.02,
+    optimizer="SGD",
+    momentum=0.9,
+    weight_decay=1e-4,
+    policy="step",
+    steps=(8 / 12, 11 / 12),
+    warmup=500,
+    clip=None,
+    channels_last=False,
+)
+probe = dict(mode="routes", interval=50)
+resources = dict(jobs=1, gpus_per_cell=8, cpus_per_cell=32, memory_gb=256, minutes=24 * 60)
+
+# The same study on generated scenes and a ResNet-18, in a minute or two: does every part run?
+presets = dict(
+    mini={
+        "detector.weights": None,
+        "detector.overrides": dict(
+            backbone=dict(depth=18),
+            neck=dict(in_channels=[64, 128, 256, 512]),
+        ),
+        "data.scenes": dict(train=8, val=4, size=96, seed=0),
+        "data.size": 96,
+        "schedule.iterations": 2,
+        "schedule.batch": 2,
+        "schedule.lr": 1e-3,
+        "schedule.warmup": 1,
+        "probe.interval": 1,
+    },
+)

@@ -1,0 +1,22 @@
+"""Figure 3: auxiliary losses on DC5 and on FPN, Faster R-CNN R101, on COCO."""
+
+from fpnprobe.evaluation.published import numbers as _numbers
+
+_base_ = "../figure1/study.py"
+
+_paper = "; ".join(
+    " ".join(
+        [row["variant"], *(f"{metric} {row[metric]}" for metric in ("AP", "AP_S", "AP_M", "AP_L"))]
+    )
+    for row in _numbers()["figure3"]["rows"]
+)
+
+name = "figure3"
+question = (
+    "Do auxiliary losses do for DC5 what FPN does, and nothing for FPN, as they would if FPN "
+    "worked by shorter paths for the gradient?"
+)
+expected = f"The paper (percent): {_paper}."
+
+detector = dict(config="faster-rcnn_r101_fpn_1x_coco")
+variants = ["DC5", "FPN", "FPN-Aux", "DC5-Aux"]

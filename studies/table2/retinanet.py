@@ -1,0 +1,17 @@
+"""Table 2: feature grouping and its cascade, RetinaNet R101, on COCO."""
+
+from fpnprobe.evaluation.published import numbers as _numbers
+
+_base_ = "study.py"
+
+_paper = "; ".join(
+    f"{row['grouping_stages']} stages AP {row['AP']} AP_S {row['AP_S']} AP_M {row['AP_M']} "
+    f"AP_L {row['AP_L']}"
+    for row in _numbers()["table2"]["rows"]
+    if row["detector"] == "RetinaNet"
+)
+
+name = "table2-retinanet"
+expected = f"The paper (percent): {_paper}. It has no control for size."
+detector = dict(config="retinanet_r101_fpn_1x_coco")
+schedule = dict(lr=0.01)

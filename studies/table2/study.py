@@ -1,0 +1,32 @@
+"""Table 2: feature grouping and its cascade, Faster R-CNN R101, on COCO."""
+
+from fpnprobe.evaluation.published import numbers as _numbers
+
+_base_ = "../figure1/study.py"
+
+_paper = "; ".join(
+    f"{row['grouping_stages']} stages AP {row['AP']} AP_S {row['AP_S']} AP_M {row['AP_M']} "
+    f"AP_L {row['AP_L']}"
+    for row in _numbers()["table2"]["rows"]
+    if row["detector"] == "Faster R-CNN"
+)
+
+name = "table2"
+question = (
+    "Does feature grouping raise AP on all object sizes, more so with more stages, and more than "
+    "the same parameters without grouping (FPN-Wide)?"
+)
+expected = f"The paper (percent): {_paper}. It has no control for size."
+detector = dict(config="faster-rcnn_r101_fpn_1x_coco")
+variants = ["FPN", "FPN-CFG1", "FPN-CFG2", "FPN-CFG3", "FPN-Wide"]
+
+_narrow = dict(bottleneck=16)  # G_k of 1 M parameters, not of 17 M
+presets = dict(
+    mini={
+        "variants": [
+            "FPN",
+            *(dict(name=each, options=_narrow) for each in ("FPN-CFG1", "FPN-CFG2", "FPN-CFG3")),
+            dict(name="FPN-Wide", options=_narrow),
+        ],
+    },
+)
