@@ -27,8 +27,8 @@ def run(
       nothing but them, in seconds; `ratio_to_limit`: probed_step_s / limit;
     - `extra_ratio`: (probed_step_s - step_s) / (limit - step_s), the stricter ratio;
     - `peak_memory_ratio`: largest memory in use during a probed step, over a plain one;
-    - `naive_s`, `speedup`: one more forward and backward pass for each bucket, and their time over
-      what the probe adds to a step.
+    - `naive_s`, `speedup`: one more forward and backward pass for each bucket and the background,
+      and their time over what the probe adds to a step.
 
     Mode `norms` makes no pass: its limit is reading every gradient once (a copy of it).
 

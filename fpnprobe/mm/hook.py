@@ -56,8 +56,9 @@ class GradientProbeHook(Hook):
             measures its cost and sets the interval. Modes `routes` and `full`.
         buckets: `ScaleBucket`s or (name, low, high) in px^2; COCO's by default.
         terms: split further by loss term (`loss`), pyramid level (`level`), or `both`.
-        audit: every how many samples the undivided gradient audits the sum over buckets; in the
-            others it gives the largest bucket, which saves a backward pass.
+        audit: every how many samples the sum over buckets is compared with the undivided gradient,
+            by a sketch that keeps no gradient in memory. In the others the undivided gradient gives
+            the largest bucket, which saves a backward pass and keeps a sum for each tap.
         out_dir: folder of `ledger.parquet`; the runner's work_dir by default.
         study: column of the ledger.
         variant: column of the ledger.
@@ -80,7 +81,7 @@ class GradientProbeHook(Hook):
         budget: float | None = None,
         buckets: Sequence[Any] | None = None,
         terms: Terms = "none",
-        audit: int = 4,
+        audit: int = 1,
         out_dir: str | None = None,
         study: str = "",
         variant: str = "",
@@ -171,7 +172,7 @@ class GradientProbeHook(Hook):
         return PartitionObserver(
             runner.model,
             runner.optim_wrapper,
-            probe=replace(self._probe, reduction=reduction(), conflict="parameter"),
+            probe=replace(self._probe, reduction=reduction(), conflict="parameter", audit="sketch"),
             buckets=self.buckets,
             audited=lambda: self.account.samples % self.audit == 0,
             due=due,

@@ -12,7 +12,7 @@ from torch import Tensor
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.probing.calls import RowCotangents, masked
 from fpnprobe.probing.graph import refuse_checkpointing
-from fpnprobe.probing.moments import Gradients, Moments, plus, square
+from fpnprobe.probing.moments import Compare, Gradients, Moments, plus, square
 from fpnprobe.probing.partition import LossPartition
 from fpnprobe.probing.passes import Passes, Place
 from fpnprobe.probing.reduction import Reduction
@@ -39,6 +39,7 @@ class Measurement:
         conflict: Literal["none", "parameter", "all"] = "none",
         terms: Sequence[str] = (),
         derive: bool = False,
+        audit: Literal["exact", "sketch"] = "exact",
         weight: float = 1.0,
         loss_scale: float = 1.0,
         auxiliary: Sequence[Tensor] = (),
@@ -66,15 +67,13 @@ class Measurement:
         # nothing is derived, and the sum stands for the undivided gradient of that part.
         pulled = self._passes.pulled
         self._derive = derive and not pulled
+        exact = self._derive or audit == "exact"
         self._moments = {
             place: Moments(
                 len(partition.labels),
                 size,
                 gram=place.route == "total" and conflict in ("all", place.kind),
-                # Only a derived bucket needs sums by route; `deeper` follows from the others.
-                compare=place.route == "total"
-                or pulled
-                or (self._derive and place.route != "deeper"),
+                compare=_compared(place, exact=exact, derive=self._derive, pulled=pulled),
             )
             for place, size in self._passes.places.items()
         }
@@ -182,3 +181,11 @@ class Measurement:
             rows = found.cotangent.reshape(len(found.call.labels), -1).double().square().sum(1)
             energy.index_add_(0, found.call.labels, rows)
         return int(self._reduction.sum(energy).nan_to_num(posinf=0.0).argmax())
+
+
+def _compared(place: Place, *, exact: bool, derive: bool, pulled: bool) -> Compare:
+    """How a place's buckets are compared with its undivided gradient."""
+    if place.route == "total":
+        return "exact" if exact else "sketch"
+    # Only a derived bucket needs sums by route; `deeper` then follows from the others.
+    return "exact" if pulled or (derive and place.route != "deeper") else "nothing"

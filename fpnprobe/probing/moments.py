@@ -1,11 +1,17 @@
 """Squares and inner products of the bucket gradients at one place, with little kept."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from fpnprobe.probing.sketch import sketch
+
+_CHUNK = 2**14  # elements
+
 Gradients = Sequence[Tensor | None]
+Compare = Literal["exact", "sketch", "nothing"]
 
 
 def square(gradients: Gradients) -> Tensor:
@@ -13,9 +19,12 @@ def square(gradients: Gradients) -> Tensor:
     present = [gradient for gradient in gradients if gradient is not None]
     if not present:
         return torch.zeros((), dtype=torch.float64)
-    # Reads each tensor once: no float64 copy of it is made.
-    norms = torch._foreach_norm(present, 2.0, dtype=torch.float64)
-    return torch.stack(norms).square().sum()
+    if present[0].is_cuda:  # one kernel for all tensors
+        norms = torch._foreach_norm(present, 2.0, dtype=torch.float64)
+        return torch.stack(norms).square().sum()
+    # No float64 copy, and short enough sums in the gradient's own type.
+    parts = [part for one in present for part in one.flatten().split(_CHUNK)]
+    return torch.stack([torch.dot(part, part) for part in parts]).double().sum()
 
 
 def inner(a: Gradients, b: Gradients) -> Tensor:
@@ -41,17 +50,18 @@ def plus(a: Gradients, b: Gradients, *, sign: float = 1.0) -> list[Tensor | None
 class Moments:
     """The bucket gradients of one place: norms, Gram matrix, and distance to the undivided one.
 
-    Kept until the undivided gradient has come: every bucket's gradient for a Gram matrix, else
-    their sum where it is needed, else nothing.
+    Kept until the undivided gradient has come: every bucket's gradient for a Gram matrix, and what
+    `compare` needs.
 
     Args:
         labels: Number of labels of the partition.
         size: Number of tensors that the gradient at this place consists of.
         gram: Whether inner products between buckets are wanted.
-        compare: Whether the sum is compared with the undivided gradient, or a bucket derived.
+        compare: The sum of the buckets with the undivided gradient: `exact`, which can also derive
+            a bucket; by `sketch`, which keeps next to nothing; or `nothing`.
     """
 
-    def __init__(self, labels: int, size: int, *, gram: bool, compare: bool = True) -> None:
+    def __init__(self, labels: int, size: int, *, gram: bool, compare: Compare = "exact") -> None:
         self.gram = gram
         self._labels, self._compare = labels, compare
         self._kept: dict[int, Gradients] = {}
@@ -62,12 +72,16 @@ class Moments:
     def add(self, label: int, gradients: Gradients) -> None:
         """Take the gradient of one bucket."""
         self._products[label, label] = square(gradients)
-        if self.gram:
-            self._multiply(label, gradients)
+        self._multiply(label, gradients)
+        exact = self._compare == "exact"
+        if self.gram and (exact or len(self._kept) < self._labels - 1):  # nothing follows the last
             self._kept[label] = gradients
-            return
-        if not self._compare:
-            return
+        if self._compare == "sketch":
+            self._sum = plus(self._sum, sketch(gradients))
+        elif exact and not self.gram:
+            self._accumulate(gradients)
+
+    def _accumulate(self, gradients: Gradients) -> None:
         for i, gradient in enumerate(gradients):
             own = self._sum[i]
             if own is None:
@@ -81,12 +95,11 @@ class Moments:
 
         That is the gradient of the `derived` bucket, if one was left out.
         """
-        rest = self._lacking(gradients) if self.gram or self._compare else [None] * len(gradients)
-        self._ends = square(gradients), torch.zeros((), dtype=torch.float64)
+        rest = self._lacking(gradients)
         if derived >= 0:
             self.derive(derived, rest)
-        else:
-            self._ends = self._ends[0], square(rest)
+        gap = square(rest) if derived < 0 else torch.zeros((), dtype=torch.float64)
+        self._ends = square(gradients), gap
         self._kept, self._sum = {}, []
         return rest
 
@@ -116,7 +129,11 @@ class Moments:
             self._products[label, other] = self._products[other, label] = product
 
     def _lacking(self, gradients: Gradients) -> list[Tensor | None]:
-        """`gradients` minus all that was added."""
+        """`gradients` minus all that was added, or the sketch of that."""
+        if self._compare == "nothing":
+            return [None] * len(gradients)
+        if self._compare == "sketch":
+            return plus(sketch(gradients), self._sum, sign=-1)
         rest = list(gradients)
         for added in self._kept.values() if self.gram else (self._sum,):
             rest = plus(rest, added, sign=-1)

@@ -31,6 +31,8 @@ class Probe:
         reduction: How numbers of several processes are joined.
         conflict: Where mode `full` takes cosines: `all`, or at the parameters alone, which needs
             much less memory.
+        audit: How the sum of the buckets is compared with the undivided gradient: `exact`, or by a
+            `sketch` 64 times shorter, which keeps no gradient in memory.
 
     >>> import torch
     >>> c2 = torch.ones(1, 3, requires_grad=True) * 1
@@ -49,6 +51,7 @@ class Probe:
     derive: bool = False
     reduction: Reduction | None = None
     conflict: Literal["parameter", "all"] = "all"
+    audit: Literal["exact", "sketch"] = "exact"
 
     def __post_init__(self) -> None:
         for name, value, allowed in (
@@ -96,6 +99,7 @@ class Probe:
             conflict=self.conflict if self.mode == "full" else "none",
             terms=terms,
             derive=self.derive,
+            audit=self.audit,
             weight=weight,
             loss_scale=loss_scale,
             auxiliary=auxiliary,
