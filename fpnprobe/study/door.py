@@ -64,7 +64,8 @@ def run_all(
         how = replace(how, device=run.check_device(how.device))
     found = source.prepare(asked.study, out=asked.out)
     result = output.of(asked.study, source=found, out=asked.out)
-    selected, jobs = asked.selected(result), run.default_jobs(result, how.device, how.jobs)
+    selected = asked.selected(result)
+    jobs = run.default_jobs(result, how.device, how.jobs, nproc=how.nproc)
     via = slurm.executor(result, jobs=how.jobs) if how.launcher == "slurm" else None
     with Display(jobs=jobs, images=found.images[1]) as display:
         for line in [] if asked.repeated is None else differences(asked.repeated, result):

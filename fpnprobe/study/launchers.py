@@ -33,16 +33,36 @@ class Launch:
         run = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={self.nproc}"]
         return [sys.executable, *run, *work]
 
-    def start(self, result: Output, cell: Cell) -> "subprocess.Popen[bytes]":
-        """Start the process; it stops by itself when we are gone."""
-        return subprocess.Popen(
-            self.command(result.out, cell),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env=environment(result.study.resources.threads),
-            start_new_session=True,  # Ctrl-C reaches us alone, and we tell the cells
-        )
+    def start(self, result: Output, cell: Cell, *, slot: int = 0) -> "subprocess.Popen[bytes]":
+        """Start the process; it stops by itself when we are gone.
+
+        `slot` counts the cells that run at the same time: each takes its own GPUs.
+        """
+        cell.folder.mkdir(parents=True, exist_ok=True)
+        with (cell.folder / "log.txt").open("ab") as log:  # until the cell has opened it itself
+            return subprocess.Popen(
+                self.command(result.out, cell),
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                env=self.environment(result.study.resources.threads, slot=slot),
+                start_new_session=True,  # Ctrl-C reaches us alone, and we tell the cells
+            )
+
+    def environment(self, threads: int, *, slot: int) -> dict[str, str]:
+        """The environment of a cell: as many OpenMP threads as the study says, its own GPUs."""
+        names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+        found = {**os.environ, **dict.fromkeys(names, str(threads))}
+        if self.device.startswith("cuda"):
+            import torch
+
+            given = os.environ.get("CUDA_VISIBLE_DEVICES")
+            gpus = given.split(",") if given else [str(i) for i in range(torch.cuda.device_count())]
+            if gpus:
+                first = slot * self.nproc
+                mine = [gpus[(first + i) % len(gpus)] for i in range(self.nproc)]
+                found["CUDA_VISIBLE_DEVICES"] = ",".join(dict.fromkeys(mine))
+        return found
 
 
 def worker_options(cell: Cell, device: str) -> list[str]:
@@ -50,12 +70,6 @@ def worker_options(cell: Cell, device: str) -> list[str]:
     return [
         "--variant", cell.variant, "--seed", str(cell.seed), "--device", device, "--watch-stdin",
     ]  # fmt: skip
-
-
-def environment(threads: int) -> dict[str, str]:
-    """The environment of a cell's process: as many OpenMP threads as the study says."""
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    return {**os.environ, **dict.fromkeys(names, str(threads))}
 
 
 def check(launcher: str, *, nproc: int, batch: int, accumulate: int) -> None:

@@ -35,6 +35,7 @@ class Tracked:
     reason: str = ""
     elsewhere: bool = False
     started: float = 0.0  # time of the last start of its process
+    slot: int = 0  # which of the cells at the same time it is
     process: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
 
     def reading(self) -> progress.Progress | None:
@@ -97,7 +98,7 @@ def run(
 
 
 def _finished(tracked: Sequence[Tracked]) -> bool:
-    return all(each.state in (State.DONE, State.FAILED) for each in tracked)
+    return all(each.state in (State.DONE, State.FAILED, State.INTERRUPTED) for each in tracked)
 
 
 def _start(result: Output, tracked: Sequence[Tracked], *, launch: Launch, jobs: int) -> None:
@@ -114,7 +115,9 @@ def _start(result: Output, tracked: Sequence[Tracked], *, launch: Launch, jobs: 
             each.state = State.DONE
             continue
         each.cell.folder.mkdir(parents=True, exist_ok=True)
-        each.process = launch.start(result, each.cell)
+        busy = {other.slot for other in tracked if other.process is not None}
+        each.slot = min(set(range(jobs)) - busy)
+        each.process = launch.start(result, each.cell, slot=each.slot)
         each.state, each.started = State.RUNNING, time.time()
 
 
@@ -141,7 +144,7 @@ def judge(each: Tracked, code: int) -> None:
     elif recorded == "failed":
         each.state, each.reason = State.FAILED, str(manifest.get("reason", ""))
     elif code == worker.STOPPED:
-        each.state = State.INTERRUPTED
+        each.state, each.reason = State.INTERRUPTED, "asked to stop from outside"
     else:
         each.state, each.reason = State.FAILED, failures.exit_reason(code)
         if recorded is not None:
@@ -188,12 +191,14 @@ def _patient() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def default_jobs(result: Output, device: str, asked: int | None) -> int:
+def default_jobs(result: Output, device: str, asked: int | None, *, nproc: int = 1) -> int:
     """Cells at the same time: as asked, else by the study, at most one per processor or GPU."""
     if asked is not None:
         return asked
     if device.startswith("cuda"):
-        return 1
+        import torch
+
+        return max(1, torch.cuda.device_count() // nproc)
     processors = len(os.sched_getaffinity(0))
     return max(1, min(result.study.resources.jobs, processors // result.study.resources.threads))
 

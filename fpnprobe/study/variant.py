@@ -58,7 +58,8 @@ class VariantSpec(BaseModel):
         given = content.get("intervention")
         if given is None:
             names = (content.get("build") or "", content["name"])
-            given = next((n.partition("~")[2] for n in names if "~" in n), None)
+            texts = [each for each in names if isinstance(each, str)]
+            given = next((n.partition("~")[2] for n in texts if "~" in n), None)
         if given is None:
             return content
         try:
