@@ -74,6 +74,8 @@ def _listed(part: ConfigDict | list[ConfigDict]) -> list[ConfigDict]:
     return part if isinstance(part, list) else [part]
 
 
+# mmdet refines the boxes of cascades with masks by `new_tensor` of a tensor.
+@pytest.mark.filterwarnings("ignore:To copy construct from a tensor:UserWarning")
 @pytest.mark.filterwarnings("ignore:DeprecationWarning. `num_anchors`:UserWarning")  # mmdet's ATSS
 @pytest.mark.parametrize(("framework", "variant"), MATRIX)
 def test_builds_trains_is_measured_exactly_and_predicts(framework: str, variant: str) -> None:
