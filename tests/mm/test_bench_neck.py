@@ -1,4 +1,4 @@
-"""`fpnprobe bench neck` runs and its ratios are consistent; the literal order has the same values."""
+"""`fpnprobe bench neck` runs, its ratios fit, and the literal order has the same values."""
 
 import torch
 
