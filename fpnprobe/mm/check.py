@@ -1,10 +1,11 @@
-"""Do the invariants hold on this model? One generated batch through any mmdet config."""
+"""Do the invariants hold on this model? One batch, generated or given, through any mmdet config."""
 
 import json
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from fpnprobe.mm.adapters import observe
 from fpnprobe.mm.batches import generated_batch
 from fpnprobe.mm.detectors import build_detector
 from fpnprobe.mm.detectors.stock import config_file, stock_model
+from fpnprobe.mm.opened import open_config
 from fpnprobe.probing import Probe, Residuals
 from fpnprobe.scales import COCO_BUCKETS, ScaleBucket
 
@@ -65,21 +67,32 @@ def check_config(
     tolerance: float = TOLERANCE,
     seed: int = 0,
     buckets: Sequence[ScaleBucket] = COCO_BUCKETS,
+    data: Path | None = None,
+    split: str = "val",
 ) -> CheckResult:
-    """Build an mmdet config with random weights, and check it on one generated batch.
+    """Build an mmdet config with random weights, and check it on one batch.
 
     Nothing is downloaded. The architecture is the config's own; only the images are small.
 
     Args:
         config: A config file, or the name of one shipped with mmdet.
-        size: Side of the two generated images, in px.
+        size: Side of the two generated images in px, or the short side of the given ones.
         tolerance: Largest relative residual.
         seed: Seed of weights and batch.
         buckets: Scale buckets.
+        data: COCO folder whose first two images are the batch; without it, one is generated.
+        split: Name of its annotation file.
 
     Raises:
         FpnProbeError: if the config cannot be read or built, or a head is not known.
     """
+    if data is not None:
+        opened = open_config(config, None, data=data, split=split, size=size, seed=seed)
+        given = [opened.images[i] for i in range(min(2, len(opened.images)))]
+        batch = {key: [sample[key] for sample in given] for key in ("inputs", "data_samples")}
+        return check_model(
+            opened.detector, name=config, tolerance=tolerance, buckets=buckets, batch=batch
+        )
     classes = _classes(Config.fromfile(config_file(config)).get("model"))
     model = stock_model(config, num_classes=classes, weights=None)
     with quiet.construction():
@@ -98,8 +111,9 @@ def check_model(
     tolerance: float = TOLERANCE,
     seed: int = 1,
     buckets: Sequence[ScaleBucket] = COCO_BUCKETS,
+    batch: Mapping[str, Any] | None = None,
 ) -> CheckResult:
-    """Check a built detector on one generated batch; its weights and mode may change.
+    """Check a built detector on one batch; its weights and mode may change.
 
     Args:
         detector: The detector; checked in training mode.
@@ -109,11 +123,14 @@ def check_model(
         tolerance: Largest relative residual.
         seed: Seed of the batch.
         buckets: Scale buckets.
+        batch: `inputs` and `data_samples` as the detector's data preprocessor takes them; the
+            objects need `areas`. Without it, a batch is generated.
     """
     detector.train()
     _wake_branches(detector)
-    bounds = [bucket.high for bucket in buckets[:-1]]
-    batch = generated_batch(size=size, classes=classes, bounds=bounds, seed=seed)
+    if batch is None:
+        bounds = [bucket.high for bucket in buckets[:-1]]
+        batch = generated_batch(size=size, classes=classes, bounds=bounds, seed=seed)
     with warnings.catch_warnings():
         # mmdet's own deprecation notes: nothing that a user of this check can act on.
         warnings.simplefilter("ignore")

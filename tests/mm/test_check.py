@@ -9,6 +9,7 @@ import torch
 from typer.testing import CliRunner
 
 from fpnprobe.cli import main
+from fpnprobe.data import scenes
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm import check
 from fpnprobe.probing import Residuals
@@ -52,6 +53,14 @@ def test_json_is_the_contract(small: str) -> None:
     assert found["config"] == small and found["ok"] is True and found["tolerance"] == 1e-5
     assert set(found["residuals"]) == {"loss", "parameter", "activation", "routes"}
     assert all(0 <= value <= 1e-5 for value in found["residuals"].values())
+
+
+def test_a_given_batch_is_checked_as_well(small: str, tmp_path: Path) -> None:
+    data = scenes.make(tmp_path / "scenes", train=1, val=2, size=96)
+    result = run(small, "--data", str(data), "--json")
+    assert result.exit_code == 0, result.output
+    assert all(0 <= value <= 1e-5 for value in json.loads(result.stdout)["residuals"].values())
+    assert run(small, "--data", str(tmp_path / "none")).exit_code != 0
 
 
 def test_several_configs_make_one_table(small: str) -> None:
