@@ -36,7 +36,8 @@ def run(
     """
     from fpnprobe.mm.training.device import set_threads_and_device
     from fpnprobe.mm.training.speed import compare
-    from fpnprobe.study import loading, output, source, worker
+    from fpnprobe.study import loading, output, source
+    from fpnprobe.study.training import training as task_of
 
     changes = [*assignments, "probe.mode=None", f"schedule.iterations={iterations}"]
     chosen = loading.load(study, changes)
@@ -45,7 +46,7 @@ def run(
         result = output.of(chosen, source=source.prepare(chosen, out=folder), out=folder)
         name = variant or chosen.variants[-1].name
         cell = result.cell(name, chosen.seeds_of(name)[0])
-        task = worker.training(result, cell, device=device)
+        task = task_of(result, cell, device=device)
         measured = compare(replace(task, folder=Path(folder)), warmup=warmup, rounds=rounds)
     return {
         "study": chosen.name,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fpnprobe.study import cells, launchers, locks, output, run, slurm, source
+from fpnprobe.study import cells, launchers, locks, machine, output, run, slurm, source
 from fpnprobe.study.cells import State
 from fpnprobe.study.display import Display
 from fpnprobe.study.output import Output
@@ -18,7 +18,7 @@ def make_plan(asked: Request, *, jobs: int | None = None) -> dict[str, Any]:
     """What `run_all` would do; data may be generated, nothing else is written."""
     found = source.prepare(asked.study, out=asked.out, write=False)
     result = output.of(asked.study, source=found, out=asked.out)
-    number = run.default_jobs(result, "cpu", jobs)
+    number = machine.default_jobs(result, "cpu", jobs)
     return plan(result, asked.selected(result), jobs=number)
 
 
@@ -61,11 +61,11 @@ def run_all(
     )
     output.check_writable(asked.out)
     if how.launcher != "slurm":  # the login node need not have the device of the jobs
-        how = replace(how, device=run.check_device(how.device))
+        how = replace(how, device=machine.check_device(how.device))
     found = source.prepare(asked.study, out=asked.out)
     result = output.of(asked.study, source=found, out=asked.out)
     selected = asked.selected(result)
-    jobs = run.default_jobs(result, how.device, how.jobs, nproc=how.nproc)
+    jobs = machine.default_jobs(result, how.device, how.jobs, nproc=how.nproc)
     via = slurm.executor(result, jobs=how.jobs) if how.launcher == "slurm" else None
     with Display(jobs=jobs, images=found.images[1]) as display:
         for line in [] if asked.repeated is None else differences(asked.repeated, result):

@@ -1,14 +1,14 @@
 """Run the cells of a study side by side, each in a process of its own, until none is missing."""
 
 import contextlib
-import os
+import signal
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from fpnprobe.errors import EnvironmentProblem, FpnProbeError
+from fpnprobe.errors import FpnProbeError
 from fpnprobe.study import cells, failures, progress, worker
 from fpnprobe.study.cells import Cell, State
 from fpnprobe.study.launchers import Launch
@@ -182,43 +182,8 @@ def _close(process: "subprocess.Popen[bytes]") -> None:
 @contextlib.contextmanager
 def _patient() -> Iterator[None]:
     """A second Ctrl-C while cells save their state does not lose it."""
-    import signal
-
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def default_jobs(result: Output, device: str, asked: int | None, *, nproc: int = 1) -> int:
-    """Cells at the same time: as asked, else by the study, at most one per processor or GPU."""
-    if asked is not None:
-        return asked
-    if device.startswith("cuda"):
-        import torch
-
-        return max(1, torch.cuda.device_count() // nproc)
-    processors = len(os.sched_getaffinity(0))
-    return max(1, min(result.study.resources.jobs, processors // result.study.resources.threads))
-
-
-def check_device(device: str) -> str:
-    """The device that "auto" means, or the one asked for.
-
-    Raises:
-        EnvironmentProblem: if CUDA is asked for and absent.
-    """
-    if device == "cpu":
-        return device
-    import torch
-
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if not device.startswith("cuda"):
-        raise FpnProbeError(f"--device {device!r}: expected auto, cpu or cuda")
-    if not torch.cuda.is_available():
-        raise EnvironmentProblem(
-            "--device cuda: torch finds no CUDA device; use --device cpu or see `fpnprobe doctor`"
-        )
-    return device

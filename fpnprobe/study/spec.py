@@ -96,10 +96,13 @@ class Schedule(Spec):
 
 
 class ProbeSpec(Spec):
-    """How the gradient is recorded; `mode` None trains without a probe."""
+    """How the gradient is recorded; `mode` None trains without a probe.
+
+    `interval` is in forward passes, None for the mode's own; a `budget` sets it by itself.
+    """
 
     mode: Literal["norms", "routes", "full"] | None = "routes"
-    interval: int = Field(default=50, ge=1)
+    interval: int | None = Field(default=None, ge=1)
     budget: float | None = Field(default=None, gt=0, lt=1)
 
 

@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import json
 import logging
 import os
 import signal
@@ -12,15 +11,15 @@ import time
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.study import cells, failures, keys, locks, manifest, output
+from fpnprobe.study import cells, failures, locks, manifest, output
 from fpnprobe.study.cells import Cell
 from fpnprobe.study.failures import Interrupted
 from fpnprobe.study.output import Output
 from fpnprobe.study.progress import ProgressWriter
 from fpnprobe.study.steps import STEPS, CellWork
+from fpnprobe.study.training import assist, train_cell
 
 DONE, FAILED, BUSY, STOPPED = 0, 1, 75, 130
 
@@ -48,7 +47,8 @@ def run(result: Output, variant: str, seed: int, *, device: str, stop: threading
     """Run one cell to its end, unless another process has it or it is done."""
     cell = result.cell(variant, seed)
     if int(os.environ.get("RANK", "0")) > 0:
-        return _assist(result, cell, device=device, stop=stop)
+        done = assist(result, cell, device=device, stop=stop.is_set)
+        return DONE if done else STOPPED
     try:
         with locks.held(cell.lock):
             output.settle(cell)
@@ -74,7 +74,7 @@ def _guarded(result: Output, cell: Cell, *, device: str, stop: threading.Event) 
     try:
         cells.write_manifest(cell.folder, content)
         work = CellWork(result, cell, device, content, progress, stop.is_set)
-        _train(work)
+        train_cell(work)
         for step in STEPS:
             if not step.is_done(work):
                 progress(stage=step.name)
@@ -93,90 +93,6 @@ def _guarded(result: Output, cell: Cell, *, device: str, stop: threading.Event) 
             cells.write_manifest(cell.folder, content)
             progress(stage="failed")
         return FAILED
-    return DONE
-
-
-def _train(work: CellWork) -> None:
-    """Train, unless the final weights are there; put what was measured into the manifest."""
-    from fpnprobe.mm.complexity import complexity
-    from fpnprobe.mm.environment import describe
-    from fpnprobe.mm.training.final import final_facts
-    from fpnprobe.mm.training.loop import Stopped
-    from fpnprobe.mm.training.train import train
-
-    if work.stop():
-        raise Interrupted
-    work.manifest["environment"] = describe()
-    accumulate = work.output.study.schedule.accumulate
-    every = max(1, work.output.iterations * accumulate // 50)
-    folder = work.cell.folder / "checkpoints"
-
-    def report(done: int, seconds: float, loss: float | None) -> None:
-        if done == 1 or done % every == 0:
-            shown = "" if loss is None else f" loss {loss:.4f}"
-            print(f"pass {done}{shown} {seconds / done:.3f} s", flush=True)  # noqa: T201 - the log
-        work.progress(
-            stage="train",
-            iteration=done // accumulate,
-            seconds=seconds,
-            per_iteration=seconds / done * accumulate,
-            loss=work.progress.now.loss if loss is None else loss,
-        )
-
-    if not (folder / "final.pt").is_file():
-        try:
-            train(
-                training(work.output, work.cell, device=work.device),
-                report=report,
-                stop=work.stop,
-                checkpoint_every=work.output.study.resources.checkpoint_seconds,
-            )
-        except Stopped:
-            raise Interrupted from None
-    facts = final_facts(folder)
-    work.manifest["timings"] |= {
-        "train_s": round(facts["seconds"], 3),
-        "per_iteration_s": round(facts["seconds"] / work.output.iterations, 5),
-    }
-    work.manifest["probe"] |= facts["probe"]
-    size = work.output.study.data.size or 640
-    sides = (size, size) if isinstance(size, int) else size
-    height, width = (-(-side // 32) * 32 for side in sides)  # images are padded to multiples of 32
-    work.manifest["model"] = complexity(work.model(), size=(height, width))
-
-
-def training(result: Output, cell: Cell, *, device: str) -> Any:
-    """What the training of a cell needs."""
-    from fpnprobe.mm.training.task import Training
-
-    return Training(
-        config=json.loads(json.dumps(keys.cell_config(result.study, cell.variant, cell.seed))),
-        key=cell.key,
-        folder=cell.folder,
-        root=result.source.root,
-        annotations=result.source.train,
-        classes=result.source.classes,
-        iterations=result.iterations,
-        rate=result.study.schedule.rate,
-        buckets=result.study.scale_buckets(),
-        device=device,
-    )
-
-
-def _assist(result: Output, cell: Cell, *, device: str, stop: threading.Event) -> int:
-    """Train as a further process of a cell that the first process owns."""
-    from fpnprobe.mm.training.loop import Stopped
-    from fpnprobe.mm.training.train import train
-
-    try:
-        train(
-            training(result, cell, device=device),
-            report=lambda *_: None,
-            stop=stop.is_set,
-            checkpoint_every=float("inf"),
-        )
-    except Stopped:
-        return STOPPED
     return DONE
 
 

@@ -17,7 +17,7 @@ from fpnprobe.mm.training.building import build_runner
 from fpnprobe.mm.training.dataset import CellImages, Positions
 from fpnprobe.mm.training.device import set_threads_and_device
 from fpnprobe.mm.training.optimizer import optim_wrapper, rate_over_time
-from fpnprobe.study import launchers, worker
+from fpnprobe.study import launchers, training
 from fpnprobe.study.run import run as run_cells
 from tests.mm.test_resume import final_weights, run
 from tests.mm.test_slurm import Silent
@@ -117,7 +117,7 @@ def test_rate_over_time_is_linear_then_cosine(tmp_path: Path) -> None:
     result = tiny(tmp_path, schedule__iterations=20, schedule__warmup=5, probe__mode=None)
     rates: list[float] = []
     runner = build_runner(
-        worker.training(result, result.cells[0], device="cpu"), scratch=str(tmp_path / "x")
+        training.training(result, result.cells[0], device="cpu"), scratch=str(tmp_path / "x")
     )
     runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
     for scheduler in (schedulers := runner.build_param_scheduler(runner.param_schedulers)):
@@ -182,7 +182,7 @@ def test_a_batch_that_cannot_be_split(tmp_path: Path, monkeypatch: pytest.Monkey
     result = tiny(tmp_path)
     with pytest.raises(FpnProbeError, match="multiple of 3"):
         build_runner(
-            worker.training(result, result.cells[0], device="cpu"), scratch=str(tmp_path / "x")
+            training.training(result, result.cells[0], device="cpu"), scratch=str(tmp_path / "x")
         )
 
 

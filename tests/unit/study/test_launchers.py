@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from fpnprobe.study.launchers import Launch
+from fpnprobe.study.machine import default_jobs
 from fpnprobe.study.output import Output
-from fpnprobe.study.run import Tracked, default_jobs, judge
+from fpnprobe.study.run import Tracked, judge
 
 
 def test_commands(result: Output) -> None:
