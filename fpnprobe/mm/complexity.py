@@ -35,7 +35,7 @@ def complexity(detector: BaseDetector, *, size: tuple[int, int]) -> dict[str, An
     >>> facts["parameters"] == sum(m["parameters"] for m in facts["modules"].values())
     True
     >>> facts["modules"]["neck.fpn_convs"]["shape"]
-    [[1, 16, 32, 32], [1, 16, 16, 16], [1, 16, 8, 8], [1, 16, 4, 4]]
+    [[1, 16, 16, 16], [1, 16, 8, 8], [1, 16, 4, 4], [1, 16, 2, 2]]
     """
     shapes: dict[str, Any] = {}
 
