@@ -14,6 +14,7 @@ detector = dict(
     framework="faster_rcnn",
     backbone="lite0",
     weights="imagenet",
+    frozen_stages=0,  # the stem: C2 learns, so its gradient can be measured
     channels=64,
     size=320,
     anchor=16,
@@ -26,7 +27,7 @@ data = dict(
     size=320,
     limits=dict(train_images=600, val_images=150, classes=6),
 )
-schedule = dict(iterations=500, batch=4, lr=7e-4, warmup=50, clip=10.0)
+schedule = dict(iterations=400, batch=4, lr=7e-4, warmup=50, clip=10.0)
 probe = dict(mode="routes", interval=25)
 resources = dict(jobs=2, threads=1)
 
