@@ -1,5 +1,6 @@
 """Trainings that take seconds: narrow detectors, scenes of 96 px, mmengine's own Runner."""
 
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -104,7 +105,8 @@ def train(
         resume=resume,
         randomness={"seed": 3, "deterministic": True},
         log_level="ERROR",
-        experiment_name=work_dir.name,
+        # mmengine warns of two runs with one name in one second.
+        experiment_name=f"{work_dir.name}-{uuid.uuid4().hex}",
         default_scope="mmdet",
     )
     if before is not None:
