@@ -7,6 +7,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from fpnprobe import places
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.evaluation.twins import Intervened, intervened
 from fpnprobe.scales import COCO_BUCKETS, ScaleBucket, check_buckets
@@ -81,7 +82,7 @@ def read_study(study_dir: str | Path) -> FinishedStudy:
                 variant=str(manifest["variant"]),
                 seed=int(manifest["seed"]),
                 folder=path.parent,
-                annotations=str(manifest.get("annotations", "")),
+                annotations=str(places.found(str(manifest.get("annotations", "")), study=folder)),
             )
         )
     order = list(dict.fromkeys([*_names(content), *(cell.variant for cell in cells)]))

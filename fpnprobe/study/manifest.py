@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import fpnprobe
+from fpnprobe import places
 from fpnprobe.study import keys
 from fpnprobe.study.cells import Cell
 from fpnprobe.study.source import Source
@@ -91,7 +92,7 @@ def begin(
         "versions": versions(),
         "git": git_state(),
         "data": {
-            "root": source.root,
+            "root": places.told(source.root, study=cell.out),
             "root_hash": source.root_hash,
             "images": list(source.images),
             "objects": list(source.objects),
@@ -101,7 +102,7 @@ def begin(
         "timings": {"train_s": None, "evaluate_s": None, "per_iteration_s": None},
         "probe": dict(study.probe.model_dump(mode="json")),
         "model": {},
-        "annotations": source.val,
+        "annotations": places.told(source.val, study=cell.out),
         "classes": list(source.classes),
         "notes": notes,
     }

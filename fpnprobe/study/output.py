@@ -51,7 +51,7 @@ class Output:
             **self.study.model_dump(mode="json"),
             "variants": [variant.name for variant in self.study.variants],
             "study": self.study.model_dump(mode="json"),
-            "source": self.source.as_json(),
+            "source": self.source.as_json(study=self.out),
             "iterations": self.iterations,
             "command": self.command,
             "cells": [{"variant": c.variant, "seed": c.seed, "key": c.key} for c in self.cells],
@@ -87,7 +87,7 @@ def read(out: str | Path) -> Output:
     content = cells.read_study(out)
     study = loading.validate(content["study"], source=str(file))
     try:
-        source = Source.from_json(content["source"])
+        source = Source.from_json(content["source"], study=out)
         found = tuple(
             Cell(study.name, str(each["variant"]), int(each["seed"]), str(each["key"]), Path(out))
             for each in content["cells"]

@@ -6,9 +6,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from fpnprobe import atomic
+from fpnprobe import atomic, places
 from fpnprobe.study.keys import digest
 from fpnprobe.study.spec import Study
+
+_PATHS = ("root", "train", "val")
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +18,7 @@ class Source:
     """Where a study's data lies and what it holds.
 
     Attributes:
-        root: COCO folder with `images/`.
+        root: COCO folder (absolute) with `images/`.
         train: annotation file that is trained on (a subset where the study limits the data).
         val: annotation file that is evaluated on.
         classes: names of the classes, in the order of the labels.
@@ -35,18 +37,19 @@ class Source:
     objects: tuple[int, int]
     notes: tuple[str, ...] = ()
 
-    def as_json(self) -> dict[str, Any]:
-        """Plain content for `study.json`."""
-        return json.loads(json.dumps(asdict(self)))  # type: ignore[no-any-return]
+    def as_json(self, *, study: str | Path) -> dict[str, Any]:
+        """Plain content for `study.json` in the folder `study`; see `fpnprobe.places`."""
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return plain | {key: places.told(plain[key], study=study) for key in _PATHS}
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> "Source":
+    def from_json(cls, content: Mapping[str, Any], *, study: str | Path) -> "Source":
         """The inverse of `as_json`."""
         plain: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value
             for key, value in content.items()
         }
-        return cls(**plain)
+        return cls(**plain | {key: str(places.found(plain[key], study=study)) for key in _PATHS})
 
 
 def iterations(study: Study, images: int) -> int:
@@ -82,14 +85,14 @@ def prepare(study: Study, *, out: str | Path, write: bool = True) -> Source:
     if data.scenes is not None:
         root = scenes.cached(**data.scenes)
     else:
-        root = Path(str(data.root)).expanduser().resolve()
+        root = Path(str(data.root)).expanduser().absolute()
     summaries = [coco.check(root, split) for split in (data.train, data.val)]
     parts = _parts(study, root)
     files = []
     for split, part in zip((data.train, data.val), parts, strict=True):
         file = coco.annotation_file(root, split)
         if part is not None:
-            file = Path(out).resolve() / "data" / f"{split}.json"
+            file = Path(out).absolute() / "data" / f"{split}.json"
             if write:
                 atomic.write_json(file, part)
         files.append(str(file))

@@ -12,7 +12,10 @@ from fpnprobe.mm.training import checkpoint
 from fpnprobe.study import worker
 from tests.mm.tiny import tiny
 
-RESULTS = ("detections.json.gz", "ledger.parquet", "conflict.parquet", "evaluation.parquet")
+RESULTS = (
+    "detections.json.gz", "ledger.parquet", "conflict.parquet", "evaluation.parquet",
+    "training.parquet",
+)  # fmt: skip
 
 
 def final_weights(folder: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from fpnprobe import places
 from fpnprobe.attribution.chain import Chain
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm.attribution.image import DetectorImage
@@ -54,8 +55,10 @@ class TrainedCell:
                 "resources.keep_checkpoint on"
             )
         config, classes = manifest["config"], tuple(manifest["classes"])
-        root, annotations = manifest["data"]["root"], manifest["annotations"]
-        if not Path(annotations).is_file():
+        study = where.absolute().parents[2]
+        root = places.found(manifest["data"]["root"], study=study)
+        annotations = places.found(manifest["annotations"], study=study)
+        if not annotations.is_file():
             raise FpnProbeError(
                 f"the images of {title} are gone: no {annotations}; run the study's data again"
             )

@@ -11,6 +11,7 @@ from mmengine.dist import get_rank, get_world_size
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm.hook import GradientProbeHook
 from fpnprobe.mm.training.dataset import CellImages, Positions
+from fpnprobe.mm.training.log import TrainingLog
 from fpnprobe.mm.training.loop import CellRunner
 from fpnprobe.mm.training.model import model_config
 from fpnprobe.mm.training.optimizer import optim_wrapper, rate_over_time
@@ -60,6 +61,7 @@ def build_runner(task: Training, *, scratch: str) -> CellRunner:
         warnings.simplefilter("ignore")  # mmengine's, about what we replace
         runner: CellRunner = CellRunner.from_cfg(cfg)
     runner._train_dataloader = loader
+    runner.register_hook(TrainingLog(task.folder, passes=passes))
     if task.config["probe"]["mode"] is not None or _intervention(task) is not None:
         runner.register_hook(_probe(task))
     if schedule["channels_last"]:

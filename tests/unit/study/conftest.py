@@ -7,9 +7,9 @@ from fpnprobe.study.output import Output
 from fpnprobe.study.source import Source
 
 SOURCE = Source(
-    root="data",
-    train="data/annotations/train.json",
-    val="data/annotations/val.json",
+    root="/data",
+    train="/data/annotations/train.json",
+    val="/data/annotations/val.json",
     classes=("ring",),
     root_hash="abc",
     images=(12, 6),

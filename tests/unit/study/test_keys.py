@@ -7,6 +7,7 @@ import pytest
 from fpnprobe.study import keys, loading
 from fpnprobe.study.spec import Study
 from tests.unit.study.conftest import content
+from tests.unit.test_layout import PACKAGE, imports
 
 
 def key(data: str = "abc", code: str = "1", seed: int = 0, **changes: Any) -> str:
@@ -72,3 +73,18 @@ def test_differences_name_keys_that_were_added_and_removed() -> None:
         "b.c: 2 -> 3",
         "d: None -> 4",
     ]
+
+
+def test_of_the_evaluation_all_that_gives_a_cell_its_ap_counts_and_no_evidence() -> None:
+    needed, new = set(), {"fpnprobe.evaluation.evaluation"}
+    while new:
+        needed |= new
+        files = [PACKAGE.parent / f"{name.replace('.', '/')}.py" for name in new]
+        found = {name for file in files for name in imports(file)}
+        modules = {name for name in found if name.startswith("fpnprobe.evaluation.")}
+        new = {
+            name for name in modules if (PACKAGE.parent / f"{name.replace('.', '/')}.py").exists()
+        }
+        new -= needed
+    counted = {f"fpnprobe.{name[:-3].replace('/', '.')}" for name in keys._CODE if "/" in name}
+    assert counted == needed
