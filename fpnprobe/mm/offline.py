@@ -8,7 +8,7 @@ import contextlib
 import math
 import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -133,6 +133,7 @@ def probe_images(
     buckets: Sequence[ScaleBucket] = COCO_BUCKETS,
     cell: Mapping[str, Any] | None = None,
     seed: int = 0,
+    each: Callable[[], None] = lambda: None,
 ) -> OfflineResult:
     """Measure the first `count` images, in batches, and write the ledger into `out`.
 
@@ -146,6 +147,7 @@ def probe_images(
         buckets: scale buckets.
         cell: study, variant and seed for the ledger's columns.
         seed: of what a training loss draws, such as its sampled RoIs.
+        each: called before every batch.
     """
     account = Account("offline", schedule=Schedule(interval=1), budget=None)
     start = time.perf_counter()
@@ -153,6 +155,7 @@ def probe_images(
     batches = [numbers[i : i + batch] for i in range(0, len(numbers), batch)]
     with LedgerWriter(out, **dict(cell or {})) as writer, _evaluating(detector):
         for index, chosen in enumerate(batches):
+            each()
             given = [images[i] for i in chosen]
             with _drawing(seed + index):
                 sample = _measured(

@@ -100,7 +100,7 @@ def begin(
         "device": device,
         "speed": _speed(study),
         "timings": {"train_s": None, "evaluate_s": None, "per_iteration_s": None},
-        "probe": dict(study.probe.model_dump(mode="json")),
+        "probe": study.probe.online,
         "model": {},
         "annotations": places.told(source.val, study=cell.out),
         "classes": list(source.classes),

@@ -99,11 +99,30 @@ class ProbeSpec(Spec):
     """How the gradient is recorded; `mode` None trains without a probe.
 
     `interval` is in forward passes, None for the mode's own; a `budget` sets it by itself.
+    After the training, `offline` validation images are measured with the final weights and with
+    those at each of `snapshots`, parts of the training between 0 and 1: the same images each time.
     """
 
     mode: Literal["norms", "routes", "full"] | None = "routes"
     interval: int | None = Field(default=None, ge=1)
     budget: float | None = Field(default=None, gt=0, lt=1)
+    offline: int = Field(default=0, ge=0)
+    snapshots: tuple[float, ...] = ()
+
+    @field_validator("snapshots")
+    @classmethod
+    def _inside(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if any(not 0 < part < 1 for part in value) or sorted(set(value)) != list(value):
+            raise ValueError(
+                f"probe.snapshots {list(value)} must be rising parts of the training, such as "
+                "[0.25, 0.5]"
+            )
+        return value
+
+    @property
+    def online(self) -> dict[str, Any]:
+        """What of it concerns the training."""
+        return {"mode": self.mode, "interval": self.interval, "budget": self.budget}
 
 
 class EvaluationSpec(Spec):

@@ -4,15 +4,19 @@ To add a step, write a function of a `CellWork` and put a `Step` into `STEPS`. I
 cell's own process, is skipped where its outputs are there, and writes them atomically.
 """
 
+import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from fpnprobe.study.cells import Cell
 from fpnprobe.study.failures import Interrupted
 from fpnprobe.study.output import Output
 from fpnprobe.study.progress import ProgressWriter
+
+if TYPE_CHECKING:
+    from fpnprobe.mm.training.dataset import CellImages
 
 
 @dataclass(slots=True)
@@ -34,7 +38,7 @@ class CellWork:
     manifest: dict[str, Any]
     progress: ProgressWriter
     stop: Callable[[], bool]
-    _model: Any = None
+    _models: dict[str, Any] = field(default_factory=dict)
 
     def alive(self) -> None:
         """Called often inside a step: show that it goes on, and stop here if asked to."""
@@ -42,50 +46,55 @@ class CellWork:
             raise Interrupted
         self.progress(iteration=self.output.iterations)
 
-    def model(self) -> Any:
-        """The trained model, on the device, ready to predict."""
-        if self._model is None:
+    def model(self, file: str = "final.pt") -> Any:
+        """The model with the weights of a checkpoint, on the device, ready to predict."""
+        if file not in self._models:
             from fpnprobe.mm.training.final import load_final
 
-            self._model = load_final(
+            self._models[file] = load_final(
                 self.cell.folder / "checkpoints",
                 self.manifest["config"],
                 classes=len(self.output.source.classes),
                 device=self.device,
+                file=file,
             )
-        return self._model
+        return self._models[file]
+
+    def images(self) -> "CellImages":
+        """The validation images, in order and unchanged."""
+        from fpnprobe.mm.training.dataset import CellImages
+
+        study, source = self.output.study, self.output.source
+        return CellImages(
+            source.root,
+            source.val,
+            classes=source.classes,
+            size=study.data.size,
+            seed=None,
+            cache=study.data.cache,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A named step: which files of the cell folder it leaves, and how it makes them."""
+    """A named step: what it leaves in the cell folder, and how it makes it."""
 
     name: str
-    outputs: tuple[str, ...]
+    outputs: Callable[[CellWork], tuple[str, ...]]
     run: Callable[[CellWork], None]
 
     def is_done(self, work: CellWork) -> bool:
         """Whether all outputs are there."""
-        return all((work.cell.folder / name).exists() for name in self.outputs)
+        return all((work.cell.folder / name).exists() for name in self.outputs(work))
 
 
 def _predict(work: CellWork) -> None:
-    from fpnprobe.mm.training.dataset import CellImages
     from fpnprobe.mm.training.predict import predict
 
-    study, source = work.output.study, work.output.source
     began = time.monotonic()
-    masks = study.evaluation.iou_type == "segm"
-    images = CellImages(
-        source.root,
-        source.val,
-        classes=source.classes,
-        size=study.data.size,
-        seed=None,
-        cache=study.data.cache,
-    )
+    masks = work.output.study.evaluation.iou_type == "segm"
     file = work.cell.folder / "detections.json.gz"
-    predict(work.model(), images, file=file, report=lambda _: work.alive(), masks=masks)
+    predict(work.model(), work.images(), file=file, report=lambda _: work.alive(), masks=masks)
     work.manifest["timings"]["evaluate_s"] = round(time.monotonic() - began, 3)
 
 
@@ -116,25 +125,54 @@ def _evaluate(work: CellWork) -> None:
 
 def _features(work: CellWork) -> None:
     from fpnprobe.mm import features
-    from fpnprobe.mm.training.dataset import CellImages
 
-    study, source = work.output.study, work.output.source
-    images = CellImages(
-        source.root,
-        source.val,
-        classes=source.classes,
-        size=study.data.size,
-        seed=None,
-        cache=study.data.cache,
-    )
     work.alive()
-    features.save(
-        work.model(), images, work.cell.folder / "features", buckets=study.scale_buckets()
-    )
+    buckets = work.output.study.scale_buckets()
+    features.save(work.model(), work.images(), work.cell.folder / "features", buckets=buckets)
+
+
+def _offline_steps(work: CellWork) -> tuple[int, ...]:
+    """The optimizer steps after which the weights are measured offline, the last one included."""
+    from fpnprobe.mm.training.kept import kept_steps
+
+    if not work.output.study.probe.offline:
+        return ()
+    last = work.output.iterations
+    return (*kept_steps(work.output.study.probe.snapshots, last), last)
+
+
+def _offline_folders(work: CellWork) -> tuple[str, ...]:
+    return tuple(f"offline/iteration-{step}" for step in _offline_steps(work))
+
+
+def _offline(work: CellWork) -> None:
+    from fpnprobe.mm.offline import probe_images
+    from fpnprobe.mm.training.kept import kept_name
+    from fpnprobe.probing.probe import Probe
+
+    probe, last = work.output.study.probe, work.output.iterations
+    for step in _offline_steps(work):
+        folder = work.cell.folder / "offline" / f"iteration-{step}"
+        if folder.is_dir():
+            continue
+        begun = folder.with_name("measuring")
+        shutil.rmtree(begun, ignore_errors=True)
+        probe_images(
+            work.model() if step == last else work.model(kept_name(step)),
+            work.images(),
+            begun,
+            count=probe.offline,
+            probe=Probe("full" if probe.mode == "full" else "routes"),
+            buckets=work.output.study.scale_buckets(),
+            cell={"study": work.cell.study, "variant": work.cell.variant, "seed": work.cell.seed},
+            each=work.alive,
+        )
+        begun.rename(folder)
 
 
 STEPS = (
-    Step("predict", ("detections.json.gz",), _predict),
-    Step("evaluate", ("evaluation.parquet",), _evaluate),
-    Step("features", ("features/index.json",), _features),
+    Step("predict", lambda _: ("detections.json.gz",), _predict),
+    Step("evaluate", lambda _: ("evaluation.parquet",), _evaluate),
+    Step("features", lambda _: ("features/index.json",), _features),
+    Step("offline", _offline_folders, _offline),
 )

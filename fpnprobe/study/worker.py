@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import logging
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -80,6 +81,8 @@ def _guarded(result: Output, cell: Cell, *, device: str, stop: threading.Event) 
                 progress(stage=step.name)
                 step.run(work)
                 cells.write_manifest(cell.folder, content)
+        if not result.study.resources.keep_checkpoint:
+            shutil.rmtree(cell.folder / "checkpoints", ignore_errors=True)
         content |= {"state": "done"}
         progress(stage="done", iteration=result.iterations)
         cells.write_manifest(cell.folder, content)

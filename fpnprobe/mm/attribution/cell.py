@@ -92,7 +92,8 @@ class TrainedCell:
     @functools.cached_property
     def ids(self) -> tuple[int, ...]:
         """Ids of the images, in order."""
-        content = json.loads(Path(self.manifest["annotations"]).read_text())
+        study = self.folder.absolute().parents[2]
+        content = json.loads(places.found(self.manifest["annotations"], study=study).read_text())
         return tuple(int(image["id"]) for image in content["images"])
 
     def at(self, position: int) -> DetectorImage:

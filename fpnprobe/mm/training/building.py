@@ -11,6 +11,7 @@ from mmengine.dist import get_rank, get_world_size
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm.hook import GradientProbeHook
 from fpnprobe.mm.training.dataset import CellImages, Positions
+from fpnprobe.mm.training.kept import KeptWeights
 from fpnprobe.mm.training.log import TrainingLog
 from fpnprobe.mm.training.loop import CellRunner
 from fpnprobe.mm.training.model import model_config
@@ -62,6 +63,7 @@ def build_runner(task: Training, *, scratch: str) -> CellRunner:
         runner: CellRunner = CellRunner.from_cfg(cfg)
     runner._train_dataloader = loader
     runner.register_hook(TrainingLog(task.folder, passes=passes))
+    runner.register_hook(KeptWeights(task))
     if task.config["probe"]["mode"] is not None or _intervention(task) is not None:
         runner.register_hook(_probe(task))
     if schedule["channels_last"]:
@@ -105,7 +107,7 @@ def _intervention(task: Training) -> Any:
 
 
 def _probe(task: Training) -> GradientProbeHook:
-    probe = task.config["probe"]
+    probe = {key: task.config["probe"][key] for key in ("mode", "interval", "budget")}
     if probe["mode"] is None:  # an intervention without a probe: no step is measured
         never = task.iterations * task.config["schedule"]["accumulate"]
         probe = {"mode": "routes", "interval": [never]}

@@ -11,27 +11,33 @@ from fpnprobe.mm.training import checkpoint
 from fpnprobe.mm.training.model import model_config
 
 
-def load_final(folder: Path, config: Mapping[str, Any], *, classes: int, device: str) -> Any:
-    """The model of a cell with its final weights, in evaluation mode.
+def load_final(
+    folder: Path,
+    config: Mapping[str, Any],
+    *,
+    classes: int,
+    device: str,
+    file: str = checkpoint.FINAL,
+) -> Any:
+    """The model of a cell with its final weights, or those of `file`, in evaluation mode.
 
     Args:
         folder: checkpoint folder of the cell.
         config: resolved configuration of the cell, as in its manifest.
         classes: number of classes.
         device: where to put it.
+        file: name of the checkpoint.
 
     Raises:
         FpnProbeError: if the checkpoint is missing, truncated or of another model.
     """
-    content = checkpoint.read(folder / checkpoint.FINAL)
+    content = checkpoint.read(folder / file)
     model = build_detector(model_config(config, classes=classes))
     try:
         model.load_state_dict(content["state_dict"])
     except (RuntimeError, KeyError) as error:
         line = str(error).strip().splitlines()[0][:120]
-        raise FpnProbeError(
-            f"{folder / checkpoint.FINAL} holds the weights of another model: {line}"
-        ) from None
+        raise FpnProbeError(f"{folder / file} holds the weights of another model: {line}") from None
     model.to(device)
     model.eval()
     return model
