@@ -33,7 +33,7 @@ probe = dict(mode="full", interval=25, offline=64, snapshots=[0.25, 0.5])
 resources = dict(jobs=2, threads=1)
 
 # every variant and the two most telling interventions, on all images, until FPN has its plateau
-gpu = {
+presets = {"gpu": {
     "variants": [
         "DC5", "DC5-Aux", "FPN", "FPN-Aux", "FPN-AuxU", "FPN-CFG1", "FPN-CFG3", "FPN-Wide",
         "FPN~no-small-direct", "FPN~balanced",
@@ -52,8 +52,5 @@ gpu = {
     "schedule.amp": "bf16",
     "probe.interval": 50,
     "resources.jobs": 4,
-}  # fmt: skip
-presets = dict(
-    gpu=gpu,
-    retinanet={**gpu, "detector.framework": "retinanet"},
-)
+}}  # fmt: skip
+presets["retinanet"] = {**presets["gpu"], "detector.framework": "retinanet"}
