@@ -39,6 +39,8 @@ RESAMPLES = 1000
 def build(study_dir: str | Path, *, resamples: int = RESAMPLES, seed: int = 0) -> None:
     """Compute and write all evidence of the cells that are done.
 
+    A report that was passed on without its detections keeps the evidence it has.
+
     Args:
         study_dir: a folder that `run-study` wrote.
         resamples: bootstrap resamples over images.
@@ -48,6 +50,15 @@ def build(study_dir: str | Path, *, resamples: int = RESAMPLES, seed: int = 0) -
         FpnProbeError: if the folder, its annotations or its detections cannot be read.
     """
     study = read_study(study_dir)
+    gone = [cell for cell in study.cells if not cell.detections.exists()]
+    stored = (study.folder / "evidence" / "comparison.parquet").exists()
+    if gone and stored and len(gone) == len(study.cells):
+        return
+    if gone:
+        raise FpnProbeError(
+            f"{gone[0].detections} is gone, with {len(gone)} of {len(study.cells)} cells' "
+            "detections, so they cannot be compared: run them again with --fresh"
+        )
     for name, table in tables(study, resamples=resamples, seed=seed).items():
         buffer = io.BytesIO()
         table.to_parquet(buffer, index=False)

@@ -75,8 +75,6 @@ def read_study(study_dir: str | Path) -> FinishedStudy:
         manifest = _json(path)
         if manifest is None or manifest.get("state") != "done":
             continue
-        if not (path.parent / "detections.json.gz").exists():
-            continue
         cells.append(
             FinishedCell(
                 variant=str(manifest["variant"]),

@@ -73,7 +73,8 @@ def of(study: Study, *, source: Source, out: str | Path) -> Output:
         for variant in study.variants
         for seed in study.seeds_of(variant.name)
     )
-    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    program = Path(sys.argv[0]).name.replace("__main__.py", "fpnprobe")
+    command = shlex.join([program, *sys.argv[1:]])
     return Output(study, source, folder, found, command)
 
 

@@ -192,3 +192,21 @@ def test_interventions_are_no_witnesses_of_an_association(study: Path) -> None:
     """Their ledgers hold the gradient before the change."""
     assert "FPN~cut-direct" in set(table(study, "comparison")["variant"])
     assert set(table(study, "association_points")["variant"]) == {"DC5", "FPN"}
+
+
+def test_a_report_without_its_detections_keeps_its_evidence(tmp_path: Path) -> None:
+    folder = write_study(tmp_path / "toy", {"DC5": 0.3, "FPN": 0.7}, spread=0.05)
+    evidence.build(folder, resamples=20)
+    before = {path: path.read_bytes() for path in (folder / "evidence").iterdir()}
+    first, *others = sorted(folder.glob("cells/*/*/detections.json.gz"))
+    first.unlink()
+    with pytest.raises(FpnProbeError, match=f"1 of {1 + len(others)} cells"):
+        evidence.build(folder, resamples=20)
+    for path in others:
+        path.unlink()
+    evidence.build(folder, resamples=20)
+    assert {path: path.read_bytes() for path in (folder / "evidence").iterdir()} == before
+    for path in before:
+        path.unlink()
+    with pytest.raises(FpnProbeError, match="run them again with --fresh"):
+        evidence.build(folder, resamples=20)
