@@ -12,7 +12,14 @@ from fpnprobe.study.spec import Study
 from fpnprobe.study.variant import nearest
 
 _FREE = ("detector", "data.scenes", "resources.slurm")  # their inner keys are not ours to know
-_LISTS = ("variants", "seeds", "schedule.steps", "data.limits.classes", "imports", "probe.snapshots")
+_LISTS = (
+    "variants",
+    "seeds",
+    "schedule.steps",
+    "data.limits.classes",
+    "imports",
+    "probe.snapshots",
+)
 
 
 def keys(model: type[BaseModel] = Study, prefix: str = "") -> Iterator[str]:
