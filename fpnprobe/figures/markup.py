@@ -15,6 +15,7 @@ def finish(raw: str, slug: str) -> str:
     svg = re.sub(r' transform="rotate\(-0 [^)]*\)"', "", svg)
     svg = re.sub(r' (d|x|y|transform|points)="([^"]*)"', _round, svg)
     svg = re.sub(rf"<g id=([\"']){MARK}(.*?)\1>", _title, svg)  # ' where the text holds a "
+    svg = re.sub(r'<path d="M [\d.]+ [\d.]+" [^>]*/>', "", svg)  # the line of a single dot
     svg = re.sub(r'\s*<g id="[^"]*"/>', "", svg)
     svg = re.sub(r'<g id="[^"]*">', "<g>", svg)
     svg = re.sub(r'(<image[^>]*?) id="[^"]*"', r"\1", svg)  # equal maps would have equal ids

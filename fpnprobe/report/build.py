@@ -12,11 +12,13 @@ from fpnprobe.report import (
     claims,
     gradients,
     model,
+    offline,
     paper,
     precision,
     scale,
     soundness,
     summary,
+    training,
 )
 from fpnprobe.report.content import Report
 from fpnprobe.report.drawings import Drawing, draw
@@ -89,7 +91,9 @@ def compose(
                 claims.section(found),
                 causes.section(stored, verdicts),
                 causes.noted(gradients.section(stored), stored),
+                offline.section(stored),
                 scale.section(stored),
+                training.section(stored),
                 model.section(stored),
                 paper.section(stored),
                 soundness.section(stored),

@@ -1,23 +1,21 @@
-"""The section on object size: AP against size, error types by scale, learning curves."""
+"""The section on object size: AP against size, error types by scale."""
 
 from functools import partial
 from typing import Any
 
 import pandas as pd
 
-from fpnprobe.figures import curves, error_types, size_curve
+from fpnprobe.figures import error_types, size_curve
 from fpnprobe.figures.columns import largest, split
 from fpnprobe.figures.svg import Panel
 from fpnprobe.report.content import Block, Figure, Section
-from fpnprobe.report.precision import NAMES
-from fpnprobe.report.results import METRICS
 from fpnprobe.report.shares import bucket_keys, variant_keys
 from fpnprobe.report.stored import Stored
 
 
 def section(stored: Stored) -> Section | None:
     """Whatever of it was measured; None if nothing was."""
-    blocks = [*_size_curve(stored), *_errors(stored), *_learning(stored), *_training(stored)]
+    blocks = [*_size_curve(stored), *_errors(stored)]
     return Section("scale", "Where variants part", blocks) if blocks else None
 
 
@@ -114,88 +112,3 @@ def _errors(stored: Stored) -> list[Block]:
             left=52,
         )
     ]
-
-
-def _learning(stored: Stored) -> list[Block]:
-    table = stored.evaluation
-    if table.empty:
-        return []
-    table = table[(table["iou_type"] == "bbox") & table["metric"].isin(METRICS)]
-    keys = ["variant", "metric", "iteration"]
-    table = table.groupby(keys, sort=False)["value"].agg(value="mean", seeds="count").reset_index()
-    if table.groupby("variant")["iteration"].nunique().max() < 2:
-        return []
-    table["value"] *= 100
-    panels = [
-        Panel(
-            NAMES[metric],
-            partial(
-                curves.draw, table[table["metric"] == metric], colors=stored.colors, what=metric
-            ),
-        )
-        for metric in METRICS
-        if (table["metric"] == metric).any()
-    ]
-    rising = []
-    for name, rows in split(table[table["metric"] == "AP"], "variant"):
-        line = rows.sort_values("iteration")["value"].to_numpy()
-        if len(line) > 1 and line[-1] > 1.03 * line[-2]:
-            rising.append(name)
-    said = (
-        f"{', '.join(rising)} still improved at the end: longer training may change the ranking."
-        if rising
-        else "AP had settled for every variant by the end."
-    )
-    return [
-        Figure(
-            "learning-curves",
-            "Learning curves",
-            said + " Mean over seeds, in AP points.",
-            panels,
-            table,
-            keys=variant_keys(stored, table["variant"]),
-            height=140,
-            left=30,
-            bottom=48,
-        )
-    ]
-
-
-def _training(stored: Stored) -> list[Block]:
-    """Losses over training, and the uncertainty where a variant learns one."""
-    table = stored.training
-    if table.empty:
-        return []
-    result: list[Block] = []
-    alpha = table["name"].str.startswith("alpha")
-    for name, title, rows, said in (
-        ("losses", "Training losses", table[~alpha], "Mean over seeds of each stretch."),
-        (
-            "uncertainty",
-            "Uncertainty alpha of the auxiliary losses",
-            table[alpha],
-            "Where alpha rises above 0, an auxiliary loss is damped by exp(−alpha): the model has "
-            "learned not to trust that loss.",
-        ),
-    ):
-        if rows.empty:
-            continue
-        result.append(
-            Figure(
-                name,
-                title,
-                said,
-                [
-                    Panel(n, partial(curves.draw, r, colors=stored.colors, what=n))
-                    for n, r in split(rows, "name")
-                ],
-                rows,
-                keys=variant_keys(stored, rows["variant"]),
-                columns=3,
-                height=120,
-                left=40,
-                bottom=48,
-                share="",
-            )
-        )
-    return result

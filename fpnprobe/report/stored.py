@@ -11,9 +11,10 @@ from fpnprobe.errors import FpnProbeError
 from fpnprobe.figures.palette import variant_colors
 from fpnprobe.report.cells import Cell, in_order, label, plain, read_cell, read_json
 from fpnprobe.report.ledgers import CellGradients, summarize
+from fpnprobe.report.weights import kept_records, quantities
 from fpnprobe.scales import COCO_BUCKETS
 
-STRETCHES = 40
+STRETCHES = 24
 EVALUATION = ("study", "variant", "seed", "iteration", "iou_type", "metric", "value", "engine")
 
 
@@ -21,7 +22,8 @@ EVALUATION = ("study", "variant", "seed", "iteration", "iou_type", "metric", "va
 class Stored:
     """All tables of one or several studies; `label` columns name a variant within the report.
 
-    `holes` are sentences about what is missing or cannot be read.
+    `training` holds the scalars of the trainings, `kept` the measurements of kept weights
+    (`fpnprobe.report.weights`); `holes` are sentences about what is missing or cannot be read.
     """
 
     studies: Sequence[Mapping[str, Any]]
@@ -30,6 +32,7 @@ class Stored:
     gradients: CellGradients
     evidence: Mapping[str, pd.DataFrame]
     training: pd.DataFrame
+    kept: pd.DataFrame
     holes: list[str]
 
     @property
@@ -68,6 +71,7 @@ def read(folders: Sequence[Path]) -> Stored:
     gradients: list[CellGradients] = []
     evidence: dict[str, list[pd.DataFrame]] = {}
     training: list[pd.DataFrame] = []
+    kept: list[pd.DataFrame] = []
     for folder in folders:
         study = read_json(folder / "study.json", holes)
         found = sorted(folder.glob("cells/*/*/manifest.json"))
@@ -88,6 +92,7 @@ def read(folders: Sequence[Path]) -> Stored:
             evaluations += _evaluation(cell, holes)
             gradients += _gradients(cell, holes)
             training += _training(cell, holes)
+            kept += kept_records(cell, holes)
         for path in sorted(folder.glob("evidence/*.parquet")):
             table = _parquet(path, holes)
             if table is not None:
@@ -103,6 +108,7 @@ def read(folders: Sequence[Path]) -> Stored:
         gradients=CellGradients.joined(gradients),
         evidence={name: pd.concat(tables, ignore_index=True) for name, tables in evidence.items()},
         training=_averaged(training),
+        kept=quantities(kept),
         holes=holes,
     )
     return replace(stored, gradients=stored.gradients.ordered(stored.buckets))
@@ -137,7 +143,8 @@ def _training(cell: Cell, holes: list[str]) -> list[pd.DataFrame]:
     if table is None or not {"iteration", "name", "value"} <= set(table.columns):
         return []
     stretch = max(1, -(-int(table["iteration"].max() + 1) // STRETCHES))
-    table = table.assign(iteration=table["iteration"] // stretch * stretch)
+    middle = (stretch - 1) / 2
+    table = table.assign(iteration=table["iteration"] // stretch * stretch + middle)
     table = table.groupby(["name", "iteration"], sort=False)["value"].mean().reset_index()
     return [table.assign(variant=cell.variant)]
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 
-from fpnprobe.figures import curves, feature_maps, size_curve
+from fpnprobe.figures import curves, feature_maps, kept_weights, size_curve
 
 from .drawn import assert_needs_columns, dots, lines, marks, texts
 
@@ -61,6 +61,7 @@ def test_a_missing_column_raises(ax: Axes) -> None:
     for module, more in (
         (size_curve, {"colors": {}}),
         (curves, {"colors": {}, "what": "AP"}),
+        (kept_weights, {"colors": {}, "what": "", "unit": "", "limits": (0, 1)}),
         (
             feature_maps,
             {"values": np.ones((1, 1)), "size": (1, 1), "top": 1.0, "energy": {}, "label": "",
@@ -76,3 +77,19 @@ def test_a_size_curve_without_borders(ax: Axes) -> None:
     size_curve.draw(table, ax, colors=COLORS)
     assert marks(ax) == ["DC5, objects near 9 px: AP 1.0 (3 objects)"]
     assert dots(ax) == [pytest.approx((9.0, 1.0))]
+
+
+def test_kept_weights(ax: Axes) -> None:
+    table = pd.DataFrame(
+        [("FPN", 500, 12.0, 9.0, 15.0, 3), ("FPN", 100, 30.0, 25.0, 36.0, 3),
+         ("DC5", 100, 50.0, 50.0, 50.0, 1), ("DC5", 500, nan, nan, nan, 0)],
+        columns=list(kept_weights.COLUMNS),
+    )  # fmt: skip
+    kept_weights.draw(table, ax, colors=COLORS, what="C2 total", unit=" %", limits=(0, 100))
+    assert sorted(dots(ax)) == [(100, 30.0), (100, 50.0), (500, 12.0)]
+    assert marks(ax)[0] == "FPN, C2 total after 100 iterations: 30.0 %, 25.0 to 36.0 over 3 seeds"
+    assert marks(ax)[-1] == "DC5, C2 total after 100 iterations: 50.0 %"
+    (band,) = ax.collections
+    corners = np.asarray(band.get_paths()[0].vertices)
+    assert {(100.0, 25.0), (100.0, 36.0), (500.0, 9.0), (500.0, 15.0)} <= set(map(tuple, corners))
+    assert ax.get_ylim() == (0, 100)

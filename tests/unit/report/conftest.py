@@ -201,6 +201,10 @@ def write_cell(root: Path, variant: str, seed: int, **options: Any) -> Path:
     folder = root / "cells" / slug(variant) / f"seed-{seed}"
     folder.mkdir(parents=True)
     changes = options.pop("manifest", {})
+    if options.pop("training", False):
+        write_training(folder, variant, seed, iterations=options.get("iterations", 500))
+    for trained in options.pop("kept", ()):
+        write_kept(folder, variant, seed, trained=trained)
     frame, conflict = ledger(variant, seed, **options)
     frame.to_parquet(folder / "ledger.parquet", index=False)
     conflict.to_parquet(folder / "conflict.parquet", index=False)
@@ -210,6 +214,45 @@ def write_cell(root: Path, variant: str, seed: int, **options: Any) -> Path:
     (folder / "manifest.json").write_text(json.dumps(manifest(variant, seed, **changes)))
     write_features(folder / "features", variant)
     return folder
+
+
+def write_training(folder: Path, variant: str, seed: int, *, iterations: int) -> None:
+    """Losses as mmdet names them, the learning rate, and an alpha per stage and part."""
+    rng = np.random.default_rng(7 + seed)
+    rows = []
+    for step in range(0, iterations, max(1, iterations // 200)):
+        at = step / iterations
+        losses = {
+            name: start * (0.2 + 0.8 * np.exp(-4 * at)) * rng.lognormal(0, 0.15)
+            for name, start in (
+                ("loss_rpn_cls", 0.7), ("loss_rpn_bbox", 0.05), ("loss_cls", 1.8),
+                ("loss_bbox", 0.8),
+            )
+        }  # fmt: skip
+        if "Aux" in variant:
+            damped = np.exp(-at) if "AuxU" in variant else 1
+            for stage in (2, 3, 4):
+                losses[f"aux{stage}.loss_cls"] = damped * losses["loss_cls"] * (1 + 0.1 * stage)
+                losses[f"aux{stage}.loss_bbox"] = damped * losses["loss_bbox"]
+        scalars = {"loss": sum(losses.values()), **losses}
+        scalars["lr"] = 0.002 * min(1.0, (step + 1) / 50) * (0.51 + 0.49 * np.cos(np.pi * at))
+        if "AuxU" in variant:
+            for stage in (2, 3, 4):
+                scalars[f"alpha C{stage} classification"] = 0.1 + (5 - stage) * 0.2 * at
+                scalars[f"alpha C{stage} regression"] = 0.1 * (1 - at)
+        rows += [(step, name, float(value)) for name, value in scalars.items()]
+    table = pd.DataFrame(rows, columns=["iteration", "name", "value"])
+    table.to_parquet(folder / "training.parquet", index=False)
+
+
+def write_kept(folder: Path, variant: str, seed: int, *, trained: int) -> Path:
+    """A measurement of eight batches with the weights after `trained` iterations."""
+    target = folder / "offline" / f"iteration-{trained}"
+    target.mkdir(parents=True)
+    frame, conflict = ledger(variant, 50 * seed + trained % 97, iterations=8, interval=1)
+    frame.to_parquet(target / "ledger.parquet", index=False)
+    conflict.to_parquet(target / "conflict.parquet", index=False)
+    return target
 
 
 def write_features(folder: Path, variant: str) -> None:

@@ -30,7 +30,7 @@ HOSTILE = (
 FIGURES = {
     "figure-1", "figure-2", "figure-3", "figure-4", "figure-5", "differences", "routes",
     "all-object-index", "share-history", "conflict", "size-curve", "error-types",
-    "learning-curves", "probe-cost",
+    "learning-curves", "probe-cost", "losses", "learning-rate", "kept-shares", "kept-index",
 }  # fmt: skip
 
 
@@ -58,13 +58,14 @@ def warnings(folder: Path) -> str:
 
 
 def test_everything_is_written(make_study: Callable[..., Path]) -> None:
-    folder = make_study()
+    folder = make_study(training=True, kept=(250, 500))
     result = build(folder)
     assert result["note"] == ""
     assert Path(result["pdf"]).read_bytes().startswith(b"%PDF")
     assert {path.stem for path in folder.glob("figures/*.svg")} == FIGURES
     tables = {path.stem for path in folder.glob("tables/*.csv")}
     assert tables >= FIGURES | {"residuals", "manifest", "average-precision", "table1", "table4"}
+    assert "kept-numbers" in tables
     html = Path(result["html"]).read_text()
     assert len(html) < 5_000_000
     page = Page(html)

@@ -226,18 +226,6 @@ def test_size_curve_and_errors(stored: Stored) -> None:
     assert got["FPN", "large", "Miss"] == pytest.approx(mean["FPN", "large", "Miss"])
 
 
-def test_training_scalars_give_losses_and_uncertainty(make_study: Make) -> None:
-    folder = make_study(variants=("FPN", "FPN-AuxU"))
-    rows = [(i, name, i / 100) for i in range(400) for name in ("loss", "alpha_cls_aux2")]
-    table = pd.DataFrame(rows, columns=["iteration", "name", "value"])
-    table.to_parquet(folder / "cells" / "fpn-auxu" / "seed-0" / "training.parquet")
-    section = scale.section(read([folder]))
-    assert section is not None
-    losses = named(section.blocks, "losses").table
-    assert len(losses) == 40 and losses["value"].iloc[0] == pytest.approx(0.045)
-    assert set(named(section.blocks, "uncertainty").table["variant"]) == {"FPN-AuxU"}
-
-
 def test_modules_from_a_list_or_a_mapping(stored: Stored, make_study: Make) -> None:
     table = model.module_table(stored)
     assert list(table["shape"].head(2)) == ["16 × 48 × 48", "64 × 48 × 48"]

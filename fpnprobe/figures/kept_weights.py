@@ -1,0 +1,66 @@
+"""The same images through the weights of several moments of a training."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+from matplotlib.axes import Axes
+
+from fpnprobe.figures.columns import require, rows, split
+from fpnprobe.figures.svg import mark
+
+COLUMNS = ("variant", "trained", "value", "low", "high", "seeds")
+
+
+def draw(
+    table: pd.DataFrame,
+    ax: Axes,
+    *,
+    colors: Mapping[str, str],
+    what: str,
+    unit: str,
+    limits: tuple[float, float],
+) -> Axes:
+    """Draw a line per variant over the iterations trained, with a band from seed to seed.
+
+    Args:
+        table: `value` is the mean over `seeds` cells, `low` and `high` their lowest and highest.
+        ax: where to draw.
+        colors: of each variant, from `variant_colors`.
+        what: name of the quantity, for the value shown on hover.
+        unit: behind each number on hover, such as " %".
+        limits: of the vertical axis.
+
+    Returns:
+        The same Axes.
+    """
+    require(table, COLUMNS)
+    digits = 1 if unit else 2
+    for variant, line in split(table.dropna(subset="value"), "variant"):
+        color = colors[variant]
+        line = line.sort_values("trained")
+        several = line["seeds"] > 1
+        if several.any():
+            ax.fill_between(
+                line["trained"], line["low"], line["high"], where=several.tolist(), color=color,
+                alpha=0.16, linewidth=0,
+            )  # fmt: skip
+        style = "--" if "~" in variant else "-"
+        ax.plot(line["trained"], line["value"], color=color, linewidth=1.8, linestyle=style)
+        for row in rows(line):
+            (dot,) = ax.plot(row.trained, row.value, marker="o", markersize=4.2, color=color)
+            spread = (
+                f", {row.low:.{digits}f} to {row.high:.{digits}f} over {row.seeds} seeds"
+                if row.seeds > 1
+                else ""
+            )
+            mark(
+                dot,
+                f"{variant}, {what} after {row.trained} iterations: "
+                f"{row.value:.{digits}f}{unit}{spread}",
+            )
+    ax.set(ylim=limits)
+    ax.locator_params(axis="x", nbins=3)
+    ax.margins(x=0.06)
+    ax.grid(axis="y")
+    ax.spines["left"].set_visible(False)
+    return ax
