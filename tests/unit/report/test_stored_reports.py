@@ -1,6 +1,11 @@
 """Every report in this checkout, committed or just made, says what its tables say."""
 
+import contextlib
+import csv
+import itertools
 import json
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,9 +26,9 @@ def test_tables_have_not_drifted(folder: Path) -> None:
     report = compose(
         stored, claims.judged([folder], stored.holes), causes.judged([folder], stored.holes)
     )
-    for name, csv in tables(report):
+    for name, content in tables(report):
         committed = (folder / "tables" / f"{name}.csv").read_text(encoding="utf-8")
-        assert csv == committed, f"{name}.csv: run `fpnprobe report reports/{folder.name}`"
+        assert content == committed, f"{name}.csv: run `fpnprobe report reports/{folder.name}`"
 
 
 def test_claims_have_not_drifted(folder: Path) -> None:
@@ -38,3 +43,43 @@ def test_the_page_is_whole(folder: Path) -> None:
     assert (folder / "report.pdf").read_bytes().startswith(b"%PDF")
     for svg in folder.glob("figures/*.svg"):
         assert f'id="{svg.stem}"' in html
+
+
+def quoted(text: str) -> Iterator[tuple[str, str, str]]:
+    """(name of a CSV, label of the row, number) of the tables that a line before names a CSV for.
+
+    The label is the first cell: the variant, where the CSV has a column of them.
+    """
+    name = ""
+    for line in text.splitlines():
+        named = re.findall(r"`tables/([\w-]+)\.csv`", line)
+        if named:
+            name = named[-1]
+        elif line.startswith("|"):
+            label, *cells = [cell.strip() for cell in line.strip("|").split("|")]
+            for number in re.findall(r"(?<![\w.-])[-+]?\d*\.\d+", " ".join(cells)):
+                yield name, label, number
+
+
+def values(folder: Path, name: str, label: str) -> set[float]:
+    with (folder / "tables" / f"{name}.csv").open(encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    chosen = [row for row in rows if label in row] or rows
+    found = set()
+    for cell in itertools.chain(*chosen):
+        with contextlib.suppress(ValueError):
+            found.add(float(cell))
+    return found
+
+
+def test_what_its_readme_says_is_in_its_tables(folder: Path) -> None:
+    page = folder / "README.md"
+    if not page.is_file():
+        pytest.skip("this report has no README")
+    numbers = list(quoted(page.read_text(encoding="utf-8")))
+    assert numbers, "its README quotes no table"
+    for name, label, number in numbers:
+        near = 0.501 * 10 ** -len(number.partition(".")[2])
+        assert any(abs(value - float(number)) <= near for value in values(folder, name, label)), (
+            f"{label}: {number} is not in tables/{name}.csv"
+        )
