@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from fpnprobe.attribution.table import COLUMNS
+from fpnprobe.drawing import Drawing
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.features import Features, stored_images
 from fpnprobe.ledger import Ledger
+from fpnprobe.run_cell import RunCell
 from fpnprobe.scales import COCO_BUCKETS, ScaleBucket, stored_buckets
 
 if TYPE_CHECKING:
@@ -39,25 +41,6 @@ def open_run(path: str | Path) -> "Run":
             "cell (manifest.json), such as reports/quickstart"
         )
     return Run(folder, tuple(RunCell.read(cell) for cell in found))
-
-
-@dataclass(frozen=True, slots=True)
-class RunCell:
-    """One variant and seed of a run."""
-
-    folder: Path
-    variant: str
-    seed: int
-    state: str
-
-    @classmethod
-    def read(cls, folder: Path) -> "RunCell":
-        """From the cell's manifest; an unreadable one gives a cell in state "unreadable"."""
-        try:
-            content = json.loads((folder / "manifest.json").read_text())
-            return cls(folder, str(content["variant"]), int(content["seed"]), content["state"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return cls(folder, folder.parent.name, 0, "unreadable")
 
 
 @dataclass(frozen=True)
@@ -204,7 +187,7 @@ class Run:
             self._opened[folder] = TrainedCell.open(folder)
         return self._opened[folder]
 
-    def figure(self, name: str) -> "Drawing":
+    def figure(self, name: str) -> Drawing:
         """A figure of the report, drawn from the stored tables; shows itself in Jupyter.
 
         Args:
@@ -257,18 +240,3 @@ class Run:
                     f"{cell.folder / name} cannot be read ({type(error).__name__}): run again"
                 ) from None
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
-
-
-@dataclass(frozen=True, slots=True)
-class Drawing:
-    """A figure as SVG text."""
-
-    name: str
-    svg: str
-    caption: str
-
-    def __repr__(self) -> str:
-        return f"Drawing({self.name}: {self.caption})"
-
-    def _repr_html_(self) -> str:
-        return f"<figure>{self.svg}<figcaption>{html.escape(self.caption)}</figcaption></figure>"
