@@ -3,7 +3,7 @@
 import io
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from fpnprobe.errors import FpnProbeError
 from fpnprobe.scales import COCO_BUCKETS, ScaleBucket, bucket_index
 
 Floats = npt.NDArray[np.float64]
-_PREFIX = "map_"
+_PREFIX, _COMPACT = "map_", "compact_"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,6 +32,8 @@ class Features:
         labels: their class indices `(K,)`.
         size: (width, height) of the original image, px.
         image: thumbnail `(h, w, 3)`, RGB, uint8.
+        compactness: of the channels of a level in groups (`fpnprobe.compactness`), before they are
+            smoothed; empty where it was not stored.
     """
 
     image_id: int
@@ -41,6 +43,7 @@ class Features:
     labels: npt.NDArray[np.int64]
     size: tuple[int, int]
     image: npt.NDArray[np.uint8]
+    compactness: Mapping[str, float] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{tap} {m.shape[0]}x{m.shape[1]}" for tap, m in self.maps.items())
@@ -87,6 +90,7 @@ class Features:
             "size": np.array(self.size),
             "image": self.image,
         }
+        arrays |= {f"{_COMPACT}{tap}": np.float64(c) for tap, c in self.compactness.items()}
         arrays |= {f"{_PREFIX}{tap}": m.astype(np.float16) for tap, m in self.maps.items()}
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **arrays)
@@ -116,6 +120,11 @@ class Features:
                     labels=stored["labels"].astype(np.int64),
                     size=(int(stored["size"][0]), int(stored["size"][1])),
                     image=stored["image"],
+                    compactness={
+                        name.removeprefix(_COMPACT): float(stored[name])
+                        for name in stored.files
+                        if name.startswith(_COMPACT)
+                    },
                 )
         except (OSError, EOFError, ValueError, LookupError, zipfile.BadZipFile) as error:
             raise FpnProbeError(

@@ -11,7 +11,9 @@ from torch import Tensor
 
 from fpnprobe import atomic
 from fpnprobe.attribution.chain import Chain
+from fpnprobe.compactness import group_compactness
 from fpnprobe.features import Features
+from fpnprobe.mm import channel_groups
 from fpnprobe.mm.attribution.image import DetectorImage
 from fpnprobe.mm.attribution.segments import build_chain
 from fpnprobe.mm.training.dataset import CellImages
@@ -31,8 +33,8 @@ def save(
 ) -> list[int]:
     """Write the features of `count` images and an index; every cell of a study takes the same.
 
-    At most 64 x 64 cells per map in half precision and a thumbnail of 128 px: below 256 KiB per
-    image, whatever the detector.
+    At most 64 x 64 cells per map in half precision, a thumbnail of 128 px, and a number for each
+    level (`fpnprobe.compactness`): below 256 KiB per image, whatever the detector.
 
     Args:
         detector: trained, of mmdet.
@@ -68,41 +70,51 @@ def choose(images: CellImages, *, count: int, buckets: Sequence[ScaleBucket]) ->
 
 def extract(chain: Chain, image: DetectorImage, *, thumbnail: Tensor) -> Features:
     """The maps of one image at all places of a chain; `thumbnail` is `(3, H, W)` uint8, BGR."""
-    maps: dict[str, Any] = {}
-    height, width = image.meta["img_shape"]
-    padded = image.pixels.shape[-2:]
-    for place in chain.places():
-        for name, level in zip(
-            chain.levels(place), chain.features(image.pixels, place), strict=True
-        ):
-            seen = level[
-                ...,
-                : max(1, round(level.shape[-2] * height / padded[0])),
-                : max(1, round(level.shape[-1] * width / padded[1])),
-            ]  # without the padding
-            maps[name] = _rms(seen)
+    maps: dict[str, Tensor] = {}
+    with channel_groups.listening(chain.neck) as heard:
+        for place in chain.places():
+            for name, level in zip(
+                chain.levels(place), chain.features(image.pixels, place), strict=True
+            ):
+                maps[name] = _pooled(_seen(level, image).mean(1, keepdim=True))[0].sqrt()
+    compactness = {
+        name: group_compactness(_pooled(_seen(level, image)).cpu().numpy(), groups=heard.groups)
+        for name, level in heard.maps.items()
+    }
     original = image.meta["ori_shape"]
     scale = torch.tensor([*image.meta["scale_factor"]] * 2, device=image.boxes.device)
     return Features(
         image_id=image.image_id,
-        maps=maps,
+        maps={name: values.cpu().numpy() for name, values in maps.items()},
         boxes=(image.boxes / scale).double().cpu().numpy(),
         areas=image.areas.double().cpu().numpy(),
         labels=image.labels.cpu().numpy(),
         size=(int(original[1]), int(original[0])),
         image=_small(thumbnail),
+        compactness=compactness,
     )
 
 
-def _rms(level: Tensor) -> Any:
-    """Root mean square over channels, area-pooled to at most 64 cells on a side."""
-    squares = level.double().square().mean(1, keepdim=True)  # (1, 1, h, w)
+def _seen(level: Tensor, image: DetectorImage) -> Tensor:
+    """Squares of a level `(1, Z, h, w)` without the padding."""
+    height, width = image.meta["img_shape"]
+    padded = image.pixels.shape[-2:]
+    part = level[
+        ...,
+        : max(1, round(level.shape[-2] * height / padded[0])),
+        : max(1, round(level.shape[-1] * width / padded[1])),
+    ]
+    return part.double().square()
+
+
+def _pooled(squares: Tensor) -> Tensor:
+    """`(1, n, h, w)` to `(n, h', w')`: averaged to at most 64 cells on a side."""
     h, w = squares.shape[-2:]
     scale = min(1.0, _CELLS / max(h, w))
     size = (max(1, round(h * scale)), max(1, round(w * scale)))
     if size != (h, w):
         squares = torch.nn.functional.adaptive_avg_pool2d(squares, size)
-    return squares.sqrt()[0, 0].cpu().numpy()
+    return squares[0]
 
 
 def _small(pixels: Tensor) -> Any:

@@ -179,6 +179,9 @@ def test_features_are_small_and_the_same_images_for_every_cell(run: Path, tmp_pa
     assert opened.images == tuple(sorted(chosen[0]))
     found = opened.select(variant="FPN").features(chosen[0][0])
     assert list(found.maps) == ["C2", "C3", "C4", "C5", "P2", "P3", "P4", "P5", "P6"]
+    assert list(found.compactness) == ["P2", "P3", "P4", "P5"]
+    assert all(value == value and value <= 1 for value in found.compactness.values())
+    assert opened.select(variant="DC5").features(chosen[0][0]).compactness == {}
     with pytest.raises(FpnProbeError, match="2 cells have features of image"):
         opened.features(chosen[0][0])
 
@@ -207,6 +210,7 @@ def test_padding_is_cut_off_and_large_maps_are_pooled(fpn: TrainedCell) -> None:
     assert found.image.shape == (19, 128, 3)
     assert isinstance(found, Features)
     assert math.isfinite(float(found.maps["P6"].sum()))
+    assert all(math.isfinite(value) for value in found.compactness.values())
 
 
 def test_trust_judges_every_method(run: Path, fpn: TrainedCell) -> None:

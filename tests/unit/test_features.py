@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ def features() -> Features:
         labels=np.array([0, 3]),
         size=(80, 40),
         image=np.zeros((4, 8, 3), dtype=np.uint8),
+        compactness={"P2": 0.125},
     )
 
 
@@ -44,9 +46,16 @@ def test_written_and_read_again(tmp_path: Path) -> None:
     np.testing.assert_array_equal(again.maps["C2"], found.maps["C2"])
     np.testing.assert_array_equal(again.boxes, found.boxes)
     assert (again.image_id, again.size) == (9, (80, 40))
+    assert again.compactness == {"P2": 0.125}
     assert stored_images(tmp_path) == (9,)
     assert repr(again) == "Features(image 9, 2 objects, C2 4x8)"
     assert "contrast" in again._repr_html_()
+
+
+def test_files_of_before_compactness_have_none(tmp_path: Path) -> None:
+    file = replace(features(), compactness={}).write(tmp_path)
+    assert not [name for name in np.load(file).files if "compact" in name]
+    assert Features.read(file).compactness == {}
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut", b"not a zip"])
