@@ -1,5 +1,6 @@
 """Figure 5: what a stage or level sees in an image, on one scale for all variants and levels."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from matplotlib.patches import Rectangle
 from fpnprobe.figures.columns import require, rows
 from fpnprobe.figures.palette import MUTED, bucket_color
 from fpnprobe.figures.svg import mark
+from fpnprobe.figures.wording import signed
 
 COLUMNS = ("x0", "y0", "x1", "y1", "bucket")
 
@@ -26,6 +28,7 @@ def draw(
     energy: Mapping[str, float],
     label: str,
     buckets: Sequence[str],
+    compactness: float | None = None,
 ) -> Axes:
     """Draw one map with the image's boxes, and the part of its energy inside them below.
 
@@ -38,6 +41,8 @@ def draw(
         energy: bucket to the part of the map's energy inside its boxes, in [0, 1].
         label: what the map is, for hover.
         buckets: names of all buckets, in order.
+        compactness: of the channels in groups (`fpnprobe.compactness`), set below; NaN is a dash,
+            None sets nothing.
 
     Returns:
         The same Axes.
@@ -57,6 +62,15 @@ def draw(
             ax.add_patch(
                 Rectangle(corner, width_, height_, fill=False, linewidth=line, edgecolor=color)
             )
+    if compactness is not None:
+        said = "–" if math.isnan(compactness) else signed(compactness, 2)
+        mark(
+            ax.text(
+                0, height * 1.04, f"\ncompact {said}", va="top", fontsize=9, color=MUTED,
+                linespacing=1.35,
+            ),
+            f"{label}: channel-group compactness {said}",
+        )  # fmt: skip
     if not energy:
         return ax
     text = "  ".join(f"{name[0].upper()} {100 * part:.0f}" for name, part in energy.items())

@@ -72,7 +72,13 @@ def _feature_figure(
         f"What stages and levels see in image {image_id} (Figure 5 of the paper)",
         _seen(table, names)
         + " Brightness is the root mean square over channels, on one scale (its square root) for "
-        "all maps of the figure. Numbers: percent of a map's energy inside the boxes of each size.",
+        "all maps of the figure. Numbers: percent of a map's energy inside the boxes of each size"
+        + (
+            "; at levels, how alike the channels of a group are (compactness, at most 1, about 0 "
+            "without groups)."
+            if any(found.compactness for found in maps.values())
+            else "."
+        ),
         [
             Panel("image", partial(_image, found=first, scale=scale)),
             *_map_panels(maps, table, top, scale),
@@ -83,7 +89,7 @@ def _feature_figure(
         narrow=2,
         height=150,
         left=2,
-        bottom=22,
+        bottom=22 + 15 * any(found.compactness for found in maps.values()),
         share="y",
     )
 
@@ -121,6 +127,7 @@ def _map_panels(
         for row in rows(table[table["variant"] == variant]):
             energy.setdefault(row.tap, {})[row.bucket] = row.energy
         for places in (STAGES, LEVELS):
+            told = places is LEVELS and any(each.compactness for each in maps.values())
             taps = [tap for tap in places if tap in found.maps]
             for tap in taps:
                 yield Panel(
@@ -132,6 +139,7 @@ def _map_panels(
                         size=found.size,
                         top=top,
                         energy=energy.get(tap, {}),
+                        compactness=found.compactness.get(tap, float("nan")) if told else None,
                         label=f"{variant} {tap}",
                         buckets=[b.name for b in scale],
                     ),

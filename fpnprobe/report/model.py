@@ -9,7 +9,7 @@ import pandas as pd
 from fpnprobe.figures import modules
 from fpnprobe.figures.columns import rows, split
 from fpnprobe.figures.svg import Panel
-from fpnprobe.report import features
+from fpnprobe.report import compactness, features
 from fpnprobe.report.content import Block, Figure, Section, Table
 from fpnprobe.report.stored import Stored
 
@@ -18,7 +18,12 @@ MODULES = 14
 
 def section(stored: Stored) -> Section | None:
     """Whatever of it is stored; None if nothing is."""
-    blocks = [*_modules(stored), *features.figure(stored), *_attribution(stored)]
+    blocks = [
+        *_modules(stored),
+        *features.figure(stored),
+        *compactness.table(stored),
+        *_attribution(stored),
+    ]
     return Section("model", "What was built, and what it sees", blocks) if blocks else None
 
 

@@ -57,6 +57,17 @@ def test_feature_map(ax: Axes) -> None:
     assert marks(ax) == ["FPN P2: energy inside small boxes 25.0 %, large boxes 50.0 %"]
 
 
+@pytest.mark.parametrize(("value", "said"), [(0.125, "+0.12"), (-0.01, "−0.01"), (nan, "–")])
+def test_compactness_beside_a_map(ax: Axes, value: float, said: str) -> None:
+    boxes = pd.DataFrame(columns=list(feature_maps.COLUMNS))
+    feature_maps.draw(
+        boxes, ax, values=np.ones((3, 4)), size=(4.0, 3.0), top=1.0, energy={"small": 0.5},
+        label="FPN P2", buckets=["small"], compactness=value,
+    )  # fmt: skip
+    assert texts(ax) == [f"\ncompact {said}", "S 50 %"]
+    assert marks(ax)[0] == f"FPN P2: channel-group compactness {said}"
+
+
 def test_a_missing_column_raises(ax: Axes) -> None:
     for module, more in (
         (size_curve, {"colors": {}}),

@@ -271,6 +271,9 @@ def write_features(folder: Path, variant: str) -> None:
         labels=np.array([0, 1, 2]),
         size=(192, 192),
         image=rng.integers(0, 255, (96, 96, 3), dtype=np.uint8),
+        compactness={
+            level: 0.1 * ("CFG" in variant) + 0.01 * at for at, level in enumerate(levels)
+        },
     ).write(folder)
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from fpnprobe.evaluation import claims as rules
+from fpnprobe.features import Features
 from fpnprobe.figures.wording import scientific, signed
 from fpnprobe.report import (
     association,
@@ -244,6 +245,40 @@ def test_features_share_one_scale(stored: Stored) -> None:
     energy = figure.table
     assert set(energy["tap"]) == {"C2", "C3", "C4", "C5", "P2", "P3", "P4", "P5"}
     assert energy["energy"].between(0, 1).all()
+
+
+def test_compactness_beside_the_maps(make_study: Make) -> None:
+    folder = make_study(variants=("DC5", "FPN", "FPN-CFG1"), seeds=(0, 1))
+    path = folder / "cells" / "fpn-cfg1" / "seed-1" / "features" / "7.npz"
+    found = Features.read(path)
+    replace(found, compactness={"P2": 0.3, "P3": 0.11}).write(path.parent)
+    section = model.section(read([folder]))
+    assert section is not None
+    told = {
+        panel.draw.keywords["label"]: panel.draw.keywords["compactness"]
+        for panel in named(section.blocks, "figure-5").panels[1:]
+    }
+    assert told["FPN C2"] is None and told["FPN P3"] == pytest.approx(0.01)
+    table = named(section.blocks, "compactness")
+    assert table.rows() == [
+        ["DC5", "–", "–", "–", "–"],
+        ["FPN", "+0.00 [+0.00, +0.00]", "+0.01 [+0.01, +0.01]", "+0.02 [+0.02, +0.02]",
+         "+0.03 [+0.03, +0.03]"],
+        ["FPN-CFG1", "+0.20 [+0.10, +0.30]", "+0.11 [+0.11, +0.11]", "+0.12", "+0.13"],
+    ]  # fmt: skip
+    assert table.caption.startswith("Most compact: FPN-CFG1 (+0.14 over all levels; FPN +0.01).")
+
+
+def test_features_of_before_compactness(make_study: Make) -> None:
+    folder = make_study()
+    for path in folder.glob("cells/*/*/features/*.npz"):
+        replace(Features.read(path), compactness={}).write(path.parent)
+    section = model.section(read([folder]))
+    assert section is not None
+    figure = named(section.blocks, "figure-5")
+    assert {panel.draw.keywords["compactness"] for panel in figure.panels[1:]} == {None}
+    assert "compact" not in figure.caption
+    assert not [block for block in section.blocks if getattr(block, "name", "") == "compactness"]
 
 
 def test_attribution_table(stored: Stored) -> None:
