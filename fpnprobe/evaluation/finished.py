@@ -61,6 +61,8 @@ class FinishedStudy:
 def read_study(study_dir: str | Path) -> FinishedStudy:
     """Read `study.json` and the manifests of cells that are done.
 
+    A cell of other settings, data or code than `study.json` tells of (stale) is not the study's.
+
     Raises:
         FpnProbeError: if the folder is not a study's output.
     """
@@ -70,15 +72,18 @@ def read_study(study_dir: str | Path) -> FinishedStudy:
         raise FpnProbeError(
             f"{folder} holds no readable study.json: give the folder that run-study wrote"
         )
-    cells = []
+    cells, wanted = [], _keys(content)
     for path in sorted(folder.glob("cells/*/*/manifest.json")):
         manifest = _json(path)
         if manifest is None or manifest.get("state") != "done":
             continue
+        place = str(manifest["variant"]), int(manifest["seed"])
+        if manifest.get("key") != wanted.get(place, manifest.get("key")):
+            continue  # stale: results of different settings are not compared
         cells.append(
             FinishedCell(
-                variant=str(manifest["variant"]),
-                seed=int(manifest["seed"]),
+                variant=place[0],
+                seed=place[1],
                 folder=path.parent,
                 annotations=str(places.found(str(manifest.get("annotations", "")), study=folder)),
             )
@@ -111,7 +116,8 @@ def read_run(folder: str | Path) -> tuple[FinishedCell, FinishedStudy]:
                 return cell, study
     raise FpnProbeError(
         f"{folder} is not a finished run: expected a folder such as "
-        "reports/quickstart/cells/fpn/seed-0 of a cell that is done, or a detection file"
+        "reports/quickstart/cells/fpn/seed-0 of a cell that is done and not stale, or a "
+        "detection file"
     )
 
 
@@ -126,6 +132,15 @@ def buckets_of(content: Mapping[str, Any]) -> tuple[ScaleBucket, ...]:
             for name, low, high in given
         ]
     )
+
+
+def _keys(content: Mapping[str, Any]) -> dict[tuple[str, int], str]:
+    """Key of every cell that the study names."""
+    return {
+        (str(cell["variant"]), int(cell["seed"])): str(cell["key"])
+        for cell in content.get("cells") or ()
+        if isinstance(cell, Mapping) and {"variant", "seed", "key"} <= set(cell)
+    }
 
 
 def _names(content: Mapping[str, Any]) -> list[str]:

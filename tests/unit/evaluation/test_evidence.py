@@ -194,6 +194,21 @@ def test_interventions_are_no_witnesses_of_an_association(study: Path) -> None:
     assert set(table(study, "association_points")["variant"]) == {"DC5", "FPN"}
 
 
+def test_a_cell_of_other_settings_is_not_compared(tmp_path: Path) -> None:
+    """A study that was changed and run again in part holds cells of both settings."""
+    keys = [{"variant": v, "seed": s, "key": "new"} for v in ("DC5", "FPN") for s in (0, 1)]
+    folder = write_study(
+        tmp_path / "toy", {"DC5": 0.3, "FPN": 0.7}, seeds=[0, 1], images=20, cells=keys
+    )
+    for path in folder.glob("cells/*/*/manifest.json"):
+        content = json.loads(path.read_text())
+        content["key"] = "old" if path.parent.parts[-2:] == ("v1", "seed-1") else "new"
+        path.write_text(json.dumps(content))
+    evidence.build(folder, resamples=20)
+    assert table(folder, "seeds").groupby("variant")["n"].first().to_dict() == {"DC5": 2, "FPN": 1}
+    assert set(table(folder, "comparison")["seed"]) == {"0", "all"}
+
+
 def test_a_report_without_its_detections_keeps_its_evidence(tmp_path: Path) -> None:
     folder = write_study(tmp_path / "toy", {"DC5": 0.3, "FPN": 0.7}, spread=0.05)
     evidence.build(folder, resamples=20)
