@@ -105,7 +105,7 @@ def read_study(out: str | Path) -> dict[str, Any]:
         content = json.loads(file.read_text())
         if not isinstance(content["study"]["name"], str):
             raise TypeError
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise FpnProbeError(
             f"{out} is not the output of a study: expected {STUDY} in it, as `run-study` writes"
         ) from None

@@ -123,7 +123,7 @@ def settle(cell: Cell) -> None:
     """Make the folder hold nothing but what belongs to the cell's key; its lock must be held.
 
     Content of another key moves to the archive of that key, content of this key comes back from
-    its archive, and temporary files of a killed process go.
+    its archive, and temporary files of a killed process go. A move that was killed is finished.
     """
     remove_temporaries(cell.folder.rglob(".*"))
     there = cell.manifest()
@@ -134,11 +134,11 @@ def settle(cell: Cell) -> None:
         for content in cell.folder.iterdir():
             if content.name != cell.lock.name:
                 _remove(content)
-        if cell.archive.is_dir():
-            _move(cell.archive, cell.folder)
-            cell.archive.rmdir()
-            with contextlib.suppress(OSError):
-                cell.archive.parent.rmdir()
+    if cell.archive.is_dir():
+        _move(cell.archive, cell.folder)
+        cell.archive.rmdir()
+        with contextlib.suppress(OSError):
+            cell.archive.parent.rmdir()
 
 
 def archive_foreign(output: Output) -> list[str]:
@@ -176,10 +176,16 @@ def remove_temporaries(files: Iterable[Path]) -> None:
 
 
 def _move(source: Path, target: Path) -> None:
-    if target.is_dir() and target.parent.name == "archive":
+    """Move a cell's content into the archive or out of it.
+
+    The manifest goes last into the archive and comes first out of it, so that the cell's folder
+    has it as long as the content is in two places.
+    """
+    away = target.parent.name == "archive"
+    if away and (target / cells.MANIFEST).exists():
         shutil.rmtree(target)
     target.mkdir(parents=True, exist_ok=True)
-    for content in source.iterdir():
+    for content in sorted(source.iterdir(), key=lambda each: (each.name == cells.MANIFEST) == away):
         if content.name != "lock":
             content.rename(target / content.name)
 

@@ -1,16 +1,18 @@
 """The folder holds what belongs to the study; other results are kept apart, and come back."""
 
+import contextlib
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.study import cells, locks, output
+from fpnprobe.study import cells, loading, locks, output
 from fpnprobe.study.cells import Cell, State
 from fpnprobe.study.output import Output
 from fpnprobe.study.planning import lines, plan
 from fpnprobe.study.snapshot import status
+from tests.unit.study.conftest import SOURCE, content
 
 
 def fill(cell: Cell, state: str = "done", **more: object) -> None:
@@ -58,6 +60,36 @@ def test_other_settings_move_away_and_come_back(result: Output) -> None:
     settle(first)
     assert first.manifest() is not None
     assert {path.name for path in first.folder.iterdir()} == {"ledger.parquet", "manifest.json"}
+
+
+@pytest.mark.parametrize("fatal", range(1, 13))
+def test_a_move_that_was_killed_loses_nothing(
+    fatal: int, result: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At each rename on the way into the archive and back, then settled once more."""
+    study = loading.validate(content(schedule={"iterations": 20}))
+    first = result.cells[0]
+    other = output.of(study, source=SOURCE, out=result.out).cells[0]
+    first.folder.mkdir(parents=True)
+    for name in ("detections.json.gz", "ledger.parquet", "training.parquet"):
+        (first.folder / name).write_text(name)
+    cells.write_manifest(first.folder, {"key": first.key, "state": "done"})
+    before = {path.name: path.read_text() for path in first.folder.iterdir()}
+    renames, rename = iter(range(1, 99)), Path.rename
+
+    def killed(path: Path, target: Path) -> Path:
+        if next(renames) == fatal:
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", killed)
+    with contextlib.suppress(KeyboardInterrupt):
+        output.settle(other)
+        cells.write_manifest(other.folder, {"key": other.key, "state": "done"})
+        output.settle(first)
+    output.settle(first)
+    assert {path.name: path.read_text() for path in first.folder.iterdir()} == before
+    assert not first.archive.exists()
 
 
 def test_remains_of_a_killed_process_go(result: Output) -> None:
@@ -121,6 +153,12 @@ def test_status_of_every_state(result: Output) -> None:
     assert [row["state"] for row in found["cells"]] == ["done", "pending", "pending", "pending"]
     assert found["cells"][0]["iteration"] == found["cells"][0]["iterations"] == 10
     assert set(found["cells"][0]) >= {"variant", "seed", "state", "iteration", "iterations"}
+
+
+def test_a_file_is_not_the_output_of_a_study(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FpnProbeError, match="is not the output of a study"):
+        status(tmp_path / "file")
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"study": 3}', "[1]", "{"])
