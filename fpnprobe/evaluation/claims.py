@@ -21,7 +21,7 @@ RULE = (
     "interval excludes 0 on the paper's side; 'contradicted': it excludes 0 on the other side; "
     "'undecided': it holds 0, or there is one seed only; 'not run': the study lacks the framework, "
     "a variant or the metric. Where the paper prints no change, 'reproduced' needs the interval "
-    f"within {EQUAL} points of 0, and 'contradicted' an interval beyond that which excludes 0."
+    f"within {EQUAL} points of 0, and 'contradicted' an interval wholly beyond them."
 )
 
 
@@ -88,7 +88,7 @@ def verdict(*, paper: float, low: float, high: float) -> Verdict:
     if paper == 0:
         if max(abs(low), abs(high)) <= EQUAL:
             return "reproduced"
-        return "contradicted" if low > 0 or high < 0 else "undecided"
+        return "contradicted" if low > EQUAL or high < -EQUAL else "undecided"
     if low > 0 or high < 0:
         return "reproduced" if (low > 0) == (paper > 0) else "contradicted"
     return "undecided"

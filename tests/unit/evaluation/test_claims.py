@@ -129,7 +129,9 @@ def test_verdicts_on_a_loss_of_ap(tmp_path: Path, low: float, high: float, expec
     [
         (-0.004, 0.003, "reproduced"),
         (0.001, 0.004, "reproduced"),
-        (0.001, 0.02, "contradicted"),
+        (0.006, 0.02, "contradicted"),
+        (-0.02, -0.006, "contradicted"),
+        (0.001, 0.006, "undecided"),  # a difference of 0.3 points counts as none
         (-0.01, 0.01, "undecided"),
     ],
 )
