@@ -55,6 +55,9 @@ class Balance:
         values = dict(data)
         if "stages" in values:
             values["stages"] = stages(values["stages"])
+        numbers = [values[name] for name in ("decay", "limit", "begin") if name in values]
+        if not all(type(each) in (int, float) for each in numbers):
+            raise FpnProbeError(f"balance {dict(data)!r}: decay, limit and begin must be numbers")
         found = cls(**values)
         if found.route not in ("direct", "auxiliary"):
             raise FpnProbeError(f"balance of route {found.route!r}: expected direct or auxiliary")

@@ -1,6 +1,5 @@
 """What an intervention changes, as plain data."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -152,8 +151,8 @@ def _gain(entry: Any, *, allow_negative: bool) -> Gain:
             "begin, end what is wanted"
         )
     gain = entry["gain"]
-    number = isinstance(gain, (int, float)) and not isinstance(gain, bool)
-    if not number or not math.isfinite(gain) or (gain < 0 and not allow_negative):
+    number = isinstance(gain, (int, float)) and not isinstance(gain, bool) and abs(gain) < 1e300
+    if not number or (gain < 0 and not allow_negative):
         raise FpnProbeError(
             f"gain {gain!r} in {dict(entry)!r}: expected a finite number >= 0 "
             "(below 0 only with allow_negative)"
@@ -161,23 +160,31 @@ def _gain(entry: Any, *, allow_negative: bool) -> Gain:
     if entry["route"] not in ROUTES:
         raise FpnProbeError(f"route {entry['route']!r}: expected one of {', '.join(ROUTES)}")
     begin, end = entry.get("begin", 0), entry.get("end")
-    if not isinstance(begin, int) or begin < 0 or not (end is None or end > begin):
+    whole = all(type(each) is int for each in (begin, 0 if end is None else end))
+    if not whole or begin < 0 or not (end is None or end > begin):
         raise FpnProbeError(f"gain from iteration {begin!r} to {end!r}: expected 0 <= begin < end")
+    for key in ("bucket", "term"):
+        if not isinstance(entry.get(key, "all"), str):
+            raise FpnProbeError(f"{key} {entry[key]!r} in {dict(entry)!r}: expected a name or all")
     return Gain(
         _stages(entry["stages"]),
         entry["route"],
         float(gain),
-        str(entry.get("bucket", "all")),
-        str(entry.get("term", "all")),
+        entry.get("bucket", "all"),
+        entry.get("term", "all"),
         begin,
         end,
     )
 
 
+def _is_list(given: Any) -> bool:
+    return isinstance(given, Sequence) and not isinstance(given, str)
+
+
 def _stages(given: Any) -> tuple[str, ...]:
-    names = [given] if isinstance(given, str) else list(given)
-    if len(names) == 1 and ".." in names[0]:
-        first, _, last = names[0].partition("..")
+    names = [given] if isinstance(given, str) else list(given) if _is_list(given) else []
+    if len(names) == 1 and ".." in str(names[0]):
+        first, _, last = str(names[0]).partition("..")
         if first in _STAGES and last in _STAGES and first <= last:
             return _STAGES[_STAGES.index(first) : _STAGES.index(last) + 1]
     if not names or any(name not in _STAGES for name in names):

@@ -31,6 +31,13 @@ def test_plain_data_survives_the_round_trip() -> None:
         ({"stages": "C4..C2"}, "C2..C5"),
         ({"begin": 3, "end": 3}, "begin < end"),
         ({"bukket": "small"}, "expected the keys"),
+        ({"stages": 5}, "C2..C5"),
+        ({"stages": [5]}, "C2..C5"),
+        ({"gain": 10**400}, "finite number"),
+        ({"begin": True}, "begin < end"),
+        ({"end": "5"}, "begin < end"),
+        ({"bucket": 5}, "bucket 5 .* expected a name"),
+        ({"term": None}, "term None .* expected a name"),
     ],
 )
 def test_bad_gains_are_one_line(change: dict[str, Any], message: str) -> None:
@@ -38,9 +45,20 @@ def test_bad_gains_are_one_line(change: dict[str, Any], message: str) -> None:
         Intervention.of([{**CUT, **change}])
 
 
-@pytest.mark.parametrize("data", ["cut", {"gain": []}, [3], {"balance": {"speed": 1}}])
+@pytest.mark.parametrize(
+    "data",
+    [
+        "cut",
+        {"gain": []},
+        [3],
+        {"balance": {"speed": 1}},
+        {"balance": {"decay": float("nan")}},
+        {"balance": {"decay": "much"}},
+        {"balance": {"stages": 5}},
+    ],
+)
 def test_bad_interventions_are_one_line(data: Any) -> None:
-    with pytest.raises(FpnProbeError, match="expected"):
+    with pytest.raises(FpnProbeError, match=r"expected|must be numbers"):
         Intervention.of(data)
 
 
