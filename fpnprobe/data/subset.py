@@ -51,8 +51,13 @@ def select(
         seed: Another seed, another choice.
 
     Raises:
-        FpnProbeError: for a class that does not exist, or if no image is left.
+        FpnProbeError: for a class that does not exist, a number too small, or if no image is left.
     """
+    if (images is not None and images < 1) or min_objects < 0:
+        raise FpnProbeError(
+            f"images={images}, min_objects={min_objects}: expected at least 1 image (or all) and "
+            "no negative number of objects"
+        )
     names = [category["name"] for category in content["categories"]]
     unknown = [name for name in classes or () if name not in names]
     if unknown:

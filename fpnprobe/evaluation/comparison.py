@@ -95,6 +95,8 @@ def compare(
     buckets = check_buckets(buckets)
     if resamples < 2:
         raise FpnProbeError(f"resamples is {resamples}, expected at least 2, better 1000")
+    if seed < 0:
+        raise FpnProbeError(f"seed is {seed}, expected at least 0")
     truth = GroundTruth.of(annotations)
     counts = resample_counts(len(truth.image_ids), resamples=resamples, seed=seed)
     first, second = (
@@ -149,6 +151,8 @@ def compare_runs(
     files: list[Path] = []
     known: list[tuple[str, tuple[ScaleBucket, ...], str]] = []
     for path in (Path(a), Path(b)):
+        if not path.exists():
+            raise FpnProbeError(f"{path} does not exist: give a cell's folder or a detection file")
         if path.is_dir():
             cell, study = read_run(path)
             files.append(cell.detections)

@@ -26,7 +26,7 @@ def read_json(path: str | Path) -> Any:
         if content[:2] == b"\x1f\x8b":
             content = gzip.decompress(content)
         return json.loads(content)
-    except (ValueError, EOFError, OSError, zlib.error) as error:
+    except (ValueError, EOFError, OSError, RecursionError, zlib.error) as error:
         raise FpnProbeError(
             f"{source} is not complete JSON ({error}): is the file cut off? write it again"
         ) from error

@@ -67,6 +67,13 @@ def request(
         wanted = tuple(int(each) for each in seeds.split(",") if each.strip())
     except ValueError:
         raise FpnProbeError(f"--seeds {seeds!r}: expected whole numbers, as 0,1,2") from None
+    chosen = tuple(each.strip() for each in variants.split(",") if each.strip())
+    for option, text, named in (
+        ("--seeds", seeds, len(wanted)),
+        ("--variants", variants, len(chosen)),
+    ):
+        if text and not named:
+            raise FpnProbeError(f"{option} {text!r} names none: leave it out for all")
     repeated = None if manifest is None else _manifest(manifest)
     if repeated is None:
         assert study is not None
@@ -78,7 +85,7 @@ def request(
     found = Request(
         study=loaded,
         out=out or Path("reports") / name,
-        variants=tuple(each.strip() for each in variants.split(",") if each.strip()),
+        variants=chosen,
         seeds=wanted,
         repeated=repeated,
     )

@@ -93,6 +93,12 @@ def test_nothing_left(content: Content) -> None:
         subset.select(content, min_objects=99)
 
 
+@pytest.mark.parametrize("bad", [{"images": 0}, {"images": -1}, {"min_objects": -1}])
+def test_numbers_too_small(content: Content, bad: dict[str, Any]) -> None:
+    with pytest.raises(FpnProbeError, match="expected at least 1 image"):
+        subset.select(content, **bad)
+
+
 @pytest.mark.parametrize("link", [False, True])
 def test_a_subset_is_a_coco_folder(root: Path, tmp_path: Path, link: bool) -> None:
     target = tmp_path / "subset"

@@ -72,6 +72,17 @@ def test_compare_refuses_a_folder_that_is_no_run(folder: Path) -> None:
         invoke("compare", folder, folder)
 
 
+def test_compare_names_a_file_that_is_not_there(folder: Path) -> None:
+    with pytest.raises(FpnProbeError, match=r"none\.json does not exist"):
+        invoke("compare", folder / "none.json", folder / "val.json")
+
+
+def test_compare_refuses_a_negative_seed(folder: Path) -> None:
+    cell = folder / "cells" / "v0" / "seed-0"
+    with pytest.raises(FpnProbeError, match="seed is -1, expected at least 0"):
+        invoke("compare", cell, cell, "--seed", -1)
+
+
 def test_compare_refuses_other_data(folder: Path, tmp_path: Path) -> None:
     other = write_study(tmp_path / "other", {"DC5": 0.3}, seeds=[0], images=10)
     place = Path("cells") / "v0" / "seed-0"

@@ -82,6 +82,7 @@ def test_bad_detections(good: Any, keys: Any, to: Any, message: str) -> None:
         (lambda path: path.write_text(""), "not complete JSON"),
         (lambda path: path.unlink(), "cannot read .*No such file"),
         (lambda path: path.write_text("[]"), "holds a list"),
+        (lambda path: path.write_text("[" * 100_000), "not complete JSON"),
         (lambda path: path.write_bytes(gzip.compress(path.read_bytes())[:150]), "cut off"),
     ],
 )

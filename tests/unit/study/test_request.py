@@ -63,6 +63,13 @@ def test_what_is_not_a_manifest(text: str, tmp_path: Path) -> None:
         request(None, manifest=tmp_path / "m.json")
 
 
+def test_a_list_that_names_nothing_is_not_everything(file: Path) -> None:
+    with pytest.raises(FpnProbeError, match="--seeds ',' names none"):
+        request(None, manifest=file, seeds=",")
+    with pytest.raises(FpnProbeError, match="--variants ' ' names none"):
+        request(None, manifest=file, variants=" ")
+
+
 def test_selection_of_cells(result: Output, file: Path) -> None:
     asked = replace(request(None, manifest=file), study=result.study, variants=("DC5",))
     assert [(c.variant, c.seed) for c in asked.selected(result)] == [("DC5", 0), ("DC5", 1)]
