@@ -16,6 +16,8 @@ def add(app: typer.Typer) -> None:
             Path, typer.Argument(metavar="RUN", help="Folder of a study, or of one of its cells.")
         ],
         images: Annotated[int, typer.Option(help="Validation images, from the first.")] = 20,
+        variants: Annotated[str, typer.Option(help="Only these variants, as DC5,FPN.")] = "",
+        seeds: Annotated[str, typer.Option(help="Only these seeds, as 0,1.")] = "",
         method: Annotated[
             list[str] | None,
             typer.Option(
@@ -45,11 +47,13 @@ def add(app: typer.Typer) -> None:
         """Attribute class logits to C2..C5 and P2..P6 (captum); shares per object scale."""
         from fpnprobe.mm.attribution.study import as_json as plain
         from fpnprobe.mm.attribution.study import attribute_run
-        from fpnprobe.mm.attribution.words import check_words
+        from fpnprobe.mm.attribution.words import check_seeds, check_words
 
         found = attribute_run(
             run,
             images=images,
+            variants=[name.strip() for name in variants.split(",") if name.strip()],
+            seeds=check_seeds(seeds),
             steps=steps,
             internal_batch_size=internal_batch_size,
             trusted=trust,

@@ -119,6 +119,16 @@ def test_a_cell_that_is_not_finished_is_skipped_and_named(run: Path, tmp_path: P
         attribute_run(copy, **options)
 
 
+def test_only_the_variants_that_are_asked_for(run: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(run, tmp_path / "run")
+    found = attribute_run(
+        copy, images=1, methods=("activation_x_gradient",), variants=["FPN"], seeds=[0]
+    )
+    assert [Path(file).parent.parent.name for file in found.files] == ["fpn"]
+    table = pd.read_parquet(copy / "evidence" / "attribution.parquet")
+    assert set(table["variant"]) == {"FPN"}
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -126,6 +136,9 @@ def test_a_cell_that_is_not_finished_is_skipped_and_named(run: Path, tmp_path: P
         (["--at", "head"], "unknown place 'head': expected stages, pyramid"),
         (["--kind", "person"], "unknown kind 'person'"),
         (["--images", "0"], "images=0: expected at least 1"),
+        (["--variants", "FPN,FNP"], "has no variant FNP: expected DC5, FPN"),
+        (["--seeds", "0,7"], "has no seed 7: expected 0"),
+        (["--seeds", "x"], "--seeds 'x': expected numbers"),
     ],
 )
 def test_bad_words_are_one_line(words: list[str], message: str, run: Path) -> None:

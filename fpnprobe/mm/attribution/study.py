@@ -12,7 +12,7 @@ from fpnprobe.attribution.chain import Place
 from fpnprobe.attribution.methods import INTERNAL_BATCH, STEPS
 from fpnprobe.attribution.table import by_bucket, concat, on_assigned_level
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.mm.attribution.cell import TrainedCell
+from fpnprobe.mm.attribution.cell import TrainedCell, read_manifest
 from fpnprobe.mm.attribution.explain import targets_of
 from fpnprobe.mm.attribution.survey import survey
 from fpnprobe.mm.attribution.target import Kind
@@ -41,11 +41,18 @@ class StudyAttribution:
     skipped: tuple[tuple[str, str], ...]
 
 
-def cell_folders(run: str | Path) -> list[Path]:
+def cell_folders(
+    run: str | Path, *, variants: Sequence[str] = (), seeds: Sequence[int] = ()
+) -> list[Path]:
     """The cells of a study folder, or the folder itself where it is a cell.
 
+    Args:
+        run: the folder.
+        variants: only these, all by default.
+        seeds: only these, all by default.
+
     Raises:
-        FpnProbeError: if it is neither.
+        FpnProbeError: if it is neither, or a variant or a seed is asked for that it has not.
     """
     folder = Path(run)
     if (folder / "manifest.json").is_file():
@@ -56,13 +63,33 @@ def cell_folders(run: str | Path) -> list[Path]:
             f"{folder} is not a run: expected the folder of a study or of one of its cells, such "
             "as reports/quickstart"
         )
-    return found
+    known: dict[Path, tuple[str, int]] = {}
+    for cell in found:
+        manifest = read_manifest(cell)
+        known[cell] = str(manifest.get("variant")), int(manifest.get("seed", -1))
+    for what, asked, position in (("variant", variants, 0), ("seed", seeds, 1)):
+        there = list(dict.fromkeys(each[position] for each in known.values()))
+        for each in asked:
+            if each not in there:
+                raise FpnProbeError(
+                    f"{folder} has no {what} {each}: expected {', '.join(map(str, there))}"
+                )
+    chosen = [
+        cell
+        for cell, (variant, seed) in known.items()
+        if (not variants or variant in variants) and (not seeds or seed in seeds)
+    ]
+    if not chosen:
+        raise FpnProbeError(f"{folder} has none of these variants with one of these seeds")
+    return chosen
 
 
 def attribute_run(
     run: str | Path,
     *,
     images: int,
+    variants: Sequence[str] = (),
+    seeds: Sequence[int] = (),
     methods: Sequence[str] = ("integrated_gradients",),
     places: Sequence[Place] | None = None,
     kind: Kind = "object",
@@ -72,13 +99,13 @@ def attribute_run(
     device: str = "cpu",
     report: Callable[[str, int], None] = lambda *_: None,
 ) -> StudyAttribution:
-    """Attribute every trained cell of a run; write each cell's table and the study's.
+    """Attribute the trained cells of a run; write each cell's table and the study's of them all.
 
     A cell that is not finished is skipped and named; a run without any trained cell is an error.
     `trusted` is the number of images on which the methods themselves are judged; the other
     arguments are those of `survey`.
     """
-    folders = cell_folders(run)
+    folders = cell_folders(run, variants=variants, seeds=seeds)
     frames, files, skipped, judged = [], [], [], []
     for folder in folders:
         try:

@@ -33,3 +33,18 @@ def check_words(
         "places": list(places) if places else None,
         "methods": tuple(methods) if methods else ("integrated_gradients",),
     }
+
+
+def check_seeds(text: str) -> tuple[int, ...]:
+    """Seeds from `0,1`; none from an empty text.
+
+    Raises:
+        FpnProbeError: for anything else.
+
+    >>> check_seeds("0, 1")
+    (0, 1)
+    """
+    try:
+        return tuple(int(each) for each in text.split(",") if each.strip())
+    except ValueError:
+        raise FpnProbeError(f"--seeds {text!r}: expected numbers, as 0,1") from None
