@@ -13,7 +13,8 @@ line by line from them. `fpnprobe.mm` makes them modules of mmdet.
 from fpnprobe.methods.auxiliary import AuxiliaryRoIHead, StageProjection, auxiliary_rows
 from fpnprobe.methods.cascade import CascadedGrouping, CascadeOptions
 from fpnprobe.methods.dc5 import dilate_stage
-from fpnprobe.methods.feature_grouping import FeatureGrouping, GroupingOptions, SwapMatrix
+from fpnprobe.methods.feature_grouping import FeatureGrouping, GroupingOptions
+from fpnprobe.methods.swap_matrix import SwapMatrix
 from fpnprobe.methods.uncertainty import Uncertainty, UncertaintyOptions, weigh_rows
 
 __all__ = [

@@ -12,13 +12,13 @@ one f_w for all stages and levels, and for S stages the sum over all S of f_w(P'
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
-import torch
 from torch import Tensor, nn
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.methods.feature_grouping import FeatureGrouping, GroupingOptions
+from fpnprobe.methods.weighing import weighed
 
 Combine = Literal["sum", "recursive"]
 
@@ -58,6 +58,7 @@ class CascadeOptions:
 def fusion_weight(channels: int, options: CascadeOptions) -> nn.Sequential:
     """f_w: (B, Z, H, W) to weights in (0, 1) of shape (B, 1, H, W), or (B, Z, H, W).
 
+    >>> import torch
     >>> weight = fusion_weight(32, CascadeOptions())
     >>> weight(torch.zeros(1, 32, 4, 6)).shape
     torch.Size([1, 1, 4, 6])
@@ -78,6 +79,7 @@ class CascadedGrouping(nn.Module):
 
     One stage is the grouping alone, without weights.
 
+    >>> import torch
     >>> pyramid = [torch.zeros(1, 32, size, size) for size in (16, 8, 4, 2)]
     >>> cascade = CascadedGrouping(32, stages=2)
     >>> [tuple(level.shape) for level in cascade(pyramid)]
@@ -120,12 +122,10 @@ class CascadedGrouping(nn.Module):
     def _weighted(
         self, pyramid: Sequence[Tensor], added: Sequence[Tensor] | None = None
     ) -> list[Tensor]:
-        """f_w(P_l) P_l of every level, plus what is `added`, without a temporary of the product."""
+        """f_w(P_l) P_l of every level, plus what is `added`."""
         own = self.weights if self.options.weight_per_level else [self.weights[0]] * len(pyramid)
-        weights = [weight(feature) for weight, feature in zip(own, pyramid, strict=True)]
-        if added is None:
-            return [weight * feature for weight, feature in zip(weights, pyramid, strict=True)]
+        totals = [None] * len(pyramid) if added is None else added
         return [
-            torch.addcmul(total, weight, feature)
-            for total, weight, feature in zip(added, weights, pyramid, strict=True)
+            weighed(cast(nn.Sequential, weight), feature, total)
+            for weight, feature, total in zip(own, pyramid, totals, strict=True)
         ]

@@ -15,18 +15,17 @@ here, whose defaults are `fpnprobe.methods.GroupingOptions()`.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fpnprobe.errors import FpnProbeError
-
-_GROUP_SIZE = 4  # smallest group of the norm in G_k
+from fpnprobe.methods.resizing import Upsampling, max_pool_to, upsample_to
+from fpnprobe.methods.swap_matrix import SwapMatrix
 
 Finer = Literal["max", "average"]
-Coarser = Literal["bilinear", "nearest"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +48,7 @@ class GroupingOptions:
     norm_groups: int = 16
     softmax: bool = False
     finer: Finer = "max"
-    coarser: Coarser = "bilinear"
+    coarser: Upsampling = "bilinear"
     regroup: bool = True
 
     def __post_init__(self) -> None:
@@ -57,55 +56,6 @@ class GroupingOptions:
             raise FpnProbeError(f"finer={self.finer!r}: expected 'max' or 'average'")
         if self.coarser not in ("bilinear", "nearest"):
             raise FpnProbeError(f"coarser={self.coarser!r}: expected 'bilinear' or 'nearest'")
-
-
-class SwapMatrix(nn.Module):
-    """G_k: from a feature map (B, Z, H, W) to its swapping matrix M_k (B, Z, Z), Eq. 13.
-
-    Global average pool, 1x1 convolution Z -> r, group norm, ReLU, 1x1 convolution r -> Z^2.
-    Xavier-uniform weights keep std(M_k C'_k) / std(C'_k) near one.
-
-    >>> SwapMatrix(32)(torch.zeros(2, 32, 5, 7)).shape
-    torch.Size([2, 32, 32])
-    """
-
-    def __init__(
-        self,
-        channels: int,
-        *,
-        bottleneck: int | None = None,
-        norm_groups: int = 16,
-        softmax: bool = False,
-    ) -> None:
-        super().__init__()
-        width = bottleneck or channels
-        if width < 2 or norm_groups < 1:
-            raise FpnProbeError(
-                f"G_k of width {width} with {norm_groups} norm groups: expected a width of two or "
-                "more and at least one group"
-            )
-        most = max(1, min(norm_groups, width // _GROUP_SIZE))
-        groups = max(n for n in range(1, most + 1) if width % n == 0)
-        self.channels = channels
-        self.softmax = softmax
-        self.reduce = nn.Conv2d(channels, width, 1)
-        self.norm = nn.GroupNorm(groups, width)
-        self.expand = nn.Conv2d(width, channels * channels, 1)
-        for layer in (self.reduce, self.expand):
-            nn.init.xavier_uniform_(layer.weight)
-            nn.init.zeros_(cast(Tensor, layer.bias))
-
-    def forward(self, feature: Tensor) -> Tensor:
-        """Compute M_k (B, Z, Z) of a feature map (B, Z, H, W)."""
-        pooled = F.adaptive_avg_pool2d(feature, 1)  # (B, Z, 1, 1)
-        code = F.relu(self.norm(self.reduce(pooled))).flatten(1)  # (B, r)
-        # One small product for each row of M_k: the gradient of `code` is a sum of Z^2 terms, which
-        # one long product adds up with ten times the rounding error of Z sums of Z terms.
-        count = self.channels
-        weight = self.expand.weight.view(count, count, -1)  # (Z, Z, r)
-        entries = torch.bmm(weight, code.T.expand(count, -1, -1)).permute(2, 0, 1)  # (B, Z, Z)
-        matrix = entries + cast(Tensor, self.expand.bias).view(count, count)
-        return matrix.softmax(-1) if self.softmax else matrix
 
 
 class FeatureGrouping(nn.Module):
@@ -171,9 +121,7 @@ class FeatureGrouping(nn.Module):
         last = stage + 1 if pool_first else self.levels
         quarters = _swap(torch.cat(rows[:last], dim=1), feature).chunk(last, dim=1)
         parts = [
-            F.interpolate(quarter, size=size, mode="bilinear", align_corners=False)
-            if self.options.coarser == "bilinear"
-            else F.interpolate(quarter, size=size, mode="nearest")
+            upsample_to(_own(quarter), size, mode=self.options.coarser)
             for quarter, size in zip(quarters[:stage], sizes[:stage], strict=True)
         ]
         parts.append(quarters[stage])
@@ -182,23 +130,26 @@ class FeatureGrouping(nn.Module):
                 pooled = F.adaptive_avg_pool2d(feature, (sizes[level][0], sizes[level][1]))
                 parts.append(_swap(rows[level], pooled))
             else:
-                parts.append(max_pool_to(quarters[level], sizes[level]))
+                parts.append(max_pool_to(_own(quarters[level]), sizes[level]))
         return parts
 
 
-def max_pool_to(feature: Tensor, size: Sequence[int]) -> Tensor:
-    """Adaptive max pooling to `size`, by the plain kernel where the sizes are multiples.
-
-    >>> max_pool_to(torch.arange(16.0).view(1, 1, 4, 4), (2, 2)).flatten().tolist()
-    [5.0, 7.0, 13.0, 15.0]
-    """
-    (height, width), (rows, columns) = feature.shape[-2:], size
-    if height % rows or width % columns:
-        return F.adaptive_max_pool2d(feature, list(size))
-    return F.max_pool2d(feature, (height // rows, width // columns))
-
-
 def _swap(matrix: Tensor, feature: Tensor) -> Tensor:
-    """M X for matrices (B, R, Z) and a map (B, Z, H, W): (B, R, H, W)."""
-    swapped = torch.bmm(matrix, feature.flatten(2))
+    """M X for matrices (B, R, Z) and a map (B, Z, H, W): (B, R, H, W).
+
+    On a CPU with the channels last, in which its pooling and upsampling are many times faster.
+    """
+    flat = feature.flatten(2)
+    if feature.device.type == "cpu":
+        rows = torch.bmm(flat.transpose(1, 2), matrix.transpose(1, 2))  # (B, HW, R)
+        swapped = rows.transpose(1, 2)
+    else:
+        swapped = torch.bmm(matrix, flat)
     return swapped.view(feature.shape[0], matrix.shape[1], *feature.shape[-2:])
+
+
+def _own(quarter: Tensor) -> Tensor:
+    """A quarter of a map by itself, for on a CPU the kernels want channels that lie together."""
+    if quarter.device.type != "cpu":
+        return quarter
+    return quarter.contiguous(memory_format=torch.channels_last)

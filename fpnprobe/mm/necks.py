@@ -13,7 +13,7 @@ from torch import Tensor, cat, nn
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.methods import CascadedGrouping, CascadeOptions, GroupingOptions
-from fpnprobe.methods.feature_grouping import max_pool_to
+from fpnprobe.methods.resizing import max_pool_to
 
 _XAVIER = {"type": "Xavier", "layer": "Conv2d", "distribution": "uniform"}
 

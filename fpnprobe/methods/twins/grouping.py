@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fpnprobe.methods.cascade import CascadedGrouping
-from fpnprobe.methods.feature_grouping import FeatureGrouping, SwapMatrix
+from fpnprobe.methods.feature_grouping import FeatureGrouping
+from fpnprobe.methods.swap_matrix import SwapMatrix
 
 
 def swap_matrix(module: SwapMatrix, feature: Tensor) -> Tensor:
