@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import Config
 from torch import nn
 
 from fpnprobe.errors import FpnProbeError
@@ -17,7 +16,7 @@ from fpnprobe.mm import quiet
 from fpnprobe.mm.adapters import observe
 from fpnprobe.mm.batches import generated_batch
 from fpnprobe.mm.detectors import build_detector
-from fpnprobe.mm.detectors.stock import config_file, stock_model
+from fpnprobe.mm.detectors.stock import read_config, stock_model
 from fpnprobe.mm.opened import open_config
 from fpnprobe.probing import Probe, Residuals
 from fpnprobe.scales import COCO_BUCKETS, ScaleBucket
@@ -86,6 +85,11 @@ def check_config(
     Raises:
         FpnProbeError: if the config cannot be read or built, or a head is not known.
     """
+    if size < 32 or not tolerance >= 0:
+        raise FpnProbeError(
+            f"size={size}, tolerance={tolerance}: expected a side of at least 32 px and a "
+            "tolerance of at least 0"
+        )
     if data is not None:
         opened = open_config(config, None, data=data, split=split, size=size, seed=seed)
         given = [opened.images[i] for i in range(min(2, len(opened.images)))]
@@ -93,7 +97,7 @@ def check_config(
         return check_model(
             opened.detector, name=config, tolerance=tolerance, buckets=buckets, batch=batch
         )
-    classes = _classes(Config.fromfile(config_file(config)).get("model"))
+    classes = _classes(read_config(config).get("model"))
     model = stock_model(config, num_classes=classes, weights=None)
     with quiet.construction():
         detector = build_detector(model, seed=seed)

@@ -8,13 +8,12 @@ from typing import Any
 
 import torch
 from mmdet.datasets import CocoDataset
-from mmengine.config import Config
 
 from fpnprobe.data import coco
 from fpnprobe.errors import EnvironmentProblem, FpnProbeError
 from fpnprobe.mm.attribution.cell import TrainedCell
 from fpnprobe.mm.detectors import build_detector
-from fpnprobe.mm.detectors.stock import config_file, stock_model
+from fpnprobe.mm.detectors.stock import read_config, stock_model
 from fpnprobe.mm.training.dataset import CellImages
 from fpnprobe.scales import COCO_BUCKETS, ScaleBucket
 
@@ -51,6 +50,10 @@ def open_given(
     Raises:
         FpnProbeError: if the arguments do not fit together.
     """
+    if not device.startswith(("cpu", "cuda")):
+        raise FpnProbeError(f"device {device!r}: expected cpu or cuda")
+    if size is not None and size < 32:
+        raise FpnProbeError(f"size={size}: expected a short side of at least 32 px")
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise EnvironmentProblem(f"device {device!r}: no CUDA device here; use --device cpu")
     if (Path(config) / "manifest.json").is_file():
@@ -102,7 +105,7 @@ def open_config(
     """
     content, _ = coco.read(data, split)
     names = tuple(each["name"] for each in content["categories"])
-    loaded = Config.fromfile(config_file(config))
+    loaded = read_config(config)
     state: Mapping[str, Any] = {}
     classes = names
     if checkpoint is not None:

@@ -111,6 +111,22 @@ def test_what_cannot_be_checked_says_why(config: str, message: str) -> None:
         check.check_config(config, size=64)
 
 
+@pytest.mark.parametrize(
+    "options", [{"size": 0}, {"size": -5}, {"tolerance": -1.0}, {"tolerance": float("nan")}]
+)
+def test_options_out_of_range_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(FpnProbeError, match="expected a side of at least 32 px"):
+        check.check_config("retinanet_r50_fpn_1x_coco", **options)
+
+
+def test_a_file_that_is_no_config(tmp_path: Path) -> None:
+    (tmp_path / "config.py").write_text("model = = 3")
+    for name in (tmp_path / "config.py", tmp_path / "text"):
+        name.touch()
+        with pytest.raises(FpnProbeError, match="mmdet config"):
+            check.check_config(str(name))
+
+
 def test_checkpointing_is_refused_with_a_reason() -> None:
     detector = tiny("fcos", with_cp=True, frozen_stages=-1)
     with pytest.raises(FpnProbeError, match="reentrant gradient checkpointing"):

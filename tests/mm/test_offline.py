@@ -158,6 +158,12 @@ def test_a_missing_category_is_refused(config: str, root: Path, tmp_path: Path) 
         run(config, file, root, tmp_path / "out")
 
 
+@pytest.mark.parametrize(("size", "device"), [(0, "cpu"), (-5, "cpu"), (None, "tpu")])
+def test_options_out_of_range_are_refused(root: Path, size: int | None, device: str) -> None:
+    with pytest.raises(FpnProbeError, match="expected"):
+        open_given("x", None, data=root, split="val", size=size, device=device, seed=0)
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_no_cuda_is_a_problem_of_the_environment(root: Path) -> None:
     with pytest.raises(EnvironmentProblem, match="no CUDA device"):

@@ -40,21 +40,30 @@ def config_file(name: str) -> Path:
     return shipped[stem]
 
 
+def read_config(name: str) -> Config:
+    """The mmdet config of that name.
+
+    Raises:
+        FpnProbeError: if there is none, or it cannot be read.
+    """
+    file = config_file(name)
+    try:
+        return Config.fromfile(file)
+    except Exception as error:  # a config is a program
+        raise FpnProbeError(
+            f"cannot read the mmdet config {file}: {type(error).__name__}: {error}"
+        ) from error
+
+
 def stock_model(name: str, *, num_classes: int, weights: str | None) -> ConfigDict:
     """The `model` of an mmdet config with `num_classes`, our RoI extractor and chosen weights.
 
     `weights` None draws all weights, "imagenet" keeps the config's own (mmengine may download
     them), anything else is a file or address of backbone weights.
     """
-    file = config_file(name)
-    try:
-        model = Config.fromfile(file).get("model")
-    except Exception as error:  # a config is a program
-        raise FpnProbeError(
-            f"cannot read the mmdet config {file}: {type(error).__name__}: {error}"
-        ) from error
+    model = read_config(name).get("model")
     if not isinstance(model, ConfigDict):
-        raise FpnProbeError(f"the mmdet config {file} has no `model`: expected a detector config")
+        raise FpnProbeError(f"the mmdet config {name} has no `model`: expected a detector config")
     _each(model, lambda part: _float32_rois(part))
     _set_classes(model, num_classes)
     if weights != "imagenet":
