@@ -101,6 +101,20 @@ def image_folder() -> None:
     Path("data/images/a.png").mkdir()
 
 
+def split_folder() -> None:
+    """As unreadable as a file without permissions, for every user."""
+    write_data()
+    Path("data/annotations/train.json").unlink()
+    Path("data/annotations/train.json").mkdir()
+
+
+CUT = {"stages": "C2..C4", "route": "direct", "gain": 0.0}
+
+
+def intervention(**changes: Any) -> Callable[[], None]:
+    return study(variants=[{"name": "a", "build": "FPN", "intervention": [CUT | changes]}])
+
+
 def cut(path: str) -> Callable[[], None]:
     def act() -> None:
         content = Path(path).read_bytes()
@@ -140,6 +154,11 @@ CASES: dict[str, tuple[Callable[[], None], list[str], int, str]] = {
     "bucket gap": (study(buckets=[["a", 0, 5], ["b", 6, None]]), [], 2, "starts at 6"),
     "bucket not closed": (study(buckets=[["a", 0, 5]]), [], 2, "expected inf"),
     "no data source": (study(data={}), [], 2, "data.root"),
+    "unknown intervention": (study(variants=["FPN~cut-drect"]), [], 2, "did you mean cut-direct"),
+    "gain of a number as stages": (intervention(stages=2), [], 2, "C2..C5"),
+    "negative gain": (intervention(gain=-1), [], 2, "finite number >= 0"),
+    "negative workers": (study(schedule={"iterations": 2, "workers": -1}), [], 2,
+                         "schedule.workers"),
     # options
     "set without value": (write_data, [SET, "seeds"], 2, "key=value"),
     "set unknown key": (write_data, [SET, "schedule.iters=3"], 2, "schedule.iterations"),
@@ -147,6 +166,8 @@ CASES: dict[str, tuple[Callable[[], None], list[str], int, str]] = {
     "set of a deep key": (write_data, [SET, "seeds.a=1"], 2, "no such key"),
     "preset": (write_data, [SET, "preset=full"], 2, "no preset"),
     "variants option": (write_data, ["--variants", "DC6"], 2, "did you mean DC5"),
+    "seeds that name none": (write_data, ["--seeds", ","], 2, "names none"),
+    "variants that name none": (write_data, ["--variants", ","], 2, "names none"),
     "seeds option": (write_data, ["--seeds", "a"], 2, "whole numbers"),
     "seed not in study": (write_data, ["--seeds", "7"], 2, "seeds"),
     "launcher": (write_data, ["--launcher", "ray"], 2, "none, pytorch, slurm"),
@@ -159,6 +180,7 @@ CASES: dict[str, tuple[Callable[[], None], list[str], int, str]] = {
     "no data folder": (nothing, [], 2, "no data folder"),
     "no images folder": (lambda: Path("data").mkdir(), [], 2, "images/"),
     "no split": (after_data(lambda: Path("data/annotations/val.json").unlink()), [], 2, "val.json"),
+    "split is a folder": (split_folder, [], 2, "train.json"),
     "cut annotations": (cut("data/annotations/train.json"), [], 2, "cut off"),
     "not COCO": (after_data(lambda: Path("data/annotations/train.json").write_text("[1]")), [], 2,
                  "COCO"),
