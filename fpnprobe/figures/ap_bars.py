@@ -14,10 +14,15 @@ COLUMNS = ("variant", "value", "low", "high", "seeds", "published")
 
 
 def reach(table: pd.DataFrame) -> float:
-    """Largest value of any kind, at least 1: one axis for all metrics."""
-    found = [v for name in ("value", "high", "published") for v in table[name]]
+    """Where the axis of all metrics ends, at least 1.
+
+    All values fit, and intervals up to a third beyond the largest: one over two seeds, which can be
+    wider than all else, is cut there.
+    """
+    found = [v for name in ("value", "published") for v in table[name]]
     found += [v for seeds in table["seeds"] for v in seeds]
-    return max([1.0] + [float(v) for v in found if v == v])
+    largest = max([1.0] + [float(v) for v in found if v == v])
+    return max([largest] + [min(float(v), largest * 4 / 3) for v in table["high"] if v == v])
 
 
 def draw(
@@ -31,7 +36,7 @@ def draw(
             AP points.
         ax: where to draw.
         colors: of each variant, from `variant_colors`.
-        limit: largest value that must fit, to share an axis between metrics.
+        limit: where the axis ends, to share it between metrics; intervals are cut there.
 
     Returns:
         The same Axes.
@@ -49,7 +54,9 @@ def draw(
             bar.set(hatch="////", edgecolor=SURFACE)
         text = f"{row.variant}: {row.value:.1f}"
         if row.low == row.low:
-            ax.plot([row.low, row.high], [at, at], color=INK, linewidth=1.6)
+            ax.plot([max(0.0, row.low), min(row.high, reached)], [at, at], color=INK, linewidth=1.6)
+            if row.high > reached:
+                ax.plot(reached, at, marker=">", markersize=5, color=INK)
             text += f", interval {row.low:.1f} to {row.high:.1f}"
         if len(row.seeds) > 1:
             ax.plot(

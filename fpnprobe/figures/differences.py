@@ -1,5 +1,6 @@
 """Differences to a baseline with intervals: which changes are larger than their uncertainty."""
 
+import math
 from collections.abc import Mapping
 
 import pandas as pd
@@ -13,7 +14,9 @@ from fpnprobe.figures.wording import signed
 COLUMNS = ("variant", "baseline", "metric", "difference", "low", "high", "source")
 
 
-def draw(table: pd.DataFrame, ax: Axes, *, colors: Mapping[str, str]) -> Axes:
+def draw(
+    table: pd.DataFrame, ax: Axes, *, colors: Mapping[str, str], cap: float = math.inf
+) -> Axes:
     """Draw one dot with its interval per row, against a zero line.
 
     Args:
@@ -22,12 +25,14 @@ def draw(table: pd.DataFrame, ax: Axes, *, colors: Mapping[str, str]) -> Axes:
             covers (images, seeds, both).
         ax: where to draw.
         colors: of each variant, from `variant_colors`.
+        cap: intervals are cut this far from zero, with an arrow.
 
     Returns:
         The same Axes.
     """
     require(table, COLUMNS)
-    ends = [v for name in ("difference", "low", "high") for v in table[name] if v == v]
+    ends = [v for v in table["difference"] if v == v]
+    ends += [max(-cap, min(cap, v)) for name in ("low", "high") for v in table[name] if v == v]
     low, high = min([0.0, *ends]), max([0.0, *ends])
     pad = max(0.5, 0.08 * (high - low))
     ax.axvline(0, color=MUTED, linewidth=1)
@@ -38,7 +43,11 @@ def draw(table: pd.DataFrame, ax: Axes, *, colors: Mapping[str, str]) -> Axes:
         color = colors[row.variant]
         text = f"{row.variant} − {row.baseline}, {row.metric}: {signed(row.difference)}"
         if row.low == row.low:
-            ax.plot([row.low, row.high], [at, at], color=color, linewidth=2.4)
+            ends = [max(-cap, min(cap, row.low)), max(-cap, min(cap, row.high))]
+            ax.plot(ends, [at, at], color=color, linewidth=2.4)
+            for end, whole, arrow in zip(ends, (row.low, row.high), "<>", strict=True):
+                if end != whole:
+                    ax.plot(end, at, marker=arrow, markersize=6, color=color)
             text += f", interval {signed(row.low)} to {signed(row.high)} ({row.source})"
         (dot,) = ax.plot(row.difference, at, marker="o", markersize=8.5, color=color)
         mark(dot, text)

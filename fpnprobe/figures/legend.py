@@ -18,7 +18,7 @@ _SIZE = 10.5
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One entry of a legend; `shape` is `box`, `line`, `hatch` or a matplotlib marker."""
+    """One entry of a legend; `shape` is `box`, `line`, `dash`, `hatch` or a matplotlib marker."""
 
     label: str
     color: str
@@ -60,9 +60,15 @@ def draw(
                 box.set(hatch="////", edgecolor=SURFACE)
             box.set_transform(figure.transFigure)
             figure.add_artist(box)
-        elif key.shape == "line":
+        elif key.shape in ("line", "dash"):
             (x0, y0), (x1, _) = place(x, y), place(x + 14, y)
-            figure.add_artist(Line2D([x0, x1], [y0, y0], color=key.color, linewidth=2.2))
+            figure.add_artist(
+                Line2D(
+                    [x0, x1], [y0, y0], color=key.color,
+                    linewidth=2.2 if key.shape == "line" else 1.4,
+                    linestyle="-" if key.shape == "line" else (0, (3, 2)),
+                )
+            )  # fmt: skip
         else:
             at = place(x + 6, y)
             figure.add_artist(

@@ -27,11 +27,13 @@ def draw(
         The same Axes.
     """
     require(table, COLUMNS)
+    many = table["variant"].nunique() > 4
     for variant, line in split(table, "variant"):
         color = colors[variant]
         line = line.sort_values("sqrt_area")
         ax.fill_between(
-            line["sqrt_area"], line["band_low"], line["band_high"], color=color, alpha=0.16,
+            line["sqrt_area"], line["band_low"], line["band_high"], color=color,
+            alpha=0.07 if many else 0.16,
             linewidth=0,
         )  # fmt: skip
         style = "--" if "~" in variant else "-"
@@ -54,6 +56,9 @@ def draw(
     ticks = [t for t in (4, 8, 16, 32, 64, 128, 256, 512, 1024) if _inside(t, table["sqrt_area"])]
     ax.set_xticks(ticks, [str(t) for t in ticks])
     ax.minorticks_off()
+    top = 1.5 * table["ap"].max()  # a band of two seeds, wider than all else, runs out of the panel
+    if top > 0:
+        ax.set_ylim(0, min(top, ax.get_ylim()[1]))
     ax.set(ylim=(0, None), xlabel="square root of the object's area, px")
     ax.grid(axis="y")
     ax.spines["left"].set_visible(False)

@@ -77,13 +77,20 @@ def read_cell(
     fallback = planned.get(_slug(folder.parent.name), folder.parent.name)
     own = plain(manifest.get("variant") or fallback)
     seed = manifest.get("seed")
+    keys = {
+        (str(each["variant"]), each["seed"]): each.get("key") for each in study.get("cells") or []
+    }
+    wanted = keys.get((str(manifest.get("variant")), seed))
+    stale = wanted is not None and manifest.get("key") not in (None, wanted)
     return Cell(
         study=name,
         name=own,
         variant=prefix + label(own),
         seed=seed if isinstance(seed, int) else int("".join(filter(str.isdigit, folder.name)) or 0),
-        state=plain(manifest.get("state", "unreadable")),
-        reason=plain(manifest.get("reason") or ""),
+        state="stale" if stale else plain(manifest.get("state", "unreadable")),
+        reason="of other settings than the study's"
+        if stale
+        else plain(manifest.get("reason") or ""),
         manifest=manifest,
         folder=folder,
     )
@@ -108,6 +115,6 @@ def in_order(
         )  # fmt: skip
         if cell.state != "done":
             why = f": {cell.reason}" if cell.reason else ""
-            holes.append(f"{cell.variant}, seed {seed} is {cell.state}{why}")
+            holes.append(f"{cell.variant}, seed {seed}: {cell.state}{why}")
         result.append(cell)
     return result

@@ -58,6 +58,7 @@ def section(claims: Sequence[Mapping[str, Any]]) -> Section:
             {
                 "variant": claim["variant"],
                 "against": claim["baseline_name"],
+                "baseline": str(claim["baseline_name"]).split(",")[0],
                 "metric": claim["metric"],
                 "paper": claim["paper"],
                 "measured": claim["measured"],
@@ -82,7 +83,11 @@ def section(claims: Sequence[Mapping[str, Any]]) -> Section:
         "Claims that this study can test",
         caption + " Differences in AP points.",
         frame,
-        {name: name for name in frame.columns},
+        {
+            name: {"baseline": "against", "source": "printed in"}.get(name, name)
+            for name in frame.columns
+            if name != "against"
+        },
         {"paper": "{:+.1f}", "measured": "{:+.1f}"},
     )
     return Section("verdicts", "What the paper says", [*blocks, table])

@@ -21,6 +21,9 @@ from fpnprobe.scales import COCO_BUCKETS, ScaleBucket, bucket_index
 
 STAGES, LEVELS = ("C2", "C3", "C4", "C5"), ("P2", "P3", "P4", "P5")
 VARIANTS = 4
+_TELLING = (
+    "DC5", "FPN", "FPN-CFG3", "FPN-AuxU", "FPN-CFG2", "FPN-CFG1", "FPN-Aux", "FPN-Wide",
+)  # fmt: skip
 
 
 def buckets(stored: Stored) -> tuple[ScaleBucket, ...]:
@@ -42,7 +45,7 @@ def figure(stored: Stored) -> list[Block]:
     for cell in stored.done:
         if cell.folder is not None and stored_images(cell.folder / "features"):
             cells.setdefault(cell.variant, cell.folder / "features")
-    cells = dict(list(cells.items())[:VARIANTS])
+    several, cells = len(cells), {name: cells[name] for name in chosen(list(cells))}
     common = (
         sorted(set.intersection(*(set(stored_images(f)) for f in cells.values()))) if cells else []
     )
@@ -51,12 +54,23 @@ def figure(stored: Stored) -> list[Block]:
             maps = {v: Features.read(folder / f"{image_id}.npz") for v, folder in cells.items()}
         except FpnProbeError:
             return []
-        return [_feature_figure(maps, image_id, buckets(stored))]
+        return [_feature_figure(maps, image_id, buckets(stored), several)]
     return []
 
 
+def chosen(names: Sequence[str]) -> list[str]:
+    """The variants to show, in their order: where there are too many, those that differ most.
+
+    >>> chosen(["DC5", "DC5-Aux", "FPN", "FPN-Aux", "FPN-AuxU", "FPN-CFG1", "FPN-CFG3"])
+    ['DC5', 'FPN', 'FPN-AuxU', 'FPN-CFG3']
+    """
+    rank = {name: at for at, name in enumerate(_TELLING)}
+    told = sorted(names, key=lambda name: rank.get(name.split(": ")[-1], len(rank)))
+    return [name for name in names if name in told[:VARIANTS]]
+
+
 def _feature_figure(
-    maps: Mapping[str, Features], image_id: int, scale: Sequence[ScaleBucket]
+    maps: Mapping[str, Features], image_id: int, scale: Sequence[ScaleBucket], several: int
 ) -> Figure:
     every = [m for found in maps.values() for m in found.maps.values()]
     top = float(np.quantile(np.concatenate([m.ravel() for m in every]), 0.995))
@@ -78,7 +92,8 @@ def _feature_figure(
             "without groups)."
             if any(found.compactness for found in maps.values())
             else "."
-        ),
+        )
+        + (f" {len(maps)} of {several} variants are shown." if several > len(maps) else ""),
         [
             Panel("image", partial(_image, found=first, scale=scale)),
             *_map_panels(maps, table, top, scale),
@@ -89,7 +104,7 @@ def _feature_figure(
         narrow=2,
         height=150,
         left=2,
-        bottom=22 + 15 * any(found.compactness for found in maps.values()),
+        bottom=22 + 18 * any(found.compactness for found in maps.values()),
         share="y",
     )
 

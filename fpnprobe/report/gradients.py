@@ -78,19 +78,14 @@ def _index(stored: Stored) -> list[Block]:
     names = list(dict.fromkeys(table["variant"]))
     taps = sorted(set(table["tap"]))
     low = min(table.dropna(subset="index")["tap"])
-    total = table[(table["tap"] == low) & (table["route"] == "total")].dropna(subset="index")
-    best = largest(total.rename(columns={"index": "value"}), "value") if len(total) else None
+    at = table[table["tap"] == low].dropna(subset="index")
     return [
         Figure(
             "all-object-index",
             "All-object index by stage",
-            (
-                f"In total, {best.variant} hears objects most evenly at {low} ({best.value:.2f}). "
-                if best is not None
-                else ""
-            )
-            + f"1 means that one object counts as much as another whatever its size, 1/{buckets} "
-            "that a single size is heard. Evenness alone is no quality: read it beside AP.",
+            f"{_reaches(at, low)}1 means that one object counts as much as another whatever its "
+            f"size, 1/{buckets} that a single size is heard. Evenness alone is no quality: read it "
+            "beside AP.",
             [
                 Panel(
                     route,
@@ -110,6 +105,19 @@ def _index(stored: Stored) -> list[Block]:
     ]
 
 
+def _reaches(table: pd.DataFrame, tap: str) -> str:
+    """From which variant to which the index reaches at a stage, in total and directly."""
+    said = []
+    for route, words in (("total", "in total"), ("direct", "by the direct route")):
+        found = table[table["route"] == route].sort_values("index", kind="stable")
+        ends = [f"{row[2]:.2f} ({row[1]})" for row in found[["variant", "index"]].itertuples()]
+        if len(ends) > 1:
+            said.append(f"{words} from {ends[0]} to {ends[-1]}")
+        elif ends:
+            said.append(f"{words} {ends[0]}")
+    return f"At {tap}, {'; '.join(said)}. " if said else ""
+
+
 def _history(stored: Stored) -> list[Block]:
     table = stored.gradients.history
     if table.empty or table["iteration"].nunique() < 2:
@@ -122,15 +130,23 @@ def _history(stored: Stored) -> list[Block]:
     moved = []
     for name, rows in split(table[table["route"] == "total"], "variant"):
         line = rows[rows["bucket"] == buckets[-1]].sort_values("iteration")["share"].to_numpy()
+        few = -(-len(line) // 4)
         if len(line) > 1:
-            moved.append(f"{name} {100 * line[0]:.0f} → {100 * line[-1]:.0f} %")
+            first, last = line[:few].mean(), line[-few:].mean()
+            moved.append(f"{name} {100 * first:.0f} → {100 * last:.0f} %")
     direct = (table["route"] == "direct").any()
-    keys_shown = bucket_keys(buckets) + ([Key("direct: dashed", MUTED, "line")] if direct else [])
+    keys_shown = bucket_keys(buckets) + (
+        [Key("total", MUTED, "line"), Key("direct", MUTED, "dash")] if direct else []
+    )
     return [
         Figure(
             "share-history",
             f"Gradient share at {low} over training, percent",
-            (f"From first to last, {buckets[-1]} objects at {low}: " if moved else "")
+            (
+                f"From the first to the last quarter, {buckets[-1]} objects at {low}: "
+                if moved
+                else ""
+            )
             + ", ".join(moved)
             + (". " if moved else "")
             + "Full lines are the total; a dot stands for the samples of one stretch.",

@@ -13,7 +13,8 @@ from fpnprobe.report import compactness, features
 from fpnprobe.report.content import Block, Figure, Section, Table
 from fpnprobe.report.stored import Stored
 
-MODULES = 14
+MODULES, LEAST = 14, 0.002
+_PARTS = ("backbone", "neck", "auxiliary", "rpn")  # then the heads
 
 
 def section(stored: Stored) -> Section | None:
@@ -51,6 +52,11 @@ def module_table(stored: Stored) -> pd.DataFrame:
     return pd.DataFrame(found, columns=list(modules.COLUMNS))
 
 
+def _order(name: str) -> int:
+    """Place of a module's part in the forward pass."""
+    return next((at for at, part in enumerate(_PARTS) if name.startswith(part)), len(_PARTS))
+
+
 def _shape(value: Any) -> str:
     if isinstance(value, list | tuple) and value and all(isinstance(v, int) for v in value):
         return " × ".join(str(v) for v in value)
@@ -69,7 +75,14 @@ def _modules(stored: Stored) -> list[Block]:
     }
     said = ", ".join(f"{name} {count / 1e6:.2f} M" for name, count in total.items() if count > 0)
     largest = table.assign(rank=table.groupby("variant")["parameters"].rank(ascending=False))
-    shown = largest[largest["rank"] <= MODULES].drop(columns="rank")
+    part = largest["parameters"] / largest.groupby("variant")["parameters"].transform("sum")
+    shown = largest[(largest["rank"] <= MODULES) & ~(part < LEAST)].drop(columns="rank")
+    place = {name: at for at, name in enumerate(stored.variants)}
+    shown = shown.sort_values(
+        ["variant", "name"],
+        key=lambda c: c.map(place) if c.name == "variant" else c.map(_order),
+        kind="stable",
+    )
     reach = float(shown["parameters"].max())
     panels = [
         Panel(name, partial(modules.draw, part, colors=stored.colors, reach=reach))
@@ -81,7 +94,8 @@ def _modules(stored: Stored) -> list[Block]:
             "figure-4",
             "The modules as built (Figure 4 of the paper)",
             f"Parameters in all: {said}. A gain that comes with more parameters needs a control of "
-            "equal size. The largest modules, in the order of the forward pass; bars are "
+            "equal size. From the backbone to the heads, without modules of less than "
+            f"{100 * LEAST:g} % of the parameters, the {MODULES} largest at most; bars are "
             "parameters.",
             panels,
             table,

@@ -8,14 +8,21 @@ import numpy as np
 import pandas as pd
 
 from fpnprobe.figures import ap_bars, differences
-from fpnprobe.figures.columns import largest, rows
+from fpnprobe.figures.columns import largest, rows, split
 from fpnprobe.figures.legend import Key
 from fpnprobe.figures.palette import INK
 from fpnprobe.figures.svg import Panel
 from fpnprobe.figures.wording import signed
 from fpnprobe.report import published
 from fpnprobe.report.content import Block, Figure, Section, Table, Text
-from fpnprobe.report.results import METRICS, by_variant, compared, final
+from fpnprobe.report.results import (
+    METRICS,
+    against,
+    baseline,
+    by_variant,
+    compared,
+    final,
+)
 from fpnprobe.report.stored import Stored
 
 NAMES = {
@@ -53,7 +60,14 @@ def section(stored: Stored) -> Section:
         height=max(70, 34 * len(stored.variants)),
         left=112,
     )
-    blocks: list[Block] = [*_figure1(stored, table), figure, *_differences(stored)]
+    base = baseline(stored)
+    plain = next((n for n in stored.variants if n.split(": ")[-1] == "FPN" and n != base), "")
+    blocks: list[Block] = [
+        *_figure1(stored, table),
+        figure,
+        *_differences(compared(stored), stored, "differences", "What changes against the baseline"),
+        *_differences(against(stored, plain), stored, "repairs", f"What changes against {plain}"),
+    ]
     return Section("results", "Average precision by object size", [*blocks, _table(stored)])
 
 
@@ -112,35 +126,42 @@ def _sentence(table: pd.DataFrame) -> str:
         if len(known):
             best = largest(known, "value")
             parts.append(f"{best.variant} is best on {size} objects ({best.value:.1f})")
-    seeds = {len(s) for s in table["seeds"]}
-    sure = "" if min(seeds) > 1 else " With a single seed, small gaps are noise."
+    seeds = {len(s) for s in table["seeds"] if len(s)}
+    sure = " With a single seed, small gaps are noise." if 1 in seeds else ""
+    if (table["high"] > ap_bars.reach(table)).any():
+        sure += " Arrows: the interval goes on; two seeds say little."
     return (" and ".join(parts) + "." + sure) if parts else "No AP by size was measured."
 
 
-def _differences(stored: Stored) -> list[Figure]:
-    table = compared(stored)
+def _differences(table: pd.DataFrame, stored: Stored, name: str, title: str) -> list[Figure]:
     if table.empty:
         return []
+    cap = 1.5 * max(1.0, float(table["difference"].abs().max()))
     panels = [
-        Panel(f"{variant} − {base}", partial(differences.draw, part, colors=stored.colors))
+        Panel(f"{variant} − {base}", partial(differences.draw, part, colors=stored.colors, cap=cap))
         for (variant, base), part in table.groupby(["variant", "baseline"], sort=False)
     ]
     sure = table.dropna(subset=["low", "high"])
-    clear = sure[(sure["low"] > 0) | (sure["high"] < 0)]
-    said = ", ".join(f"{r.variant} {r.metric} {signed(r.difference)}" for r in rows(clear.head(6)))
+    clear = sure[((sure["low"] > 0) | (sure["high"] < 0)) & sure["metric"].isin(["AP_S", "AP_L"])]
+    said = "; ".join(
+        f"{variant} " + ", ".join(f"{r.metric} {signed(r.difference)}" for r in rows(part))
+        for variant, part in split(clear, "variant")
+    )
     caption = (
-        f"Larger than their uncertainty: {said}."
+        f"For small and large objects, larger than their uncertainty: {said}."
         if said
-        else "No difference is larger than its interval: nothing here can rank the variants."
+        else "No difference for small or large objects is larger than its interval."
     )
     spoken = {"both": "images and seeds"}
     source = ", ".join(sorted({spoken.get(str(s), str(s)) for s in sure["source"]}))
     if source:
         caption += f" The 95 % intervals are over {source}."
+    if (sure[["low", "high"]].abs() > cap).any(axis=None):
+        caption += " Arrows: the interval goes on."
     figure = Figure(
-        "differences",
-        "What changes against the baseline",
-        caption + " In AP points; right of zero is better than the baseline.",
+        name,
+        title,
+        caption + " In AP points; right of zero is better.",
         panels,
         table,
         height=150,

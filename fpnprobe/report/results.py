@@ -8,6 +8,7 @@ from fpnprobe.report.stored import Stored
 from fpnprobe.statistics import t_interval
 
 METRICS = ("AP", "AP_S", "AP_M", "AP_L")
+_COMPARED = ["variant", "baseline", "metric", "difference", "low", "high", "source"]
 _PREFERENCE = {"both": 0, "images": 1, "seeds": 2}
 
 
@@ -72,22 +73,10 @@ def _baselines(stored: Stored) -> list[str]:
 def compared(stored: Stored) -> pd.DataFrame:
     """Differences to the baseline in AP points: the stored evidence, or paired seeds without it."""
     evidence = stored.evidence.get("comparison")
-    columns = ["variant", "baseline", "metric", "difference", "low", "high", "source"]
     if evidence is not None:
-        table = evidence[(evidence["seed"].astype(str) == "all")]
-        if "baseline" in table:
-            table = table[table["baseline"].isin(_baselines(stored))]
-        # "both" where several seeds allow it, else what covers the images alone
-        table = table.assign(known=table["low"].notna())
-        table = table.sort_values(
-            ["known", "source"], key=lambda c: c.map(_PREFERENCE.get) if c.name == "source" else ~c,
-            kind="stable",
-        )  # fmt: skip
-        table = table.drop_duplicates(["variant", "baseline", "metric"]).sort_index()
-        table = table[table["metric"].isin(METRICS)]
-        if not table.empty:
-            scaled = {name: 100 * table[name] for name in ("difference", "low", "high")}
-            return table.assign(**scaled)[columns].reset_index(drop=True)
+        found = _stored(evidence, _baselines(stored))
+        if not found.empty:
+            return found
     table, base = final(stored), baseline(stored)
     rows = []
     wide = table.pivot_table(index=["metric", "seed"], columns="variant", values="value")
@@ -101,4 +90,30 @@ def compared(stored: Stored) -> pd.DataFrame:
             pairs = (here[variant] - here[base]).dropna()
             spread = t_interval(pairs)
             rows.append((variant, base, metric, spread.mean, spread.low, spread.high, "seeds"))
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=_COMPARED)
+
+
+def against(stored: Stored, base: str) -> pd.DataFrame:
+    """Differences to one variant in AP points, from the stored evidence alone, if there are any."""
+    evidence = stored.evidence.get("comparison")
+    if evidence is None:
+        return pd.DataFrame(columns=_COMPARED)
+    found = _stored(evidence, [base])
+    later = stored.variants[stored.variants.index(base) + 1 :] if base in stored.variants else []
+    return found[found["variant"].isin(later)].reset_index(drop=True)
+
+
+def _stored(evidence: pd.DataFrame, baselines: list[str]) -> pd.DataFrame:
+    """Pooled differences to these: over "both" where several seeds allow it, else over images."""
+    table = evidence[(evidence["seed"].astype(str) == "all")]
+    if "baseline" in table:
+        table = table[table["baseline"].isin(baselines)]
+    table = table.assign(known=table["low"].notna())
+    table = table.sort_values(
+        ["known", "source"], key=lambda c: c.map(_PREFERENCE.get) if c.name == "source" else ~c,
+        kind="stable",
+    )  # fmt: skip
+    table = table.drop_duplicates(["variant", "baseline", "metric"]).sort_index()
+    table = table[table["metric"].isin(METRICS)]
+    scaled = {name: 100 * table[name] for name in ("difference", "low", "high")}
+    return table.assign(**scaled)[_COMPARED].reset_index(drop=True)

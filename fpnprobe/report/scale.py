@@ -29,6 +29,8 @@ def _size_curve(stored: Stored) -> list[Block]:
         pooled = pooled.assign(rank=pooled["source"].map({"both": 0, "images": 1}))
         pooled = pooled[pooled["band_low"].notna() | (pooled["rank"] == 1)]
         table = pooled.sort_values("rank", kind="stable").drop_duplicates(keys).sort_index()
+    both = "source" in table and (table["source"] == "both").any()
+    over = "images and seeds" if both else "images"
     table = (
         table.groupby(keys, sort=False)
         .agg(
@@ -47,7 +49,7 @@ def _size_curve(stored: Stored) -> list[Block]:
             "size-curve",
             "AP against object size",
             f"{said[:1].upper()}{said[1:]}. Bands are 95 % "
-            "intervals over images; dotted lines are the borders of the buckets.",
+            f"intervals over {over}; dotted lines are the borders of the buckets.",
             [
                 Panel(
                     "",

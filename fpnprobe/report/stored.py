@@ -87,8 +87,8 @@ def read(folders: Sequence[Path]) -> Stored:
         here = in_order(here, study, name, prefix, holes)
         cells += here
         for cell in here:
-            if cell.folder is None:
-                continue
+            if cell.folder is None or cell.state == "stale":
+                continue  # results of different settings are not shown side by side
             evaluations += _evaluation(cell, holes)
             gradients += _gradients(cell, holes)
             training += _training(cell, holes)

@@ -9,7 +9,7 @@ from fpnprobe.figures.columns import rows
 from fpnprobe.figures.wording import scientific, signed
 from fpnprobe.report.claims import tally
 from fpnprobe.report.content import Number
-from fpnprobe.report.results import compared, focus
+from fpnprobe.report.results import against, compared, focus
 from fpnprobe.report.shares import first_stage, stage_shares
 from fpnprobe.report.soundness import OVER, residuals
 from fpnprobe.report.stored import Stored
@@ -30,7 +30,22 @@ def answer(stored: Stored, claims: Sequence[Mapping[str, Any]]) -> str:
         if fared
         else ""
     )
-    return f"From {base} to {other}, {' and '.join(parts)}; the cause is not claimed.{verdict}"
+    return (
+        f"From {base} to {other}, {' and '.join(parts)}; the cause is not claimed."
+        f"{_repairs(stored, other)}{verdict}"
+    )
+
+
+def _repairs(stored: Stored, plain: str) -> str:
+    """Which variants clearly win AP_L against the plain pyramid; nothing without such variants."""
+    table = against(stored, plain)
+    table = table[(table["metric"] == "AP_L") & ~table["variant"].str.contains("~")]
+    if table.empty or plain.split(": ")[-1] != "FPN":
+        return ""
+    won = [f"{r.variant} {signed(r.difference)}" for r in rows(table[table["low"] > 0])]
+    if not won:
+        return f" Against {plain}, no variant clearly wins AP_L."
+    return f" Against {plain}, AP_L is clearly higher with {', '.join(won)}."
 
 
 def _moved(row: Any) -> str:

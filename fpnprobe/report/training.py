@@ -124,6 +124,7 @@ def _losses(stored: Stored) -> list[Block]:
             _fell(table)
             + " Each panel has its own scale; the parts add up to the total. A dot is the mean "
             "over a stretch of training and over seeds."
+            + _boxes(table)
             + (
                 " Totals with and without auxiliary heads do not compare: compare the parts. The "
                 "auxiliary losses of all stages are summed, as trained, damping included."
@@ -168,6 +169,16 @@ def _fell(table: pd.DataFrame) -> str:
     )
     whose = "The total loss" if len(ends) == 1 else "The total loss of every variant"
     return f"{whose} fell, {reach} of where it began."
+
+
+def _boxes(table: pd.DataFrame) -> str:
+    """A word where the loss of boxes rose, which looks wrong and is not."""
+    ends = (
+        table[table["name"] == "head: boxes"].sort_values("iteration").groupby("variant")["value"]
+    )
+    if not (ends.last() > ends.first()).any():
+        return ""
+    return " A box loss can rise while boxes get better, as more proposals come to hold an object."
 
 
 def _rate(stored: Stored) -> list[Block]:

@@ -122,3 +122,26 @@ def test_hatched_intervention(ax: Axes) -> None:
     ap_bars.draw(table, ax, colors=COLORS)
     assert bars(ax)[0].get_hatch() == "////"
     assert np.allclose(bars(ax)[0].get_width(), 17.0)
+
+
+def test_an_interval_wider_than_all_else_is_cut(ax: Axes) -> None:
+    table = pd.DataFrame(
+        [("FPN", 30.0, -40.0, 100.0, (24.0, 36.0), nan)], columns=list(ap_bars.COLUMNS)
+    )
+    assert ap_bars.reach(table) == pytest.approx(48)
+    ap_bars.draw(table, ax, colors={"FPN": "#c8453b"})
+    whisker, arrow = lines(ax)[:2]
+    assert list(whisker.get_xdata()) == [0.0, pytest.approx(48)]
+    assert arrow.get_marker() == ">"
+    assert "interval -40.0 to 100.0" in marks(ax)[0]
+
+
+def test_a_cut_difference_keeps_its_words(ax: Axes) -> None:
+    table = pd.DataFrame(
+        [("FPN", "DC5", "AP", -5.0, -90.0, 80.0, "both")], columns=list(differences.COLUMNS)
+    )
+    differences.draw(table, ax, colors={"FPN": "#c8453b"}, cap=7.5)
+    whisker = lines(ax)[1]
+    assert list(whisker.get_xdata()) == [-7.5, 7.5]
+    assert [line.get_marker() for line in lines(ax)[2:4]] == ["<", ">"]
+    assert marks(ax) == ["FPN − DC5, AP: −5.0, interval −90.0 to +80.0 (both)"]

@@ -122,7 +122,7 @@ def test_holes_are_named(make_study: Callable[..., Path]) -> None:
     text = warnings(folder)
     assert "DC5, seed 0: the ledger is no readable parquet file" in text
     assert "DC5, seed 1 has no evaluation" in text
-    assert "FPN, seed 0 is failed: loss is nan" in text
+    assert "FPN, seed 0: failed: loss is nan" in text
     assert "fpn/seed-1/manifest.json cannot be read" in text
     assert "FPN, seed 1 is unreadable" in text
     assert "FPN, seed 2 is missing: never started" in text

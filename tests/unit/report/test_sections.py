@@ -349,3 +349,40 @@ def test_study_without_buckets_uses_coco(make_study: Make) -> None:
     stored = read([make_study(study={"buckets": []})])
     assert stored.buckets == ["small", "medium", "large"]
     assert json.dumps(stored.studies[0]["buckets"]) == "[]"
+
+
+def test_changes_against_the_plain_pyramid(stored: Stored) -> None:
+    table = results.against(stored, "FPN")
+    assert set(table["variant"]) == {"FPN-Aux"} and set(table["baseline"]) == {"FPN"}
+    figure = named(precision.section(stored).blocks, "repairs")
+    assert [panel.title for panel in figure.panels] == ["FPN-Aux − FPN"]
+    assert "No difference for small or large objects" in figure.caption
+    assert "Against FPN, no variant clearly wins AP_L." in summary.answer(stored, [])
+    sure = stored.evidence["comparison"].assign(low=lambda t: t["difference"] - 0.001)
+    clear = replace(stored, evidence={**stored.evidence, "comparison": sure})
+    said = summary.answer(clear, [])
+    assert "Against FPN, AP_L is clearly higher with FPN-Aux +1.8." in said
+    assert results.against(stored, "FPN-Aux").empty, "nothing comes after the last variant"
+
+
+def test_index_caption_names_both_ends(stored: Stored) -> None:
+    caption = named(gradients.section(stored).blocks, "all-object-index").caption
+    table = stored.gradients.index
+    table = table[(table["tap"] == "C2") & (table["route"] == "total")]
+    mean = table[table["kind"] == "activation"].groupby("variant")["index"].mean().sort_values()
+    ends = [f"{mean.iloc[at]:.2f} ({mean.index[at]})" for at in (0, -1)]
+    assert f"At C2, in total from {ends[0]} to {ends[1]}; by the direct route" in caption
+
+
+def test_modules_go_from_the_backbone_to_the_heads(make_study: Make) -> None:
+    names = ("auxiliary_heads.2", "rpn_head", "neck", "roi_head", "backbone.layer1", "backbone.bn1")
+    listed = {
+        name: {"type": "X", "parameters": 1 if name.endswith("bn1") else 1000} for name in names
+    }
+    manifest = {"model": {"modules": listed, "parameters": 5001}}
+    section = model.section(read([make_study(variants=("FPN",), manifest=manifest)]))
+    assert section is not None
+    (panel,) = named(section.blocks, "figure-4").panels
+    assert panel.draw.args[0]["name"].tolist() == [
+        "backbone.layer1", "neck", "auxiliary_heads.2", "rpn_head", "roi_head",
+    ]  # fmt: skip
