@@ -9,6 +9,7 @@ from typing import Any
 from fpnprobe.study import cells, launchers, locks, machine, output, run, slurm, source
 from fpnprobe.study.cells import State
 from fpnprobe.study.display import Display
+from fpnprobe.study.models import check_models
 from fpnprobe.study.output import Output
 from fpnprobe.study.planning import plan
 from fpnprobe.study.request import Request, differences
@@ -18,6 +19,7 @@ def make_plan(asked: Request, *, jobs: int | None = None) -> dict[str, Any]:
     """What `run_all` would do; data may be generated, nothing else is written."""
     found = source.prepare(asked.study, out=asked.out, write=False)
     result = output.of(asked.study, source=found, out=asked.out)
+    check_models(result, asked.selected(result))
     number = machine.default_jobs(result, "cpu", jobs)
     return plan(result, asked.selected(result), jobs=number)
 
@@ -65,6 +67,7 @@ def run_all(
     found = source.prepare(asked.study, out=asked.out)
     result = output.of(asked.study, source=found, out=asked.out)
     selected = asked.selected(result)
+    check_models(result, selected)
     jobs = machine.default_jobs(result, how.device, how.jobs, nproc=how.nproc)
     via = slurm.executor(result, jobs=how.jobs) if how.launcher == "slurm" else None
     with Display(jobs=jobs, images=found.images[1]) as display:

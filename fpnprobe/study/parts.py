@@ -46,12 +46,35 @@ class Data(Spec):
         return self
 
 
+class Factors(Spec):
+    """What the learning rate and the weight decay of some parameters are multiplied by."""
+
+    lr_mult: float = Field(default=1.0, ge=0)
+    decay_mult: float = Field(default=1.0, ge=0)
+
+
+class Paramwise(Spec):
+    """Factors of single parameters: mmengine's `paramwise_cfg`, and its rules of precedence.
+
+    `custom_keys` are parts of parameter names; the longest that fits decides, and the other factors
+    do not count then.
+    """
+
+    bias_lr_mult: float | None = Field(default=None, ge=0)
+    bias_decay_mult: float | None = Field(default=None, ge=0)
+    norm_decay_mult: float | None = Field(default=None, ge=0)
+    dwconv_decay_mult: float | None = Field(default=None, ge=0)
+    flat_decay_mult: float | None = Field(default=None, ge=0)
+    custom_keys: Mapping[str, Factors] = {}
+
+
 class Schedule(Spec):
     """Training. `batch` is the number of images of one optimizer step, over all processes.
 
     `accumulate` splits that batch into so many passes, so the batch of the paper fits any device;
     neither it nor the number of processes changes the learning rate. If `base_batch` is given, the
-    rate used is `lr * batch / base_batch` (linear rule, Goyal et al. 2017).
+    rate used is `lr * batch / base_batch` (linear rule, Goyal et al. 2017). For the first `warmup`
+    steps the rate is `warmup_start` of it, rising (`linear`) or not (`constant`).
     """
 
     iterations: int | None = Field(default=None, ge=1)
@@ -66,6 +89,9 @@ class Schedule(Spec):
     steps: tuple[float, ...] = (8 / 12, 11 / 12)
     final_lr: float = Field(default=0.02, ge=0, le=1)
     warmup: int = Field(default=50, ge=0)
+    warmup_start: float = Field(default=0.01, gt=0, le=1)
+    warmup_policy: Literal["linear", "constant"] = "linear"
+    paramwise: Paramwise = Paramwise()
     clip: float | None = Field(default=10.0, gt=0)
     amp: Literal["bf16", "fp16"] | None = None
     accumulate: int = Field(default=1, ge=1)

@@ -1,0 +1,34 @@
+"""Every variant's model config is made before anything is written or started."""
+
+import json
+from collections.abc import Iterable
+
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.study import keys
+from fpnprobe.study.cells import Cell, State
+from fpnprobe.study.output import Output
+
+
+def check_models(result: Output, cells: Iterable[Cell]) -> None:
+    """Make the model config of each variant that has a cell to run.
+
+    Raises:
+        FpnProbeError: if `detector` or a variant's options do not make a model.
+    """
+    to_run = {cell.variant: cell.seed for cell in cells if cell.state() is not State.DONE}
+    if not to_run:
+        return
+    from fpnprobe.mm.training.model import model_config
+
+    for variant, seed in to_run.items():
+        config = json.loads(json.dumps(keys.cell_config(result.study, variant, seed)))
+        try:
+            model_config(config, classes=len(result.source.classes))
+        except FpnProbeError as error:
+            raise FpnProbeError(f"variant {variant}: {error}") from error
+        except (TypeError, ValueError, KeyError, AttributeError, ImportError) as error:
+            line = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
+            raise FpnProbeError(
+                f"variant {variant} makes no model ({type(error).__name__}: {line}): check "
+                "detector and the variant's options in the study"
+            ) from error
