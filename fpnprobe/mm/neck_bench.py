@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from mmdet.structures import DetDataSample
 from torch import Tensor, nn
 
 from fpnprobe.errors import EnvironmentProblem
@@ -138,11 +139,14 @@ def detector_slowdown(
         models[name] = build_detector(apply_variant(base, name, **own)).to(device).eval()
         facts[name] = complexity(models[name], size=size)
     image = torch.randn(1, 3, *size, device=device)
+    shape = dict.fromkeys(("img_shape", "ori_shape", "pad_shape", "batch_input_shape"), size)
+    sample = DetDataSample(metainfo={**shape, "scale_factor": (1.0, 1.0)})
     clock = Clock(device.startswith("cuda"))
     for turn in range(repeats + 1):
         for name, model in models.items():
+            predict = functools.partial(model, image, [sample], mode="predict")
             with torch.no_grad():
-                clock.time(name if turn else "warm-up", functools.partial(model, image))
+                clock.time(name if turn else "warm-up", predict)
     return {
         "variant": variant,
         "fpn_s": clock["FPN"],

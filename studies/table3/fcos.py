@@ -17,4 +17,10 @@ _paper = "; ".join(
 name = "table3-fcos"
 expected = f"The paper (percent): {_paper}. It has no control for size."
 detector = dict(config="fcos_r50-caffe_fpn_gn-head_1x_coco")
-schedule = dict(lr=0.01, clip=35.0)  # the zoo also doubles the rate of biases
+schedule = dict(
+    lr=0.01,
+    clip=35.0,
+    warmup_policy="constant",
+    warmup_start=1 / 3,
+    paramwise=dict(bias_lr_mult=2.0, bias_decay_mult=0.0),
+)

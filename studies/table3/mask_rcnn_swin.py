@@ -17,7 +17,14 @@ _paper = "; ".join(
 name = "table3-mask-rcnn-swin"
 expected = f"The paper (percent): {_paper}. It has no control for size."
 detector = dict(config="mask-rcnn_swin-t-p4-w7_fpn_1x_coco")
-schedule = dict(optimizer="AdamW", lr=1e-4, weight_decay=0.05, warmup=1000)
+_undecayed = ("absolute_pos_embed", "relative_position_bias_table", "norm")
+schedule = dict(
+    optimizer="AdamW",
+    lr=1e-4,
+    weight_decay=0.05,
+    warmup=1000,
+    paramwise=dict(custom_keys={each: dict(decay_mult=0.0) for each in _undecayed}),
+)
 
 # Whole, not merged: the small ResNet of the others does not fit.
 presets = dict(

@@ -4,7 +4,7 @@ import torch
 
 from fpnprobe.bench.neck import run
 from fpnprobe.mm.detectors import build_detector, detector_config
-from fpnprobe.mm.neck_bench import Literal
+from fpnprobe.mm.neck_bench import Literal, detector_slowdown
 from fpnprobe.mm.variants import apply_variant
 
 
@@ -38,3 +38,11 @@ def test_literal_neck_has_the_values_of_ours() -> None:
     for ours, literal in zip(neck(inputs), Literal(neck)(inputs), strict=True):
         torch.testing.assert_close(ours, literal, rtol=1e-10, atol=1e-10)
     assert "forward" not in vars(neck.grouping)
+
+
+def test_detectors_lose_frames_per_second() -> None:
+    row = detector_slowdown(
+        variant="FPN-CFG1", size=(64, 96), repeats=1, device="cpu", options={"bottleneck": 8}
+    )
+    assert row["fps_lost"] == 1 - row["fpn_s"] / row["variant_s"] < 1
+    assert row["flops"]["FPN-CFG1"] > row["flops"]["FPN"] > 0

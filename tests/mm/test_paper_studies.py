@@ -1,14 +1,19 @@
 """The studies of the paper's figures and tables: whole and mini, every variant's model config."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from mmengine.optim import DefaultOptimWrapperConstructor
 
 from fpnprobe.evaluation.published import numbers
 from fpnprobe.mm.detectors import build_detector
+from fpnprobe.mm.detectors.stock import read_config
 from fpnprobe.mm.training.model import model_config
+from fpnprobe.mm.training.optimizer import optim_wrapper, rate_over_time
 from fpnprobe.study import keys, load
 
 ROOT = Path(__file__).parents[2] / "studies"
@@ -17,17 +22,8 @@ FILES = sorted(
     for folder in ("figure1", "figure3", "table1", "table2", "table3", "table4")
     for file in (ROOT / folder).glob("*.py")
 )
+STEPS = 7330  # of one epoch of train2017
 IDS = [f"{file.parent.name}/{file.stem}" for file in FILES]
-# learning rate, optimizer and clipping of the model zoo, where they are not SGD 0.02 without
-ZOO: dict[str, Any] = {
-    "retinanet": (0.01, "SGD", None),
-    "free_anchor": (0.01, "SGD", 35.0),
-    "atss": (0.01, "SGD", None),
-    "fcos": (0.01, "SGD", 35.0),
-    "fsaf": (0.01, "SGD", 10.0),
-    "sparse_rcnn": (2.5e-5, "AdamW", 1.0),
-    "mask_rcnn_swin": (1e-4, "AdamW", None),
-}
 
 
 def test_all_frameworks_of_the_tables_are_there() -> None:
@@ -35,14 +31,50 @@ def test_all_frameworks_of_the_tables_are_there() -> None:
     assert len([i for i in IDS if i.startswith("table4/")]) == len(numbers()["table4"]["rows"])
 
 
+def groups(paramwise: Mapping[str, Any] | None) -> list[tuple[str, float, float]]:
+    """Rate and decay of each parameter, as mmengine gives them to a small model."""
+    model = torch.nn.ModuleDict(
+        {
+            "stem": torch.nn.Conv2d(3, 8, 3),
+            "norm1": torch.nn.GroupNorm(2, 8),
+            "other": torch.nn.BatchNorm2d(8),
+            "attention": torch.nn.ParameterDict(
+                {"relative_position_bias_table": torch.nn.Parameter(torch.zeros(9, 2))}
+            ),
+            "absolute_pos_embed": torch.nn.Linear(4, 4),
+        }
+    )
+    config = {"optimizer": {"type": "SGD", "lr": 1.0, "weight_decay": 1.0}}
+    found = DefaultOptimWrapperConstructor(config, paramwise and dict(paramwise))(model)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    return [
+        (names[id(parameter)], group["lr"], group["weight_decay"])
+        for group in found.optimizer.param_groups
+        for parameter in group["params"]
+    ]
+
+
 @pytest.mark.parametrize("file", FILES, ids=IDS)
 def test_schedule_is_the_papers_and_the_zoos(file: Path) -> None:
     study = load(file)
-    schedule = study.schedule
-    found = (schedule.lr, schedule.optimizer, schedule.clip)
-    assert found == ZOO.get(file.stem, (0.02, "SGD", None))
-    assert (schedule.batch, study.data.size) == (16, (800, 1333))
-    assert schedule.epochs == (36 if file.stem.endswith("x101") else 12)
+    schedule = study.schedule.model_dump(mode="json")
+    zoo = read_config(study.detector["config"])
+    wrapper = optim_wrapper(schedule, rate=study.schedule.rate, device="cpu")
+    assert wrapper["optimizer"].pop("fused")
+    given = dict(zoo.optim_wrapper.optimizer)
+    assert given.pop("betas", (0.9, 0.999)) == (0.9, 0.999)  # torch's own
+    assert wrapper["optimizer"] == given
+    assert wrapper.get("clip_grad") == zoo.optim_wrapper.get("clip_grad")
+    assert groups(wrapper.get("paramwise_cfg")) == groups(zoo.optim_wrapper.get("paramwise_cfg"))
+    steps = STEPS * round(study.schedule.epochs or 0)
+    ours = rate_over_time(schedule, steps=steps, rate=study.schedule.rate)
+    warmup, drops = (dict(part) for part in zoo.param_scheduler)
+    assert {"begin": 0, **ours[0]} == warmup
+    repeats = study.schedule.epochs / drops["end"]  # the zoo's 3x is 12 epochs of the data 3 times
+    assert repeats == zoo.train_dataloader.dataset.get("times", 1)
+    assert ours[1]["gamma"] == drops["gamma"]
+    assert ours[1]["milestones"] == [STEPS * repeats * each for each in drops["milestones"]]
+    assert (schedule["batch"], study.data.size) == (zoo.auto_scale_lr.base_batch_size, (800, 1333))
     assert "The paper (percent" in study.expected and "None" not in study.question
     assert (file.parent / "README.md").is_file()
 

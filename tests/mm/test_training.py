@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from torch.nn import BatchNorm2d
 
 from fpnprobe.bench import training as bench
 from fpnprobe.data import pixels
@@ -140,8 +141,37 @@ def test_policies_and_optimizers() -> None:
         {"type": "MultiStepLR", "milestones": [50, 75], "gamma": 0.1, "by_epoch": False}
     ]
     half = {"optimizer": "SGD", "weight_decay": 0, "momentum": 0.9, "fused": True, "clip": None}
+    half |= {"paramwise": {}, "accumulate": 1, "amp": "fp16"}
     with pytest.raises(EnvironmentProblem, match="bf16"):
-        optim_wrapper({**half, "accumulate": 1, "amp": "fp16"}, rate=0.1, device="cpu")
+        optim_wrapper(half, rate=0.1, device="cpu")
+
+
+def test_warm_up_may_be_constant() -> None:
+    schedule = {"policy": "step", "steps": (0.5,), "warmup": 4}
+    schedule |= {"warmup_policy": "constant", "warmup_start": 0.25}
+    warmup, _ = rate_over_time(schedule, steps=100, rate=0.1)
+    assert warmup == {"type": "ConstantLR", "factor": 0.25, "by_epoch": False, "end": 4}
+
+
+def test_rate_and_decay_of_single_parameters(tmp_path: Path) -> None:
+    factors = {"bias_lr_mult": 2.0, "custom_keys": {"bn": {"decay_mult": 0.0}}}
+    result = tiny(tmp_path, schedule__paramwise=factors, probe__mode=None)
+    task = training.training(result, result.cells[0], device="cpu")
+    runner = build_runner(task, scratch=str(tmp_path / "x"))
+    wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+    modules = runner.model.named_modules()
+    norms = {id(p) for _, m in modules if isinstance(m, BatchNorm2d) for p in m.parameters()}
+    names = {id(p): name for name, p in runner.model.named_parameters()}
+    seen = set()
+    for group in wrapper.optimizer.param_groups:
+        (parameter,) = group["params"]
+        name = names[id(parameter)]
+        named = "bn" in name
+        bias = name.endswith("bias") and not named and id(parameter) not in norms
+        assert group["weight_decay"] == (0.0 if named else 0.01)
+        assert group["lr"] == pytest.approx(0.02 if bias else 0.01)
+        seen.add((named, bias))
+    assert seen == {(True, False), (False, True), (False, False)}
 
 
 def test_bfloat16_trains_on_a_cpu(tmp_path: Path) -> None:

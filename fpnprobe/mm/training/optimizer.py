@@ -42,6 +42,11 @@ def optim_wrapper(schedule: Mapping[str, Any], *, rate: float, device: str) -> d
         "optimizer": optimizer,
         "accumulative_counts": schedule["accumulate"],
     }
+    paramwise = {
+        name: factor for name, factor in schedule["paramwise"].items() if factor not in (None, {})
+    }
+    if paramwise:
+        wrapper["paramwise_cfg"] = paramwise
     if schedule["clip"] is not None:
         wrapper["clip_grad"] = {"max_norm": schedule["clip"], "norm_type": 2}
     if schedule["amp"] == "bf16":
@@ -56,7 +61,7 @@ def optim_wrapper(schedule: Mapping[str, Any], *, rate: float, device: str) -> d
 
 
 def rate_over_time(schedule: Mapping[str, Any], *, steps: int, rate: float) -> list[Any]:
-    """Mmengine's `param_scheduler`: linear warm-up, then cosine or drops, in optimizer steps.
+    """Mmengine's `param_scheduler`: warm-up, then cosine or drops, in optimizer steps.
 
     Args:
         schedule: of the study.
@@ -66,7 +71,13 @@ def rate_over_time(schedule: Mapping[str, Any], *, steps: int, rate: float) -> l
     warmup = min(schedule["warmup"], steps - 1)
     policy: list[Any] = []
     if warmup > 0:
-        policy.append({"type": "LinearLR", "start_factor": 0.01, "by_epoch": False, "end": warmup})
+        start = schedule["warmup_start"]
+        kind = (
+            {"type": "LinearLR", "start_factor": start}
+            if schedule["warmup_policy"] == "linear"
+            else {"type": "ConstantLR", "factor": start}
+        )
+        policy.append(kind | {"by_epoch": False, "end": warmup})
     if schedule["policy"] == "cosine":
         policy.append(
             {
