@@ -19,7 +19,7 @@ def finish(raw: str, slug: str) -> str:
     svg = re.sub(r'\s*<g id="[^"]*"/>', "", svg)
     svg = re.sub(r'<g id="[^"]*">', "<g>", svg)
     svg = re.sub(r'(<image[^>]*?) id="[^"]*"', r"\1", svg)  # equal maps would have equal ids
-    svg = re.sub(r'<(path|clipPath)([^>]*) id="', rf'<\1\2 id="{slug}-', svg)
+    svg = re.sub(r'<(path|clipPath|pattern)([^>]*) id="', rf'<\1\2 id="{slug}-', svg)
     svg = svg.replace("url(#", f"url(#{slug}-").replace('href="#', f'href="#{slug}-')
     svg = re.sub(r' width="[\d.]+pt" height="[\d.]+pt"', "", svg, count=1)
     svg = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", svg, count=1, flags=re.DOTALL)

@@ -1,5 +1,6 @@
 """The SVG of a figure: deterministic, clean, escaped, and themed."""
 
+import re
 import xml.etree.ElementTree as ElementTree
 
 import pytest
@@ -88,3 +89,13 @@ def test_a_panel_can_begin_a_row() -> None:
 
     flat = [Panel("", bar), Panel("", bar)]
     assert height([flat[0], Panel("", bar, new_row=True)]) > height(flat)
+
+
+def test_every_reference_leads_to_something() -> None:
+    def hatched(ax: Axes) -> None:
+        (patch,) = ax.barh(0, 3.0, color="#c8453b")
+        patch.set(hatch="////", edgecolor="#ffffff")
+
+    svg = render([Panel("one", hatched)], slug="fig", columns=1)
+    assert "<pattern" in svg
+    assert set(re.findall(r"url\(#([^)]+)\)", svg)) <= set(re.findall(r' id="([^"]+)"', svg))
