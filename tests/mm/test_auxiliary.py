@@ -7,6 +7,9 @@ import pytest
 import torch
 from mmdet.structures.bbox import bbox2roi
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.methods import UncertaintyOptions
@@ -19,6 +22,19 @@ from fpnprobe.mm.variants import apply_variant
 
 SPEC = {"width": 8, "channels": 16, "hidden": 16, "size": 64, "proposals": 32, "rois": 16}
 BOUNDS = [16.0**2, 32.0**2]
+
+
+class Operators(TorchDispatchMode):
+    """Notes every operator with the shapes of its tensors."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.called: list[tuple[str, list[torch.Size]]] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        shapes = [each.shape for each in tree_leaves(args) if isinstance(each, Tensor)]
+        self.called.append((str(func), shapes))
+        return func(*args, **(kwargs or {}))
 
 
 def detector(name: str, framework: str = "faster_rcnn", **options: Any) -> Any:
@@ -138,6 +154,26 @@ def test_prediction_runs_the_plain_detectors_modules_and_result(framework: str) 
             results[label] = model(**data(model), mode="predict")[0].pred_instances
     assert used["plain"] == used["auxiliary"]
     torch.testing.assert_close(results["plain"].bboxes, results["auxiliary"].bboxes)
+
+
+@pytest.mark.parametrize("framework", ["faster_rcnn", "retinanet"])
+@pytest.mark.parametrize("name", ["FPN", "DC5", "FPN-CFG2"])
+def test_prediction_calls_the_plain_detectors_operators(framework: str, name: str) -> None:
+    """The same operators on the same shapes in the same order, so the same time."""
+    plain, auxiliary = detector(name, framework), detector(f"{name}-AuxU", framework)
+    auxiliary.load_state_dict(plain.state_dict())
+    given = data(plain)
+    called: dict[str, list[tuple[str, list[torch.Size]]]] = {}
+    counted: dict[str, int] = {}
+    for label, model in {"plain": plain, "auxiliary": auxiliary}.items():
+        model.eval()
+        torch.manual_seed(0)
+        with torch.no_grad(), FlopCounterMode(display=False) as flops, Operators() as operators:
+            model(**copy.deepcopy(given), mode="predict")
+        called[label], counted[label] = operators.called, flops.get_total_flops()
+    assert called["plain"] == called["auxiliary"]
+    assert counted["plain"] == counted["auxiliary"] > 0
+    assert len(called["plain"]) > 100
 
 
 def test_weights_load_either_way() -> None:

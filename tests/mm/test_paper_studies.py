@@ -9,12 +9,14 @@ import pytest
 import torch
 from mmengine.optim import DefaultOptimWrapperConstructor
 
+from fpnprobe.errors import FpnProbeError
 from fpnprobe.evaluation.published import numbers
 from fpnprobe.mm.detectors import build_detector
 from fpnprobe.mm.detectors.stock import read_config
+from fpnprobe.mm.training.building import build_runner
 from fpnprobe.mm.training.model import model_config
 from fpnprobe.mm.training.optimizer import optim_wrapper, rate_over_time
-from fpnprobe.study import keys, load
+from fpnprobe.study import keys, load, output, source, training
 
 ROOT = Path(__file__).parents[2] / "studies"
 FILES = sorted(
@@ -87,6 +89,23 @@ def test_every_variant_has_a_model_config(file: Path, preset: tuple[str, ...]) -
         config = keys.cell_config(study, variant.name, 0)
         model = model_config(json.loads(json.dumps(config)), classes=80)
         assert model.backbone and model.neck
+
+
+# mmdet gives its own mask structures to NumPy.
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_mask_detector_judged_by_boxes_trains_on_masks(tmp_path: Path) -> None:
+    study = load(ROOT / "table3" / "mask_rcnn.py", ["preset=mini"])
+    assert study.evaluation.iou_type == "bbox"
+    result = output.of(study, source=source.prepare(study, out=tmp_path), out=tmp_path)
+    task = training.training(result, result.cell("FPN", 0), device="cpu")
+    runner = build_runner(task, scratch=str(tmp_path / "scratch"))
+    batch = runner.model.data_preprocessor(next(iter(runner._train_dataloader)), training=True)
+    losses = runner.model(**batch, mode="loss")
+    assert torch.isfinite(losses["loss_mask"])
+    images = runner._train_dataloader.dataset
+    images._outline = False  # as with a COCO folder
+    with pytest.raises(FpnProbeError, match="has no segmentation"):
+        images[0]
 
 
 @pytest.mark.slow

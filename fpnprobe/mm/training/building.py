@@ -56,7 +56,8 @@ def build_runner(task: Training, *, scratch: str) -> CellRunner:
         ids = None if task.device == "cpu" else [int(os.environ["LOCAL_RANK"])]
         cfg.model_wrapper_cfg = {"type": "MMDistributedDataParallel", "device_ids": ids}
         cfg.model_wrapper_cfg["broadcast_buffers"] = False
-    loader = train_loader(task, passes=passes, size=schedule["batch"] // split)
+    masks = "mask_head" in model or "mask_head" in model.get("roi_head", {})
+    loader = train_loader(task, passes=passes, size=schedule["batch"] // split, masks=masks)
     cfg.train_dataloader = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # mmengine's, about what we replace
@@ -71,8 +72,11 @@ def build_runner(task: Training, *, scratch: str) -> CellRunner:
     return runner
 
 
-def train_loader(task: Training, *, passes: int, size: int) -> Any:
-    """The data of this process: `size` images per pass."""
+def train_loader(task: Training, *, passes: int, size: int, masks: bool) -> Any:
+    """The data of this process: `size` images per pass, with masks if the detector trains on them.
+
+    What is evaluated does not matter here: a Mask R-CNN that is judged by its boxes needs them too.
+    """
     data, schedule = task.config["data"], task.config["schedule"]
     images = CellImages(
         task.root,
@@ -82,7 +86,8 @@ def train_loader(task: Training, *, passes: int, size: int) -> Any:
         seed=task.seed,
         flip=data["flip"],
         cache=data["cache"],
-        masks=task.config["evaluation"]["iou_type"] == "segm",
+        masks=masks or task.config["evaluation"]["iou_type"] == "segm",
+        outline=data["scenes"] is not None,
     )
     workers = schedule["workers"]
     if workers is None:

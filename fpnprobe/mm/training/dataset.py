@@ -16,6 +16,7 @@ from mmengine.structures import InstanceData
 from torch.utils.data import Dataset, Sampler
 
 from fpnprobe.data import pixels
+from fpnprobe.errors import FpnProbeError
 
 Floats = npt.NDArray[np.float64]
 
@@ -38,6 +39,8 @@ class CellImages(Dataset[dict[str, Any]]):
         flip: chance of a mirrored image.
         cache: see `fpnprobe.data.pixels.store`.
         masks: whether instance masks (polygons) are loaded as well.
+        outline: whether an object without a segmentation, as in generated scenes, has its box as
+            its mask; otherwise it is an error.
     """
 
     carries_areas = True  # the probe need not carry them through a pipeline
@@ -53,6 +56,7 @@ class CellImages(Dataset[dict[str, Any]]):
         flip: float = 0.0,
         cache: bool | str = "auto",
         masks: bool = False,
+        outline: bool = False,
     ) -> None:
         content = json.loads(Path(annotations).read_text())
         self.metainfo = {"classes": classes}
@@ -65,7 +69,7 @@ class CellImages(Dataset[dict[str, Any]]):
                 self._objects[each["image_id"]].append(each)
         self._store = pixels.store(root, self._images, size=size, cache=cache)
         self._offsets = self._store.offsets()
-        self._seed, self._flip, self._masks = seed, flip, masks
+        self._seed, self._flip, self._masks, self._outline = seed, flip, masks, outline
 
     def __len__(self) -> int:
         return len(self._images)
@@ -150,16 +154,29 @@ class CellImages(Dataset[dict[str, Any]]):
             found.masks = self._polygons(objects, image, shape, flip)
         return found
 
-    @staticmethod
     def _polygons(
+        self,
         objects: list[dict[str, Any]],
         image: Mapping[str, Any],
         shape: tuple[int, int],
         flip: bool,
     ) -> PolygonMasks:
-        outlines = [[np.asarray(part, float) for part in o["segmentation"]] for o in objects]
+        outlines = [
+            [np.asarray(part, float) for part in o.get("segmentation") or self._box(o)]
+            for o in objects
+        ]
         masks = PolygonMasks(outlines, image["height"], image["width"]).resize(shape)
         return masks.flip("horizontal") if flip else masks
+
+    def _box(self, entry: Mapping[str, Any]) -> list[list[float]]:
+        if not self._outline:
+            raise FpnProbeError(
+                f"annotation {entry.get('id')} has no segmentation, and this detector trains on "
+                "masks: use data with masks, or a detector without a mask head"
+            )
+        left, top, width, height = entry["bbox"]
+        right, bottom = left + width, top + height
+        return [[left, top, right, top, right, bottom, left, bottom]]
 
 
 class Positions(Sampler[int]):
