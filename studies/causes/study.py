@@ -16,9 +16,9 @@ expected = (
 variants = [
     dict(name="FPN", seeds=(0, 1, 2, 3, 4)),
     dict(name="FPN~balanced", seeds=(0, 1, 2, 3, 4)),
-    "FPN~no-small-direct",
+    dict(name="FPN~no-small-direct", seeds=(0, 1, 2, 3, 4)),
     "FPN~cut-direct",
-    "FPN~no-large-direct",
+    dict(name="FPN~no-large-direct", seeds=(0, 1, 2, 3, 4)),
     "FPN~cut-deeper",
 ]
 seeds = [0, 1, 2]
