@@ -2,12 +2,7 @@
 
 import copy
 import functools
-import gc
-import os
-import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from statistics import median
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -20,6 +15,7 @@ from fpnprobe.mm.detectors import build_detector, detector_config
 from fpnprobe.mm.norms import NormsObserver, stage_parameters
 from fpnprobe.mm.observer import PartitionObserver
 from fpnprobe.mm.step import StepObserver, observed_steps
+from fpnprobe.mm.timing import Clock, peak_memory
 from fpnprobe.probing.probe import Mode, Probe
 from fpnprobe.scales import COCO_BUCKETS
 
@@ -31,30 +27,6 @@ _KINDS: tuple[tuple[Mode, bool], ...] = (
     ("full", False),
 )
 _NORMS_STEPS = 100
-
-
-@dataclass
-class Clock:
-    """CPU time of this process, or wall time around a synchronized device."""
-
-    cuda: bool
-    times: dict[str, list[float]] = field(default_factory=dict)
-
-    def time(self, name: str, work: Callable[[], object]) -> None:
-        """Note how long `work` takes."""
-        start = self.now()
-        work()
-        self.times.setdefault(name, []).append(self.now() - start)
-
-    def now(self) -> float:
-        """Seconds."""
-        if not self.cuda:
-            return time.process_time()
-        torch.cuda.synchronize()
-        return time.perf_counter()
-
-    def __getitem__(self, name: str) -> float:
-        return median(self.times[name])
 
 
 class Steps:
@@ -227,31 +199,3 @@ def _norms_row(steps: Steps, clock: Clock, repeats: int) -> dict[str, Any]:
         "naive_s": 0.0,
         "speedup": 0.0,
     }
-
-
-def peak_memory(
-    work: Callable[[], object], device: str, *, held: Callable[[], Iterable[torch.Tensor]]
-) -> int:
-    """Most bytes of tensors in use during `work`, the `held` ones included."""
-    gc.collect()
-    if device.startswith("cuda"):
-        torch.cuda.synchronize()
-        torch.cuda.reset_peak_memory_stats()
-        work()
-        torch.cuda.synchronize()
-        return torch.cuda.max_memory_allocated()
-    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler's own chatter on stderr
-    before = sum(one.nbytes for one in held())
-    activities = [torch.profiler.ProfilerActivity.CPU]
-    with torch.profiler.profile(activities=activities, profile_memory=True) as profile:
-        work()
-    changes = [
-        (event.start_ns(), event.nbytes())
-        for event in profile.profiler.kineto_results.events()
-        if event.name() == "[memory]"
-    ]
-    most = now = 0
-    for _, size in sorted(changes):
-        now += size
-        most = max(most, now)
-    return before + most

@@ -9,9 +9,10 @@ from fpnprobe.errors import EnvironmentProblem, FpnProbeError
 from fpnprobe.interventions import READY_MADE, Intervention, intervention
 from fpnprobe.interventions.backward import IntervenedBackward
 from fpnprobe.interventions.masks import groups
-from fpnprobe.mm.cost_bench import Clock, Steps
+from fpnprobe.mm.cost_bench import Steps
 from fpnprobe.mm.observer import PartitionObserver
 from fpnprobe.mm.step import observed_steps
+from fpnprobe.mm.timing import Clock
 from fpnprobe.probing.probe import Probe
 from fpnprobe.scales import COCO_BUCKETS, names
 

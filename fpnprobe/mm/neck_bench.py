@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from fpnprobe.errors import EnvironmentProblem
 from fpnprobe.methods import CascadedGrouping, twins
 from fpnprobe.mm.complexity import complexity
-from fpnprobe.mm.cost_bench import Clock, peak_memory
 from fpnprobe.mm.detectors import build_detector, detector_config
+from fpnprobe.mm.timing import Clock, peak_memory
 from fpnprobe.mm.variants import apply_variant
 
 CONFIG = "faster-rcnn_r50_fpn_1x_coco"

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from fpnprobe.bench.probe import run
 from fpnprobe.cli import main
 from fpnprobe.errors import EnvironmentProblem, FpnProbeError
-from fpnprobe.mm.cost_bench import peak_memory
+from fpnprobe.mm.timing import peak_memory
 
 KEYS = {
     "mode", "interval", "step_s", "probed_step_s", "overhead", "limit", "ratio_to_limit",

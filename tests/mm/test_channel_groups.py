@@ -6,7 +6,7 @@ from mmdet.models.necks import FPN
 from torch import nn
 
 import fpnprobe.mm  # noqa: F401 - installs the operators that mmdet imports
-from fpnprobe.methods.feature_grouping import SwapMatrix
+from fpnprobe.methods import SwapMatrix
 from fpnprobe.methods.twins.grouping import swap_matrix
 from fpnprobe.mm.channel_groups import listening
 from fpnprobe.mm.necks import GroupedFPN, LastStageNeck

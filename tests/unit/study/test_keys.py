@@ -88,3 +88,12 @@ def test_of_the_evaluation_all_that_gives_a_cell_its_ap_counts_and_no_evidence()
         new -= needed
     counted = {f"fpnprobe.{name[:-3].replace('/', '.')}" for name in keys._CODE if "/" in name}
     assert counted == needed
+
+
+def test_what_is_said_to_read_only_is_there_and_used_by_no_training() -> None:
+    mm = PACKAGE / "mm"
+    assert all((mm / name).exists() for name in keys._READERS)
+    names = {f"fpnprobe.mm.{name.removesuffix('.py').replace('/', '.')}" for name in keys._READERS}
+    for file in (each for each in mm.rglob("*.py") if not keys._is_reader(each.relative_to(mm))):
+        used = {name for name in imports(file) for reader in names if name.startswith(reader)}
+        assert not used or file.name == "opened.py", (file, used)

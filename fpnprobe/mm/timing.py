@@ -1,0 +1,62 @@
+"""Time and memory of a piece of work, on a CPU or a synchronized device."""
+
+import gc
+import os
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from statistics import median
+
+import torch
+
+
+@dataclass
+class Clock:
+    """CPU time of this process, or wall time around a synchronized device."""
+
+    cuda: bool
+    times: dict[str, list[float]] = field(default_factory=dict)
+
+    def time(self, name: str, work: Callable[[], object]) -> None:
+        """Note how long `work` takes."""
+        start = self.now()
+        work()
+        self.times.setdefault(name, []).append(self.now() - start)
+
+    def now(self) -> float:
+        """Seconds."""
+        if not self.cuda:
+            return time.process_time()
+        torch.cuda.synchronize()
+        return time.perf_counter()
+
+    def __getitem__(self, name: str) -> float:
+        return median(self.times[name])
+
+
+def peak_memory(
+    work: Callable[[], object], device: str, *, held: Callable[[], Iterable[torch.Tensor]]
+) -> int:
+    """Most bytes of tensors in use during `work`, the `held` ones included."""
+    gc.collect()
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        work()
+        torch.cuda.synchronize()
+        return torch.cuda.max_memory_allocated()
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler's own chatter on stderr
+    before = sum(one.nbytes for one in held())
+    activities = [torch.profiler.ProfilerActivity.CPU]
+    with torch.profiler.profile(activities=activities, profile_memory=True) as profile:
+        work()
+    changes = [
+        (event.start_ns(), event.nbytes())
+        for event in profile.profiler.kineto_results.events()
+        if event.name() == "[memory]"
+    ]
+    most = now = 0
+    for _, size in sorted(changes):
+        now += size
+        most = max(most, now)
+    return before + most
