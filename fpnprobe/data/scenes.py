@@ -33,6 +33,7 @@ def make(
     val: int = 200,
     size: int = 192,
     seed: int = 0,
+    outlines: bool = False,
     **recipe: Any,
 ) -> Path:
     """Write a COCO folder of scenes and return it; the same arguments give the same bytes.
@@ -47,6 +48,7 @@ def make(
         val: Number of validation images.
         size: Image side in px, at least 64.
         seed: Of the scenes.
+        outlines: Whether every object gets its box as a polygon, to try detectors with masks.
         recipe: `objects`, `mix` and `clutter` of `Recipe`.
 
     Raises:
@@ -56,7 +58,9 @@ def make(
     >>> sorted(path.name for path in folder.iterdir())
     ['annotations', 'images', 'scenes.json']
     """
-    settings = _settings(train=train, val=val, size=size, seed=seed, recipe=recipe)
+    settings = _settings(
+        train=train, val=val, size=size, seed=seed, outlines=outlines, recipe=recipe
+    )
     root = Path(root).expanduser()
     marker = root / "scenes.json"
     if marker.is_file() and json.loads(marker.read_text()) == json.loads(json.dumps(settings)):
@@ -73,16 +77,28 @@ def make(
     with _one_thread():
         for number, (split, count) in enumerate(zip(_SPLITS, (train, val), strict=True)):
             content = _split(root / "images", split, count, chosen, [seed, number])
+            if outlines:
+                for each in content["annotations"]:
+                    x, y, w, h = each["bbox"]
+                    each["segmentation"] = [[x, y, x + w, y, x + w, y + h, x, y + h]]
             atomic.write_json(root / "annotations" / f"{split}.json", content)
     atomic.write_json(marker, settings)
     return root
 
 
 def cached(
-    *, train: int = 800, val: int = 200, size: int = 192, seed: int = 0, **recipe: Any
+    *,
+    train: int = 800,
+    val: int = 200,
+    size: int = 192,
+    seed: int = 0,
+    outlines: bool = False,
+    **recipe: Any,
 ) -> Path:
     """`make` in the cache folder, once per set of arguments; safe for processes side by side."""
-    settings = _settings(train=train, val=val, size=size, seed=seed, recipe=recipe)
+    settings = _settings(
+        train=train, val=val, size=size, seed=seed, outlines=outlines, recipe=recipe
+    )
     key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
     parent = cache.folder() / "scenes"
     target = parent / f"{size}px-{train}-{val}-{key}"
@@ -97,7 +113,7 @@ def cached(
             "that you can write to"
         ) from error
     try:
-        make(work, train=train, val=val, size=size, seed=seed, **recipe)
+        make(work, train=train, val=val, size=size, seed=seed, outlines=outlines, **recipe)
         work.chmod(0o755)
         with contextlib.suppress(OSError):  # another process was faster, with the same bytes
             work.rename(target)
@@ -107,7 +123,7 @@ def cached(
 
 
 def _settings(
-    *, train: int, val: int, size: int, seed: int, recipe: dict[str, Any]
+    *, train: int, val: int, size: int, seed: int, outlines: bool, recipe: dict[str, Any]
 ) -> dict[str, Any]:
     """The arguments, checked, as they are stored beside the images."""
     names = {field.name for field in dataclasses.fields(Recipe)} - {"size"}
@@ -127,7 +143,9 @@ def _settings(
         raise FpnProbeError(f"scenes: objects={chosen.objects}: expected 1 <= fewest <= most")
     if not 0 <= chosen.clutter[0] < chosen.clutter[1]:
         raise FpnProbeError(f"scenes: clutter={chosen.clutter}: expected 0 <= fewest < most")
-    counts = {"train": train, "val": val, "seed": seed}
+    counts: dict[str, Any] = {"train": train, "val": val, "seed": seed}
+    if outlines:
+        counts["outlines"] = True
     return {"version": VERSION, **counts, **dataclasses.asdict(chosen)}
 
 

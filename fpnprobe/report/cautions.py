@@ -13,6 +13,8 @@ FEW_IMAGES = 500
 def warnings(stored: Stored) -> list[str]:
     """What a careful reader must know before believing a number."""
     result = list(stored.holes)
+    if stored.iou_type == "segm":
+        result.append("AP is that of masks: IoU is measured between masks, not between boxes.")
     seeds = {v: len({c.seed for c in stored.done if c.variant == v}) for v in stored.variants}
     single = [name for name, count in seeds.items() if count == 1]
     if single:

@@ -12,12 +12,15 @@ _COMPARED = ["variant", "baseline", "metric", "difference", "low", "high", "sour
 _PREFERENCE = {"both": 0, "images": 1, "seeds": 2}
 
 
-def final(stored: Stored, *, iou_type: str = "bbox") -> pd.DataFrame:
-    """Last evaluation of each cell in AP points: variant, seed, metric, value."""
+def final(stored: Stored, *, iou_type: str | None = None) -> pd.DataFrame:
+    """Last evaluation of each cell in AP points: variant, seed, metric, value.
+
+    Of boxes or masks, whichever the study judges, unless `iou_type` says.
+    """
     table = stored.evaluation
     if table.empty:
         return pd.DataFrame(columns=["variant", "seed", "metric", "value"])
-    table = table[table["iou_type"] == iou_type]
+    table = table[table["iou_type"] == (iou_type or stored.iou_type)]
     last = table.groupby(["variant", "seed", "metric"])["iteration"].transform("max")
     table = table[table["iteration"] == last].drop_duplicates(["variant", "seed", "metric"])
     return table.assign(value=100 * table["value"])[["variant", "seed", "metric", "value"]]

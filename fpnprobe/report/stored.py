@@ -53,6 +53,12 @@ class Stored:
         return variant_colors(self.variants)
 
     @property
+    def iou_type(self) -> str:
+        """What the studies judge, boxes or masks: "bbox" where any cell has it, else "segm"."""
+        given = set(self.evaluation["iou_type"]) or {"bbox"}
+        return "bbox" if "bbox" in given else str(min(given))
+
+    @property
     def done(self) -> list[Cell]:
         """Cells that finished."""
         return [cell for cell in self.cells if cell.state == "done"]

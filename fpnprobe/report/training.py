@@ -69,10 +69,10 @@ def _learning(stored: Stored) -> list[Block]:
     table = stored.evaluation
     if table.empty:
         return []
-    table = table[(table["iou_type"] == "bbox") & table["metric"].isin(METRICS)]
+    table = table[(table["iou_type"] == stored.iou_type) & table["metric"].isin(METRICS)]
     keys = ["variant", "metric", "iteration"]
     table = table.groupby(keys, sort=False)["value"].agg(value="mean", seeds="count").reset_index()
-    if table.groupby("variant")["iteration"].nunique().max() < 2:
+    if table.empty or table.groupby("variant")["iteration"].nunique().max() < 2:
         return []
     table["value"] *= 100
     panels = [

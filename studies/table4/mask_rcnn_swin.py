@@ -17,3 +17,6 @@ _paper = "; ".join(
 name = "table4-mask-rcnn-swin"
 expected = f"The paper (percent, mask AP): {_paper}. It has no control for size."
 evaluation = dict(iou_type="segm")
+presets = dict(
+    mini={"data.scenes": dict(train=8, val=4, size=96, seed=0, outlines=True)}  # masks to judge
+)

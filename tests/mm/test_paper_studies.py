@@ -1,6 +1,7 @@
 """The studies of the paper's figures and tables: whole and mini, every variant's model config."""
 
 import json
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from fpnprobe.mm.detectors.stock import read_config
 from fpnprobe.mm.training.building import build_runner
 from fpnprobe.mm.training.model import model_config
 from fpnprobe.mm.training.optimizer import optim_wrapper, rate_over_time
-from fpnprobe.study import keys, load, output, source, training
+from fpnprobe.study import keys, load, output, source, training, worker
 
 ROOT = Path(__file__).parents[2] / "studies"
 FILES = sorted(
@@ -115,3 +116,17 @@ def test_every_variant_of_the_mini_studies_builds(file: Path) -> None:
     for variant in study.variants:
         config = keys.cell_config(study, variant.name, 0)
         build_detector(model_config(json.loads(json.dumps(config)), classes=5))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:__array__ implementation")  # of pycocotools
+@pytest.mark.parametrize("name", ["table3/mask_rcnn", "table4/study"])
+def test_a_mini_study_with_masks_runs_to_its_end(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FPNPROBE_CACHE", str(tmp_path / "cache"))
+    study = load(ROOT / f"{name}.py", ["preset=mini"])
+    result = output.of(study, source=source.prepare(study, out=tmp_path), out=tmp_path)
+    result.write()
+    code = worker.run(result, "FPN", 0, device="cpu", stop=threading.Event())
+    assert code == worker.DONE, (result.cells[0].folder / "log.txt").read_text()

@@ -183,3 +183,19 @@ def test_opencv_threads_are_restored(tmp_path: Path) -> None:
     threads = cv2.getNumThreads()
     scenes.make(tmp_path / "new", train=1, val=1, size=64)
     assert cv2.getNumThreads() == threads
+
+
+def test_outlines_are_the_boxes_and_change_nothing_else(tmp_path: Path) -> None:
+    plain = scenes.make(tmp_path / "plain", train=2, val=1, size=64)
+    outlined = scenes.make(tmp_path / "outlined", train=2, val=1, size=64, outlines=True)
+    one, other = (
+        json.loads((root / "annotations/train.json").read_text()) for root in (plain, outlined)
+    )
+    for each in other["annotations"]:
+        (polygon,) = each.pop("segmentation")
+        x, y, w, h = each["bbox"]
+        corners = np.reshape(polygon, (4, 2))
+        assert corners.min(0).tolist() == [x, y]
+        assert np.ptp(corners, axis=0).tolist() == pytest.approx([w, h])
+    assert one == other
+    assert "outlines" not in json.loads((plain / "scenes.json").read_text())

@@ -1,9 +1,14 @@
-"""A cell of other settings than the study's is named, and shown beside nothing."""
+"""Stale cells are named and shown beside nothing; studies of masks show the AP of masks."""
 
 import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
+
+from fpnprobe.report.build import compose
+from fpnprobe.report.cautions import warnings
+from fpnprobe.report.results import final
 from fpnprobe.report.stored import read
 
 
@@ -26,3 +31,16 @@ def test_a_stale_cell_is_a_hole(make_study: Callable[..., Path]) -> None:
     shown = set(stored.evaluation[["variant", "seed"]].itertuples(index=False, name=None))
     assert shown == {("DC5", 1), ("FPN", 0), ("FPN", 1)}
     assert any("of other settings than the study's" in hole for hole in stored.holes)
+
+
+def test_a_study_of_masks_shows_the_ap_of_masks(make_study: Callable[..., Path]) -> None:
+    folder = make_study(variants=("DC5", "FPN"))
+    for path in folder.glob("cells/*/*/evaluation.parquet"):
+        pd.read_parquet(path).assign(iou_type="segm").to_parquet(path, index=False)
+    stored = read([folder])
+    assert stored.iou_type == "segm"
+    assert set(final(stored)["variant"]) == {"DC5", "FPN"}
+    assert final(stored, iou_type="bbox").empty
+    assert any("AP is that of masks" in line for line in warnings(stored))
+    report = compose(stored, [])
+    assert all(figure.panels for figure in report.figures())
