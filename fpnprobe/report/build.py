@@ -53,8 +53,12 @@ def build(
     drawings = {figure.name: draw(figure) for figure in report.figures()}
     for name, drawing in drawings.items():
         atomic.write_text(target / "figures" / f"{name}.svg", drawing.wide)
+    written = {f"figures/{name}.svg" for name in drawings}
     for name, csv in tables(report):
         atomic.write_text(target / "tables" / f"{name}.csv", csv)
+        written.add(f"tables/{name}.csv")
+    if out is None:  # the study's own folder, where all figures and tables are the report's
+        _remove_former(target, written)
     content = {**claims.document(report.claims), "causes": causes.document(verdicts)}
     atomic.write_json(target / "claims.json", content)
     atomic.write_text(target / "report.html", page(report, drawings))
@@ -108,6 +112,13 @@ def tables(report: Report) -> list[tuple[str, str]]:
     """Name and CSV of every table, and of the table behind every figure."""
     figures = [(figure.name, figure.table.to_csv(index=False)) for figure in report.figures()]
     return figures + [(table.name, table.frame.to_csv(index=False)) for table in report.tables()]
+
+
+def _remove_former(folder: Path, written: set[str]) -> None:
+    """Remove the figures and tables of an earlier report that this one has not."""
+    for path in (*folder.glob("figures/*.svg"), *folder.glob("tables/*.csv")):
+        if path.relative_to(folder).as_posix() not in written:
+            path.unlink()
 
 
 def _pdf(report: Report, drawings: Mapping[str, Drawing], path: Path) -> str:

@@ -91,6 +91,22 @@ def test_same_input_same_bytes(make_study: Callable[..., Path], tmp_path: Path) 
     assert str(tmp_path) not in (tmp_path / "one" / "report.html").read_text()
 
 
+def test_figures_that_a_report_has_no_more_go_but_nothing_in_a_folder_of_yours(
+    make_study: Callable[..., Path], tmp_path: Path
+) -> None:
+    study, yours = make_study(), tmp_path / "yours"
+    for folder in (study, yours):
+        (folder / "figures").mkdir(parents=True)
+        (folder / "figures" / "former.svg").write_text("<svg/>")
+        (folder / "figures" / "note.txt").write_text("kept")
+    build(study)
+    build(study, out=yours)
+    assert not (study / "figures" / "former.svg").exists()
+    assert (study / "figures" / "note.txt").exists()
+    assert (study / "figures" / "figure-1.svg").exists()
+    assert (yours / "figures" / "former.svg").exists()
+
+
 def test_hostile_names_are_shown_as_they_are(make_study: Callable[..., Path]) -> None:
     question = '<b>Why</b> & "how" #strong[x] $y$?'
     folder = make_study(variants=HOSTILE, study={"name": "<i>s</i>", "question": question})
