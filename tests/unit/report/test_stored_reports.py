@@ -1,6 +1,5 @@
 """Every report in this checkout, committed or just made, says what its tables say."""
 
-import contextlib
 import csv
 import itertools
 import json
@@ -65,11 +64,10 @@ def values(folder: Path, name: str, label: str) -> set[float]:
     with (folder / "tables" / f"{name}.csv").open(encoding="utf-8") as file:
         rows = list(csv.reader(file))
     chosen = [row for row in rows if label in row] or rows
-    found = set()
-    for cell in itertools.chain(*chosen):
-        with contextlib.suppress(ValueError):
-            found.add(float(cell))
-    return found
+    text = " ".join(itertools.chain(*chosen)).replace("\N{MINUS SIGN}", "-")
+    return {
+        float(number) for number in re.findall(r"(?<![\w.])[-+]?\d+(?:\.\d+)?(?:e-?\d+)?", text)
+    }
 
 
 def test_what_its_readme_says_is_in_its_tables(folder: Path) -> None:
