@@ -83,7 +83,7 @@ def prepare(study: Study, *, out: str | Path, write: bool = True) -> Source:
 
     data = study.data
     if data.scenes is not None:
-        root = scenes.cached(**data.scenes)
+        root = scenes.cached(**data.scenes).absolute()
     else:
         root = Path(str(data.root)).expanduser().absolute()
     summaries = [coco.check(root, split) for split in (data.train, data.val)]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.study import cells, loading, locks, output
+from fpnprobe.study import cells, loading, locks, output, source
 from fpnprobe.study.cells import Cell, State
 from fpnprobe.study.output import Output
 from fpnprobe.study.planning import lines, plan
@@ -166,3 +166,14 @@ def test_a_broken_study_json(text: str, tmp_path: Path) -> None:
     (tmp_path / "study.json").write_text(text)
     with pytest.raises(FpnProbeError, match="cannot be read"):
         status(tmp_path)
+
+
+def test_a_cache_named_by_a_relative_path_gives_absolute_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FPNPROBE_CACHE", "data")
+    scenes = {"scenes": {"train": 1, "val": 1, "size": 64, "seed": 0}}
+    found = source.prepare(loading.validate(content(data=scenes)), out="reports/mine")
+    assert all(Path(each).is_absolute() for each in (found.root, found.train, found.val))
+    assert found.as_json(study="reports/mine")["root"].startswith("../../data/scenes/")
