@@ -156,7 +156,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["notebook", "attribution"])
 def test_the_quickstart_notebooks_run_on_a_trained_run(name: str, trained: Path) -> None:
-    replacements = {f"../../reports/{name}": str(trained) for name in ("quickstart", "mine")}
+    folder = {"notebook": "quickstart", "attribution": "mine"}[name]
+    replacements = {f"../../reports/{folder}": str(trained)}
     if name == "attribution":
         replacements |= {"images=8": "images=2", "[:3]": "[:1]"}
     assert pictures(execute(STUDIES / "quickstart" / f"{name}.ipynb", replacements)) >= 3
