@@ -85,6 +85,7 @@ def train_loader(task: Training, *, passes: int, size: int, masks: bool) -> Any:
         size=tuple(data["size"]) if isinstance(data["size"], list) else data["size"],
         seed=task.seed,
         flip=data["flip"],
+        batch=size * get_world_size(),
         cache=data["cache"],
         masks=masks or task.config["evaluation"]["iou_type"] == "segm",
         outline=data["scenes"] is not None,

@@ -17,6 +17,7 @@ from torch.utils.data import Dataset, Sampler
 
 from fpnprobe.data import pixels
 from fpnprobe.errors import FpnProbeError
+from fpnprobe.mm.training.shapes import grouped
 
 Floats = npt.NDArray[np.float64]
 
@@ -28,7 +29,8 @@ class CellImages(Dataset[dict[str, Any]]):
     `areas` (N,) float64 is the annotation's own area in px^2 of the original image; crowds are
     ignored instances. An index is a position in training: position p takes image
     `permutation(seed, p // n)[p % n]` and draws its flip from (seed, p), so any process at any
-    time gives the same sample.
+    time gives the same sample. The permutation is drawn at random, then put in an order in which
+    a batch is wide or tall as a whole (`fpnprobe.mm.training.shapes`).
 
     Args:
         root: COCO folder with `images/`.
@@ -37,6 +39,7 @@ class CellImages(Dataset[dict[str, Any]]):
         size: see `fpnprobe.data.pixels.target_size`.
         seed: None gives the images in their order and unchanged, for evaluation.
         flip: chance of a mirrored image.
+        batch: images that are padded to one shape together, those of one pass over all processes.
         cache: see `fpnprobe.data.pixels.store`.
         masks: whether instance masks (polygons) are loaded as well.
         outline: whether an object without a segmentation, as in generated scenes, has its box as
@@ -54,6 +57,7 @@ class CellImages(Dataset[dict[str, Any]]):
         size: int | tuple[int, int] | None,
         seed: int | None,
         flip: float = 0.0,
+        batch: int = 1,
         cache: bool | str = "auto",
         masks: bool = False,
         outline: bool = False,
@@ -70,6 +74,8 @@ class CellImages(Dataset[dict[str, Any]]):
         self._store = pixels.store(root, self._images, size=size, cache=cache)
         self._offsets = self._store.offsets()
         self._seed, self._flip, self._masks, self._outline = seed, flip, masks, outline
+        self._batch = batch
+        self._tall = np.array([height > width for height, width in self._store.shapes])
 
     def __len__(self) -> int:
         return len(self._images)
@@ -85,7 +91,8 @@ class CellImages(Dataset[dict[str, Any]]):
 
     @functools.lru_cache(maxsize=2)  # noqa: B019 - one data set lives as long as its process
     def _order(self, epoch: int) -> npt.NDArray[np.int64]:
-        return np.random.default_rng([self._seed or 0, epoch]).permutation(len(self))
+        drawn = np.random.default_rng([self._seed or 0, epoch]).permutation(len(self))
+        return grouped(drawn, self._tall, batch=self._batch, first=epoch * len(self))
 
     def __getitem__(self, position: int) -> dict[str, Any]:
         if self._seed is None:
