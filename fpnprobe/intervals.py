@@ -38,13 +38,17 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class RankCorrelation:
-    """Spearman's rho over `n` points in `clusters` groups; `note` says why a bound is missing."""
+    """Spearman's rho over `n` points in `clusters` groups, its interval and two-sided p-value.
+
+    `note` says why bounds and p are missing.
+    """
 
     n: int
     clusters: int
     rho: float
     low: float
     high: float
+    p: float
     note: str
 
 
@@ -131,7 +135,8 @@ def rank_correlation(
 
     The interval is Bonett and Wright's (2000): Fisher's z with variance
     `(1 + rho^2 / 2) / (n - 3)`, where n counts `clusters` (say, variants), because seeds of one
-    variant are no independent witnesses. Pairs with NaN are dropped.
+    variant are no independent witnesses; `p` is below 0.05 where it excludes 0. Pairs with NaN are
+    dropped.
 
     >>> rank_correlation([1, 2, 3], [1, 4, 9]).note
     'too few points: 3, at least 5 needed'
@@ -148,9 +153,13 @@ def rank_correlation(
     if distinct < ENOUGH_CLUSTERS:
         what = "" if clusters is None else " variants"
         note = f"too few points: {distinct}{what}, at least {ENOUGH_CLUSTERS} needed"
-        return RankCorrelation(n, distinct, rho, nan, nan, note)
+        return RankCorrelation(n, distinct, rho, nan, nan, nan, note)
     if not varies:
-        return RankCorrelation(n, distinct, rho, nan, nan, "one of the two does not vary")
-    half = stats.norm.ppf(0.5 + confidence / 2) * np.sqrt((1 + rho**2 / 2) / (distinct - 3))
+        return RankCorrelation(n, distinct, rho, nan, nan, nan, "one of the two does not vary")
+    error = np.sqrt((1 + rho**2 / 2) / (distinct - 3))
+    half = stats.norm.ppf(0.5 + confidence / 2) * error
     z = np.arctanh(np.clip(rho, -1 + 1e-12, 1 - 1e-12))
-    return RankCorrelation(n, distinct, rho, float(np.tanh(z - half)), float(np.tanh(z + half)), "")
+    low, high = float(np.tanh(z - half)), float(np.tanh(z + half))
+    return RankCorrelation(
+        n, distinct, rho, low, high, float(2 * stats.norm.sf(abs(z) / error)), ""
+    )

@@ -3,63 +3,85 @@
 For every stage and route, the all-object index and the share of the gradient that large objects
 send are set against the change of AP_S and AP_L to the mean of the study's baseline (the first
 variant), over all variants and seeds: Spearman's rank correlation with an interval that counts
-variants, not seeds, as witnesses. The report plots the points; below five variants there is no
-interval, and the note says so. Interventions are left out: their ledgers hold the gradient before
-the change.
+variants, not seeds, as witnesses; below five variants there is no interval, and the note says so.
+The gradient is that of the training's own samples (`training`) and, where a cell was measured after
+its training, that of the same validation images in every cell (`end`). Many correlations are looked
+at, so each has a false discovery rate `q` beside its interval. Interventions are left out: their
+ledgers hold the gradient before the change.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
+from scipy import stats
 
 from fpnprobe.evaluation.evaluation import bucket_metrics
-from fpnprobe.evaluation.finished import FinishedStudy
+from fpnprobe.evaluation.finished import FinishedCell, FinishedStudy
 from fpnprobe.intervals import rank_correlation
 from fpnprobe.ledger import Ledger
 from fpnprobe.statistics import all_object_index, gradient_shares
 
-if TYPE_CHECKING:
-    from fpnprobe.evaluation.spread import Runs
-
-_PLACE = ["measure", "tap", "kind", "route"]
+_PLACE = ["ledger", "measure", "tap", "kind", "route"]
 _POINTS = ["variant", "seed", *_PLACE, "value", "metric", "ap", "change"]
-_TABLE = [*_PLACE, "metric", "n", "variants", "rho", "low", "high", "note"]
+_TABLE = [*_PLACE, "metric", "n", "variants", "rho", "low", "high", "q", "note"]
 
 
-def associations(study: FinishedStudy, runs: "Runs") -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Rank correlations, and the points behind them.
+def associations(study: FinishedStudy) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rank correlations, and the points behind them; AP is what each cell has stored.
 
     Returns:
-        `measure` ("index" or "large_share"), tap, kind, route, metric, `n` points, `variants`,
-        rho, low, high, note; and one row per cell, place and metric with `value` and `change`.
+        `ledger` ("training" or "end"), `measure` ("index" or "large_share"), tap, kind, route,
+        metric, `n` points, `variants`, rho, low, high, `q` (Benjamini and Yekutieli, 2001, over
+        all rows with an interval), note; and one row per cell, place and metric with `value` and
+        `change`.
     """
-    points = _points(study, runs)
+    points = _points(study)
     rows = []
-    for (measure, tap, kind, route, metric), group in points.groupby(
-        [*_PLACE, "metric"], sort=False
-    ):
+    for place, group in points.groupby([*_PLACE, "metric"], sort=False):
         found = rank_correlation(
             group["value"], group["change"], clusters=group["variant"].tolist()
         )
-        place = (measure, tap, kind, route, metric)
-        result = (found.n, found.clusters, found.rho, found.low, found.high, found.note)
+        result = (found.n, found.clusters, found.rho, found.low, found.high, found.p, found.note)
         rows.append((*place, *result))
-    return pd.DataFrame(rows, columns=_TABLE), points
+    table = pd.DataFrame(rows, columns=_TABLE)
+    return table.assign(q=_false_discovery(table["q"].to_numpy(dtype=np.float64))), points
 
 
-def _points(study: FinishedStudy, runs: "Runs") -> pd.DataFrame:
+def _false_discovery(p: np.ndarray) -> np.ndarray:
+    """Rates that hold however the tests depend on each other; NaN stays NaN."""
+    q = np.full(len(p), np.nan)
+    tested = np.isfinite(p)
+    if tested.any():
+        q[tested] = stats.false_discovery_control(p[tested], method="by")
+    return q
+
+
+def _points(study: FinishedStudy) -> pd.DataFrame:
     changed = {each.variant for each in study.intervened()}
     measures = [
-        _measures(cell.folder, study.buckets[-1].name).assign(variant=cell.variant, seed=cell.seed)
+        _measures(folder, study.buckets[-1].name).assign(
+            ledger=ledger, variant=cell.variant, seed=cell.seed
+        )
         for cell in study.cells
-        if cell.variant not in changed and (cell.folder / "ledger.parquet").exists()
+        if cell.variant not in changed
+        for ledger, folder in _ledgers(cell)
     ]
-    changes = _changes(study, runs)
+    changes = _changes(study)
     if not measures or changes.empty:
         return pd.DataFrame(columns=_POINTS)
     joined = pd.concat(measures, ignore_index=True).merge(changes, on=["variant", "seed"])
     return joined.dropna(subset=["value", "change"])[_POINTS].reset_index(drop=True)
+
+
+def _ledgers(cell: FinishedCell) -> Iterator[tuple[str, Path]]:
+    """The ledger of a cell's training, and that of the same images after it."""
+    if (cell.folder / "ledger.parquet").exists():
+        yield "training", cell.folder
+    kept = [path.parent for path in cell.folder.glob("offline/iteration-*/ledger.parquet")]
+    if kept:
+        yield "end", max(kept, key=lambda folder: int(folder.name.rpartition("-")[2]))
 
 
 def _measures(folder: Path, largest: str) -> pd.DataFrame:
@@ -78,21 +100,24 @@ def _measures(folder: Path, largest: str) -> pd.DataFrame:
     )
 
 
-def _changes(study: FinishedStudy, runs: "Runs") -> pd.DataFrame:
+def _changes(study: FinishedStudy) -> pd.DataFrame:
     """AP of the smallest and the largest bucket of every cell, and its change to the baseline."""
     ends = {0, len(study.buckets) - 1}
     wanted = [name for name, i in bucket_metrics(study.buckets).items() if i in ends]
     # Buckets of three have two names each; the letters come first and are enough.
     wanted = [name for name in wanted if name in ("AP_S", "AP_L")] or wanted
-    baseline = next((v for v in study.variants if runs.seeds(v)), None)
-    rows = []
-    for metric in wanted:
-        if baseline is None:
-            break
-        place = runs.names().index(metric)
-        start = runs.stacked(baseline, runs.seeds(baseline))[0][:, place].mean()
-        rows += [
-            (variant, seed, metric, run.values[place], run.values[place] - start)
-            for (variant, seed), run in runs.runs.items()
-        ]
-    return pd.DataFrame(rows, columns=["variant", "seed", "metric", "ap", "change"])
+    tables = [
+        pd.read_parquet(file).assign(variant=cell.variant, seed=cell.seed)
+        for cell in study.cells
+        if (file := cell.folder / "evaluation.parquet").exists()
+    ]
+    columns = ["variant", "seed", "metric", "ap", "change"]
+    if not tables:
+        return pd.DataFrame(columns=columns)
+    table = pd.concat(tables, ignore_index=True).rename(columns={"value": "ap"})
+    table = table[(table["iou_type"] == study.iou_type) & table["metric"].isin(wanted)]
+    table = table.sort_values("iteration", kind="stable")
+    table = table.drop_duplicates(["variant", "seed", "metric"], keep="last")
+    baseline = next(v for v in study.variants if v in set(table["variant"]))
+    start = table[table["variant"] == baseline].groupby("metric")["ap"].mean()
+    return table.assign(change=table["ap"] - table["metric"].map(start))[columns]

@@ -9,14 +9,14 @@ Written into `<study>/evidence/`, from the stored detections and ledgers alone:
 - `size_difference.parquet`: variant, baseline and the same for the difference;
 - `seeds.parquet`: variant, metric, n, mean, sd, low, high over training seeds (t interval);
 - `errors.parquet`: variant, seed, bucket, error, d_ap, count (TIDE's types);
-- `association.parquet`, `association_points.parquet`: gradient measures against AP changes.
+- `association.parquet`, `association_points.parquet`: gradient measures against AP changes
+  (`fpnprobe.evaluation.association`).
 
 `source` says what an interval covers: `images` (bootstrap over validation images), `seeds`
 (Student's t over training seeds) or `both` (hierarchical bootstrap). Intervals are at 95 %.
 """
 
 import io
-from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -39,7 +39,7 @@ RESAMPLES = 1000
 def build(study_dir: str | Path, *, resamples: int = RESAMPLES, seed: int = 0) -> None:
     """Compute and write all evidence of the cells that are done.
 
-    A report that was passed on without its detections keeps the evidence it has.
+    A report that was passed on without its detections keeps what was made of them.
 
     Args:
         study_dir: a folder that `run-study` wrote.
@@ -52,21 +52,23 @@ def build(study_dir: str | Path, *, resamples: int = RESAMPLES, seed: int = 0) -
     study = read_study(study_dir)
     gone = [cell for cell in study.cells if not cell.detections.exists()]
     stored = (study.folder / "evidence" / "comparison.parquet").exists()
-    if gone and stored and len(gone) == len(study.cells):
-        return
-    if gone:
+    kept = bool(gone) and stored and len(gone) == len(study.cells)
+    if gone and not kept:
         raise FpnProbeError(
             f"{gone[0].detections} is gone, with {len(gone)} of {len(study.cells)} cells' "
             "detections, so they cannot be compared: run them again with --fresh"
         )
-    for name, table in tables(study, resamples=resamples, seed=seed).items():
+    found = {} if kept else tables(study, resamples=resamples, seed=seed)
+    association, points = associations(study)
+    found |= {"association": association, "association_points": points}
+    for name, table in found.items():
         buffer = io.BytesIO()
         table.to_parquet(buffer, index=False)
         atomic.write_bytes(study.folder / "evidence" / f"{name}.parquet", buffer.getvalue())
 
 
-def tables(study: FinishedStudy, *, resamples: int, seed: int) -> Mapping[str, pd.DataFrame]:
-    """All evidence tables by file name; empty, with their columns, where no cell is done."""
+def tables(study: FinishedStudy, *, resamples: int, seed: int) -> dict[str, pd.DataFrame]:
+    """Tables made of detections, by file name; empty, with their columns, where no cell is done."""
     runs: dict[tuple[str, int], Resampled] = {}
     errors = []
     truth = _ground_truth(study)
@@ -86,7 +88,6 @@ def tables(study: FinishedStudy, *, resamples: int, seed: int) -> Mapping[str, p
         images=len(truth.image_ids) if truth is not None else 0,
         seed=seed,
     )
-    association, points = associations(study, together)
     columns = ["variant", "seed", "bucket", "error", "d_ap", "count"]
     return {
         "comparison": compared(together, study.pairs()),
@@ -96,8 +97,6 @@ def tables(study: FinishedStudy, *, resamples: int, seed: int) -> Mapping[str, p
         "errors": pd.concat(errors, ignore_index=True)[columns]
         if errors
         else pd.DataFrame(columns=columns),
-        "association": association,
-        "association_points": points,
     }
 
 

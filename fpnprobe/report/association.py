@@ -1,15 +1,74 @@
-"""Does the share of large objects at the first stage go with AP_L, over all cells."""
+"""Do gradient measures go with what happens to AP by size, over all cells?"""
 
 from functools import partial
 
+import pandas as pd
+
 from fpnprobe.figures import prediction
-from fpnprobe.figures.columns import split
+from fpnprobe.figures.columns import rows, split
 from fpnprobe.figures.svg import Panel
-from fpnprobe.report.content import Block, Figure
+from fpnprobe.report.content import Block, Figure, Table
 from fpnprobe.report.results import baseline, final
 from fpnprobe.report.shares import first_stage, stage_shares, variant_keys
 from fpnprobe.report.stored import Stored
 from fpnprobe.statistics import rank_correlation
+
+_PLACE = ["ledger", "measure", "tap", "route", "metric"]
+_SHOWN = [*_PLACE, "variants", "n", "rho", "low", "high", "q"]
+LEDGERS = {"training": "training", "end": "the same images, at the end"}
+
+
+def correlations(stored: Stored) -> list[Block]:
+    """Every correlation of a stage and route with its interval; nothing without any interval."""
+    found = stored.evidence.get("association")
+    if found is None or not {*_SHOWN, "kind"} <= set(found.columns):
+        return []
+    found = found[(found["kind"] == "activation") & found["tap"].str.fullmatch(r"C\d+")]
+    found = found[found["rho"].notna()]
+    tested = found[found["low"].notna()]
+    if tested.empty:
+        return []
+    frame = found.assign(
+        ledger=found["ledger"].map(LEDGERS),
+        measure=found["measure"].map({
+            "index": "all-object index", "large_share": f"share of {stored.buckets[-1]} objects",
+        }),
+        metric=found["metric"] + " change",
+    )[_SHOWN].reset_index(drop=True)  # fmt: skip
+    return [
+        Table(
+            "correlations",
+            "What goes with AP: every stage and route",
+            _verdict(tested)
+            + " Spearman's rank correlation over all cells with the change of AP to "
+            f"{baseline(stored)}; the interval counts variants, not seeds, as witnesses; q is the "
+            "false discovery rate over all of them.",
+            frame,
+            {
+                "ledger": "gradient of", "measure": "measure", "tap": "stage", "route": "route",
+                "metric": "goes with", "variants": "variants", "n": "cells", "rho": "rho",
+                "low": "from", "high": "to", "q": "q",
+            },
+            dict.fromkeys(("rho", "low", "high", "q"), "{:.2f}"),
+            folded=True,
+        )
+    ]  # fmt: skip
+
+
+def _verdict(tested: pd.DataFrame) -> str:
+    """How many intervals exclude 0, how many would by chance, how many are left after that."""
+    clear = tested[(tested["low"] > 0) | (tested["high"] < 0)]
+    sure = tested[tested["q"] < 0.05]
+    said = (
+        f"Of {len(tested)} intervals {len(clear)} exclude 0, where chance alone gives about "
+        f"{0.05 * len(tested):.0f}; {len(sure)} remain with a false discovery rate below 5 %."
+    )
+    named = [
+        f"{row.measure.replace('_', ' ')} at {row.tap} ({row.route}, {LEDGERS[row.ledger]}) with "
+        f"{row.metric}: {row.rho:.2f}".replace("-", "−")
+        for row in rows(sure.sort_values("q", kind="stable").head(3))
+    ]
+    return said + (f" Surest: {'; '.join(named)}." if named else "")
 
 
 def figure(stored: Stored) -> list[Block]:
@@ -35,8 +94,8 @@ def figure(stored: Stored) -> list[Block]:
     if table["variant"].nunique() < 3:
         return []
     said = []
-    for route, rows in split(table, "route"):
-        found = rank_correlation(rows["share"], rows["ap"], clusters=list(rows["variant"]))
+    for route, part in split(table, "route"):
+        found = rank_correlation(part["share"], part["ap"], clusters=list(part["variant"]))
         if found.note:
             said.append(f"{route}: {found.note}")
         else:
@@ -54,9 +113,9 @@ def figure(stored: Stored) -> list[Block]:
             [
                 Panel(
                     f"AP_L over the {route} share, %",
-                    partial(prediction.draw, rows, colors=stored.colors, y="AP_L"),
+                    partial(prediction.draw, part, colors=stored.colors, y="AP_L"),
                 )
-                for route, rows in split(table, "route")
+                for route, part in split(table, "route")
             ],
             table,
             keys=variant_keys(stored, table["variant"], "box"),

@@ -36,6 +36,7 @@ def section(stored: Stored) -> Section:
         *_history(stored),
         *_conflict(stored),
         *association.figure(stored),
+        *association.correlations(stored),
     ]
     return Section("gradients", TITLE, blocks)
 

@@ -24,7 +24,8 @@ STUDIES = [
 TINY = (
     "detector.weights=None", "data.size=64", "detector.size=64", "detector.proposals=16",
     "schedule.iterations=2", "schedule.batch=2", "schedule.warmup=1", "schedule.amp=None",
-    "probe.interval=1", "probe.offline=2", "probe.snapshots=[0.5]", "seeds=[0]",
+    "probe.budget=None", "probe.interval=1", "probe.offline=2", "probe.snapshots=[0.5]",
+    "seeds=[0]",
 )  # fmt: skip
 
 

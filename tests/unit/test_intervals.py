@@ -122,6 +122,14 @@ def test_a_constant_measure_has_no_correlation() -> None:
     assert found.note == "one of the two does not vary"
 
 
+def test_p_is_the_level_at_which_the_interval_touches_zero() -> None:
+    found = rank_correlation(np.arange(12.0), [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8])
+    touching = rank_correlation(
+        np.arange(12.0), [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8], confidence=1 - found.p
+    )
+    assert found.rho > 0 and touching.low == pytest.approx(0, abs=1e-9)
+
+
 def test_rank_correlation_covers_the_truth() -> None:
     """95 % intervals of 8 points hold the true rho of a bivariate normal in 93 to 98 of 100."""
     random = np.random.default_rng(5)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fpnprobe.evaluation import evaluate
 from fpnprobe.evaluation.generated import as_documents, generate
 from fpnprobe.ledger import GradientRecord, Ledger
 
@@ -55,12 +56,16 @@ def write_study(
                 "annotations": str(folder / "val.json"),
             }  # fmt: skip
             (cell / "manifest.json").write_text(json.dumps(manifest))
+            judged = evaluate(truth, found).to_pandas(variant=variant, seed=seed)
+            judged.to_parquet(cell / "evaluation.parquet", index=False)
             norm = (large or {}).get(variant, 1.0) + 0.01 * seed
-            _ledger(norm, variant, seed).write(cell)
+            write_ledger(cell, norm, variant=variant, seed=seed)
     return folder
 
 
-def _ledger(norm: float, variant: str, seed: int) -> Ledger:
+def write_ledger(folder: Path, norm: float, *, variant: str = "", seed: int = 0) -> None:
+    """A ledger in which large objects' gradient has this norm, and all others' 1."""
+    folder.mkdir(parents=True, exist_ok=True)
     records = [
         GradientRecord(
             iteration=i,
@@ -81,4 +86,4 @@ def _ledger(norm: float, variant: str, seed: int) -> Ledger:
         for route in ("total", "direct")
         for bucket in BUCKETS
     ]
-    return Ledger.of(records, study="toy", variant=variant, seed=seed)
+    Ledger.of(records, study="toy", variant=variant, seed=seed).write(folder)

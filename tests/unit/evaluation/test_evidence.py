@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import norm
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.evaluation import compare, evaluate, evidence
 from fpnprobe.intervals import t_interval
-from tests.unit.evaluation.study_folder import write_study
+from tests.unit.evaluation.study_folder import write_ledger, write_study
 
 SKILLS = {"DC5": 0.3, "FPN": 0.7, "FPN~cut-direct": 0.4}
 
@@ -170,14 +171,58 @@ def test_association_finds_what_goes_together(tmp_path: Path) -> None:
     large = {name: 0.5 + skill for name, skill in SIX.items()}
     folder = write_study(tmp_path / "s", SIX, seeds=[0, 1], large=large, images=60, spread=0.002)
     evidence.build(folder, resamples=10)
-    found = table(folder, "association").set_index(["measure", "tap", "route", "metric"])
-    row = found.loc[("large_share", "C2", "direct", "AP_L")]
+    found = table(folder, "association")
+    assert set(found["ledger"]) == {"training"}
+    row = found.set_index(["measure", "tap", "route", "metric"]).loc[
+        ("large_share", "C2", "direct", "AP_L")
+    ]
     assert row["rho"] > 0.8
     assert row["low"] > 0
     assert (row["n"], row["variants"], row["note"]) == (12, 6, "")
+    tested = found[found["low"].notna()].sort_values("rho", key=np.abs, ascending=False)
+    ranks = np.arange(1, len(tested) + 1)
+    by_hand = _two_sided(tested["rho"], variants=6) * len(ranks) * np.sum(1 / ranks) / ranks
+    expected = np.minimum.accumulate(by_hand[::-1])[::-1].clip(max=1)
+    np.testing.assert_allclose(tested["q"], expected, rtol=1e-9)
+    assert (found["q"].isna() == found["low"].isna()).all()
     points = table(folder, "association_points")
     base = points[(points["variant"] == "DC5") & (points["metric"] == "AP_L")]
     assert base.drop_duplicates("seed")["change"].mean() == pytest.approx(0, abs=1e-12)
+
+
+def _two_sided(rho: Any, *, variants: int) -> Any:
+    """The level at which Bonett and Wright's interval just touches 0."""
+    z = np.abs(np.arctanh(np.clip(rho, -1 + 1e-12, 1 - 1e-12))).to_numpy()
+    return 2 * norm.sf(z / np.sqrt((1 + rho.to_numpy() ** 2 / 2) / (variants - 3)))
+
+
+def test_the_same_images_at_the_end_are_witnesses_too(tmp_path: Path) -> None:
+    """Of several kept weights the last count; a training without large objects says nothing."""
+    folder = write_study(tmp_path / "s", SIX, seeds=[0, 1], images=60, spread=0.002)
+    for cell in sorted(folder.glob("cells/*/*")):
+        place = int(cell.parent.name[1:])
+        for trained, size in ((100, 1.0), (90, 9.0 - place), (1000, 1.0 + place)):
+            write_ledger(cell / "offline" / f"iteration-{trained}", size)
+    evidence.build(folder, resamples=10)
+    found = table(folder, "association")
+    found = found[(found["measure"] == "large_share") & (found["metric"] == "AP_L")]
+    rho = found.set_index(["ledger", "tap", "route"])["rho"]
+    assert rho.loc[("end", "C2", "direct")] > 0.9
+    assert abs(rho.loc[("training", "C2", "direct")]) < 0.5
+
+
+def test_associations_outlive_the_detections(tmp_path: Path) -> None:
+    folder = write_study(tmp_path / "s", {"DC5": 0.3, "FPN": 0.6}, seeds=[0], images=20)
+    evidence.build(folder, resamples=20)
+    before = table(folder, "association"), table(folder, "comparison")
+    for file in folder.glob("cells/*/*/detections.json.gz"):
+        file.unlink()
+    for name in ("association", "association_points"):
+        (folder / "evidence" / f"{name}.parquet").unlink()
+    evidence.build(folder, resamples=20)
+    after = table(folder, "association"), table(folder, "comparison")
+    for a, b in zip(before, after, strict=True):
+        pd.testing.assert_frame_equal(a, b)
 
 
 def test_association_says_too_few_points(study: Path) -> None:

@@ -300,6 +300,35 @@ def test_a_share_that_goes_with_ap(stored: Stored) -> None:
     assert "too few points" in figure.caption
 
 
+def test_every_correlation_has_its_row(stored: Stored) -> None:
+    columns = ["ledger", "measure", "tap", "kind", "route", "metric", "n", "variants", "rho", "low",
+               "high", "q"]  # fmt: skip
+    nan = float("nan")
+    rows = [
+        ("end", "large_share", "C2", "activation", "direct", "AP_L", 18, 6, 0.9, 0.4, 0.98, 0.01),
+        ("training", "index", "C2", "activation", "total", "AP_S", 18, 6, 0.6, 0.01, 0.9, 0.4),
+        ("training", "index", "C3", "activation", "direct", "AP_S", 9, 3, 0.9, nan, nan, nan),
+        ("training", "index", "C2", "parameter", "total", "AP_S", 18, 6, 0.9, 0.4, 0.98, 0.01),
+        ("training", "index", "P2", "activation", "total", "AP_S", 18, 6, 0.9, 0.4, 0.98, 0.01),
+    ]
+    found = pd.DataFrame(rows, columns=columns)
+    (shown,) = association.correlations(replace(stored, evidence={"association": found}))
+    assert isinstance(shown, Table)
+    assert shown.rows()[0] == [
+        "the same images, at the end", "share of large objects", "C2", "direct", "AP_L change",
+        "6", "18", "0.90", "0.40", "0.98", "0.01",
+    ]  # fmt: skip
+    assert len(shown.rows()) == 3
+    assert "Of 2 intervals 2 exclude 0, where chance alone gives about 0; 1 remain" in shown.caption
+    assert (
+        "large share at C2 (direct, the same images, at the end) with AP_L: 0.90" in shown.caption
+    )
+    none = found.assign(low=nan, high=nan, q=nan)
+    assert not association.correlations(replace(stored, evidence={"association": none}))
+    former = found.drop(columns="q")
+    assert not association.correlations(replace(stored, evidence={"association": former}))
+
+
 def test_no_ledger_no_figure(make_study: Make) -> None:
     folder = make_study()
     for path in folder.glob("cells/*/*/ledger.parquet"):
