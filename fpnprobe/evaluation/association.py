@@ -19,7 +19,7 @@ from scipy import stats
 
 from fpnprobe.evaluation.evaluation import bucket_metrics
 from fpnprobe.evaluation.finished import FinishedCell, FinishedStudy
-from fpnprobe.intervals import rank_correlation
+from fpnprobe.intervals import Floats, rank_correlation
 from fpnprobe.ledger import Ledger
 from fpnprobe.statistics import all_object_index, gradient_shares
 
@@ -49,7 +49,7 @@ def associations(study: FinishedStudy) -> tuple[pd.DataFrame, pd.DataFrame]:
     return table.assign(q=_false_discovery(table["q"].to_numpy(dtype=np.float64))), points
 
 
-def _false_discovery(p: np.ndarray) -> np.ndarray:
+def _false_discovery(p: Floats) -> Floats:
     """Rates that hold however the tests depend on each other; NaN stays NaN."""
     q = np.full(len(p), np.nan)
     tested = np.isfinite(p)

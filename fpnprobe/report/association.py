@@ -58,17 +58,19 @@ def correlations(stored: Stored) -> list[Block]:
 def _verdict(tested: pd.DataFrame) -> str:
     """How many intervals exclude 0, how many would by chance, how many are left after that."""
     clear = tested[(tested["low"] > 0) | (tested["high"] < 0)]
-    sure = tested[tested["q"] < 0.05]
-    said = (
-        f"Of {len(tested)} intervals {len(clear)} exclude 0, where chance alone gives about "
-        f"{0.05 * len(tested):.0f}; {len(sure)} remain with a false discovery rate below 5 %."
-    )
+    if clear.empty:
+        return f"None of {len(tested)} intervals excludes 0."
+    sure = clear[clear["q"] < 0.05]
     named = [
         f"{row.measure.replace('_', ' ')} at {row.tap} ({row.route}, {LEDGERS[row.ledger]}) with "
         f"{row.metric}: {row.rho:.2f}".replace("-", "−")
-        for row in rows(sure.sort_values("q", kind="stable").head(3))
+        for row in rows(clear.sort_values("q", kind="stable").head(3))
     ]
-    return said + (f" Surest: {'; '.join(named)}." if named else "")
+    return (
+        f"{len(clear)} of {len(tested)} intervals exclude 0, where chance alone gives about "
+        f"{0.05 * len(tested):.0f}; {len(sure) or 'none'} with a false discovery rate below 5 %. "
+        f"Clearest: {'; '.join(named)}."
+    )
 
 
 def figure(stored: Stored) -> list[Block]:

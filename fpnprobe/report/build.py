@@ -110,8 +110,10 @@ def compose(
 
 def tables(report: Report) -> list[tuple[str, str]]:
     """Name and CSV of every table, and of the table behind every figure."""
-    figures = [(figure.name, figure.table.to_csv(index=False)) for figure in report.figures()]
-    return figures + [(table.name, table.frame.to_csv(index=False)) for table in report.tables()]
+    frames = [(figure.name, figure.table) for figure in report.figures()]
+    frames += [(table.name, table.frame) for table in report.tables()]
+    # The last digits of a sum depend on the processor; a table does not.
+    return [(name, frame.to_csv(index=False, float_format="%.9g")) for name, frame in frames]
 
 
 def _remove_former(folder: Path, written: set[str]) -> None:

@@ -319,10 +319,16 @@ def test_every_correlation_has_its_row(stored: Stored) -> None:
         "6", "18", "0.90", "0.40", "0.98", "0.01",
     ]  # fmt: skip
     assert len(shown.rows()) == 3
-    assert "Of 2 intervals 2 exclude 0, where chance alone gives about 0; 1 remain" in shown.caption
-    assert (
-        "large share at C2 (direct, the same images, at the end) with AP_L: 0.90" in shown.caption
+    assert shown.caption.startswith(
+        "2 of 2 intervals exclude 0, where chance alone gives about 0; 1 with a false discovery "
+        "rate below 5 %. Clearest: large share at C2 (direct, the same images, at the end) with "
+        "AP_L: 0.90; index at C2 (total, training) with AP_S: 0.60."
     )
+    (unclear,) = association.correlations(
+        replace(stored, evidence={"association": found.assign(low=-0.1 + 0 * found["low"])})
+    )
+    assert isinstance(unclear, Table)
+    assert unclear.caption.startswith("None of 2 intervals excludes 0.")
     none = found.assign(low=nan, high=nan, q=nan)
     assert not association.correlations(replace(stored, evidence={"association": none}))
     former = found.drop(columns="q")
