@@ -46,18 +46,38 @@ def register() -> None:
 
 
 def entry() -> None:
-    """Console script: a `FpnProbeError` becomes one line on stderr and its exit code."""
+    """Console script: whatever is wrong becomes one line on stderr and an exit code."""
     # Two OpenMP threads of two busy processes spin against each other on a small machine.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     register()
     try:
-        app(prog_name="fpnprobe")
+        code = app(prog_name="fpnprobe", standalone_mode=False)
     except FpnProbeError as error:
-        message = " ".join(str(error).split())
-        if "--json" in sys.argv:
-            typer.echo(json.dumps({"error": message, "exit_code": error.exit_code}))
-        typer.echo(f"error: {message}", err=True)
-        sys.exit(error.exit_code)
+        code = _told(str(error), error.exit_code)
     except KeyboardInterrupt:
+        code = _INTERRUPTED
+    except Exception as error:
+        code = _misused(error)
+    if code == _INTERRUPTED:
         typer.echo("interrupted; run the same command again to go on", err=True)
-        sys.exit(_INTERRUPTED)
+    sys.exit(code or 0)
+
+
+def _misused(error: Exception) -> int:
+    """The parser's own errors, which have no public base class; any other is raised again."""
+    message, command = getattr(error, "format_message", None), getattr(error, "ctx", None)
+    if message is None:
+        raise error
+    said = message().strip()
+    if not said:  # no arguments at all: the help was printed
+        return FpnProbeError.exit_code
+    path = "fpnprobe" if command is None else command.command_path
+    return _told(f"{path}: {said.removesuffix('.')} (see {path} --help)", FpnProbeError.exit_code)
+
+
+def _told(message: str, code: int) -> int:
+    line = " ".join(message.split())
+    if "--json" in sys.argv:
+        typer.echo(json.dumps({"error": line, "exit_code": code}))
+    typer.echo(f"error: {line}", err=True)
+    return code
