@@ -34,8 +34,8 @@ def associations(study: FinishedStudy) -> tuple[pd.DataFrame, pd.DataFrame]:
     Returns:
         `ledger` ("training" or "end"), `measure` ("index" or "large_share"), tap, kind, route,
         metric, `n` points, `variants`, rho, low, high, `q` (Benjamini and Yekutieli, 2001, over
-        all rows with an interval), note; and one row per cell, place and metric with `value` and
-        `change`.
+        the rows of the same kind with an interval, stages and pyramid levels apart), note; and one
+        row per cell, place and metric with `value` and `change`.
     """
     points = _points(study)
     rows = []
@@ -46,15 +46,16 @@ def associations(study: FinishedStudy) -> tuple[pd.DataFrame, pd.DataFrame]:
         result = (found.n, found.clusters, found.rho, found.low, found.high, found.p, found.note)
         rows.append((*place, *result))
     table = pd.DataFrame(rows, columns=_TABLE)
-    return table.assign(q=_false_discovery(table["q"].to_numpy(dtype=np.float64))), points
+    family = [table["kind"], table["tap"].str[0]]  # C or P
+    return table.assign(q=table["q"].groupby(family).transform(_false_discovery)), points
 
 
-def _false_discovery(p: Floats) -> Floats:
+def _false_discovery(p: "pd.Series[float]") -> Floats:
     """Rates that hold however the tests depend on each other; NaN stays NaN."""
-    q = np.full(len(p), np.nan)
-    tested = np.isfinite(p)
+    values = p.to_numpy(dtype=np.float64)
+    q, tested = np.full(len(values), np.nan), np.isfinite(values)
     if tested.any():
-        q[tested] = stats.false_discovery_control(p[tested], method="by")
+        q[tested] = stats.false_discovery_control(values[tested], method="by")
     return q
 
 

@@ -1,6 +1,6 @@
 """What the paper says, what a study measured, and the verdict, by a rule that is written down."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -9,7 +9,7 @@ import pandas as pd
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.evaluation.finished import FinishedStudy, read_study
-from fpnprobe.evaluation.published import PublishedClaim, claims, detector_name
+from fpnprobe.evaluation.published import PublishedClaim, backbone_kin, claims, detector_name
 
 Verdict = Literal["reproduced", "contradicted", "undecided", "not run"]
 
@@ -70,11 +70,6 @@ def judge(study_dir: str | Path) -> list[Claim]:
         raise FpnProbeError(f"{file} cannot be read ({error}): run the study again") from error
     found = [_judged(claim, study, table) for claim in claims()]
     return sorted(found, key=lambda claim: claim.verdict == "not run")
-
-
-def contradicted(found: Sequence[Claim]) -> list[Claim]:
-    """The claims that `--fail-on-claims` fails on."""
-    return [claim for claim in found if claim.verdict == "contradicted"]
 
 
 def verdict(*, paper: float, low: float, high: float) -> Verdict:
@@ -142,6 +137,8 @@ def _missing(claim: PublishedClaim, study: FinishedStudy) -> str:
     given = str(detector.get("framework") or detector.get("config") or "")
     if detector_name(given) != claim.detector:
         return f"the study's detector is {given or 'unknown'}"
+    if backbone_kin(given) != backbone_kin(claim.backbone):
+        return f"the claim is about {claim.backbone}, the study's detector is {given}"
     if study.iou_type != claim.iou_type:
         return f"the study evaluates {study.iou_type}, the claim is about {claim.iou_type}"
     absent = [name for name in (claim.variant, claim.baseline) if name not in study.variants]

@@ -60,6 +60,18 @@ def detector_name(framework: str) -> str:
     return _NAMES[max(fits, key=len)] if fits else ""
 
 
+def backbone_kin(name: str) -> str:
+    """Which of the paper's backbones a config or a backbone belongs to, where a detector has two.
+
+    >>> [backbone_kin(n) for n in ("Swin-T", "cascade-mask-rcnn_x101-64x4d_fpn_ms-3x_coco", "R50")]
+    ['Swin', 'ResNeXt', 'ResNet']
+    """
+    key = name.lower()
+    if "swin" in key:
+        return "Swin"
+    return "ResNeXt" if "x101" in key or "resnext" in key else "ResNet"
+
+
 @cache
 def claims() -> tuple[PublishedClaim, ...]:
     """All claims, in the paper's order.

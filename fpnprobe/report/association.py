@@ -7,6 +7,7 @@ import pandas as pd
 from fpnprobe.figures import prediction
 from fpnprobe.figures.columns import rows, split
 from fpnprobe.figures.svg import Panel
+from fpnprobe.report.changed import changed
 from fpnprobe.report.content import Block, Figure, Table
 from fpnprobe.report.results import baseline, final
 from fpnprobe.report.shares import first_stage, stage_shares, variant_keys
@@ -28,23 +29,26 @@ def correlations(stored: Stored) -> list[Block]:
     tested = found[found["low"].notna()]
     if tested.empty:
         return []
+    several = len(stored.studies) > 1
+    shown = ["study", *_SHOWN] if several else _SHOWN
     frame = found.assign(
         ledger=found["ledger"].map(LEDGERS),
         measure=found["measure"].map({
             "index": "all-object index", "large_share": f"share of {stored.buckets[-1]} objects",
         }),
         metric=found["metric"] + " change",
-    )[_SHOWN].reset_index(drop=True)  # fmt: skip
+    )[shown].reset_index(drop=True)  # fmt: skip
     return [
         Table(
             "correlations",
             "What goes with AP: every stage and route",
             _verdict(tested)
-            + " Spearman's rank correlation over all cells with the change of AP to "
-            f"{baseline(stored)}; the interval counts variants, not seeds, as witnesses; q is the "
-            "false discovery rate over all of them.",
+            + " Spearman's rank correlation over all cells of a study with the change of AP to "
+            f"{'its baseline' if several else baseline(stored)}; the interval counts variants, "
+            "not seeds, as witnesses; q is the false discovery rate over all rows of a study.",
             frame,
             {
+                **({"study": "study"} if several else {}),
                 "ledger": "gradient of", "measure": "measure", "tap": "stage", "route": "route",
                 "metric": "goes with", "variants": "variants", "n": "cells", "rho": "rho",
                 "low": "from", "high": "to", "q": "q",
@@ -74,7 +78,10 @@ def _verdict(tested: pd.DataFrame) -> str:
 
 
 def figure(stored: Stored) -> list[Block]:
-    """AP_L of each cell over that share; nothing with fewer than three variants."""
+    """AP_L of each cell over that share; nothing with fewer than three variants.
+
+    Interventions are left out: their ledgers hold the gradient before the change.
+    """
     shares = stage_shares(stored)
     if shares.empty:
         return []
@@ -87,6 +94,7 @@ def figure(stored: Stored) -> list[Block]:
         & (table["term"] == "all")
         & (table["tap"] == low)
         & (table["bucket"] == buckets[-1])
+        & ~table["variant"].isin([each.variant for each in changed(stored)])
     ]
     ap = ap[ap["metric"] == "AP_L"][["variant", "seed", "value"]].rename(columns={"value": "ap"})
     table = table.merge(ap, on=["variant", "seed"])

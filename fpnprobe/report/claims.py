@@ -46,6 +46,12 @@ def tally(claims: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     }
 
 
+def differences(claims: Sequence[Mapping[str, Any]]) -> int:
+    """Number of measured differences that the claims were judged by: several may share one."""
+    place = ("detector", "backbone", "variant", "baseline", "metric", "iou_type")
+    return len({tuple(c.get(key) for key in place) for c in claims if c["verdict"] != "not run"})
+
+
 def section(claims: Sequence[Mapping[str, Any]]) -> Section:
     """The claims that this study could test."""
     run = [claim for claim in claims if claim["verdict"] != "not run"]
@@ -73,7 +79,10 @@ def section(claims: Sequence[Mapping[str, Any]]) -> Section:
     )
     counts = ", ".join(f"{count} {verdict}" for verdict, count in tally(claims).items())
     rest = len(claims) - len(run)
-    caption = f"{counts}. The other {rest} claims need variants or detectors of other studies."
+    caption = (
+        f"{counts}, by {differences(run)} measured differences. The other {rest} claims need "
+        "variants or detectors of other studies."
+    )
     notes = set(frame["note"])
     if len(notes) == 1:
         frame = frame.drop(columns="note")

@@ -12,6 +12,7 @@ from fpnprobe.report.results import final
 from fpnprobe.report.stored import Stored
 
 METRICS = published.METRICS
+_Place = tuple[str, str, str, str]  # detector, kin of backbone, variant, metric
 
 
 def section(stored: Stored) -> Section:
@@ -55,15 +56,14 @@ def _yes(value: bool) -> str:
     return "yes" if value else "no"
 
 
-def _measured(stored: Stored, iou_type: str) -> dict[tuple[str, str, str], float]:
-    """Mean AP in points by detector's name in the paper, variant and metric."""
+def _measured(stored: Stored, iou_type: str) -> dict[_Place, float]:
+    """Mean AP in points by detector's name in the paper, kin of backbone, variant and metric."""
     table = final(stored, iou_type=iou_type)
-    detectors = {study["name"]: published.detector(study) for study in stored.studies}
-    of = {cell.variant: (detectors.get(cell.study, ""), cell.name) for cell in stored.cells}
-    found: dict[tuple[str, str, str], float] = {}
+    built = {s["name"]: (published.detector(s), published.backbone(s)) for s in stored.studies}
+    of = {cell.variant: (*built.get(cell.study, ("", "")), cell.name) for cell in stored.cells}
+    found: dict[_Place, float] = {}
     for (variant, metric), rows in table.groupby(["variant", "metric"]):
-        detector, name = of[str(variant)]
-        found[detector, name, str(metric)] = float(rows["value"].mean())
+        found[(*of[str(variant)], str(metric))] = float(rows["value"].mean())
     return found
 
 
@@ -71,23 +71,24 @@ def _table(
     name: str,
     title: str,
     entries: Iterable[tuple[str, str, dict[str, str], Mapping[str, Any]]],
-    ours: Mapping[tuple[str, str, str], float],
+    ours: Mapping[_Place, float],
 ) -> Table:
     records = []
-    base: dict[tuple[str, str], tuple[float, float]] = {}
+    base: dict[tuple[str, str, str], tuple[float, float]] = {}
     measured = set()
     for detector, variant, facts, row in entries:
         record: dict[str, Any] = {"detector": detector, **facts}
+        built = detector, published.backbone_kin(facts.get("backbone", "R101"))
         for metric in METRICS:
             paper = row.get(metric)
-            here = ours.get((detector, variant, metric), float("nan"))
+            here = ours.get((*built, variant, metric), float("nan"))
             paper = float("nan") if paper is None else float(paper)
             if variant == "FPN":
-                base[detector, metric] = (paper, here)
+                base[(*built, metric)] = (paper, here)
             elif here == here:
-                measured.add(detector)
+                measured.add(built)
             for who, value, at in (("paper", paper, 0), ("ours", here, 1)):
-                change = value - base[detector, metric][at] if variant != "FPN" else 0.0
+                change = value - base[(*built, metric)][at] if variant != "FPN" else 0.0
                 record[f"{metric} {who}"] = _cell(value, change, variant)
                 record[f"{metric} {who} value"] = value
         records.append(record)

@@ -31,6 +31,7 @@ NAMES = {
     "AP_M": "AP_M, medium",
     "AP_L": "AP_L, large",
 }
+FIGURE_1 = "Faster R-CNN"
 NOT_MEASURED = "Not measured: no cell of this study has an evaluation."
 
 
@@ -83,36 +84,50 @@ def _bars(table: pd.DataFrame, metrics: Sequence[str], colors: Mapping[str, str]
 
 
 def _figure1(stored: Stored, table: pd.DataFrame) -> list[Block]:
-    """DC5 and FPN alone, beside the bars of Figure 1; where both were measured."""
-    paper = published.figure1().set_index(["variant", "metric"])["published"].to_dict()
+    """DC5 and FPN alone, where both were measured; of the paper's detector, beside its bars."""
     table = table[table["variant"].isin(["DC5", "FPN"]) & table["metric"].isin(["AP_S", "AP_L"])]
     if table["value"].notna().sum() < 4:
         return []
+    theirs = stored.iou_type == "bbox" and all(
+        published.detector(study) == FIGURE_1 for study in stored.studies
+    )
+    paper = published.figure1().set_index(["variant", "metric"])["published"].to_dict()
     keys = zip(table["variant"], table["metric"], strict=True)
-    table = table.assign(published=[paper.get(key, np.nan) for key in keys])
+    table = table.assign(published=[paper.get(key, np.nan) if theirs else np.nan for key in keys])
     value = table.set_index(["metric", "variant"])["value"]
     moves = {
         metric: float(value[metric, "FPN"] - value[metric, "DC5"]) for metric in ("AP_S", "AP_L")
     }
-    same = moves["AP_S"] > 0 > moves["AP_L"]
-    said = (
-        "The pyramid helps small objects and costs large ones, the direction of the paper"
-        if same
-        else "Not the direction of the paper, where AP_S rises and AP_L falls"
+    beside = (
+        f"; the paper has {signed(_gain(paper, 'AP_S'))} and {signed(_gain(paper, 'AP_L'))}. "
+        f"{published.notes()['figure1']}"
+        if theirs
+        else "."
     )
     figure = Figure(
         "figure-1",
         "With and without the pyramid (Figure 1 of the paper)",
-        f"{said}: from DC5 to FPN, AP_S {signed(moves['AP_S'])} and AP_L "
-        f"{signed(moves['AP_L'])} points; the paper has {signed(_gain(paper, 'AP_S'))} and "
-        f"{signed(_gain(paper, 'AP_L'))}. {published.notes()['figure1']}",
+        f"{_direction(stored, moves)}: from DC5 to FPN, AP_S {signed(moves['AP_S'])} and AP_L "
+        f"{signed(moves['AP_L'])} points{beside}",
         _bars(table, ("AP_S", "AP_L"), stored.colors),
         table.drop(columns="seeds"),
-        keys=[Key("paper (COCO, R50, MMDetection)", INK, "D")],
+        keys=[Key("paper (COCO, R50, MMDetection)", INK, "D")] if theirs else [],
         height=70,
         left=112,
     )
     return [figure]
+
+
+def _direction(stored: Stored, moves: Mapping[str, float]) -> str:
+    """Whether both changes have the paper's sign, and whether their intervals allow to say so."""
+    if not moves["AP_S"] > 0 > moves["AP_L"]:
+        return "Not the direction of the paper, where AP_S rises and AP_L falls"
+    found = compared(stored)
+    found = found[(found["variant"] == "FPN") & (found["baseline"] == "DC5")]
+    found = found[found["metric"].isin(moves) & (found["source"] != "images")]
+    if len(found) == len(moves) and ((found["low"] > 0) | (found["high"] < 0)).all():
+        return "The pyramid helps small objects and costs large ones, the direction of the paper"
+    return "The direction of the paper, where AP_S rises and AP_L falls, but not beyond doubt"
 
 
 def _gain(paper: Mapping[Any, float], metric: str) -> float:
@@ -143,15 +158,24 @@ def _differences(table: pd.DataFrame, stored: Stored, name: str, title: str) -> 
     ]
     sure = table.dropna(subset=["low", "high"])
     clear = sure[((sure["low"] > 0) | (sure["high"] < 0)) & sure["metric"].isin(["AP_S", "AP_L"])]
-    said = "; ".join(
-        f"{variant} " + ", ".join(f"{r.metric} {signed(r.difference)}" for r in rows(part))
-        for variant, part in split(clear, "variant")
+    single = clear["source"] == "images"
+    said, once = (
+        "; ".join(
+            f"{variant} " + ", ".join(f"{r.metric} {signed(r.difference)}" for r in rows(part))
+            for variant, part in split(chosen, "variant")
+        )
+        for chosen in (clear[~single], clear[single])
     )
     caption = (
         f"For small and large objects, larger than their uncertainty: {said}."
         if said
         else "No difference for small or large objects is larger than its interval."
+        if not once
+        else ""
     )
+    if once:
+        caption += f" With one seed, larger than their interval over images: {once}."
+    caption = caption.strip()
     spoken = {"both": "images and seeds"}
     source = ", ".join(sorted({spoken.get(str(s), str(s)) for s in sure["source"]}))
     if source:

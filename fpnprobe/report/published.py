@@ -8,9 +8,18 @@ from typing import Any
 
 import pandas as pd
 
-from fpnprobe.evaluation.published import detector_name, numbers
+from fpnprobe.evaluation.published import backbone_kin, detector_name, numbers
 
-__all__ = ["METRICS", "by_variant", "detector", "figure1", "notes", "numbers"]
+__all__ = [
+    "METRICS",
+    "backbone",
+    "backbone_kin",
+    "by_variant",
+    "detector",
+    "figure1",
+    "notes",
+    "numbers",
+]
 
 METRICS = ("AP", "AP_S", "AP_M", "AP_L")
 
@@ -29,8 +38,17 @@ def detector(study: Mapping[str, Any]) -> str:
     >>> detector({"detector": {"framework": "retinanet"}})
     'RetinaNet'
     """
+    return detector_name(_given(study))
+
+
+def backbone(study: Mapping[str, Any]) -> str:
+    """Kin of a study's backbone among the paper's (`backbone_kin`)."""
+    return backbone_kin(_given(study))
+
+
+def _given(study: Mapping[str, Any]) -> str:
     given = study.get("detector") or {}
-    return detector_name(str(given.get("framework") or given.get("config") or ""))
+    return str(given.get("framework") or given.get("config") or "")
 
 
 def by_variant(detector: str) -> pd.DataFrame:

@@ -97,12 +97,13 @@ def compared(stored: Stored) -> pd.DataFrame:
 
 
 def against(stored: Stored, base: str) -> pd.DataFrame:
-    """Differences to one variant in AP points, from the stored evidence alone, if there are any."""
+    """Differences of later pyramids to one variant in AP points, from the stored evidence alone."""
     evidence = stored.evidence.get("comparison")
     if evidence is None:
         return pd.DataFrame(columns=_COMPARED)
     found = _stored(evidence, [base])
     later = stored.variants[stored.variants.index(base) + 1 :] if base in stored.variants else []
+    later = [name for name in later if not name.split(": ")[-1].startswith("DC5")]
     return found[found["variant"].isin(later)].reset_index(drop=True)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from fpnprobe.figures import error_types, size_curve
-from fpnprobe.figures.columns import largest, split
+from fpnprobe.figures.columns import largest, rows, split
 from fpnprobe.figures.svg import Panel
 from fpnprobe.report.content import Block, Figure, Section
 from fpnprobe.report.shares import bucket_keys, variant_keys
@@ -43,7 +43,8 @@ def _size_curve(stored: Stored) -> list[Block]:
     )
     table[["ap", "band_low", "band_high"]] *= 100
     best = table.dropna(subset="ap").sort_values("sqrt_area")
-    said = f"{_leader(best, 0, 'smallest objects')}; {_leader(best, -1, 'largest')}"
+    apart = stored.evidence.get("size_difference")
+    said = f"{_leader(best, apart, 0, 'smallest objects')}; {_leader(best, apart, -1, 'largest')}"
     return [
         Figure(
             "size-curve",
@@ -66,16 +67,33 @@ def _size_curve(stored: Stored) -> list[Block]:
     ]
 
 
-def _leader(table: pd.DataFrame, at: int, objects: str) -> str:
-    """Who leads at one end of the size axis, beyond the band of its own AP."""
+def _leader(table: pd.DataFrame, apart: pd.DataFrame | None, at: int, objects: str) -> str:
+    """Who leads at one end of the size axis: paired differences to all others exclude 0."""
     sizes = sorted(table["sqrt_area"].unique())
     here = table[table["sqrt_area"] == sizes[at]]
     best = largest(here, "ap")
-    others = here[here["variant"] != best.variant]["ap"]
-    sure = len(others) and not best.band_low <= others.max()
+    others = [str(name) for name in here["variant"] if name != best.variant]
+    sure = bool(others) and all(
+        _ahead(apart, str(best.variant), other, sizes[at]) for other in others
+    )
     return (
         f"{best.variant} leads on the {objects}" if sure else f"no lead is clear on the {objects}"
     )
+
+
+def _ahead(apart: pd.DataFrame | None, best: str, other: str, size: float) -> bool:
+    """Whether the stored difference of two variants at a size excludes 0, over seeds if it can."""
+    if apart is None:
+        return False
+    known = apart[(apart["seed"].astype(str) == "all") & (apart["sqrt_area"] == size)]
+    known = known[known["band_low"].notna()]
+    for source in ("both", "images"):
+        for row in rows(known[known["source"] == source]):
+            if (row.variant, row.baseline) == (best, other):
+                return bool(row.band_low > 0)
+            if (row.variant, row.baseline) == (other, best):
+                return bool(row.band_high < 0)
+    return False
 
 
 def _borders(stored: Stored) -> list[float]:
@@ -95,8 +113,8 @@ def _errors(stored: Stored) -> list[Block]:
     table = table.dropna(subset="d_ap")
     reach = float(table["d_ap"].max())
     said = []
-    for name, rows in split(table, "variant"):
-        worst = largest(rows, "d_ap")
+    for name, part in split(table, "variant"):
+        worst = largest(part, "d_ap")
         said.append(f"{name} {worst.error} on {worst.bucket} ({worst.d_ap:.1f})")
     return [
         Figure(
@@ -105,8 +123,8 @@ def _errors(stored: Stored) -> list[Block]:
             f"The costliest mistakes: {', '.join(said)}. A bar is the AP, in points, that would be "
             "won by correcting one type of error at one scale alone; the bars do not add up.",
             [
-                Panel(name, partial(error_types.draw, rows, reach=reach))
-                for name, rows in split(table, "variant")
+                Panel(name, partial(error_types.draw, part, reach=reach))
+                for name, part in split(table, "variant")
             ],
             table,
             keys=bucket_keys(list(dict.fromkeys(table["bucket"]))),

@@ -78,15 +78,9 @@ def read(folders: Sequence[Path]) -> Stored:
     evidence: dict[str, list[pd.DataFrame]] = {}
     training: list[pd.DataFrame] = []
     kept: list[pd.DataFrame] = []
-    for folder in folders:
-        study = read_json(folder / "study.json", holes)
+    contents = [_content(folder, holes) for folder in folders]
+    for folder, name, study in zip(folders, _names(folders, contents), contents, strict=True):
         found = sorted(folder.glob("cells/*/*/manifest.json"))
-        if not study and not found:
-            raise FpnProbeError(
-                f"{folder} is not a study folder: expected study.json or cells/*/*/manifest.json; "
-                "give the folder that run-study wrote"
-            )
-        name = plain(study.get("name") or folder.name)
         prefix = f"{name}: " if len(folders) > 1 else ""
         studies.append({**study, "name": name})
         here = [read_cell(path.parent, study, name, prefix, holes) for path in found]
@@ -104,6 +98,7 @@ def read(folders: Sequence[Path]) -> Stored:
             if table is not None:
                 for column in {"variant", "baseline"} & set(table.columns):
                     table[column] = [prefix + label(v) for v in table[column]]
+                table["study"] = name
                 evidence.setdefault(path.stem, []).append(table)
     stored = Stored(
         studies=studies,
@@ -118,6 +113,37 @@ def read(folders: Sequence[Path]) -> Stored:
         holes=holes,
     )
     return replace(stored, gradients=stored.gradients.ordered(stored.buckets))
+
+
+def _content(folder: Path, holes: list[str]) -> dict[str, Any]:
+    """What `study.json` says of a folder that is a study's."""
+    study = read_json(folder / "study.json", holes)
+    if not study and not any(folder.glob("cells/*/*/manifest.json")):
+        raise FpnProbeError(
+            f"{folder} is not a study folder: expected study.json or cells/*/*/manifest.json; "
+            "give the folder that run-study wrote"
+        )
+    return study
+
+
+def _names(folders: Sequence[Path], contents: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What the report calls each study: its name, or its folder where two have one name.
+
+    Raises:
+        FpnProbeError: if a folder is given twice.
+    """
+    given = [plain(c.get("name") or f.name) for f, c in zip(folders, contents, strict=True)]
+    places = [folder.resolve() for folder in folders]
+    for at, place in enumerate(places):
+        if place in places[:at]:
+            raise FpnProbeError(f"{folders[at]} is given twice: give each study folder once")
+    ends = [place.name for place in places]
+    return [
+        name
+        if given.count(name) == 1
+        else plain(place.name if ends.count(place.name) == 1 else place)
+        for name, place in zip(given, places, strict=True)
+    ]
 
 
 def _parquet(path: Path, holes: list[str]) -> pd.DataFrame | None:

@@ -7,7 +7,7 @@ import numpy as np
 
 from fpnprobe.figures.columns import rows
 from fpnprobe.figures.wording import scientific, signed
-from fpnprobe.report.claims import tally
+from fpnprobe.report.claims import differences, tally
 from fpnprobe.report.content import Number
 from fpnprobe.report.results import against, compared, focus
 from fpnprobe.report.shares import first_stage, stage_shares
@@ -26,7 +26,8 @@ def answer(stored: Stored, claims: Sequence[Mapping[str, Any]]) -> str:
     fared = tally(claims)
     said = ", ".join(f"{count} {verdict}" for verdict, count in fared.items())
     verdict = (
-        f" Of the {sum(fared.values())} claims of the paper that this study can test: {said}."
+        f" Of the {sum(fared.values())} printed differences that this study can test, by "
+        f"{differences(claims)} of its own: {said}."
         if fared
         else ""
     )
@@ -42,15 +43,24 @@ def _repairs(stored: Stored, plain: str) -> str:
     table = table[(table["metric"] == "AP_L") & ~table["variant"].str.contains("~")]
     if table.empty or plain.split(": ")[-1] != "FPN":
         return ""
-    won = [f"{r.variant} {signed(r.difference)}" for r in rows(table[table["low"] > 0])]
-    if not won:
-        return f" Against {plain}, no variant clearly wins AP_L."
-    return f" Against {plain}, AP_L is clearly higher with {', '.join(won)}."
+    won = table[table["low"] > 0]
+    sure, single = (
+        ", ".join(f"{r.variant} {signed(r.difference)}" for r in rows(won[won["source"].isin(of)]))
+        for of in (("both", "seeds"), ("images",))
+    )
+    if single:
+        single = f" On these images AP_L is higher with one seed of {single}."
+    if not sure:
+        return f" Against {plain}, no variant clearly wins AP_L." + single
+    return f" Against {plain}, AP_L is clearly higher with {sure}." + single
 
 
 def _moved(row: Any) -> str:
     """What happened to a metric, as sure as its interval allows."""
-    change = f"{row.metric} {'rises' if row.difference > 0 else 'falls'} by"
+    once = " with one seed" if row.source == "images" else ""
+    change = f"{row.metric} {'rises' if row.difference > 0 else 'falls'}{once} by"
+    if row.low != row.low:
+        return f"{row.metric} {signed(row.difference)} points, without an interval"
     if row.low <= 0 <= row.high:
         return (
             f"{row.metric} does not clearly change ({signed(row.difference)} points, interval "

@@ -169,7 +169,6 @@ def test_measured_from_the_stored_tables(tmp_path: Path) -> None:
     small, large = (one(found, source="Figure 1", metric=m) for m in ("AP_S", "AP_L"))
     assert small.verdict == "reproduced"
     assert large.verdict == "contradicted"
-    assert {c.metric for c in claims.contradicted(found)} == {"AP_L"}
 
 
 def test_what_was_not_run_says_why_and_comes_last(tmp_path: Path) -> None:

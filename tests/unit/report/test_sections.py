@@ -177,7 +177,7 @@ def test_summary_speaks_of_the_pair(stored: Stored) -> None:
     fake = [{"verdict": "reproduced"}, {"verdict": "undecided"}, {"verdict": "not run"}]
     answer = summary.answer(stored, fake)
     assert "AP_S rises by 36.3 points and AP_L falls by 5.5 points; the cause is not" in answer
-    assert "Of the 2 claims of the paper that this study can test: 1 reproduced, 1" in answer
+    assert "Of the 2 printed differences that this study can test, by 1 of its own: 1 repro" in answer
 
 
 def test_claims_table(folder: Path) -> None:
