@@ -128,11 +128,18 @@ class IntervenedBackward:
                 before = extra.get(place[0])
                 extra[place[0]] = more if before is None else before + more
         if self.intervention.balance is not None:
-            self._listen(self.intervention.balance, partition, sent, done, factor)
+            balance = self.intervention.balance
+            self._listen(balance, partition, sent, done, factor, loss.device)
         return extra
 
     def _listen(
-        self, balance: Balance, partition: LossPartition, sent: Any, done: Any, factor: float
+        self,
+        balance: Balance,
+        partition: LossPartition,
+        sent: Any,
+        done: Any,
+        factor: float,
+        device: torch.device,
     ) -> None:
         """Take this step's squared norm of every bucket into the running means."""
         places = frozenset((stage, balance.route) for stage in balance.stages)
@@ -144,7 +151,8 @@ class IntervenedBackward:
                 gradient = parts.get((stage, balance.route))
                 if gradient is not None:
                     found[i, label] = (gradient.detach().double() / factor).square().sum().cpu()
-        found = self.reduction.sum(found)
+        # Processes on GPUs exchange what lies on them.
+        found = self.reduction.sum(found.to(device)).cpu()
         if not bool(found.isfinite().all()):
             return  # an overflow of half precision, which skips the step
         for stage, now in zip(balance.stages, found.numpy(), strict=True):

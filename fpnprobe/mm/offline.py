@@ -1,4 +1,7 @@
-"""Mode `offline`: the same images through a detector, measured bit for bit alike every time.
+"""Mode `offline`: the same images through a detector, measured alike every time.
+
+On a CPU that is bit for bit; on CUDA some operators add in no fixed order. All products are whole
+float32 ones.
 
 The detector is in evaluation mode (statistics of batch normalization as stored, no dropout) with
 its training loss; every batch has random states of its own, and the caller's are put back.
@@ -193,13 +196,19 @@ def _measured(
 @contextlib.contextmanager
 def _evaluating(detector: Any) -> Iterator[None]:
     modes = [(module, module.training) for module in detector.modules()]
+    cuda = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    chosen = torch.backends.cudnn.benchmark
     deterministic = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     detector.eval()
     torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = False
     try:
         yield
     finally:
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = cuda
+        torch.backends.cudnn.benchmark = chosen
         torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
         for module, training in modes:
             module.training = training

@@ -11,7 +11,7 @@ from fpnprobe.figures.svg import Panel
 from fpnprobe.figures.wording import scientific
 from fpnprobe.report.content import Block, Figure, Section, Table, Text
 from fpnprobe.report.shares import variant_keys
-from fpnprobe.report.soundness import tolerance
+from fpnprobe.report.soundness import TOLERANCE
 from fpnprobe.report.stored import Stored
 from fpnprobe.report.weights import measured
 
@@ -62,11 +62,10 @@ def _holes(stored: Stored) -> list[Block]:
     without = [f"{c.variant}, seed {c.seed}" for c in stored.done if not measured(c)]
     if without:
         result.append(Text(f"Not measured: {'; '.join(without)}.", "hole"))
-    limits = {(c.variant, c.seed): tolerance(c) for c in stored.cells}
     over = [
         f"{row.variant}, seed {row.seed} after {row.trained} iterations ({row.residual:.0e})"
         for row in rows(stored.kept.drop_duplicates(["variant", "seed", "trained"]))
-        if row.residual > limits[row.variant, row.seed]
+        if row.residual > TOLERANCE  # measured in float32, whatever the training was
     ]
     if over:
         result.append(Text(f"Over tolerance, do not use: {'; '.join(over)}.", "hole"))

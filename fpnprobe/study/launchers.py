@@ -68,7 +68,8 @@ class Launch:
 def worker_options(cell: Cell, device: str) -> list[str]:
     """Options of `fpnprobe.study.worker` for a cell."""
     return [
-        "--variant", cell.variant, "--seed", str(cell.seed), "--device", device, "--watch-stdin",
+        "--variant", cell.variant, "--seed", str(cell.seed), "--key", cell.key,
+        "--device", device, "--watch-stdin",
     ]  # fmt: skip
 
 

@@ -7,13 +7,14 @@ from fpnprobe.study.output import Output
 
 
 def default_jobs(result: Output, device: str, asked: int | None, *, nproc: int = 1) -> int:
-    """Cells at the same time: as asked, else by the study, at most one per processor or GPU."""
+    """Cells at the same time: as asked, else by the study and its processors or GPUs."""
     if asked is not None:
         return asked
     if device.startswith("cuda"):
         import torch
 
-        return max(1, torch.cuda.device_count() // nproc)
+        at_once = torch.cuda.device_count() * result.study.resources.cells_per_gpu
+        return max(1, at_once // nproc)
     processors = len(os.sched_getaffinity(0))
     return max(1, min(result.study.resources.jobs, processors // result.study.resources.threads))
 
@@ -30,8 +31,10 @@ def check_device(device: str) -> str:
 
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    if not device.startswith("cuda"):
-        raise FpnProbeError(f"--device {device!r}: expected auto, cpu or cuda")
+    if device != "cuda":
+        raise FpnProbeError(
+            f"--device {device!r}: expected auto, cpu or cuda; CUDA_VISIBLE_DEVICES chooses GPUs"
+        )
     if not torch.cuda.is_available():
         raise EnvironmentProblem(
             "--device cuda: torch finds no CUDA device; use --device cpu or see `fpnprobe doctor`"

@@ -124,8 +124,20 @@ def settle(cell: Cell) -> None:
 
     Content of another key moves to the archive of that key, content of this key comes back from
     its archive, and temporary files of a killed process go. A move that was killed is finished.
+
+    Raises:
+        FpnProbeError: if the manifest is there and cannot be read.
     """
     remove_temporaries(cell.folder.rglob(".*"))
+    try:
+        (cell.folder / cells.MANIFEST).read_bytes()
+    except FileNotFoundError:
+        pass
+    except OSError as error:  # a moment's failure of a disk must not cost what is there
+        raise FpnProbeError(
+            f"{cell.folder / cells.MANIFEST} cannot be read ({error.strerror}): nothing was "
+            "changed; run the same command again"
+        ) from None
     there = cell.manifest()
     if there is not None and there.get("key") != cell.key:
         _move(cell.folder, cell.out / "archive" / str(there.get("key", "unknown"))[:16])

@@ -155,12 +155,16 @@ class EvaluationSpec(Spec):
 
 
 class Resources(Spec):
-    """Where and how cells run; nothing here changes a result, so nothing here is in a key."""
+    """Where and how cells run; nothing here changes a result, so nothing here is in a key.
+
+    `jobs` cells run at the same time on a CPU, `cells_per_gpu` on each GPU of a machine.
+    """
 
     jobs: int = Field(default=2, ge=1)
     threads: int = Field(default=1, ge=1)
     checkpoint_seconds: float = Field(default=60.0, ge=0)
     keep_checkpoint: bool = True
+    cells_per_gpu: int = Field(default=1, ge=1)
     gpus_per_cell: int = Field(default=1, ge=1)
     cpus_per_cell: int = Field(default=8, ge=1)
     memory_gb: int = Field(default=32, ge=1)

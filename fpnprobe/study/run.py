@@ -143,6 +143,11 @@ def judge(each: Tracked, code: int) -> None:
         each.state = State.PENDING  # another runner was faster
     elif recorded == "failed":
         each.state, each.reason = State.FAILED, str(manifest.get("reason", ""))
+    elif code == worker.OTHER:
+        each.state, each.reason = (
+            State.FAILED,
+            ("another run-study has changed the study in this folder: give each its own --out"),
+        )
     elif code == worker.STOPPED:
         each.state, each.reason = State.INTERRUPTED, "asked to stop from outside"
     else:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from fpnprobe.study import keys
-from fpnprobe.study.cells import Cell
+from fpnprobe.study.cells import Cell, read_manifest
 from fpnprobe.study.failures import Interrupted
 from fpnprobe.study.output import Output
 from fpnprobe.study.steps import CellWork
@@ -82,10 +82,22 @@ def training(result: Output, cell: Cell, *, device: str) -> "Training":
 
 
 def assist(result: Output, cell: Cell, *, device: str, stop: Callable[[], bool]) -> bool:
-    """Train as a further process of the first one's cell; return whether it got to the end."""
+    """Train as a further process of the first one's cell; return whether it got to the end.
+
+    Where the first process finds the cell trained already, it does not train either.
+    """
     from fpnprobe.mm.training.loop import Stopped
     from fpnprobe.mm.training.train import train
 
+    for folder in (cell.folder, cell.archive):
+        there = read_manifest(folder)
+        final = (folder / "checkpoints" / "final.pt").is_file()
+        if (
+            there is not None
+            and there.get("key") == cell.key
+            and (final or there.get("state") == "done")
+        ):
+            return True
     try:
         train(
             training(result, cell, device=device),

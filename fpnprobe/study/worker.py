@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.study import cells, failures, locks, manifest, output
+from fpnprobe.study import cells, failures, locks, machine, manifest, output
 from fpnprobe.study.cells import Cell
 from fpnprobe.study.failures import Interrupted
 from fpnprobe.study.output import Output
@@ -22,7 +22,7 @@ from fpnprobe.study.progress import ProgressWriter
 from fpnprobe.study.steps import STEPS, CellWork
 from fpnprobe.study.training import assist, train_cell
 
-DONE, FAILED, BUSY, STOPPED = 0, 1, 75, 130
+DONE, FAILED, BUSY, OTHER, STOPPED = 0, 1, 75, 78, 130
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -31,6 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("out", type=Path)
     parser.add_argument("--variant", required=True)
     parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--key", default="", help="of the cell; another one is refused")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--watch-stdin", action="store_true", help="stop when stdin is closed")
     options = parser.parse_args(arguments)
@@ -39,9 +40,14 @@ def main(arguments: list[str] | None = None) -> int:
         signal.signal(number, lambda *_: asked.set())
     if options.watch_stdin:
         threading.Thread(target=_watch, args=(asked,), daemon=True).start()
-    return run(
-        output.read(options.out), options.variant, options.seed, device=options.device, stop=asked
-    )
+    result = output.read(options.out)
+    wanted = (options.variant, options.seed)
+    if options.key and options.key not in {
+        cell.key for cell in result.cells if (cell.variant, cell.seed) == wanted
+    }:
+        return OTHER
+    device = machine.check_device(options.device)
+    return run(result, *wanted, device=device, stop=asked)
 
 
 def run(result: Output, variant: str, seed: int, *, device: str, stop: threading.Event) -> int:

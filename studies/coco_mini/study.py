@@ -58,6 +58,6 @@ presets = {"gpu": {
     "schedule.batch": 16,
     "schedule.warmup": 200,
     "schedule.amp": "bf16",
-    "resources.jobs": 4,
+    "resources.cells_per_gpu": 4,
 }}  # fmt: skip
 presets["retinanet"] = {**presets["gpu"], "detector.framework": "retinanet"}

@@ -4,6 +4,7 @@ import errno
 import os
 import pickle
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ import torch
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm.training import checkpoint
 from fpnprobe.mm.training.loop import CellLoop
-from fpnprobe.study import worker
+from fpnprobe.study import cells, worker
 from fpnprobe.study.launchers import Launch
 from fpnprobe.study.output import Output
 from fpnprobe.study.run import run as run_cells
+from fpnprobe.study.training import assist
 from tests.mm.test_resume import StopAfter, assert_same_cell, run
 from tests.mm.test_slurm import Silent
 from tests.mm.tiny import tiny
@@ -40,6 +42,60 @@ def test_a_loss_that_is_not_finite(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     found = reason(tiny(tmp_path))
     assert found.startswith("loss not finite: loss is nan at iteration 2")
     assert "schedule.lr" in found
+
+
+def test_a_loss_that_is_not_finite_is_not_saved_where_it_is_fetched_rarely(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On CUDA only every twentieth loss is fetched, and those before a state is saved."""
+    original = CellLoop.run_iter
+
+    def poisoned(self: CellLoop, data_batch: Any) -> None:
+        original(self, data_batch)
+        self.last_loss = None
+        self.loss = self.loss * float("nan") if self._iter >= 4 else self.loss
+
+    monkeypatch.setattr(CellLoop, "run_iter", poisoned)
+    result = tiny(tmp_path)  # a state is saved after every pass
+    assert reason(result).startswith("loss not finite: loss is nan at iteration 3")
+    saved = checkpoint.read(result.cells[0].folder / "checkpoints/resume.pt")
+    assert saved["iteration"] == 3
+    last = tiny(tmp_path / "last", resources__checkpoint_seconds=1e9)
+    assert reason(last).startswith("loss not finite: loss is nan at iteration 7")
+    assert not (last.cells[0].folder / "checkpoints/final.pt").exists()
+
+
+def test_a_study_that_another_runner_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    result = tiny(tmp_path, schedule__iterations=2)
+    words = [str(result.out), "--variant", "FPN", "--seed", "0", "--key"]
+    assert worker.main([*words, "of other settings"]) == worker.OTHER
+    assert not (result.cells[0].folder / "manifest.json").exists()
+    assert worker.main([*words, result.cells[0].key]) == worker.DONE
+
+
+def test_further_processes_do_not_train_what_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They would wait for the first one, which does not train either."""
+    result = tiny(tmp_path, schedule__iterations=2, probe__mode=None)
+    cell = result.cells[0]
+    worker.run(result, "FPN", 0, device="cpu", stop=threading.Event())
+
+    def train(*_: Any, **__: Any) -> None:
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr("fpnprobe.mm.training.train.train", train)
+    assert assist(result, cell, device="cpu", stop=lambda: False)
+    with pytest.raises(AssertionError):
+        assist(result, replace(cell, key="other"), device="cpu", stop=lambda: False)
+    cells.write_manifest(cell.folder, (cell.manifest() or {}) | {"state": "running"})
+    assert assist(result, cell, device="cpu", stop=lambda: False)
+    (cell.folder / "checkpoints/final.pt").unlink()
+    with pytest.raises(AssertionError):
+        assist(result, cell, device="cpu", stop=lambda: False)
 
 
 def test_out_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

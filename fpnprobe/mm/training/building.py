@@ -37,6 +37,7 @@ def build_runner(task: Training, *, scratch: str) -> CellRunner:
     cfg = Config(
         {
             "work_dir": scratch,
+            "device": task.device,
             "log_file": str(task.folder / "log.txt") if rank == 0 else f"{scratch}/log.txt",
             "experiment_name": task.folder.as_posix().replace("/", "_"),
             "default_scope": "mmdet",
@@ -62,6 +63,8 @@ def build_runner(task: Training, *, scratch: str) -> CellRunner:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # mmengine's, about what we replace
         runner: CellRunner = CellRunner.from_cfg(cfg)
+    if schedule["deterministic"]:  # mmengine asks for errors where CUDA has no such operator
+        torch.use_deterministic_algorithms(True, warn_only=True)
     runner._train_dataloader = loader
     runner.register_hook(TrainingLog(task.folder, passes=passes))
     runner.register_hook(KeptWeights(task))

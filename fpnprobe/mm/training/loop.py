@@ -77,13 +77,14 @@ class Keeper:
 
     def after_pass(self, runner: Any, *, done: int, accumulate: int, last: bool) -> None:
         """Report, save if it is time, stop if asked to."""
-        loss = runner.train_loop.last_loss
+        stop, save = (False, False) if done % accumulate or last else self._agreed(done)
+        loop = runner.train_loop
+        loss = loop.last_loss
+        if loss is None and (stop or save or last):  # weights that are not finite are not kept
+            loss = float(loop.loss)
         if loss is not None and not math.isfinite(loss):
             raise NonFiniteLoss(f"loss is {loss} at iteration {(done - 1) // accumulate}")
         self.report(done, self.seconds, loss)
-        if done % accumulate or last:
-            return
-        stop, save = self._agreed(done)
         if stop or save:
             for hook in runner.hooks:
                 if hasattr(hook, "flush"):
@@ -106,6 +107,7 @@ class Keeper:
 class CellLoop(IterBasedTrainLoop):
     """mmengine's loop over iterations, whose data starts where the saved state ended."""
 
+    loss: torch.Tensor
     last_loss: float | None = None
 
     def run(self) -> torch.nn.Module:
@@ -140,9 +142,10 @@ class CellLoop(IterBasedTrainLoop):
         if (self._iter + 1) % runner.accumulate == 0:  # the rate moves with the optimizer's steps
             for scheduler in runner.param_schedulers:
                 scheduler.step()
-        loss = outputs["loss"]
-        fetch = loss.device.type == "cpu" or self._iter % 20 == 0  # fetching waits for the device
-        self.last_loss = float(loss.detach()) if fetch else None
+        self.loss = outputs["loss"].detach()
+        # Fetching waits for the device.
+        fetch = self.loss.device.type == "cpu" or self._iter % 20 == 0
+        self.last_loss = float(self.loss) if fetch else None
         self._iter += 1
 
 
@@ -166,6 +169,11 @@ class CellRunner(Runner):
         """Build the detector with weights that depend on the seed alone."""
         detector: torch.nn.Module = build_detector(model, seed=self.seed)
         return detector
+
+    def wrap_model(self, model_wrapper_cfg: Any, model: torch.nn.Module) -> torch.nn.Module:
+        """Put the detector on the cell's device, which need not be the machine's best."""
+        wrapped: torch.nn.Module = super().wrap_model(model_wrapper_cfg, model)
+        return wrapped if self.distributed else wrapped.to(self.cfg.device)
 
     def _init_model_weights(self) -> None:
         """They are drawn already."""

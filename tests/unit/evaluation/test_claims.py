@@ -111,6 +111,19 @@ def test_detectors_by_name(name: str, detector: str) -> None:
     assert published.detector_name(name) == detector
 
 
+def test_a_claim_meets_its_own_backbone(tmp_path: Path) -> None:
+    """Table 3 has Mask R-CNN twice, with ResNet-101 and with Swin-T."""
+    folder = study(
+        tmp_path, "FPN", "FPN-CFG3", detector={"config": "mask-rcnn_swin-t-p4-w7_fpn_1x_coco"}
+    )
+    comparison(folder, [difference("FPN-CFG3", "FPN", "AP", 0.01, 0.02)])
+    found = [c for c in claims.judge(folder) if c.source == "Table 3" and c.metric == "AP"]
+    masks = {c.backbone: c for c in found if c.detector == "Mask R-CNN"}
+    assert masks["Swin-T"].verdict == "reproduced"
+    assert masks["ResNet-101"].verdict == "not run"
+    assert "about ResNet-101" in masks["ResNet-101"].note
+
+
 @pytest.mark.parametrize(
     ("low", "high", "expected"),
     [(-0.04, -0.01, "reproduced"), (0.01, 0.04, "contradicted"), (-0.02, 0.01, "undecided")],

@@ -181,6 +181,25 @@ def test_several_studies_in_one_report(make_study: Callable[..., Path]) -> None:
     assert list(measured["detector"]) == ["RetinaNet", "Faster R-CNN"]
 
 
+def test_studies_of_one_name_stay_apart(make_study: Callable[..., Path]) -> None:
+    """Two presets of one study: each is named by its folder, and none of its cells is lost."""
+    one, two = make_study("gpu"), make_study("retinanet")
+    stored = read([one, two])
+    assert stored.variants == ["gpu: DC5", "gpu: FPN", "retinanet: DC5", "retinanet: FPN"]
+    assert len(stored.cells) == len(set(stored.variants)) == 4
+    with pytest.raises(FpnProbeError, match="given twice"):
+        read([one, one])
+
+
+def test_a_detector_of_two_backbones_fills_its_own_row(make_study: Callable[..., Path]) -> None:
+    variants = ("FPN", "FPN-CFG3")
+    swin = make_study("swin", variants=variants, study={
+        "name": "swin", "detector": {"config": "mask-rcnn_swin-t-p4-w7_fpn_1x_coco"}})  # fmt: skip
+    tables = {table.name: table.frame for table in compose(read([swin]), []).tables()}
+    measured = tables["table3"].dropna(subset="AP ours value")
+    assert set(measured["backbone"]) == {"Swin-T"}
+
+
 def test_no_engine_no_pdf_but_a_page(
     make_study: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -144,9 +144,23 @@ def test_history_bins_hold_all_samples(make_study: Make) -> None:
 def test_residuals_and_tolerances(stored: Stored) -> None:
     table = soundness.residuals(stored)
     assert (table["verdict"] == "holds").all() and (table["tolerance"] == 1e-5).all()
-    half = {"config": {"schedule": {"amp": "bf16"}}}
-    cell = stored.cells[0]
-    assert soundness.tolerance(replace(cell, manifest=half)) == 1e-3
+
+
+@pytest.mark.parametrize(
+    ("device", "schedule", "bits"),
+    [("cpu", {"amp": "bf16"}, 8), ("cuda", {"amp": "fp16"}, 11), ("cuda", {}, 11),
+     ("cuda", {"deterministic": True, "amp": "bf16"}, 8)],
+)  # fmt: skip
+def test_coarse_arithmetic_has_its_own_tolerance(
+    device: str, schedule: dict[str, Any], bits: int, stored: Stored
+) -> None:
+    manifest = {"device": device, "config": {"schedule": schedule}}
+    assert soundness.tolerance(replace(stored.cells[0], manifest=manifest)) == 2.0 ** (3 - bits)
+
+
+def test_deterministic_float32_on_cuda_is_as_exact_as_on_a_cpu(stored: Stored) -> None:
+    manifest = {"device": "cuda", "config": {"schedule": {"deterministic": True, "amp": None}}}
+    assert soundness.tolerance(replace(stored.cells[0], manifest=manifest)) == 1e-5
 
 
 def test_no_audited_sample_is_no_proof(make_study: Make) -> None:
@@ -177,7 +191,70 @@ def test_summary_speaks_of_the_pair(stored: Stored) -> None:
     fake = [{"verdict": "reproduced"}, {"verdict": "undecided"}, {"verdict": "not run"}]
     answer = summary.answer(stored, fake)
     assert "AP_S rises by 36.3 points and AP_L falls by 5.5 points; the cause is not" in answer
-    assert "Of the 2 printed differences that this study can test, by 1 of its own: 1 repro" in answer
+    assert "Of the 2 printed differences that this study can test, by 1 of its own: 1 re" in answer
+
+
+def test_one_seed_is_never_clear(make_study: Make) -> None:
+    variants = ("DC5", "FPN", "FPN-Aux", "DC5-Aux")
+    stored = read([make_study("one", variants=variants, seeds=(0,))])
+    answer = summary.answer(stored, [])
+    assert "AP_S rises with one seed by" in answer
+    assert "no variant clearly wins AP_L" in answer
+    captions = {
+        f.name: f.caption for f in precision.section(stored).blocks if isinstance(f, Figure)
+    }
+    assert captions["differences"].startswith("With one seed, larger than their interval over ima")
+    assert "but not beyond doubt" in captions["figure-1"]
+    several = read([make_study("three", variants=variants, seeds=(0, 1, 2))])
+    captions = {
+        f.name: f.caption for f in precision.section(several).blocks if isinstance(f, Figure)
+    }
+    assert "larger than their uncertainty: FPN AP_S" in captions["differences"]
+    assert captions["figure-1"].startswith("The pyramid helps small objects and costs large ones")
+    assert "DC5-Aux" not in captions["repairs"]
+
+
+def test_an_unknown_interval_is_not_a_direction(make_study: Make) -> None:
+    stored = read([make_study(seeds=(0,), evidence=False)])
+    assert "points, without an interval" in summary.answer(stored, [])
+
+
+def test_figure_1_is_the_papers_for_its_own_detector_alone(make_study: Make) -> None:
+    folder = make_study(study={"detector": {"framework": "retinanet"}})
+    (figure,) = [
+        block
+        for block in precision.section(read([folder])).blocks
+        if isinstance(block, Figure) and block.name == "figure-1"
+    ]
+    assert "the paper has" not in figure.caption
+    assert not figure.keys
+    assert figure.table["published"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("turned", "ends", "leads"),
+    [(False, (0.01, 0.05), True), (False, (-0.01, 0.05), False), (True, (-0.05, -0.01), True),
+     (True, (-0.05, 0.01), False), (False, (float("nan"), float("nan")), False)],
+)  # fmt: skip
+def test_a_lead_needs_a_paired_difference(
+    turned: bool, ends: tuple[float, float], leads: bool, stored: Stored
+) -> None:
+    curve = stored.evidence["size_curve"]
+    curve = curve[curve["variant"].isin(["DC5", "FPN"])]
+    largest = float(curve["sqrt_area"].max())
+    at = curve[(curve["sqrt_area"] == largest) & (curve["seed"] == "all")]
+    best = str(at.sort_values("ap")["variant"].iloc[-1])
+    other = "DC5" if best == "FPN" else "FPN"
+    pair = (other, best) if turned else (best, other)
+    apart = pd.DataFrame(
+        [(*pair, "all", largest, *ends, "both")],
+        columns=["variant", "baseline", "seed", "sqrt_area", "band_low", "band_high", "source"],
+    )
+    evidence = {**stored.evidence, "size_curve": curve, "size_difference": apart}
+    section = scale.section(replace(stored, evidence=evidence))
+    assert section is not None
+    figure = named(section.blocks, "size-curve")
+    assert (f"{best} leads on the largest" in figure.caption) is leads
 
 
 def test_claims_table(folder: Path) -> None:
@@ -298,6 +375,19 @@ def test_a_share_that_goes_with_ap(stored: Stored) -> None:
     assert isinstance(figure, Figure)
     assert len(figure.table[figure.table["route"] == "total"]) == 6
     assert "too few points" in figure.caption
+
+
+def test_interventions_are_no_points_of_it(make_study: Make) -> None:
+    cut = {"name": "FPN~cut-direct", "intervention": {"gains": [
+        {"stages": ["C2"], "route": "direct", "bucket": "all", "gain": 0.0}]}}  # fmt: skip
+    names = ("DC5", "FPN", "FPN-Aux", "FPN~cut-direct")
+    variants = [*names[:3], cut]
+    folder = make_study(variants=names)
+    study = json.loads((folder / "study.json").read_text())
+    (folder / "study.json").write_text(json.dumps(study | {"variants": variants}))
+    (figure,) = association.figure(read([folder]))
+    assert isinstance(figure, Figure)
+    assert set(figure.table["variant"]) == set(names[:3])
 
 
 def test_every_correlation_has_its_row(stored: Stored) -> None:

@@ -43,6 +43,16 @@ def test_states_of_a_cell(result: Output) -> None:
     assert replace(cell, key="other").state() is State.STALE
 
 
+def test_a_manifest_that_cannot_be_read_costs_nothing(result: Output) -> None:
+    cell = result.cells[0]
+    fill(cell)
+    (cell.folder / cells.MANIFEST).unlink()
+    (cell.folder / cells.MANIFEST).mkdir()  # as unreadable as on a disk that fails
+    with pytest.raises(FpnProbeError, match="nothing was changed"):
+        settle(cell)
+    assert (cell.folder / "ledger.parquet").read_text() == cell.key
+
+
 def test_other_settings_move_away_and_come_back(result: Output) -> None:
     first = result.cells[0]
     second = replace(first, key="f" * 64)
