@@ -78,6 +78,8 @@ def run_all(
             if how.fresh:
                 for cell in selected:
                     output.forget(cell)
+            if via is None and any(cell.state() is not State.DONE for cell in selected):
+                source.decode(found, asked.study)
             launch = launchers.Launch(device=how.device, nproc=how.nproc)
             if via is not None:
                 tracked = slurm.run(result, selected, launch=launch, via=via, watcher=display)

@@ -117,6 +117,18 @@ def prepare(study: Study, *, out: str | Path, write: bool = True) -> Source:
     )
 
 
+def decode(found: Source, study: Study) -> None:
+    """Decode the images of both splits into the cache that the cells share, where it is used.
+
+    Cells that start together would each do it, and a cell that is stopped waits for it.
+    """
+    from fpnprobe.data import pixels
+
+    for file in (found.train, found.val):
+        images = json.loads(Path(file).read_text())["images"]
+        pixels.store(found.root, images, size=study.data.size, cache=study.data.cache)
+
+
 def _parts(study: Study, root: Path) -> list[dict[str, Any] | None]:
     """Content of each split as it is used, or None where that is the file as it is."""
     from fpnprobe.data import coco, subset
