@@ -22,9 +22,13 @@ detector = dict(
     proposals=100,
 )
 variants = [
-    "DC5", "FPN", "FPN-Aux", "FPN-AuxU", "FPN-CFG1",
-    dict(name="DC5-Aux", seeds=(0,)),  # the slowest of them: one witness more
-]  # fmt: skip
+    "DC5",
+    dict(name="DC5-Aux", seeds=(0,)),  # the slowest steps: one witness more each
+    "FPN",
+    dict(name="FPN-Aux", seeds=(0,)),
+    "FPN-AuxU",
+    "FPN-CFG1",
+]
 seeds = [0, 1, 2]
 # people: the one class with thousands of objects of each size
 data = dict(root="coco", size=160, limits=dict(classes=["person"], val_images=400))
