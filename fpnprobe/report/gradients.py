@@ -125,7 +125,7 @@ def _history(stored: Stored) -> list[Block]:
         return []
     low = first_stage(stage_shares(stored))
     keys = ["variant", "tap", "route", "bucket", "iteration"]
-    seeds = table[table["tap"] == low].groupby(keys, sort=False)
+    seeds = _aligned(table[table["tap"] == low]).groupby(keys, sort=False)
     table = seeds.agg(share=("share", "mean"), points=("points", "sum")).reset_index()
     buckets = list(dict.fromkeys(table["bucket"]))
     moved = []
@@ -162,6 +162,24 @@ def _history(stored: Stored) -> list[Block]:
             bottom=48,
         )
     ]
+
+
+def _aligned(table: pd.DataFrame) -> pd.DataFrame:
+    """Seeds of a variant on common iterations: a budget may probe each at others of its own.
+
+    Where they differ, the training is cut into as many equal stretches as the seed with the fewest
+    samples has, and the samples of a stretch stand at their mean iteration.
+    """
+    parts = []
+    for _, part in split(table, "variant"):
+        probed = [sorted(set(rows["iteration"])) for _, rows in part.groupby("seed")]
+        if any(steps != probed[0] for steps in probed):
+            count, last = min(map(len, probed)), max(steps[-1] for steps in probed)
+            place = (part["iteration"] * count / (last + 1)).astype(int)
+            middle = part["iteration"].groupby(place).transform("mean")
+            part = part.assign(iteration=middle).sort_values("iteration", kind="stable")
+        parts.append(part)
+    return pd.concat(parts) if parts else table
 
 
 def _conflict(stored: Stored) -> list[Block]:

@@ -141,6 +141,26 @@ def test_history_bins_hold_all_samples(make_study: Make) -> None:
     assert one.groupby("iteration")["share"].sum().tolist() == pytest.approx([1.0] * ledgers.BINS)
 
 
+def test_seeds_probed_at_other_iterations_share_a_line(make_study: Make) -> None:
+    """A budget chose interval 25 for one seed and 50 for the other."""
+    folder = make_study(seeds=(0, 1))
+    for path in folder.glob("cells/*/seed-1/ledger.parquet"):
+        frame = pd.read_parquet(path)
+        frame[(frame["iteration"] % 50 == 10) | (frame["iteration"] % 50 == 0)].assign(
+            iteration=lambda rows: rows["iteration"] + 10
+        ).to_parquet(path, index=False)
+    blocks = gradients.section(read([folder])).blocks
+    figure = named(blocks, "share-history")
+    assert isinstance(figure, Figure)
+    table = figure.table
+    for _, line in table.groupby(["variant", "route", "bucket"]):
+        assert line["iteration"].is_monotonic_increasing
+        assert line["iteration"].nunique() == len(line) == 10
+        assert line["points"].sum() == 20 + 10
+    total = table[table["route"] == "total"].groupby(["variant", "iteration"])["share"].sum()
+    assert total.to_numpy() == pytest.approx(1.0)
+
+
 def test_residuals_and_tolerances(stored: Stored) -> None:
     table = soundness.residuals(stored)
     assert (table["verdict"] == "holds").all() and (table["tolerance"] == 1e-5).all()
