@@ -170,16 +170,22 @@ def _aligned(table: pd.DataFrame) -> pd.DataFrame:
     Where they differ, the training is cut into as many equal stretches as the seed with the fewest
     samples has, and the samples of a stretch stand at their mean iteration.
     """
-    parts = []
+    found = table
     for _, part in split(table, "variant"):
         probed = [sorted(set(rows["iteration"])) for _, rows in part.groupby("seed")]
         if any(steps != probed[0] for steps in probed):
             count, last = min(map(len, probed)), max(steps[-1] for steps in probed)
             place = (part["iteration"] * count / (last + 1)).astype(int)
             middle = part["iteration"].groupby(place).transform("mean")
-            part = part.assign(iteration=middle).sort_values("iteration", kind="stable")
-        parts.append(part)
-    return pd.concat(parts) if parts else table
+            iteration = found["iteration"].astype(float)
+            iteration.loc[middle.index] = middle
+            found = found.assign(iteration=iteration)
+    if found is table:
+        return table
+    order = {name: at for at, name in enumerate(dict.fromkeys(table["variant"]))}
+    return found.sort_values("iteration", kind="stable").sort_values(
+        "variant", key=lambda names: names.map(order), kind="stable"
+    )
 
 
 def _conflict(stored: Stored) -> list[Block]:
