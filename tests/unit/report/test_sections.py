@@ -164,23 +164,9 @@ def test_seeds_probed_at_other_iterations_share_a_line(make_study: Make) -> None
 def test_residuals_and_tolerances(stored: Stored) -> None:
     table = soundness.residuals(stored)
     assert (table["verdict"] == "holds").all() and (table["tolerance"] == 1e-5).all()
-
-
-@pytest.mark.parametrize(
-    ("device", "schedule", "bits"),
-    [("cpu", {"amp": "bf16"}, 8), ("cuda", {"amp": "fp16"}, 11), ("cuda", {}, 11),
-     ("cuda", {"deterministic": True, "amp": "bf16"}, 8)],
-)  # fmt: skip
-def test_coarse_arithmetic_has_its_own_tolerance(
-    device: str, schedule: dict[str, Any], bits: int, stored: Stored
-) -> None:
-    manifest = {"device": device, "config": {"schedule": schedule}}
-    assert soundness.tolerance(replace(stored.cells[0], manifest=manifest)) == 2.0 ** (3 - bits)
-
-
-def test_deterministic_float32_on_cuda_is_as_exact_as_on_a_cpu(stored: Stored) -> None:
-    manifest = {"device": "cuda", "config": {"schedule": {"deterministic": True, "amp": None}}}
-    assert soundness.tolerance(replace(stored.cells[0], manifest=manifest)) == 1e-5
+    half = {"config": {"schedule": {"amp": "bf16"}}}
+    cell = stored.cells[0]
+    assert soundness.tolerance(replace(cell, manifest=half)) == 1e-3
 
 
 def test_no_audited_sample_is_no_proof(make_study: Make) -> None:
