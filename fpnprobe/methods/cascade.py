@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.methods.feature_grouping import FeatureGrouping, GroupingOptions
 from fpnprobe.methods.fusion_weight import CascadeOptions, FusionWeight
+from fpnprobe.methods.swap_matrix import SwapMatrix
 from fpnprobe.methods.weighing import weigh
 
 
@@ -58,7 +59,7 @@ class CascadedGrouping(nn.Module):
     def init_weights(self) -> None:
         """Set the start of every M_k and f_w; mmengine calls it after the neck's own start."""
         for module in self.modules():
-            if module is not self and hasattr(module, "init_weights"):
+            if isinstance(module, SwapMatrix | FusionWeight):
                 module.init_weights()
 
     def forward(self, pyramid: Sequence[Tensor]) -> list[Tensor]:
@@ -84,10 +85,11 @@ class CascadedGrouping(nn.Module):
                 for stage in range(first, last + 1)
             ]
             if options.weight_activation == "softmax":
-                logits = [f(feature) for f, feature in zip(functions, maps, strict=True)]
+                logits = [
+                    function(feature) for function, feature in zip(functions, maps, strict=True)
+                ]
                 weights = torch.stack(logits).softmax(dim=0)
-                terms = [weight * x for weight, x in zip(weights, maps, strict=True)]
-                combined.append(cast(Tensor, sum(terms)))
+                combined.append((weights * torch.stack(maps)).sum(dim=0))
                 continue
             total: Tensor | None = None
             for function, feature in zip(functions, maps, strict=True):

@@ -32,14 +32,12 @@ def weigh(function: FusionWeight, feature: Tensor, added: Tensor | None = None) 
     if heard or half or feature.device.type != "cpu" or options.weight_kernel != 1:
         own = function(feature)
         return own * feature if added is None else torch.addcmul(added, own, feature)
-    first, norm, _, second, *above = cast(list[Any], list(function.layers))
-    parameters = (
-        first.weight, first.bias, norm.weight, norm.bias, second.weight, second.bias,
-    )  # fmt: skip
-    groups = [norm.num_groups]
+    first, norm, _, second, *above = list[Any](function.layers)
+    layers = [first, norm, second]
     if options.weight_norm:
-        parameters += (above[0].weight, above[0].bias)
-        groups.append(above[0].num_groups)
+        layers.append(above[0])
+    groups = [layer.num_groups for layer in layers[1::2]]
+    parameters = [tensor for layer in layers for tensor in (layer.weight, layer.bias)]
     settings = (groups, norm.eps, options.weight_activation)
     return cast(Tensor, _Weighed.apply(feature, added, settings, *parameters))
 
@@ -60,7 +58,7 @@ class _Weighed(torch.autograd.Function):
         logits = _product(second, active) + second_bias[:, None]  # (B, 1 or Z, HW)
         above, inputs = [], logits
         if last:
-            inputs, *last_moments = _normalize(logits, *last, ctx.groups[1], ctx.eps)
+            inputs, *last_moments = _normalize(logits, last[0], last[1], ctx.groups[1], ctx.eps)
             above = [logits, *last_moments, last[0]]
         own = inputs.relu() if ctx.activation == "relu" else inputs.sigmoid()
         ctx.save_for_backward(feature, hidden, *moments, active, own, first, scale, second, *above)

@@ -16,6 +16,7 @@ from fpnprobe.methods.swap_matrix import SwapMatrix
 
 def swap_matrix(module: SwapMatrix, feature: Tensor) -> Tensor:
     """Eq. 13: M = G(C'), one line for each part of G."""
+
     def average(x: Tensor) -> Tensor:
         return x.sum(dim=(2, 3), keepdim=True) / (x.shape[2] * x.shape[3])
 

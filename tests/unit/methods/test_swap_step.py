@@ -88,7 +88,7 @@ def matrix_changes(x: Tensor, *, width: int, form: Any, optimizer: str) -> dict[
     }.items():
 
         def matrix(module: nn.Module = module) -> Tensor:
-            return module.swap(x) if isinstance(module, Swapped) else module.weight.flatten(1)  # type: ignore[operator,union-attr]
+            return module.swap(x) if isinstance(module, Swapped) else module.weight.flatten(1)  # type: ignore[operator]
 
         with torch.no_grad():
             before = matrix().clone()
