@@ -33,7 +33,7 @@ FRAMEWORKS = {
     "mask_rcnn_swin": "mask-rcnn_swin-t-p4-w7_fpn_1x_coco",
     "cascade_mask_rcnn_x101": "cascade-mask-rcnn_x101-64x4d_fpn_ms-3x_coco",
 }
-VARIANTS = ("FPN", "FPN-Aux", "FPN-AuxU", "FPN-CFG1", "FPN-CFG3", "FPN-Wide")
+VARIANTS = ("FPN", "FPN-Aux", "FPN-AuxU", "FPN-CFG1", "FPN-CFG3", "FPN-Wide", "FPN-Wide1")
 # One of each head family and of each kind of variant; the whole matrix is slow.
 SAMPLE = [
     ("retinanet", "FPN-AuxU"),
@@ -44,6 +44,7 @@ SAMPLE = [
     ("faster_rcnn", "FPN-CFG3"),
     ("cascade_rcnn", "FPN-AuxU"),
     ("mask_rcnn_swin", "FPN-Wide"),
+    ("faster_rcnn", "FPN-Wide1"),
     ("sparse_rcnn", "FPN-Aux"),
 ]
 MATRIX = [
