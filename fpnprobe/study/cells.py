@@ -10,7 +10,7 @@ from typing import Any
 from fpnprobe import atomic
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.study import locks
-from fpnprobe.study.variant import slug
+from fpnprobe.variants import slug
 
 MANIFEST = "manifest.json"
 STUDY = "study.json"
@@ -24,7 +24,7 @@ class State(enum.StrEnum):
     INTERRUPTED = "interrupted"  # begun, and nobody works on it
     FAILED = "failed"
     DONE = "done"
-    STALE = "stale"  # there, but of other settings, data or code
+    STALE = "stale"  # there, but of other settings, data or results version
 
 
 @dataclass(frozen=True, slots=True)
