@@ -10,7 +10,7 @@ from typing import Any
 from fpnprobe import atomic
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.study import locks
-from fpnprobe.study.variant import slug
+from fpnprobe.variants import slug
 
 MANIFEST = "manifest.json"
 STUDY = "study.json"

@@ -12,7 +12,8 @@ from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm.variants.auxiliary import add_auxiliary, option_defaults
 from fpnprobe.mm.variants.dc5 import to_dc5
 from fpnprobe.mm.variants.grouping import to_grouped, to_wide
-from fpnprobe.mm.variants.names import VariantName, registered, split_variant
+from fpnprobe.mm.variants.names import registered
+from fpnprobe.variants import VariantName, split_variant
 
 Change = Callable[..., ConfigDict]
 
@@ -72,7 +73,7 @@ def apply_variant(model_cfg: Mapping[str, Any], name: str, **options: Any) -> Co
             f"{name!r} is an intervention {intervention!r} on variant {base!r}: build the variant, "
             "then apply the intervention to the model"
         )
-    parts = VariantName.parse(base)
+    parts = VariantName.parse(base, registered())
     model = ConfigDict(copy.deepcopy(dict(model_cfg)))
     check_form(model)
     supervision = {

@@ -73,7 +73,7 @@ def test_seeds_of_a_variant_leave_its_cells_alone() -> None:
     ("variant", "changes", "message"),
     [
         ("FPN~cut-dirct", {}, "unknown intervention 'cut-dirct': did you mean cut-direct"),
-        ("FPN~", {}, "unknown intervention ''"),
+        ("FPN~", {}, "'FPN~' is half a name"),
         ("FPM~cut-direct", {}, "did you mean FPN"),
         ({"name": "a", "build": "FPN", "intervention": [{**CUT, "gain": -1}]}, {},
          "allow_negative"),
