@@ -137,8 +137,7 @@ def weigh_rows(
     inner = rows[0].numel() if len(rows) else 1
     kept = torch.exp(-a).view(shape) * rows
     costs = (factors * coefficients * a / inner).view(shape)
-    left = kept.detach().sum() / sums.sum().clamp(min=tiny)
-    alpha = torch.where(sums.sum() > 0, -left.log(), 0)
+    alpha = torch.where(sums.sum() > 0, (sums.sum() / kept.detach().sum()).log(), 0)
     return WeighedRows(kept + costs, alpha)
 
 

@@ -22,6 +22,7 @@ _KINDS = (
     ("classes", r"cls"),
 )
 _ALPHA = re.compile(r"alpha (C\d+) (.+)")
+_DAMPED = 1e-3  # an alpha below leaves more than 99.9 % of a loss
 
 
 def section(stored: Stored) -> Section | None:
@@ -231,9 +232,8 @@ def _never_damped(table: pd.DataFrame) -> str:
     """Name the variants, and the parts of the others, whose alpha never left 0."""
     most = table.groupby(["variant", "part"], sort=False)["value"].max()
     idle = most[~(most > _DAMPED)].reset_index()
-    variants = [
-        name for name, parts in most.groupby("variant", sort=False) if not (parts > _DAMPED).any()
-    ]
+    damped = most.groupby("variant", sort=False).max() > _DAMPED
+    variants = [str(name) for name in damped.index[~damped]]
     plain = "".join(
         f"No alpha of {name} ever left 0: this is plain Aux, and no test of its uncertainty. "
         for name in variants

@@ -78,7 +78,8 @@ def uncertain_loss(
     tau, capped = module.options.tau, module.options.coefficient == "capped"
     whole = module.options.granularity == "level"
     number = int((factors > 0).sum())
-    losses, a = [], []
+    losses: list[float] = []
+    a: list[Tensor] = []
     for row, x, factor in zip(rows, features, factors, strict=True):
         part = rows.sum() if whole else row / factor if factor > 0 else rows.new_zeros(())
         own = float(part.detach())
@@ -88,13 +89,13 @@ def uncertain_loss(
         closed = score - score.detach() if own > tau else 0 * score
         a.append(score if score > 0 else closed)
     total = features.new_zeros(())
-    for row, own, loss, factor in zip(rows, a, losses, factors, strict=True):
-        counts = 1 / number if whole and factor > 0 else factor
-        if whole:
-            shares = [each for each, other in zip(a, factors, strict=True) if other > 0]
-            own = sum(shares, start=features.new_zeros(())) / number
+    if whole:
+        counted = [each for each, factor in zip(a, factors, strict=True) if factor > 0]
+        a = [sum(counted, start=features.new_zeros(())) / number] * len(a)
+        factors = (factors > 0).to(rows) / number
+    for row, own_a, loss, factor in zip(rows, a, losses, factors, strict=True):
         coefficient = min(tau, loss) if capped else tau
-        total = total + torch.exp(-own) * row + counts * coefficient * own  # (10)
+        total = total + torch.exp(-own_a) * row + factor * coefficient * own_a  # (10)
     return total
 
 

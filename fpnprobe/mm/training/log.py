@@ -25,7 +25,8 @@ class TrainingLog(Hook):
 
     Names are the losses as mmdet calls them, `lr`, and `alpha C2 classification`: exp(-alpha) is
     the part of the classification loss of the auxiliary branch on C2 that its uncertainties leave
-    (Eq. 10). Values are those of the first process's images. The file is written with every checkpoint and at the end.
+    (Eq. 10). Values are those of the first process's images. The file is written with every
+    checkpoint and at the end.
 
     Args:
         folder: of the cell.
