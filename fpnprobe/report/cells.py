@@ -116,5 +116,7 @@ def in_order(
         if cell.state != "done":
             why = f": {cell.reason}" if cell.reason else ""
             holes.append(f"{cell.variant}, seed {seed}: {cell.state}{why}")
+        for step, why in (cell.manifest.get("holes") or {}).items():
+            holes.append(f"{cell.variant}, seed {seed}: no {step}: {plain(why)}")
         result.append(cell)
     return result

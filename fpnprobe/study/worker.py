@@ -19,7 +19,7 @@ from fpnprobe.study.cells import Cell
 from fpnprobe.study.failures import Interrupted
 from fpnprobe.study.output import Output
 from fpnprobe.study.progress import ProgressWriter
-from fpnprobe.study.steps import STEPS, CellWork
+from fpnprobe.study.steps import STEPS, CellWork, Step
 from fpnprobe.study.training import assist, train_cell
 
 DONE, FAILED, BUSY, OTHER, STOPPED = 0, 1, 75, 78, 130
@@ -85,7 +85,7 @@ def _guarded(result: Output, cell: Cell, *, device: str, stop: threading.Event) 
         for step in STEPS:
             if not step.is_done(work):
                 progress(stage=step.name)
-                step.run(work)
+                _run_step(step, work)
                 cells.write_manifest(cell.folder, content)
         if not result.study.resources.keep_checkpoint:
             shutil.rmtree(cell.folder / "checkpoints", ignore_errors=True)
@@ -103,6 +103,17 @@ def _guarded(result: Output, cell: Cell, *, device: str, stop: threading.Event) 
             progress(stage="failed")
         return FAILED
     return DONE
+
+
+def _run_step(step: Step, work: CellWork) -> None:
+    """Run a step; a picture that cannot be made becomes a hole of the trained cell."""
+    try:
+        step.run(work)
+    except Exception as error:
+        if not step.picture:
+            raise
+        traceback.print_exc()
+        work.manifest["holes"][step.name] = failures.reason(error)
 
 
 @contextlib.contextmanager
