@@ -9,8 +9,8 @@ question = (
 )
 expected = (
     "Written before the first run. At the smallest tau the auxiliary losses are nearly off and "
-    "FPN-AuxU is FPN; at the largest alpha stays near 0 and it is FPN-Aux. Between them alpha rises "
-    "as tau falls, for classification and for boxes, and AP_S lies above that of FPN-Aux."
+    "FPN-AuxU is FPN; at the largest alpha stays near 0 and it is FPN-Aux. Between them alpha "
+    "rises as tau falls, for classification and for boxes, and AP_S lies above that of FPN-Aux."
 )
 
 
