@@ -321,12 +321,32 @@ def test_width_of_the_projection(options: dict[str, Any], channels: int) -> None
     assert head.head.in_channels == channels
 
 
-def test_one_stage_head_has_the_anchors_of_all_levels() -> None:
-    model = detector("FPN-Aux", "retinanet")
+@pytest.mark.parametrize(("anchors", "count"), [("all", 30), ("octave", 15), ("own", 6)])
+def test_anchors_of_a_one_stage_head(anchors: str, count: int) -> None:
+    model = detector("FPN-Aux", "retinanet", auxiliary_anchors=anchors)
     levels = model.bbox_head.prior_generator.base_anchors
-    areas = sorted(float((b[2] - b[0]) * (b[3] - b[1])) for level in levels for b in level)
     (own,) = model.auxiliary_heads["2"].head.prior_generator.base_anchors
-    assert sorted(float((b[2] - b[0]) * (b[3] - b[1])) for b in own) == pytest.approx(areas)
+    assert len(own) == count
+    sizes = {name: sorted(areas) for name, areas in _areas(levels, own).items()}
+    chosen = {
+        "all": sizes["levels"],
+        # of each level's two sizes the first
+        "octave": [a for level in levels for a in _areas([level[::2]], own)["levels"]],
+        "own": [float(area) for area in _areas([levels[0]], own)["levels"]],
+    }
+    assert sizes["own"] == pytest.approx(sorted(chosen[anchors]))
+
+
+def _areas(levels: list[Tensor], own: Tensor) -> dict[str, list[float]]:
+    def area(boxes: Tensor) -> list[float]:
+        return ((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])).tolist()
+
+    return {"levels": [a for level in levels for a in area(level)], "own": area(own)}
+
+
+def test_unknown_anchors_are_refused() -> None:
+    with pytest.raises(FpnProbeError, match="expected all, octave, own"):
+        detector("FPN-Aux", "retinanet", auxiliary_anchors="many")
 
 
 def test_heads_without_known_layers_are_refused_for_uncertainty() -> None:
