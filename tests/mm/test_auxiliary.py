@@ -123,14 +123,15 @@ class LossCall:
         """The loss of each prediction, as no weight and no normalizer has changed it."""
         pred, target, *_ = self.inputs
         rows = self.loss.inner(pred, target, reduction_override="none")
-        return rows.detach().reshape(len(pred), -1).sum(dim=1)
+        own: Tensor = rows.detach().reshape(len(pred), -1).sum(dim=1)
+        return own
 
     def gradient(self, loss: Callable[..., Tensor]) -> Tensor:
         """The gradient of a loss at each prediction."""
         pred, *rest = self.inputs
         leaf = pred.detach().requires_grad_()
-        (found,) = torch.autograd.grad(loss(leaf, *rest, **self.options), leaf)
-        return found.reshape(len(pred), -1)
+        gradient: Tensor = torch.autograd.grad(loss(leaf, *rest, **self.options), leaf)[0]
+        return gradient.reshape(len(pred), -1)
 
 
 def loss_call(model: Any, part: str) -> LossCall:
