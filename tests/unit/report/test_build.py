@@ -139,11 +139,10 @@ def test_holes_are_named(make_study: Callable[..., Path]) -> None:
     assert "DC5, seed 0: the ledger is no readable parquet file" in text
     assert "DC5, seed 1 has no evaluation" in text
     assert "FPN, seed 0: failed: loss is nan" in text
-    assert "fpn/seed-1/manifest.json cannot be read" in text
-    assert "FPN, seed 1: unreadable" in text
+    assert "FPN, seed 1: damaged: manifest.json cannot be read" in text
     assert "FPN, seed 2: missing: never started" in text
     table = pd.read_csv(folder / "tables" / "average-precision.csv")
-    assert list(table["state"]) == ["done", "done", "done", "failed", "unreadable", "missing"]
+    assert list(table["state"]) == ["done", "done", "done", "failed", "damaged", "missing"]
 
 
 def test_nothing_measured_yet(tmp_path: Path) -> None:
