@@ -50,7 +50,7 @@ def save(
     for position in choose(images, count=count, buckets=buckets):
         sample = images[position]
         image = DetectorImage.of(detector, sample)
-        chain = chain or build_chain(detector, image.pixels)
+        chain = chain or build_chain(detector, image.pixels, with_readout=False)
         found = extract(chain, image, thumbnail=sample["inputs"])
         found.write(folder)
         ids.append(found.image_id)

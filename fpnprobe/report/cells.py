@@ -66,6 +66,8 @@ def name_cells(stored: StoredStudy, *, name: str, prefix: str, holes: list[str])
         if cell.state != "done":
             why = f": {cell.reason}" if cell.reason else ""
             holes.append(f"{cell.variant}, seed {cell.seed}: {cell.state}{why}")
+        for step, why in (cell.manifest.get("holes") or {}).items():
+            holes.append(f"{cell.variant}, seed {cell.seed}: no {step}: {plain(why)}")
     return cells
 
 

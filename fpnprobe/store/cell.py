@@ -27,7 +27,9 @@ MANIFEST, LOCK, LOG, PROGRESS = "manifest.json", "lock", "log.txt", "progress.js
 _TYPES: Mapping[str, type] = {
     **dict.fromkeys(("study", "variant", "key", "state", "reason", "annotations", "code"), str),
     **dict.fromkeys(("seed", "iterations"), int),
-    **dict.fromkeys(("config", "data", "timings", "probe", "model", "versions", "files"), dict),
+    **dict.fromkeys(
+        ("config", "data", "timings", "probe", "model", "versions", "files", "holes"), dict
+    ),
     **dict.fromkeys(("environment", "git", "speed"), dict),
     **dict.fromkeys(("classes", "notes"), list),
 }

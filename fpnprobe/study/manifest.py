@@ -68,6 +68,7 @@ def begin(
         "key": cell.key,
         "state": "running",
         "reason": "",
+        "holes": {},
         "command": command,
         "config": keys.cell_config(study, cell.variant, cell.seed),
         "code": keys.code_version(),

@@ -21,7 +21,7 @@ from fpnprobe.study.cells import Cell
 from fpnprobe.study.failures import Interrupted
 from fpnprobe.study.output import Output
 from fpnprobe.study.progress import ProgressWriter
-from fpnprobe.study.steps import STEPS, CellWork
+from fpnprobe.study.steps import STEPS, CellWork, Step
 from fpnprobe.study.training import assist, holds_weights_of, train_cell
 
 DONE, FAILED, BUSY, OTHER, STOPPED = 0, 1, 75, 78, 130
@@ -91,7 +91,7 @@ def _guarded(
         for step in STEPS:
             if not step.is_done(work):
                 progress(stage=step.name)
-                step.run(work)
+                _run_step(step, work)
                 write_manifest(cell.folder, content)
         if not result.study.resources.keep_checkpoint:
             shutil.rmtree(cell.folder / "checkpoints", ignore_errors=True)
@@ -109,6 +109,17 @@ def _guarded(
             progress(stage="failed")
         return FAILED
     return DONE
+
+
+def _run_step(step: Step, work: CellWork) -> None:
+    """Run a step; a picture that cannot be made becomes a hole of the trained cell."""
+    try:
+        step.run(work)
+    except Exception as error:
+        if not step.picture:
+            raise
+        traceback.print_exc()
+        work.manifest["holes"][step.name] = failures.reason(error)
 
 
 @contextlib.contextmanager

@@ -66,6 +66,24 @@ def test_a_loss_that_is_not_finite_is_not_saved_where_it_is_fetched_rarely(
     assert not (last.cells[0].folder / "checkpoints/final.pt").exists()
 
 
+def test_a_picture_that_fails_is_a_hole_of_a_trained_cell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise FpnProbeError("this detector has no pyramid")
+
+    monkeypatch.setattr("fpnprobe.mm.features.save", refuse)
+    result = tiny(tmp_path, schedule__iterations=2)
+    code = worker.run(result, "FPN", 0, device="cpu", stop=threading.Event())
+    cell = result.cells[0]
+    assert (code, cell.state()) == (worker.DONE, "done")
+    assert (cell.manifest() or {})["holes"] == {"features": "this detector has no pyramid"}
+    assert (cell.folder / "evaluation.parquet").is_file()
+    monkeypatch.setattr("fpnprobe.evaluation.evaluate", refuse)
+    other = tiny(tmp_path / "other", schedule__iterations=2)
+    assert reason(other) == "this detector has no pyramid"
+
+
 def test_a_study_that_another_runner_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -45,6 +45,7 @@ def test_every_variant_of_the_small_detectors_builds_and_predicts(
         ("FPN", ("FPN", "", 0)),
         ("FPN-CFG2-Aux", ("FPN-CFG2", "Aux", 2)),
         ("FPN-Wide-AuxU", ("FPN-Wide", "AuxU", 0)),
+        ("FPN-Wide1", ("FPN-Wide1", "", 0)),
     ],
 )
 def test_names_are_a_pyramid_and_its_supervision(name: str, parts: tuple[Any, ...]) -> None:
@@ -77,6 +78,7 @@ def test_interventions_are_split_off_and_not_built() -> None:
         ("DC5", {"softmax": True}, "does not take the options softmax"),
         ("FPN-CFG1", {"width_": 64}, "no option 'width_'"),
         ("FPN-CFG1", {"stages": 2}, "has its stages in its name"),
+        ("FPN-Wide1", {"stages": 2}, "has its stages in its name"),
         ("FPN-Aux", {"auxiliary_stages": (6,)}, "backbone has C2..C5"),
         ("FPN-AuxU", {"tau": -1}, "expected a loss value >= 0"),
     ],

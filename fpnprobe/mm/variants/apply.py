@@ -11,7 +11,7 @@ from mmengine.registry import FUNCTIONS
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm.variants.auxiliary import add_auxiliary, option_defaults
 from fpnprobe.mm.variants.dc5 import to_dc5
-from fpnprobe.mm.variants.grouping import to_grouped, to_wide
+from fpnprobe.mm.variants.grouping import to_grouped, to_wide, to_wide_one
 from fpnprobe.mm.variants.names import registered
 from fpnprobe.variants import VariantName, split_variant
 
@@ -38,7 +38,13 @@ def _pyramid(name: VariantName) -> Change:
     if name.pyramid in registered():
         return FUNCTIONS.get(name.pyramid)  # type: ignore[no-any-return]
     if not name.grouping_stages:
-        return {"DC5": to_dc5, "FPN": lambda model: model, "FPN-Wide": to_wide}[name.pyramid]
+        plain: dict[str, Change] = {
+            "DC5": to_dc5,
+            "FPN": lambda model: model,
+            "FPN-Wide": to_wide,
+            "FPN-Wide1": to_wide_one,
+        }
+        return plain[name.pyramid]
 
     def grouped(model: ConfigDict, **options: Any) -> ConfigDict:
         if "stages" in options:

@@ -1,6 +1,7 @@
 """Numbers in the report are those of the tables they come from."""
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -99,6 +100,17 @@ def test_baseline_of_a_study(make_study: Make) -> None:
     assert results.focus(stored) == ("DC5", "FPN")
     stored = read([make_study("c", study={"baseline": "FPN"})])
     assert results.focus(stored) == ("FPN", "DC5")
+
+
+def test_a_variant_that_was_not_run_is_no_part_of_the_headline(make_study: Make) -> None:
+    folder = make_study(variants=("FPN", "FPN-CFG1", "FPN-CFG3"))
+    shutil.rmtree(folder / "cells" / "fpn-cfg1")
+    stored = read([folder])
+    assert results.focus(stored) == ("FPN", "FPN-CFG3")
+    assert summary.answer(stored, []).startswith("From FPN to FPN-CFG3, ")
+    folder = make_study("b", variants=("DC5", "FPN", "FPN-Aux"))
+    shutil.rmtree(folder / "cells" / "dc5")
+    assert results.focus(read([folder])) == ("FPN", "FPN-Aux")
 
 
 def test_heat_map_has_the_shares_of_the_ledger(stored: Stored, folder: Path) -> None:
