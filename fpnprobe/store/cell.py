@@ -218,9 +218,7 @@ def _judge(manifest: Mapping[str, Any], problem: str, key: str | None) -> tuple[
 
 def _has_results(folder: Path) -> bool:
     """Whether a folder holds more than what a cell leaves that never began."""
-    if not folder.is_dir():
-        return False
+    files = (each for each in folder.rglob("*") if each.is_file())
     return any(
-        each.name not in _WITHOUT_RESULTS and not each.name.startswith(".")
-        for each in folder.iterdir()
+        each.name not in _WITHOUT_RESULTS and not each.name.startswith(".") for each in files
     )

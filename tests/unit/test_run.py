@@ -51,7 +51,7 @@ def test_a_half_finished_run_shows_what_there_is(run: Path) -> None:
     assert opened.images == ()
     assert repr(opened) == f"Run({run}, variants: DC5, FPN, cells: 1 interrupted, 1 done)"
     page = opened._repr_html_()
-    assert "running" in page
+    assert "interrupted" in page
     assert "0.250" in page
 
 
