@@ -106,8 +106,8 @@ def _predict(work: CellWork) -> None:
 def _evaluate(work: CellWork) -> None:
     import io
 
-    from fpnprobe import atomic
     from fpnprobe.evaluation import evaluate
+    from fpnprobe.store import atomic
 
     study = work.output.study
     found = evaluate(
