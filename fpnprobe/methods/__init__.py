@@ -11,22 +11,30 @@ line by line from them. `fpnprobe.mm` makes them modules of mmdet.
 """
 
 from fpnprobe.methods.auxiliary import AuxiliaryRoIHead, StageProjection, auxiliary_rows
-from fpnprobe.methods.cascade import CascadedGrouping, CascadeOptions
+from fpnprobe.methods.cascade import CascadedGrouping
 from fpnprobe.methods.dc5 import dilate_stage
 from fpnprobe.methods.feature_grouping import FeatureGrouping, GroupingOptions
+from fpnprobe.methods.fusion_weight import CascadeOptions, FusionWeight
 from fpnprobe.methods.swap_matrix import SwapMatrix
-from fpnprobe.methods.uncertainty import Uncertainty, UncertaintyOptions, weigh_rows
+from fpnprobe.methods.uncertainty import (
+    Uncertainty,
+    UncertaintyOptions,
+    WeighedRows,
+    weigh_rows,
+)
 
 __all__ = [
     "AuxiliaryRoIHead",
     "CascadeOptions",
     "CascadedGrouping",
     "FeatureGrouping",
+    "FusionWeight",
     "GroupingOptions",
     "StageProjection",
     "SwapMatrix",
     "Uncertainty",
     "UncertaintyOptions",
+    "WeighedRows",
     "auxiliary_rows",
     "dilate_stage",
     "weigh_rows",

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fpnprobe.config import loading, overrides
+from fpnprobe.config.schema import Study
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.study import keys, loading, overrides, variant
-from fpnprobe.study.cells import Cell
-from fpnprobe.study.manifest import versions
-from fpnprobe.study.output import Output
-from fpnprobe.study.spec import Study
+from fpnprobe.store.installed import versions
+from fpnprobe.study.folder import cell_key
+from fpnprobe.study.folder.cells import Cell
+from fpnprobe.study.folder.study_folder import Output
+from fpnprobe.suggestions import select_names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +37,7 @@ class Request:
     def selected(self, result: Output) -> tuple[Cell, ...]:
         """The cells that are asked for."""
         names = [each.name for each in self.study.variants]
-        chosen = variant.select(self.variants or names, names, "variant")
+        chosen = select_names(self.variants or names, names, "variant")
         known = sorted({seed for name in chosen for seed in self.study.seeds_of(name)})
         for seed in self.seeds:
             if seed not in known:
@@ -90,7 +92,7 @@ def request(
         repeated=repeated,
     )
     names = [each.name for each in loaded.variants]
-    variant.select(found.variants or names, names, "variant")
+    select_names(found.variants or names, names, "variant")
     return found
 
 
@@ -122,7 +124,7 @@ def differences(manifest: Mapping[str, Any], result: Output) -> list[str]:
             "--set data.root=DIR"
         )
     now, before = versions(), manifest.get("versions", {})
-    found = keys.difference(before, now)
-    if manifest.get("code") != keys.code_version():
-        found.append(f"code of fpnprobe: {manifest.get('code')} -> {keys.code_version()}")
+    found = cell_key.difference(before, now)
+    if manifest.get("code") != cell_key.code_version():
+        found.append(f"code of fpnprobe: {manifest.get('code')} -> {cell_key.code_version()}")
     return found

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -15,9 +16,10 @@ import typer
 from typer.testing import CliRunner
 
 from fpnprobe.errors import EnvironmentProblem, FpnProbeError
-from fpnprobe.report import build, cautions
+from fpnprobe.report import build
 from fpnprobe.report.build import compose
-from fpnprobe.report.stored import read
+from fpnprobe.report.sections import caveats
+from fpnprobe.report.tables.read_studies import read
 
 HOSTILE = (
     "DC5",
@@ -130,20 +132,21 @@ def test_holes_are_named(make_study: Callable[..., Path]) -> None:
     file = cells["fpn/seed-0"] / "manifest.json"
     manifest = json.loads(file.read_text())
     file.write_text(json.dumps({**manifest, "state": "failed", "reason": "loss is nan"}))
+    whole = cells["dc5/seed-2"] / "manifest.json"
+    holes = {"features": "no pyramid"}
+    whole.write_text(json.dumps({**json.loads(whole.read_text()), "holes": holes}))
     (cells["fpn/seed-1"] / "manifest.json").write_text('{"variant": "FP')
-    for part in cells["fpn/seed-2"].iterdir():
-        if part.is_file():
-            part.unlink()
+    shutil.rmtree(cells["fpn/seed-2"])
     build(folder)
     text = warnings(folder)
     assert "DC5, seed 0: the ledger is no readable parquet file" in text
     assert "DC5, seed 1 has no evaluation" in text
     assert "FPN, seed 0: failed: loss is nan" in text
-    assert "fpn/seed-1/manifest.json cannot be read" in text
-    assert "FPN, seed 1: unreadable" in text
+    assert "FPN, seed 1: damaged: manifest.json cannot be read" in text
+    assert "DC5, seed 2: no features: no pyramid" in text
     assert "FPN, seed 2: missing: never started" in text
     table = pd.read_csv(folder / "tables" / "average-precision.csv")
-    assert list(table["state"]) == ["done", "done", "done", "failed", "unreadable", "missing"]
+    assert list(table["state"]) == ["done", "done", "done", "failed", "damaged", "missing"]
 
 
 def test_nothing_measured_yet(tmp_path: Path) -> None:
@@ -159,7 +162,7 @@ def test_warnings_of_a_careful_reader(make_study: Callable[..., Path]) -> None:
     folder = make_study(frozen=("C2",), manifest={"probe": probe})
     for path in folder.glob("cells/fpn/*/ledger.parquet"):
         pd.read_parquet(path).assign(residual_gradient=3e-4).to_parquet(path)
-    text = " ".join(cautions.warnings(read([folder])))
+    text = " ".join(caveats.warnings(read([folder])))
     assert "Frozen: no gradient trains the parameters of C2 in DC5, FPN." in text
     assert "the probe cost 3.4 % of the step, over its budget of 2.0 %" in text
     assert "One seed for DC5, FPN" in text
@@ -216,8 +219,8 @@ def test_no_engine_no_pdf_but_a_page(
 def test_an_engine_that_refuses_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     import typst
 
-    from fpnprobe.report.content import Report
-    from fpnprobe.report.pdf import typeset
+    from fpnprobe.report.page.content import Report
+    from fpnprobe.report.page.pdf import typeset
 
     def refuse(*args: object, **options: object) -> bytes:
         raise RuntimeError("first\nsecond")

@@ -1,0 +1,63 @@
+"""The entries of a study's `variants`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.interventions import Intervention, intervention
+from fpnprobe.variants import split_variant
+
+
+class VariantSpec(BaseModel):
+    """One entry of a study's `variants`: a name, or a name with what to build and its options.
+
+    `build` is the known variant that is built (the name itself where left out), `options` goes to
+    that variant's builder, `detector` overrides the study's detector for this variant only, `seeds`
+    replaces the study's seeds.
+
+    `intervention` changes the backward pass of its training: a list of gains, `{"gains": [...],
+    "balance": {...}}`, or the name of a ready-made one, and it is kept as plain data. A name
+    `base~ready-made` says the same; where both are there, `intervention` counts.
+
+    >>> VariantSpec(name="FPN~cut-direct").change
+    Intervention(C2..C4 direct all x0)
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(min_length=1)
+    build: str = ""
+    options: Mapping[str, Any] = {}
+    detector: Mapping[str, Any] = {}
+    intervention: Mapping[str, Any] | None = None
+    seeds: tuple[int, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _resolved(cls, content: Any) -> Any:
+        """Put the intervention that is given, or that the name means, as plain data."""
+        if not isinstance(content, Mapping) or not isinstance(content.get("name"), str):
+            return content
+        given = content.get("intervention")
+        names = (content.get("build") or "", content["name"])
+        try:
+            named = [split_variant(name)[1] for name in names if isinstance(name, str)]
+            given = next((name for name in named if name), None) if given is None else given
+            if given is None:
+                return content
+            found = intervention(given) if isinstance(given, str) else Intervention.of(given)
+        except FpnProbeError as error:
+            raise ValueError(f"variant {content['name']!r}: {error}") from error
+        return {**content, "intervention": found.to_data()}
+
+    @property
+    def built(self) -> str:
+        """Name of the variant that is built."""
+        return self.build or self.name
+
+    @property
+    def change(self) -> Intervention | None:
+        """What is changed in the backward pass of its training."""
+        return None if self.intervention is None else Intervention.of(self.intervention)

@@ -1,0 +1,41 @@
+from pathlib import Path
+from typing import BinaryIO
+
+import pytest
+
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.store import atomic
+
+
+def test_a_failed_write_keeps_the_old_file_and_leaves_no_remains(tmp_path: Path) -> None:
+    target = tmp_path / "a.json"
+    atomic.write_json(target, {"x": 1})
+
+    def broken(file: BinaryIO) -> None:
+        file.write(b"half")
+        raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError):
+        atomic.write(target, broken)
+    assert target.read_text() == '{\n  "x": 1\n}\n'
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
+    def full(file: BinaryIO) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(FpnProbeError, match="No space left on device"):
+        atomic.write(tmp_path / "a", full)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FpnProbeError, match="cannot write"):
+        atomic.write_text(tmp_path / "file" / "a", "x")
+
+
+def test_nan_is_refused_in_json(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        atomic.write_json(tmp_path / "a", {"x": float("nan")})
