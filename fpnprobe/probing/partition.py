@@ -19,6 +19,8 @@ from fpnprobe.probing.calls import LossCall, RowCotangents, row_mask
 from fpnprobe.probing.closing import edges_of, reaches_leaf, read_edges
 from fpnprobe.scales import COCO_BUCKETS, ScaleBucket, check_buckets, names
 
+_ADDITIVE = 1e-3  # a larger share of the loss that is in no row's value means a nonlinear loss
+
 
 @dataclass(slots=True)
 class LossPartition:
@@ -149,8 +151,11 @@ class LossPartition:
         found += self._of_edges(loss, [call for call in known if call.edges], values, scale)
         if self.has_rest:
             rest = self._rest(loss, known, scale)
+            missing = loss.detach().to(values) - values.sum()
             if rest:
-                values[-1] += loss.detach().to(values) - values.sum()
+                values[-1] += missing
+            elif bool(missing.abs() > _ADDITIVE * loss.detach().abs()):
+                values += float("nan")  # the loss is no sum of its rows: it has no such split
             found += rest
         return found, values
 

@@ -5,6 +5,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from fpnprobe.errors import FpnProbeError
@@ -107,6 +108,8 @@ class Recorder:
         where = self._stack[-1] if self._stack else None
         if module in self._muted:
             return
+        if not torch.is_grad_enabled():
+            return  # a sampler that looks for hard examples: no part of the loss
         if where is None:
             raise FpnProbeError(
                 f"head {head} calls {name} where the adapter of the class it inherits from does "
