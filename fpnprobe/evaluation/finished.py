@@ -37,8 +37,13 @@ class FinishedStudy:
     content: Mapping[str, Any]
     variants: tuple[str, ...]
     buckets: tuple[ScaleBucket, ...]
-    iou_type: str
+    iou_types: tuple[str, ...]
     cells: tuple[FinishedCell, ...]
+
+    @property
+    def iou_type(self) -> str:
+        """Boxes or masks: the kind that figures and tables of evidence are about."""
+        return self.iou_types[0]
 
     def seeds(self, variant: str) -> dict[int, FinishedCell]:
         """The variant's finished cells by seed."""
@@ -90,16 +95,24 @@ def read_study(study_dir: str | Path) -> FinishedStudy:
         )
     order = list(dict.fromkeys([*_names(content), *(cell.variant for cell in cells)]))
     cells.sort(key=lambda cell: (order.index(cell.variant), cell.seed))
-    evaluation = content.get("evaluation") or {}
+    given = (content.get("evaluation") or {}).get("iou_type") or "bbox"
     return FinishedStudy(
         name=str(content.get("name") or folder.name),
         folder=folder,
         content=content,
         variants=tuple(order),
         buckets=buckets_of(content),
-        iou_type=str(evaluation.get("iou_type", "bbox")),
+        iou_types=(given,) if isinstance(given, str) else tuple(str(each) for each in given),
         cells=tuple(cells),
     )
+
+
+def comparison_name(study: FinishedStudy, iou_type: str) -> str:
+    """Name of the evidence that holds the differences of boxes or of masks.
+
+    What a study judges first is in `comparison`, a second kind in a file named after it.
+    """
+    return "comparison" if iou_type == study.iou_type else f"comparison_{iou_type}"
 
 
 def read_run(folder: str | Path) -> tuple[FinishedCell, FinishedStudy]:
