@@ -24,7 +24,7 @@ class State(enum.StrEnum):
     INTERRUPTED = "interrupted"  # begun, and nobody works on it
     FAILED = "failed"
     DONE = "done"
-    STALE = "stale"  # there, but of other settings, data or code
+    STALE = "stale"  # there, but of other settings, data or results version
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,6 +77,10 @@ def begin(
             f"an intervention, in training only: {change!r}; the forward pass is untouched, and "
             "the ledger holds the gradient before the gains"
         )
+    code = keys.code_version()
+    earlier = (cell.manifest() or {}).get("code", code)
+    if earlier != code:
+        notes.append(f"begun by the code {earlier}, gone on with by {code}")
     return {
         "study": study.name,
         "variant": cell.variant,
@@ -88,7 +92,7 @@ def begin(
         "holes": {},
         "command": command,
         "config": keys.cell_config(study, cell.variant, cell.seed),
-        "code": keys.code_version(),
+        "code": code,
         "iterations": iterations,
         "versions": versions(),
         "git": git_state(),

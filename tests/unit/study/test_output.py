@@ -146,12 +146,24 @@ def test_plan_tells_what_is_stale_and_why(result: Output) -> None:
     fill(failed, "failed", reason="out of memory")
     found = plan(result, result.cells, jobs=1)
     assert [row["state"] for row in found["cells"]] == ["done", "stale", "failed", "pending"]
-    assert any("code: old" in change for change in found["cells"][1]["changed"])
+    assert any("schedule" in change for change in found["cells"][1]["changed"])
+    assert not any("code" in change for change in found["cells"][1]["changed"])
     assert found["missing"] == 3
     assert found["seconds"] == pytest.approx(3 * (10 * 2.0 + 3.0 + 12.0))
     text = lines(found)
     assert "out of memory" in text
     assert "3 of 4 cells to run" in text
+
+
+def test_plan_tells_that_the_code_changed_and_runs_nothing_for_it(result: Output) -> None:
+    for cell in result.cells:
+        fill(cell, code="0.1.0+older")
+    found = plan(result, result.cells, jobs=1)
+    assert [row["state"] for row in found["cells"]] == ["done"] * 4
+    text = lines(found)
+    assert "nothing to run" in text
+    assert "code changed since 4 of the cells were done (0.1.0+older -> " in text
+    assert text.endswith("results version the same")
 
 
 def test_status_of_every_state(result: Output) -> None:
