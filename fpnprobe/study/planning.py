@@ -4,8 +4,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from fpnprobe.store.cell import State
 from fpnprobe.study import estimate, keys
-from fpnprobe.study.cells import Cell, State
+from fpnprobe.study.cells import Cell
 from fpnprobe.study.estimate import Remaining
 from fpnprobe.study.output import Output
 

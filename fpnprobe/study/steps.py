@@ -108,8 +108,8 @@ def _evaluate(work: CellWork) -> None:
 
     import pandas as pd
 
-    from fpnprobe import atomic
     from fpnprobe.evaluation import evaluate
+    from fpnprobe.store import atomic
 
     study = work.output.study
     frames = [

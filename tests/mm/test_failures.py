@@ -14,7 +14,8 @@ import torch
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm.training import checkpoint
 from fpnprobe.mm.training.loop import CellLoop
-from fpnprobe.study import cells, worker
+from fpnprobe.store.cell import write_manifest
+from fpnprobe.study import worker
 from fpnprobe.study.launchers import Launch
 from fpnprobe.study.output import Output
 from fpnprobe.study.run import run as run_cells
@@ -109,7 +110,7 @@ def test_further_processes_do_not_train_what_is_trained(
     assert assist(result, cell, device="cpu", stop=lambda: False)
     with pytest.raises(AssertionError):
         assist(result, replace(cell, key="other"), device="cpu", stop=lambda: False)
-    cells.write_manifest(cell.folder, (cell.manifest() or {}) | {"state": "running"})
+    write_manifest(cell.folder, (cell.manifest() or {}) | {"state": "running"})
     assert assist(result, cell, device="cpu", stop=lambda: False)
     (cell.folder / "checkpoints/final.pt").unlink()
     with pytest.raises(AssertionError):

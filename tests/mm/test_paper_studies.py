@@ -38,7 +38,7 @@ def test_table_4_trains_no_cell_of_table_3_again() -> None:
     def cells(file: Path) -> dict[tuple[str, str], str]:
         study = load(file)
         return {
-            (study.name, each.name): keys.cell_key(study, each.name, 0, data_hash="", code="x")
+            (study.name, each.name): keys.cell_key(study, each.name, 0, data_hash="")
             for each in study.variants
         }
 

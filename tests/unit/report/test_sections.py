@@ -12,7 +12,6 @@ import pandas as pd
 import pytest
 
 from fpnprobe.evaluation import claims as rules
-from fpnprobe.features import Features
 from fpnprobe.figures.wording import scientific, signed
 from fpnprobe.report import (
     association,
@@ -34,6 +33,7 @@ from fpnprobe.report.cells import label
 from fpnprobe.report.content import Figure, Table
 from fpnprobe.report.stored import Stored, read
 from fpnprobe.statistics import gradient_shares
+from fpnprobe.store.feature_maps import Features
 
 Make = Callable[..., Path]
 
