@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from fpnprobe.mm.batches import data_sample
 from fpnprobe.mm.detectors import build_detector, detector_config
+from fpnprobe.mm.inspect.generated_batch import data_sample
 from fpnprobe.mm.variants import apply_variant
 
 CONFIGS = {

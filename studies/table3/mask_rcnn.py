@@ -1,6 +1,6 @@
 """Tables 3 and 4: FPN-CFG in Mask R-CNN, ResNet-101, on COCO; boxes and masks."""
 
-from fpnprobe.evaluation.published import framework_text as _text
+from fpnprobe.evidence.published import framework_text as _text
 
 _base_ = "study.py"
 
