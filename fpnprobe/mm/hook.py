@@ -102,7 +102,7 @@ class GradientProbeHook(Hook):
             raise FpnProbeError(f"audit={audit}: expected 1 or more samples")
         self.mode, self.audit, self.out_dir = mode, audit, out_dir
         self._given = study, variant, seed
-        self._logger: Any = None
+        self._logger, self._said = cast(Any, None), set[str]()
         schedule = Schedule.of(INTERVALS[mode] if interval is None else interval)
         given = [b if isinstance(b, ScaleBucket) else ScaleBucket(*b) for b in buckets or ()]
         self.buckets = check_buckets(given) if given else COCO_BUCKETS
@@ -148,7 +148,8 @@ class GradientProbeHook(Hook):
             self._refresh()
 
     def _warn(self, sentence: str) -> None:
-        if self._logger is not None and is_main_process():
+        if sentence not in self._said and self._logger is not None and is_main_process():
+            self._said.add(sentence)
             self._logger.warning(f"fpnprobe: {sentence}")
 
     def _cell(self, runner: Any) -> dict[str, Any]:

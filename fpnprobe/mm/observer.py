@@ -61,7 +61,7 @@ class PartitionObserver:
         self._audited, self._derived = replace(probe, derive=False), replace(probe, derive=True)
         self._is_audited, self._due, self._step, self._take = audited, due, step, take
         self._intervened = intervened
-        self._look = SecondLook(probe, buckets, tell=tell)
+        self._look, self._tell = SecondLook(probe, buckets, tell=tell), tell
         self._steadiest = -1
         self._sampled = False
         self._seen: Observation | None = None
@@ -83,6 +83,8 @@ class PartitionObserver:
             )
             yield
         self._seen = seen
+        for note in dict.fromkeys(seen.notes):
+            self._tell(note)
 
     @contextmanager
     def update(self, loss: torch.Tensor) -> Iterator[None]:

@@ -21,12 +21,23 @@ from fpnprobe.errors import FpnProbeError
 
 
 @contextmanager
-def partial_checkpoints() -> Iterator[None]:
-    """Inside, `torch.utils.checkpoint.checkpoint` is non-reentrant, whatever it is asked for."""
+def partial_checkpoints(
+    on_change: Callable[[str], object] = lambda _sentence: None,
+) -> Iterator[None]:
+    """Inside, `torch.utils.checkpoint.checkpoint` is non-reentrant, whatever it is asked for.
+
+    Args:
+        on_change: Is given a sentence where that is another kind than was asked for.
+    """
     module: Any = torch.utils.checkpoint
     original: Callable[..., Any] = module.checkpoint
 
     def checkpoint(function: Any, *args: Any, **options: Any) -> Any:
+        if options.get("use_reentrant") is not False:
+            on_change(
+                "checkpoints are non-reentrant on probed steps, whose sums may differ from "
+                "reentrant ones in the last bit"
+            )
         return original(function, *args, **{**options, "use_reentrant": False})
 
     module.checkpoint = checkpoint

@@ -82,6 +82,10 @@ class Soundness:
         sentence = f"measured again in float32, {verdict.sentence}"
         return sample.judged(replace(sample.verdict, sound=False, sentence=sentence))
 
+    def note(self, sentence: str) -> None:
+        """Say something that is no fault, once."""
+        self._warn(sentence, sentence)
+
     def summary(self) -> dict[str, Any]:
         """For run file and manifest: JSON, with None for what was not measured."""
         return {

@@ -81,8 +81,8 @@ class Watch:
         """Get ready for an iteration: where it is measured, nothing may hide its graph."""
         self._due = self._listening = self._is_due()
         if self._due:
-            self._armed.enter_context(partial_checkpoints())
-            self._armed.enter_context(eagerly(self._model))
+            self._armed.enter_context(partial_checkpoints(self.soundness.note))
+            self._armed.enter_context(eagerly(self._model, self.soundness.note))
 
     def _is_due(self) -> bool:
         if self._budget is not None:

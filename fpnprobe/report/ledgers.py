@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from fpnprobe.scales import BACKGROUND
-from fpnprobe.statistics import all_object_index, gradient_shares
+from fpnprobe.statistics import USED, all_object_index, gradient_shares
 
 BINS = 40
 _READ = [
@@ -28,7 +28,7 @@ class CellGradients:
         history: study, variant, seed, tap, route, bucket, iteration (mean of the bin), share,
             points (samples in the bin).
         residuals: study, variant, seed, loss, gradient, routes (largest over the iterations),
-            samples, nonfinite.
+            samples, nonfinite, unsound, underflow.
         conflict: study, variant, seed, kind, tap, bucket_a, bucket_b, cosine (mean), points.
     """
 
@@ -101,6 +101,7 @@ def _history(frame: pd.DataFrame) -> pd.DataFrame:
         & (frame["kind"] == "activation")
         & frame["bucket"].isin(set(frame["bucket"].unique()) - {BACKGROUND, "all"})
         & frame["route"].isin(["total", "direct"])
+        & frame["state"].isin(USED)
     ]
     steps = np.sort(rows["iteration"].unique())
     if not len(steps):
@@ -119,12 +120,17 @@ def _history(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _residuals(frame: pd.DataFrame) -> pd.DataFrame:
     names = ("loss", "gradient", "routes")
+    used = frame[frame["state"].isin(USED)]
     return pd.DataFrame(
         [
             {
-                **{name: float(frame[f"residual_{name}"].max()) for name in names},
+                # Of what is used: samples that do not hold are counted, and left out.
+                **{name: float(used[f"residual_{name}"].max()) for name in names},
                 "samples": int(frame["iteration"].nunique()),
-                "nonfinite": int(frame.loc[frame["state"] == "nonfinite", "iteration"].nunique()),
+                **{
+                    state: int(frame.loc[frame["state"] == state, "iteration"].nunique())
+                    for state in ("nonfinite", "unsound", "underflow")
+                },
             }
         ]
     )

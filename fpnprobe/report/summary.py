@@ -11,7 +11,7 @@ from fpnprobe.report.claims import differences, tally
 from fpnprobe.report.content import Number
 from fpnprobe.report.results import against, compared, focus
 from fpnprobe.report.shares import first_stage, stage_shares
-from fpnprobe.report.soundness import OVER, residuals
+from fpnprobe.report.soundness import OVER, UNSOUND, residuals
 from fpnprobe.report.stored import Stored
 
 
@@ -122,6 +122,6 @@ def _residual(stored: Stored) -> Number:
         return Number(label, "not measured", "")
     worst = float(found.max())
     samples = int(table["samples"].sum())
-    over = int((table["verdict"] == OVER).sum())
+    over = int(table["verdict"].isin([OVER, UNSOUND]).sum())
     held = f"{over} cells over tolerance" if over else "within tolerance"
     return Number(label, scientific(worst), f"{samples} samples, {held}")

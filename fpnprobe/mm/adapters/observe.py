@@ -30,6 +30,7 @@ class Observation:
         auxiliary: Tensors made by auxiliary heads.
         losses: The loss dict that the detector returned.
         autocast: Type of autocast in that forward pass, or None.
+        notes: Sentences about what runs in another way than without the probe.
     """
 
     def __init__(self, partition: LossPartition, found: Sequence[Stage]) -> None:
@@ -37,6 +38,7 @@ class Observation:
         self.auxiliary: list[Tensor] = []
         self.losses: dict[str, Any] = {}
         self.autocast: torch.dtype | None = None
+        self.notes: list[str] = []
         self._stages = found
         self._features: dict[str, Tensor] = {}
         self._pyramid: dict[int, Tensor] = {}
@@ -134,8 +136,8 @@ def observe(
             undo.callback(stage.module.register_forward_hook(record).remove)
         _watch_maps(detector, seen, recorder, undo)
         _watch_heads(detector, seen, recorder, undo)
-        undo.enter_context(partial_checkpoints())
-        undo.enter_context(eagerly(detector))
+        undo.enter_context(partial_checkpoints(seen.notes.append))
+        undo.enter_context(eagerly(detector, seen.notes.append))
         yield seen
 
 
