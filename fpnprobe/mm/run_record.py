@@ -11,12 +11,12 @@ from typing import Any
 import pandas as pd
 import torch
 
-from fpnprobe import atomic
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.evaluation import evaluate
 from fpnprobe.mm.norms import stage_parameters
-from fpnprobe.run_file import RunFile, describe_run
 from fpnprobe.scales import ScaleBucket
+from fpnprobe.store import atomic
+from fpnprobe.store.run_file import RunFile, describe_run
 
 FEW = 10  # samples below which a share says little
 DETECTIONS = "detections"

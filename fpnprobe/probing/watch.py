@@ -17,8 +17,8 @@ from fpnprobe.probing.probe import Mode, Probe, Terms
 from fpnprobe.probing.schedule import Schedule
 from fpnprobe.probing.taps import level_of, recorded, stage_modules
 from fpnprobe.probing.watcher import Watch
-from fpnprobe.run_file import RunFile, describe_run
 from fpnprobe.scales import COCO_BUCKETS, ScaleBucket, check_buckets
+from fpnprobe.store.run_file import RunFile, describe_run
 
 
 @contextmanager

@@ -21,8 +21,8 @@ from fpnprobe.probing.sample import Sample
 from fpnprobe.probing.schedule import Schedule
 from fpnprobe.probing.soundness import Soundness
 from fpnprobe.probing.taps import Tap, level_of
-from fpnprobe.run_file import RunFile
 from fpnprobe.scales import ScaleBucket
+from fpnprobe.store.run_file import RunFile
 
 _LOG = logging.getLogger("fpnprobe")
 Parts = LossPartition | Mapping[str, Tensor] | tuple[Tensor, Tensor]

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 import fpnprobe
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.ledger import Ledger
-from fpnprobe.run_file import read_run_file
+from fpnprobe.store.run_file import read_run_file
 from fpnprobe.testing import ToyPyramid, assert_no_hooks_left
 
 TAPS = ("layer1", "layer2", "layer3")

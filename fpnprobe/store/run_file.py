@@ -4,35 +4,19 @@ The hook and `fpnprobe.watch` write it when a training starts, at every checkpoi
 `fpnprobe.open`, `report`, `compare`, `status` and `attribute` read it.
 """
 
-import importlib.metadata
 import json
-import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fpnprobe import atomic
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.scales import ScaleBucket
+from fpnprobe.store import atomic
+from fpnprobe.store.installed import versions
 
 NAME = "fpnprobe.json"
 FORMAT = 1
 STATES = ("running", "done", "interrupted", "failed")
-_PACKAGES = (
-    "fpnprobe", "torch", "torchvision", "onedl-mmengine", "onedl-mmcv", "onedl-mmdetection",
-    "timm", "numpy", "pandas", "pyarrow", "opencv-python-headless", "pycocotools", "hotcoco",
-)  # fmt: skip
-
-
-def installed_versions() -> dict[str, str]:
-    """Versions of Python and of the packages that a result depends on."""
-    found = {"python": platform.python_version()}
-    for name in _PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 class RunFile:
@@ -98,7 +82,7 @@ def describe_run(
         "buckets": [[b.name, b.low, None if b.high == float("inf") else b.high] for b in buckets],
         "probe": {},
         "timings": {},
-        "versions": installed_versions(),
+        "versions": dict(versions()),
         **more,
     }
 
