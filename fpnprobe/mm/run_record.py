@@ -1,7 +1,7 @@
 """What a training under the hook says of itself: its run file, its AP, its first and last line."""
 
+import gzip
 import itertools
-import json
 import math
 import time
 from collections.abc import Mapping
@@ -59,7 +59,7 @@ class RunRecord:
             folder,
             describe_run(
                 made_by="GradientProbeHook",
-                config=getattr(runner.cfg, "filename", None),
+                config=_config(runner),
                 buckets=buckets,
                 iterations=runner.max_iters,
                 stages={name: {"frozen": name in self._frozen} for name in parameters},
@@ -109,8 +109,9 @@ class RunRecord:
             try:
                 result = evaluate(self._annotations, file, iou_type=kind, buckets=self._buckets)
             except FpnProbeError:
+                file.unlink()
                 continue
-            found[kind] = file.name
+            found[kind] = _pack(file)
             tables.append(result.to_pandas(**self._cell, iteration=iteration))
         self._file.update(detections=found, annotations=self._annotations)
         return pd.concat(tables, ignore_index=True) if tables else None
@@ -125,6 +126,7 @@ class RunRecord:
     def close(self, runner: Any, summary: Mapping[str, Any], error: BaseException | None) -> None:
         """The last word in the run file, and in the log."""
         self.progress(runner.iter, summary)
+        self._keep_losses(runner)
         stopped = isinstance(error, KeyboardInterrupt)
         state = "done" if error is None else "interrupted" if stopped else "failed"
         self._file.update(state=state, reason=" ".join(str(error or "").split())[:200])
@@ -140,6 +142,25 @@ class RunRecord:
                 f"fpnprobe: {samples} samples only: shares of so few batches say little"
             )
         runner.logger.info(f"fpnprobe: {closing(summary)}; fpnprobe report {self._folder}")
+
+    def _keep_losses(self, runner: Any) -> None:
+        """Write the losses and rates that mmengine's message hub holds, one value an iteration."""
+        tables = []
+        for key, buffer in runner.message_hub.log_scalars.items():
+            name = key.removeprefix("train/")
+            if name == key or not ("loss" in name or name == "lr"):
+                continue
+            values, counts = buffer.data
+            if len(values):
+                steps = range(runner.iter - len(values), runner.iter)
+                means = [v / max(c, 1) for v, c in zip(values, counts, strict=True)]
+                tables.append(pd.DataFrame({"iteration": steps, "name": name, "value": means}))
+        if tables:
+            table = pd.concat(tables, ignore_index=True)
+            table = table[table["iteration"] >= 0]
+            atomic.write(
+                self._folder / "training.parquet", lambda file: table.to_parquet(file, index=False)
+            )
 
 
 def closing(summary: Mapping[str, Any]) -> str:
@@ -174,6 +195,29 @@ def _thaw(backbone: Any, frozen: list[str]) -> str:
     return f"{names} is frozen and has no gradient: let its parameters train to measure it"
 
 
+def _config(runner: Any) -> dict[str, Any]:
+    """The config's file, and what builds its model and resizes its images, as data."""
+    config = runner.cfg
+    model = config.get("model")
+    return _plain(
+        {
+            "file": getattr(config, "filename", None),
+            "model": model.to_dict() if hasattr(model, "to_dict") else None,
+            "accumulate": runner.optim_wrapper._accumulative_counts,
+        }
+    )
+
+
+def _pack(file: Path) -> str:
+    """Compress a result file of COCO's metric; return the new name."""
+    kind = file.name.split(".")[1]
+    name = f"{DETECTIONS}.json.gz" if kind == "bbox" else f"{DETECTIONS}.{kind}.json.gz"
+    packed = gzip.compress(file.read_bytes(), mtime=0)
+    atomic.write_bytes(file.with_name(name), packed)
+    file.unlink()
+    return name
+
+
 def _bounds(buckets: tuple[ScaleBucket, ...]) -> str:
     """The buckets by the side of a square of their area.
 
@@ -202,11 +246,19 @@ def _told(metrics: Mapping[str, Any], cell: Mapping[str, Any], iteration: int) -
     ]
 
 
-def _plain(value: Any) -> Any:
-    """JSON without NaN."""
-    return json.loads(
-        json.dumps(value, default=str).replace("NaN", "null").replace("Infinity", "null")
-    )
+def _plain(value: Mapping[str, Any]) -> dict[str, Any]:
+    """What JSON can hold, with null for numbers that are not finite."""
+
+    def mend(each: Any) -> Any:
+        if isinstance(each, Mapping):
+            return {str(key): mend(inner) for key, inner in each.items()}
+        if isinstance(each, list | tuple):
+            return [mend(inner) for inner in each]
+        if isinstance(each, float) and not math.isfinite(each):
+            return None
+        return each if each is None or isinstance(each, str | int | float) else str(each)
+
+    return {key: mend(each) for key, each in value.items()}
 
 
 def refuse_sharded(model: torch.nn.Module) -> None:

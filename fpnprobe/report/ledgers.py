@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
+from fpnprobe.ledger import Ledger
+from fpnprobe.ledger.files import parts
 from fpnprobe.scales import BACKGROUND
 from fpnprobe.statistics import USED, all_object_index, gradient_shares
 
@@ -65,12 +67,18 @@ class CellGradients:
 
 
 def summarize(folder: Path, *, study: str, variant: str, seed: int) -> CellGradients:
-    """Read `ledger.parquet` and, if there, `conflict.parquet` of a cell."""
-    frame = pq.read_table(
-        folder / "ledger.parquet",
-        columns=_READ,
-        read_dictionary=["tap", "kind", "route", "bucket", "term", "state"],
-    ).to_pandas(strings_to_categorical=True)
+    """Read `ledger.parquet` and, if there, `conflict.parquet` of a cell.
+
+    An interrupted run has left its last samples beside them, in parts.
+    """
+    whole = None if not parts(folder, "ledger") else Ledger.read(folder)
+    texts = ["tap", "kind", "route", "bucket", "term", "state"]
+    if whole is None:
+        frame = pq.read_table(
+            folder / "ledger.parquet", columns=_READ, read_dictionary=texts
+        ).to_pandas(strings_to_categorical=True)
+    else:
+        frame = whole.frame[_READ].astype(dict.fromkeys(texts, "category"))
     for name, value in (("study", study), ("variant", variant), ("seed", seed)):
         frame[name] = pd.Categorical([value] * len(frame))
     conflict = folder / "conflict.parquet"
@@ -79,7 +87,11 @@ def summarize(folder: Path, *, study: str, variant: str, seed: int) -> CellGradi
         _text(all_object_index(frame)),
         _history(frame),
         _residuals(frame),
-        _conflict(pd.read_parquet(conflict)) if conflict.exists() else pd.DataFrame(),
+        _conflict(whole.conflict)
+        if whole is not None
+        else _conflict(pd.read_parquet(conflict))
+        if conflict.exists()
+        else pd.DataFrame(),
     )
     for table in tables:
         for name, value in (("study", study), ("variant", variant), ("seed", seed)):

@@ -5,6 +5,8 @@ The hook and `fpnprobe.watch` write it when a training starts, at every checkpoi
 """
 
 import json
+import os
+import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -51,7 +53,7 @@ def describe_run(
     variant: str,
     seed: int = 0,
     study: str = "",
-    config: str | None = None,
+    config: Mapping[str, Any] | None = None,
     buckets: Sequence[ScaleBucket] = (),
     iterations: int | None = None,
     **more: Any,
@@ -63,7 +65,7 @@ def describe_run(
         variant: What reports call the run.
         seed: Its seed.
         study: Study, a column of the ledger.
-        config: Path or name of the config it was trained from.
+        config: What it was trained from: `file`, and `model` as data.
         buckets: Scale buckets.
         iterations: Its length, where it is known.
         more: Further keys: `stages`, `device`, `annotations`, `detections`, `classes`, `images`.
@@ -74,7 +76,8 @@ def describe_run(
         "study": study,
         "variant": variant,
         "seed": seed,
-        "config": config,
+        "config": dict(config or {}),
+        "process": {"pid": os.getpid(), "host": socket.gethostname()},
         "state": "running",
         "reason": "",
         "iteration": 0,
