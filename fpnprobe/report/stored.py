@@ -149,7 +149,7 @@ def read_studies(folders: Sequence[Path], *, names: Sequence[str] = ()) -> list[
 
 
 def _evidence_of_runs(study: StoredStudy, holes: list[str]) -> dict[str, pd.DataFrame]:
-    """Differences and size curves with intervals, where all runs kept detections of one data set."""
+    """Differences and size curves with intervals, of runs that kept detections of the same data."""
     runs = study_of_runs(study)
     if not runs.cells:
         return {}
