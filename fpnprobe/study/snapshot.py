@@ -5,7 +5,7 @@ from typing import Any
 
 from fpnprobe.store.runs import find_runs
 from fpnprobe.store.study import STUDY, StoredStudy
-from fpnprobe.study import output, progress
+from fpnprobe.study.folder import progress, study_folder
 
 
 def status(out: str | Path) -> dict[str, Any]:
@@ -22,7 +22,7 @@ def status(out: str | Path) -> dict[str, Any]:
         runs = list(find_runs(out))
         if runs:
             return _runs(StoredStudy.of_runs(runs, name=Path(out).absolute().name))
-    result = output.read(out)
+    result = study_folder.read(out)
     rows = []
     for cell in result.cells:
         state, reading = cell.state().value, progress.read(cell.folder)

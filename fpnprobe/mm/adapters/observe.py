@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from fpnprobe.errors import FpnProbeError
+from fpnprobe.mm.adapters.module_paths import auxiliary_stage, term_of
 from fpnprobe.mm.adapters.objects import Objects
-from fpnprobe.mm.adapters.paths import auxiliary_stage, term_of
 from fpnprobe.mm.adapters.recorder import Recorder
 from fpnprobe.mm.adapters.registry import adapter_for
-from fpnprobe.mm.stages import Stage, neck_levels, stages
+from fpnprobe.mm.detectors.stages import Stage, neck_levels, stages
 from fpnprobe.probing.arithmetic import arithmetic_of, autocast_type
 from fpnprobe.probing.checkpoints import partial_checkpoints
 from fpnprobe.probing.compiled import eagerly
