@@ -17,6 +17,7 @@ from fpnprobe.probing.checkpoints import partial_checkpoints, state_set_aside
 from fpnprobe.probing.compiled import eagerly
 from fpnprobe.probing.partition import LossPartition
 from fpnprobe.probing.probe import Probe
+from fpnprobe.probing.provenance.marking import Annotations, Marking
 from fpnprobe.probing.sample import Sample
 from fpnprobe.probing.schedule import Schedule
 from fpnprobe.probing.soundness import Soundness
@@ -60,6 +61,7 @@ class Watch:
         self._features: dict[str, Tensor] = {}
         self._auxiliary: list[Tensor] = []
         self._autocast: torch.dtype | None = None
+        self._marking: Marking | None = None
         self._listening, self._due = False, False
         self._armed = ExitStack()
 
@@ -69,6 +71,7 @@ class Watch:
 
     def __exit__(self, kind: type[BaseException] | None, error: object, _trace: object) -> None:
         self._armed.close()
+        self.forget_marks()
         self._due = False
         state = "done" if kind is None else "failed" if kind is not KeyboardInterrupt else ""
         self._tell_run(state=state or "interrupted", reason=str(error or "")[:200])
@@ -103,6 +106,52 @@ class Watch:
         conflicts: list[ConflictRecord] = [c for s in self.samples for c in s.conflicts]
         return Ledger.of(records, conflicts)
 
+    def mark(
+        self,
+        boxes: Annotations,
+        labels: Annotations,
+        *,
+        areas: Sequence[float] | Annotations,
+        masks: Annotations | None = None,
+    ) -> None:
+        """Call before the model in every iteration; `measure(loss)` then knows whose each row is.
+
+        The annotations are followed through the operators that make targets out of them, until
+        `measure`; nothing that the model computes is changed. Where the iteration is not due,
+        nothing happens.
+
+        Args:
+            boxes: Boxes `(N, 4)` of the batch, or one tensor for each image: the very tensors
+                that the model is given.
+            labels: Class labels `(N,)` in the same way.
+            areas: Annotation area of each object, in px^2 of the original image.
+            masks: Masks or other annotations `(N, ...)` that the model is given.
+
+        Raises:
+            FpnProbeError: if the counts do not fit.
+        """
+        self.forget_marks()
+        if self._due:
+            self._marking = Marking(
+                boxes, labels, areas=areas, masks=masks, buckets=self._buckets
+            ).__enter__()
+
+    def mark_rows(self, target: Tensor, numbers: Tensor) -> None:
+        """Say whose the rows of a target are, where it was not made by torch operators.
+
+        Args:
+            target: A target `(R, ...)`, before it is given to its loss.
+            numbers: Number of each row's object, counted through the batch, -1 for background.
+        """
+        if self._marking is not None:
+            self._marking.mark_rows(target, numbers)
+
+    def forget_marks(self) -> None:
+        """Stop following the objects of an iteration; doing it twice is harmless."""
+        marking, self._marking = self._marking, None
+        if marking is not None:
+            marking.__exit__()
+
     def measure(
         self,
         loss: Tensor,
@@ -135,10 +184,14 @@ class Watch:
                 twice or the model did not run.
         """
         iteration, due, self._listening = self._iteration, self._due, False
+        marking = self._marking
+        self.forget_marks()
         try:
             if not due:
                 return None
             parts: Any = partition if rows is None or labels is None else (rows, labels)
+            if marking is not None and parts is None:
+                parts = marking.partition()
             sample = self._measured(loss, parts, iteration=iteration, epoch=epoch)
             if again is not None and self._needs_proof(sample):
                 sample = self._proven(sample, again)
@@ -215,7 +268,8 @@ class Watch:
         else:
             raise FpnProbeError(
                 "measure(loss) needs the parts of the loss: a LossPartition, a dict of one loss "
-                "for each bucket, or rows= with labels="
+                "for each bucket, or rows= with labels=; or call mark(boxes, labels, areas=...) "
+                "before the model"
             )
         return whole
 

@@ -22,6 +22,7 @@ _KINDS = (
     ("classes", r"cls"),
 )
 _ALPHA = re.compile(r"alpha (C\d+) (.+)")
+_DAMPED = 1e-3  # an alpha below leaves more than 99.9 % of a loss
 
 
 def section(stored: Stored) -> Section | None:
@@ -227,6 +228,23 @@ def _rate(stored: Stored) -> list[Block]:
     ]
 
 
+def _never_damped(table: pd.DataFrame) -> str:
+    """Name the variants, and the parts of the others, whose alpha never left 0."""
+    most = table.groupby(["variant", "part"], sort=False)["value"].max()
+    idle = most[~(most > _DAMPED)].reset_index()
+    damped = most.groupby("variant", sort=False).max() > _DAMPED
+    variants = [str(name) for name in damped.index[~damped]]
+    plain = "".join(
+        f"No alpha of {name} ever left 0: this is plain Aux, and no test of its uncertainty. "
+        for name in variants
+    )
+    return plain + "".join(
+        f"The {part} alpha of {name} never left 0: its {part} losses are those of plain Aux. "
+        for name, part in zip(idle["variant"], idle["part"], strict=True)
+        if name not in variants
+    )
+
+
 def _uncertainty(stored: Stored) -> list[Block]:
     table = stored.training
     table = table[table["name"].str.startswith("alpha")]
@@ -238,21 +256,21 @@ def _uncertainty(stored: Stored) -> list[Block]:
     table = table.assign(stage=stage, part=what).sort_values(["part", "stage"], kind="stable")
     last = table[table["iteration"] == table.groupby("variant")["iteration"].transform("max")]
     most = largest(last, "value") if last["value"].notna().any() else None
-    said = (
+    said = _never_damped(table) + (
         f"At the end {most.variant} trusts least its {most.part}"
         + (f" at {most.stage}" if most.stage else "")
         + f": alpha {most.value:.2f} leaves about {100 * np.exp(-most.value):.0f} % of that "
         "loss's gradient. "
-        if most is not None and most.value > 0
+        if most is not None and most.value > _DAMPED
         else ""
     )
     return [
         Figure(
             "uncertainty",
             "Uncertainty alpha of the auxiliary losses",
-            said + "Where alpha (Eq. 11) rises above 0, an auxiliary loss is damped by "
-            "exp(−alpha): the model has learned not to trust it. Mean over samples, stretches of "
-            "training and seeds.",
+            said + "Where alpha rises above 0, exp(−alpha) of an auxiliary loss is left (Eq. 10): "
+            "the model has learned not to trust it. Mean over predictions, by their loss, over "
+            "stretches of training and over seeds.",
             [
                 Panel(
                     f"{at} {name}".strip(),

@@ -27,7 +27,8 @@ class Stored:
     """All tables of one or several studies; `label` columns name a variant within the report.
 
     `training` holds the scalars of the trainings, `kept` the measurements of kept weights
-    (`fpnprobe.report.tables.snapshots`); `holes` are sentences about what is missing or cannot be read.
+    (`fpnprobe.report.tables.snapshots`); `holes` are sentences about what is missing or cannot be
+    read.
     """
 
     studies: Sequence[Mapping[str, Any]]

@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 import torch
 
-from fpnprobe.methods import Uncertainty
+from fpnprobe.methods import UncertaintyOptions
+from fpnprobe.mm.auxiliary.uncertain_head import HeadUncertainty
 from fpnprobe.mm.training.log import TrainingLog
 from tests.mm.studies.test_resume import run
 
@@ -29,17 +30,16 @@ def test_every_loss_is_kept(tmp_path: Path) -> None:
 
 
 def test_uncertainty_is_named_by_stage_and_part(tmp_path: Path) -> None:
-    heads = torch.nn.ModuleDict({"3": torch.nn.ModuleDict({"regression": Uncertainty(2)})})
+    uncertainty = HeadUncertainty({"regression": 2}, UncertaintyOptions())
+    heads = torch.nn.ModuleDict({"3": torch.nn.ModuleDict({"uncertainty": uncertainty})})
     runner, log = Runner(heads), TrainingLog(tmp_path, passes=400)
     assert log.period == 2
-    uncertainty = heads["3"]["regression"]  # type: ignore[index]
     for step in range(3):
-        log.before_train_iter(runner, step)
-        a = uncertainty(torch.full((4, 2), float(step)))
-        log.after_train_iter(runner, step, outputs={"loss": a.sum(), "acc": a.sum()})
-        assert not uncertainty._forward_hooks
+        uncertainty.shared.alpha["regression"] = torch.tensor(0.5 * step)
+        loss = torch.tensor(1.0)
+        log.after_train_iter(runner, step, outputs={"loss": loss, "acc": loss})
     log.after_train(runner)
     table = pd.read_parquet(tmp_path / "training.parquet")
     assert list(table["name"]) == ["loss", "lr", "alpha C3 regression"] * 2
     assert list(table["iteration"]) == [0, 0, 0, 2, 2, 2]
-    assert table["value"].iloc[-1] == pytest.approx(float(a.detach().mean()))
+    assert table["value"].iloc[-1] == 1.0

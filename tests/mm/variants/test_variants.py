@@ -96,8 +96,9 @@ def test_all_options_are_written_out_with_their_values() -> None:
     assert config.neck.stages == 2
     assert config.auxiliary_heads["3"].uncertainty == {
         "tau": 0.25,
-        "bias": 0.1,
+        "bias": 0.0,
         "granularity": "prediction",
+        "coefficient": "capped",
     }
 
 

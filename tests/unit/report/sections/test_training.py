@@ -112,7 +112,17 @@ def test_a_curve_of_another_name_is_drawn_too(make_study: Make) -> None:
     write(folder / "cells/fpn-auxu/seed-0", [(i, "alpha own", 0.0) for i in range(48)])
     figure = figures(folder)["uncertainty"]
     assert [panel.title for panel in figure.panels] == ["alpha own"]
-    assert figure.caption.startswith("Where alpha")
+    assert figure.caption.startswith("No alpha of FPN-AuxU ever left 0: this is plain Aux")
+
+
+def test_a_part_that_is_never_damped_is_named(make_study: Make) -> None:
+    folder = make_study(variants=("FPN-AuxU",))
+    rows = [(i, "alpha C2 classification", 0.5) for i in range(48)]
+    rows += [(i, "alpha C2 regression", 0.0) for i in range(48)]
+    write(folder / "cells/fpn-auxu/seed-0", rows)
+    caption = figures(folder)["uncertainty"].caption
+    assert caption.startswith("The regression alpha of FPN-AuxU never left 0")
+    assert "plain Aux, and no test" not in caption
 
 
 def test_nothing_kept_no_section(make_study: Make) -> None:
