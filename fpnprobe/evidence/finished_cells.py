@@ -107,7 +107,7 @@ def study_of_runs(stored: StoredStudy) -> FinishedStudy:
         content=stored.content,
         variants=stored.variants,
         buckets=stored.buckets,
-        iou_type=stored.iou_type,
+        iou_types=stored.iou_types,
         cells=tuple(cells),
     )
 
