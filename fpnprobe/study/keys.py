@@ -15,7 +15,8 @@ _CODE = (
     "ledger", "scales.py", "data", "methods", "mm", "probing", "interventions",
     # of the evaluation what gives a cell its AP; the evidence reads finished cells
     *(f"evaluation/{name}.py" for name in (
-        "detections", "documents", "engines", "evaluation", "ground_truth", "masks", "ranges",
+        "detections", "engines", "evaluation", "ground_truth", "masks", "overlap", "ranges",
+        "suspicions",
     )),
 )  # fmt: skip
 # of mm: they read a trained cell, or measure something else, and change no result
@@ -59,6 +60,8 @@ def cell_key(study: Study, variant: str, seed: int, *, data_hash: str, code: str
     for part, idle in _IDLE.items():
         for name in idle:
             content[part].pop(name)
+    if content["data"]["area"] is None:
+        content["data"].pop("area")  # cells from before there was a choice keep their key
     if content["data"]["scenes"] is not None:
         content["data"].pop("scenes")  # the data hash tells it
     return digest({"cell": content, "data": data_hash, "code": code or code_version()})

@@ -92,9 +92,7 @@ class TrainedCell:
     @functools.cached_property
     def ids(self) -> tuple[int, ...]:
         """Ids of the images, in order."""
-        study = self.folder.absolute().parents[2]
-        content = json.loads(places.found(self.manifest["annotations"], study=study).read_text())
-        return tuple(int(image["id"]) for image in content["images"])
+        return tuple(self.images.image_ids.tolist())
 
     def at(self, position: int) -> DetectorImage:
         """The image at a position."""
