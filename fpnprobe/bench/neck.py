@@ -35,7 +35,7 @@ def run(
     against FPN: `fps_lost` is the part of the frames per second that it loses.
 
     Args:
-        variants: FPN-CFG1..9 and FPN-Wide.
+        variants: FPN-CFG1..9, FPN-Wide and FPN-Wide1.
         sizes: Heights and widths of the image in px.
         batch: Images in the batch.
         repeats: Timed runs of each kind.

@@ -20,11 +20,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from fpnprobe import atomic
 from fpnprobe.data import cache
 from fpnprobe.data.headers import Header, read_header
 from fpnprobe.data.problems import Notice
 from fpnprobe.errors import FpnProbeError
+from fpnprobe.store import atomic
 
 Sizes = npt.NDArray[np.int64]
 

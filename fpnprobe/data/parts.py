@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from fpnprobe import atomic
 from fpnprobe.data.annotations import FOLDER_KEY, Annotations
 from fpnprobe.data.usable import with_plain_ids
+from fpnprobe.store import atomic
 
 
 def write_part(path: str | Path, part: Annotations, *, root: Path, folder: Path) -> None:

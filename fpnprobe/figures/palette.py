@@ -29,6 +29,7 @@ _VARIANTS = MappingProxyType(
         "FPN-CFG2": "#4a94d3",
         "FPN-CFG3": "#1a5c9e",
         "FPN-Wide": "#8f3f97",
+        "FPN-Wide1": "#c48fd0",
     }
 )
 _MORE_VARIANTS = ("#8a6d3b", "#5d7a2e", "#b5588c", "#2d6e6e", "#94722f", "#5b5ea6")
@@ -53,6 +54,7 @@ DARK: Mapping[str, str] = MappingProxyType(
         "#4a94d3": "#5597d3",
         "#1a5c9e": "#2f6db3",
         "#8f3f97": "#bb74c2",
+        "#c48fd0": "#d3a9dc",
         "#8a9a2b": "#b3c24f",
         "#2f7bb8": "#5fa5de",
         "#7d3c98": "#b07fc7",

@@ -1,12 +1,12 @@
 """Ready-made interventions: the two claims of the paper as experiments, and a repair."""
 
-import difflib
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.interventions.gains import Intervention
+from fpnprobe.suggestions import suggest
 
 _SHALLOW = "C2..C4"
 
@@ -37,6 +37,5 @@ def intervention(name: str) -> Intervention:
         FpnProbeError: if there is none, with the nearest names.
     """
     if name not in READY_MADE:
-        near = difflib.get_close_matches(name, READY_MADE, n=3, cutoff=0.4) or sorted(READY_MADE)
-        raise FpnProbeError(f"unknown intervention {name!r}: did you mean {' or '.join(near)}?")
+        raise FpnProbeError(f"unknown intervention {name!r}: {suggest(name, READY_MADE)}")
     return Intervention.of(READY_MADE[name])

@@ -11,9 +11,10 @@ line by line from them. `fpnprobe.mm` makes them modules of mmdet.
 """
 
 from fpnprobe.methods.auxiliary import AuxiliaryRoIHead, StageProjection, auxiliary_rows
-from fpnprobe.methods.cascade import CascadedGrouping, CascadeOptions
+from fpnprobe.methods.cascade import CascadedGrouping
 from fpnprobe.methods.dc5 import dilate_stage
 from fpnprobe.methods.feature_grouping import FeatureGrouping, GroupingOptions
+from fpnprobe.methods.fusion_weight import CascadeOptions, FusionWeight
 from fpnprobe.methods.swap_matrix import SwapMatrix
 from fpnprobe.methods.uncertainty import Uncertainty, UncertaintyOptions, weigh_rows
 
@@ -22,6 +23,7 @@ __all__ = [
     "CascadeOptions",
     "CascadedGrouping",
     "FeatureGrouping",
+    "FusionWeight",
     "GroupingOptions",
     "StageProjection",
     "SwapMatrix",

@@ -23,7 +23,13 @@ from torch import Tensor, nn
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.methods.resizing import Upsampling, max_pool_to, upsample_to
-from fpnprobe.methods.swap_matrix import SwapMatrix
+from fpnprobe.methods.swap_matrix import (
+    SwapForm,
+    SwapMatrix,
+    SwapRate,
+    SwapStart,
+    check_swap_options,
+)
 
 Finer = Literal["max", "average"]
 
@@ -38,6 +44,10 @@ class GroupingOptions:
             that leaves four values or more in a group. A single one always becomes zero, and two
             keep no more than their order.
         softmax: Softmax over the rows of M_k.
+        swap_form: Order of G_k: `pool-first` or `pool-last`, see `SwapMatrix`.
+        swap_start: M_k before training: `rotation`, `identity` or `xavier`.
+        swap_rate: How far a step moves the part of M_k that is of the image: `convolution`, `root`
+            or `full`.
         finer: Pooling of X_k,l where stage k is finer than level l: `max` or `average`.
         coarser: Upsampling of X_k,l where stage k is coarser than level l: `bilinear` or `nearest`.
         regroup: False is the capacity-matched control: same parameters, same products, but level l
@@ -47,11 +57,15 @@ class GroupingOptions:
     bottleneck: int | None = None
     norm_groups: int = 16
     softmax: bool = False
+    swap_form: SwapForm = "pool-first"
+    swap_start: SwapStart = "rotation"
+    swap_rate: SwapRate = "convolution"
     finer: Finer = "max"
     coarser: Upsampling = "bilinear"
     regroup: bool = True
 
     def __post_init__(self) -> None:
+        check_swap_options(form=self.swap_form, start=self.swap_start, rate=self.swap_rate)
         if self.finer not in ("max", "average"):
             raise FpnProbeError(f"finer={self.finer!r}: expected 'max' or 'average'")
         if self.coarser not in ("bilinear", "nearest"):
@@ -94,6 +108,9 @@ class FeatureGrouping(nn.Module):
                 bottleneck=self.options.bottleneck,
                 norm_groups=self.options.norm_groups,
                 softmax=self.options.softmax,
+                form=self.options.swap_form,
+                start=self.options.swap_start,
+                rate=self.options.swap_rate,
             )
             for _ in range(levels)
         )

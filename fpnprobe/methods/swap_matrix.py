@@ -1,10 +1,12 @@
 """The swapping matrix of a feature map (Eq. 13).
 
-Jin et al., "You Should Look at All Objects", ECCV 2022: M_k = G_k(C'_k). The paper draws G_k but
-does not write it; its width and its norm are options.
+Jin et al., "You Should Look at All Objects", ECCV 2022: M_k = G_k(C'_k). The paper draws G_k
+(convolution 1x1, group norm, global average pooling) but does not write it, nor how it starts; its
+order, width, norm, start and rate are options.
 """
 
-from typing import Any, cast
+import math
+from typing import Any, Literal, cast, get_args
 
 import torch
 import torch.nn.functional as F
@@ -12,14 +14,37 @@ from torch import Tensor, nn
 
 from fpnprobe.errors import FpnProbeError
 
+SwapForm = Literal["pool-first", "pool-last"]
+SwapStart = Literal["rotation", "identity", "xavier"]
+SwapRate = Literal["convolution", "root", "full"]
+
 _GROUP_SIZE = 4  # smallest group of the norm in G_k
 
 
 class SwapMatrix(nn.Module):
     """G_k: from a feature map (B, Z, H, W) to its swapping matrix M_k (B, Z, Z), Eq. 13.
 
-    Global average pool, 1x1 convolution Z -> r, group norm, ReLU, 1x1 convolution r -> Z^2.
-    Xavier-uniform weights keep std(M_k C'_k) / std(C'_k) near one.
+    Global average pool, 1x1 convolution Z -> r, group norm, ReLU, 1x1 convolution r -> Z^2. The
+    last one's bias is a matrix that all images share, its weights add what is of the image:
+
+        M_k = bias + weight (code / d),   code = ReLU(norm(reduce(pool(C'_k))))
+
+    A step of the weights moves M_k by lr |code|^2 / d^2 times its gradient under SGD, and by
+    lr |code|_1 / d under Adam, where a convolution's kernel moves by lr once: with d = 1 that is
+    0.5 r and 0.4 r times as far. With d = r the shared part moves as a convolution does, and the
+    part of the image adds at most half of that, whatever Z and r are.
+
+    Args:
+        channels: Z.
+        bottleneck: r; None is Z.
+        norm_groups: Groups of the group norm, at most.
+        softmax: Softmax over the rows of M_k.
+        form: `pool-first`, or `pool-last`: convolution, norm and ReLU on the map, then the pool.
+        start: Of M_k. `rotation`: a random orthogonal matrix for all images, weights of zero, so
+            that the channels keep their rank; `identity`: the same from the identity; `xavier`:
+            no shared part, weights / d Xavier-uniform.
+        rate: `convolution`: d = r; `root`: d = sqrt(r), under which SGD moves the part of the image
+            as far as the shared one, and Adam 0.4 sqrt(r) times as far; `full`: d = 1.
 
     >>> SwapMatrix(32)(torch.zeros(2, 32, 5, 7)).shape
     torch.Size([2, 32, 32])
@@ -32,8 +57,12 @@ class SwapMatrix(nn.Module):
         bottleneck: int | None = None,
         norm_groups: int = 16,
         softmax: bool = False,
+        form: SwapForm = "pool-first",
+        start: SwapStart = "rotation",
+        rate: SwapRate = "convolution",
     ) -> None:
         super().__init__()
+        check_swap_options(form=form, start=start, rate=rate)
         width = bottleneck or channels
         if width < 2 or norm_groups < 1:
             raise FpnProbeError(
@@ -44,23 +73,66 @@ class SwapMatrix(nn.Module):
         groups = max(n for n in range(1, most + 1) if width % n == 0)
         self.channels = channels
         self.softmax = softmax
+        self.form = form
+        self.start = start
+        self.divisor = {"convolution": float(width), "root": math.sqrt(width), "full": 1.0}[rate]
         self.reduce = nn.Conv2d(channels, width, 1)
         self.norm = nn.GroupNorm(groups, width)
         self.expand = nn.Conv2d(width, channels * channels, 1)
-        for layer in (self.reduce, self.expand):
-            nn.init.xavier_uniform_(layer.weight)
-            nn.init.zeros_(cast(Tensor, layer.bias))
+        self.init_weights()
+
+    def init_weights(self) -> None:
+        """Set the start of M_k; mmengine calls it after the neck's own initialization."""
+        nn.init.xavier_uniform_(self.reduce.weight)
+        nn.init.zeros_(cast(Tensor, self.reduce.bias))
+        bias = cast(Tensor, self.expand.bias)
+        if self.start == "xavier":
+            nn.init.xavier_uniform_(self.expand.weight, gain=self.divisor)
+            nn.init.zeros_(bias)
+            return
+        nn.init.zeros_(self.expand.weight)
+        with torch.no_grad():
+            shared = bias.view(self.channels, self.channels)
+            if self.start == "identity":
+                nn.init.eye_(shared)
+            else:
+                nn.init.orthogonal_(shared)
 
     def forward(self, feature: Tensor) -> Tensor:
         """Compute M_k (B, Z, Z) of a feature map (B, Z, H, W)."""
-        # The gradient of a sum is a view of one number a channel; that of a mean would be a map.
-        pooled = feature.sum(dim=(2, 3), keepdim=True) / (feature.shape[2] * feature.shape[3])
-        code = F.relu(self.norm(self.reduce(pooled))).flatten(1)  # (B, r)
+        code = self._encode(feature) / self.divisor
         count = self.channels
         weight = self.expand.weight.view(count, count, -1)  # (Z, Z, r)
         entries = cast(Tensor, _RowProducts.apply(weight, code)).permute(2, 0, 1)  # (B, Z, Z)
         matrix = entries + cast(Tensor, self.expand.bias).view(count, count)
         return matrix.softmax(-1) if self.softmax else matrix
+
+    def _encode(self, feature: Tensor) -> Tensor:
+        """Compute the code (B, r) of a feature map, from which the expansion makes M_k."""
+        if self.form == "pool-last":
+            return _average(F.relu(self.norm(self.reduce(feature)))).flatten(1)
+        return F.relu(self.norm(self.reduce(_average(feature)))).flatten(1)
+
+
+def _average(feature: Tensor) -> Tensor:
+    """Average over the locations: (B, C, 1, 1).
+
+    The gradient of a sum is a view of one number a channel; that of a mean would be a map.
+    """
+    return feature.sum(dim=(2, 3), keepdim=True) / (feature.shape[2] * feature.shape[3])
+
+
+def check_swap_options(*, form: str, start: str, rate: str) -> None:
+    """Raise for a form, start or rate of G_k that does not exist."""
+    for name, value, known in (
+        ("form", form, get_args(SwapForm)),
+        ("start", start, get_args(SwapStart)),
+        ("rate", rate, get_args(SwapRate)),
+    ):
+        if value not in known:
+            raise FpnProbeError(
+                f"swap_{name}={value!r}: expected {', '.join(repr(each) for each in known)}"
+            )
 
 
 class _RowProducts(torch.autograd.Function):

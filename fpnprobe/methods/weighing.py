@@ -3,38 +3,42 @@
 from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-_norm = torch.ops.aten.native_group_norm
-_norm_backward = torch.ops.aten.native_group_norm_backward
+from fpnprobe.methods.fusion_weight import FusionWeight
+
 _ROWS = 4096  # locations at a time, so that what is between two sums stays in the cache
 
 
-def weighed(weight: nn.Sequential, feature: Tensor, added: Tensor | None = None) -> Tensor:
-    """f_w(P) P, plus what is `added`: (B, Z, H, W).
+def weigh(function: FusionWeight, feature: Tensor, added: Tensor | None = None) -> Tensor:
+    """Compute f_w(P) P, plus what is `added`: (B, Z, H, W).
 
     On a CPU, for 1x1 convolutions in single or double precision, by a gradient of our own: it is
     bound by memory, and makes one map of the size of P where torch's makes three. An f_w that
     somebody listens to is called layer by layer.
 
     Args:
-        weight: f_w: convolution, group norm, ReLU, convolution, sigmoid.
+        function: f_w.
         feature: P (B, Z, H, W).
         added: Another map of its shape.
     """
-    layers: tuple[Any, ...] = tuple(weight)
-    first, norm, _, second, _ = layers
-    kernels = (first.kernel_size, second.kernel_size)
-    heard = any(part._forward_hooks or part._forward_pre_hooks for part in weight.modules())
+    options = function.options
+    if options.weight_activation == "constant":
+        value = options.value
+        return value * feature if added is None else torch.add(added, feature, alpha=value)
+    heard = any(part._forward_hooks or part._forward_pre_hooks for part in function.modules())
     half = torch.is_autocast_enabled("cpu")
-    if heard or half or feature.device.type != "cpu" or kernels != ((1, 1), (1, 1)):
-        own = weight(feature)
+    if heard or half or feature.device.type != "cpu" or options.weight_kernel != 1:
+        own = function(feature)
         return own * feature if added is None else torch.addcmul(added, own, feature)
-    parameters = (
-        first.weight, first.bias, norm.weight, norm.bias, second.weight, second.bias,
-    )  # fmt: skip
-    settings = (norm.num_groups, norm.eps)
+    first, norm, _, second, *above = list[Any](function.layers)
+    layers = [first, norm, second]
+    if options.weight_norm:
+        layers.append(above[0])
+    groups = [layer.num_groups for layer in layers[1::2]]
+    parameters = [tensor for layer in layers for tensor in (layer.weight, layer.bias)]
+    settings = (groups, norm.eps, options.weight_activation)
     return cast(Tensor, _Weighed.apply(feature, added, settings, *parameters))
 
 
@@ -45,38 +49,45 @@ class _Weighed(torch.autograd.Function):
     def forward(
         ctx: Any, feature: Tensor, added: Tensor | None, settings: Any, *parameters: Tensor
     ) -> Tensor:
-        first, first_bias, scale, shift, second, second_bias = parameters
-        count, _, height, width = feature.shape
+        first, first_bias, scale, shift, second, second_bias, *last = parameters
+        height, width = feature.shape[2:]
+        ctx.groups, ctx.eps, ctx.activation = settings
         hidden = _product(first, feature.flatten(2)) + first_bias[:, None]  # (B, 64, HW)
-        groups, eps = settings
-        normed, mean, rstd = _norm(
-            hidden, scale, shift, count, hidden.shape[1], height * width, groups, eps
-        )
+        normed, *moments = _normalize(hidden, scale, shift, ctx.groups[0], ctx.eps)
         active = normed.relu_()
-        own = torch.sigmoid(_product(second, active) + second_bias[:, None])  # (B, 1 or Z, HW)
-        ctx.save_for_backward(
-            feature, hidden, mean, rstd, active, own, first, scale, second
-        )  # fmt: skip
-        ctx.groups, ctx.adds = groups, added is not None
+        logits = _product(second, active) + second_bias[:, None]  # (B, 1 or Z, HW)
+        above, inputs = [], logits
+        if last:
+            inputs, *last_moments = _normalize(logits, last[0], last[1], ctx.groups[1], ctx.eps)
+            above = [logits, *last_moments, last[0]]
+        own = inputs.relu() if ctx.activation == "relu" else inputs.sigmoid()
+        ctx.save_for_backward(feature, hidden, *moments, active, own, first, scale, second, *above)
+        ctx.adds = added is not None
         factor = own.unflatten(2, (height, width))
         return factor * feature if added is None else torch.addcmul(added, factor, feature)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
-        feature, hidden, mean, rstd, active, own, first, scale, second = ctx.saved_tensors
+        feature, hidden, mean, rstd, active, own, first, scale, second, *above = ctx.saved_tensors
         (gradient,) = gradients
         height, width = feature.shape[2:]
         rows = feature.flatten(2).transpose(1, 2)  # (B, HW, Z)
-        above = gradient.flatten(2).transpose(1, 2)
-        of_own = _dots(above, rows) if own.shape[1] == 1 else (above * rows).transpose(1, 2)
-        of_logits = of_own * own * (1 - own)  # (B, 1 or Z, HW)
+        from_output = gradient.flatten(2).transpose(1, 2)
+        one = own.shape[1] == 1
+        of_own = _dots(from_output, rows) if one else (from_output * rows).transpose(1, 2)
+        of_logits = of_own * ((own > 0) if ctx.activation == "relu" else own * (1 - own))
+        of_last: list[Tensor] = []
+        if above:
+            logits, last_mean, last_rstd, last_scale = above
+            of_logits, *of_last = _normalize_backward(
+                of_logits.contiguous(), logits, last_mean, last_rstd, last_scale, ctx.groups[1]
+            )
         of_active = _product(second, of_logits, transposed=True) * (active > 0)
-        of_hidden, of_scale, of_shift = _norm_backward(
-            of_active, hidden, mean, rstd, scale,
-            len(hidden), hidden.shape[1], hidden.shape[2], ctx.groups, [True, True, True],
-        )  # fmt: skip
-        of_feature = above * own.transpose(1, 2)
+        of_hidden, of_scale, of_shift = _normalize_backward(
+            of_active, hidden, mean, rstd, scale, ctx.groups[0]
+        )
+        of_feature = from_output * own.transpose(1, 2)
         of_feature.baddbmm_(
             of_hidden.transpose(1, 2), first.flatten(1).expand(len(feature), -1, -1)
         )
@@ -90,7 +101,30 @@ class _Weighed(torch.autograd.Function):
             of_shift,
             torch.bmm(of_logits, active.transpose(1, 2)).sum(0).view_as(second),
             of_logits.sum(dim=(0, 2)),
+            *of_last,
         )
+
+
+def _normalize(
+    maps: Tensor, scale: Tensor, shift: Tensor, groups: int, eps: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Group norm of (B, channels, HW), with the mean and the inverse spread of each group."""
+    count, channels, locations = maps.shape
+    normed = torch.ops.aten.native_group_norm(
+        maps, scale, shift, count, channels, locations, groups, eps
+    )
+    return cast(tuple[Tensor, Tensor, Tensor], normed)
+
+
+def _normalize_backward(
+    above: Tensor, maps: Tensor, mean: Tensor, rstd: Tensor, scale: Tensor, groups: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of a group norm for its maps (B, channels, HW), its scale and its shift."""
+    count, channels, locations = maps.shape
+    gradients = torch.ops.aten.native_group_norm_backward(
+        above, maps, mean, rstd, scale, count, channels, locations, groups, [True, True, True]
+    )
+    return cast(tuple[Tensor, Tensor, Tensor], gradients)
 
 
 def _product(kernel: Tensor, feature: Tensor, *, transposed: bool = False) -> Tensor:

@@ -12,6 +12,6 @@ from fpnprobe.study.loading import load
 from fpnprobe.study.planning import plan
 from fpnprobe.study.snapshot import status
 from fpnprobe.study.spec import Study
-from fpnprobe.study.variant import slug, split_variant
+from fpnprobe.variants import slug, split_variant
 
 __all__ = ["Study", "load", "plan", "slug", "split_variant", "status"]

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.study import overrides as _overrides
 from fpnprobe.study.spec import Study
-from fpnprobe.study.variant import nearest
+from fpnprobe.suggestions import suggest
 
 
 def load(path: str | Path, overrides: Mapping[str, Any] | Sequence[str] = ()) -> Study:
@@ -54,7 +54,7 @@ def study_file(path: str | Path) -> Path:
     if not file.is_file():
         asked = file.parent if file.name == "study.py" else file
         there = sorted(each.parent.name for each in asked.parent.glob("*/study.py"))
-        hint = nearest(asked.name, there) if there else "give a folder that holds study.py"
+        hint = suggest(asked.name, there) if there else "give a folder that holds study.py"
         raise FpnProbeError(f"no study at {path}: {hint}")
     return file
 
@@ -74,7 +74,7 @@ def validate(content: Mapping[str, Any], *, source: str = "study") -> Study:
         more = f" (and {count} more)" if count else ""
         where = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
-            hint = nearest(where, _overrides.keys())
+            hint = suggest(where, _overrides.keys_and_sections())
             raise FpnProbeError(
                 f"{source}: {where} is not a key of a study, {hint}{more}"
             ) from None

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.study.spec import Study
-from fpnprobe.study.variant import nearest
+from fpnprobe.suggestions import suggest
 
 _FREE = ("detector", "data.scenes", "resources.slurm")  # their inner keys are not ours to know
 _LISTS = (
@@ -34,6 +34,17 @@ def keys(model: type[BaseModel] = Study, prefix: str = "") -> Iterator[str]:
             yield from keys(inner, f"{prefix}{name}.")
         else:
             yield prefix + name
+
+
+def keys_and_sections() -> tuple[str, ...]:
+    """Every dotted key that a study has, and the sections that hold them.
+
+    >>> {"schedule", "data.limits"} <= set(keys_and_sections())
+    True
+    """
+    inner = tuple(keys())
+    parents = [key.rsplit(".", depth)[0] for key in inner for depth in range(1, key.count(".") + 1)]
+    return tuple(dict.fromkeys((*inner, *parents)))
 
 
 def value(text: str, *, as_list: bool = False) -> Any:
@@ -61,16 +72,15 @@ def parse(assignments: Sequence[str]) -> dict[str, Any]:
     Raises:
         FpnProbeError: for a key that a study does not have, with the nearest keys, or without "=".
     """
-    known, found = ["preset", *keys()], {}
+    known, found = ["preset", *keys_and_sections()], {}
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         key = key.strip()
         if not equals or not key:
             raise FpnProbeError(f"--set {assignment!r}: expected key=value, as schedule.batch=8")
-        parents = {known_key.rsplit(".", 1)[0] for known_key in known if "." in known_key}
         free = any(key.startswith(f"{each}.") for each in _FREE)
-        if key not in known and key not in parents and not free:
-            raise FpnProbeError(f"--set {key}: a study has no such key, {nearest(key, known)}")
+        if key not in known and not free:
+            raise FpnProbeError(f"--set {key:.60}: a study has no such key, {suggest(key, known)}")
         number = key == "data.limits.classes" and text.strip().isdigit()  # how many, not a name
         found[key] = value(text, as_list=key in _LISTS and not number)
     return found

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.study import keys, loading, overrides, variant
+from fpnprobe.store.installed import versions
+from fpnprobe.study import keys, loading, overrides
 from fpnprobe.study.cells import Cell
-from fpnprobe.study.manifest import versions
 from fpnprobe.study.output import Output
 from fpnprobe.study.spec import Study
+from fpnprobe.suggestions import select_names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +36,7 @@ class Request:
     def selected(self, result: Output) -> tuple[Cell, ...]:
         """The cells that are asked for."""
         names = [each.name for each in self.study.variants]
-        chosen = variant.select(self.variants or names, names, "variant")
+        chosen = select_names(self.variants or names, names, "variant")
         known = sorted({seed for name in chosen for seed in self.study.seeds_of(name)})
         for seed in self.seeds:
             if seed not in known:
@@ -90,7 +91,7 @@ def request(
         repeated=repeated,
     )
     names = [each.name for each in loaded.variants]
-    variant.select(found.variants or names, names, "variant")
+    select_names(found.variants or names, names, "variant")
     return found
 
 

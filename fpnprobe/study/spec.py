@@ -6,9 +6,10 @@ from typing import Any, Self
 from pydantic import Field, field_validator, model_validator
 
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.scales import COCO_BUCKETS, ScaleBucket, check_buckets, names
+from fpnprobe.scales import ScaleBucket, names, stored_buckets
 from fpnprobe.study.parts import Data, EvaluationSpec, ProbeSpec, Resources, Schedule, Spec
-from fpnprobe.study.variant import KNOWN, VariantSpec, is_known, nearest, slug, split_variant
+from fpnprobe.study.variant import VariantSpec
+from fpnprobe.variants import VariantName, slug, split_variant
 
 
 class Study(Spec):
@@ -43,9 +44,12 @@ class Study(Spec):
         for index, (variant, folder) in enumerate(zip(self.variants, folders, strict=True)):
             if folder in folders[:index]:
                 raise ValueError(f"variant {variant.name!r} is given twice (folder {folder!r})")
-            base, _ = split_variant(variant.built)
-            if not self.imports and not is_known(base):
-                raise ValueError(f"unknown variant {variant.built!r}: {nearest(base, KNOWN)}")
+            try:
+                base, _ = split_variant(variant.built)
+                if not self.imports:
+                    VariantName.parse(base)
+            except FpnProbeError as error:
+                raise ValueError(str(error)) from error
         for seeds in (self.seeds, *(each.seeds for each in self.variants if each.seeds)):
             if len(set(seeds)) < len(seeds) or min(seeds) < 0:
                 raise ValueError(f"seeds {list(seeds)} must be distinct and not negative")
@@ -66,14 +70,7 @@ class Study(Spec):
 
     def scale_buckets(self) -> tuple[ScaleBucket, ...]:
         """The buckets, in px^2 of the original image; COCO's where the study names none."""
-        if not self.buckets:
-            return COCO_BUCKETS
-        return check_buckets(
-            [
-                ScaleBucket(name, low, float("inf") if high is None else high)
-                for name, low, high in self.buckets
-            ]
-        )
+        return stored_buckets(self.buckets)
 
     def seeds_of(self, name: str) -> tuple[int, ...]:
         """Seeds of a variant: its own, or the study's."""

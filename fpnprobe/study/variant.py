@@ -1,28 +1,13 @@
-"""Variant names: what a cell is called, which pyramid it builds, which folder holds it."""
+"""The entries of a study's `variants`."""
 
-import difflib
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.interventions import Intervention, intervention
-
-KNOWN = (
-    "DC5", "DC5-Aux", "FPN", "FPN-Aux", "FPN-AuxU", "FPN-CFG1", "FPN-CFG2", "FPN-CFG3", "FPN-Wide",
-)  # fmt: skip
-_GRAMMAR = re.compile(r"(DC5|FPN|FPN-Wide|FPN-CFG[1-9])(-AuxU?)?")
-
-
-def is_known(name: str) -> bool:
-    """Whether a name (without intervention) follows the grammar of the variants.
-
-    >>> is_known("FPN-CFG2-AuxU"), is_known("FPM")
-    (True, False)
-    """
-    return _GRAMMAR.fullmatch(name) is not None
+from fpnprobe.variants import split_variant
 
 
 class VariantSpec(BaseModel):
@@ -56,13 +41,12 @@ class VariantSpec(BaseModel):
         if not isinstance(content, Mapping) or not isinstance(content.get("name"), str):
             return content
         given = content.get("intervention")
-        if given is None:
-            names = (content.get("build") or "", content["name"])
-            texts = [each for each in names if isinstance(each, str)]
-            given = next((n.partition("~")[2] for n in texts if "~" in n), None)
-        if given is None:
-            return content
+        names = (content.get("build") or "", content["name"])
         try:
+            named = [split_variant(name)[1] for name in names if isinstance(name, str)]
+            given = next((name for name in named if name), None) if given is None else given
+            if given is None:
+                return content
             found = intervention(given) if isinstance(given, str) else Intervention.of(given)
         except FpnProbeError as error:
             raise ValueError(f"variant {content['name']!r}: {error}") from error
@@ -77,50 +61,3 @@ class VariantSpec(BaseModel):
     def change(self) -> Intervention | None:
         """What is changed in the backward pass of its training."""
         return None if self.intervention is None else Intervention.of(self.intervention)
-
-
-def split_variant(name: str) -> tuple[str, str | None]:
-    """Split "base~intervention" into its two names; the second is None without a tilde.
-
-    >>> split_variant("FPN~cut-direct"), split_variant("DC5")
-    (('FPN', 'cut-direct'), ('DC5', None))
-    """
-    base, tilde, intervention = name.partition("~")
-    return base, intervention if tilde else None
-
-
-def slug(name: str) -> str:
-    """Folder name of a variant: lower case, "~" as "--", everything else but a-z and 0-9 as "-".
-
-    >>> slug("FPN-CFG1"), slug("FPN~cut-direct"), slug("../x")
-    ('fpn-cfg1', 'fpn--cut-direct', 'x')
-    """
-    parts = (re.sub(r"[^a-z0-9]+", "-", part.lower()).strip("-") for part in name.split("~"))
-    return "--".join(part for part in parts if part) or "variant"
-
-
-def nearest(name: str, known: Iterable[str], count: int = 3) -> str:
-    """`did you mean ...` for a name that is not known, or the list of names if none is near.
-
-    >>> nearest("FPM", ["DC5", "FPN"])
-    'did you mean FPN?'
-    """
-    names = list(known)
-    lower = {each.lower(): each for each in names}
-    found = difflib.get_close_matches(name.lower(), lower, n=count, cutoff=0.5)
-    if found:
-        return f"did you mean {' or '.join(lower[each] for each in found)}?"
-    return f"known: {', '.join(names)}"
-
-
-def select(asked: Iterable[str], available: Iterable[str], kind: str) -> tuple[str, ...]:
-    """The asked names in the order of `available`.
-
-    Raises:
-        FpnProbeError: if a name is not available, with the nearest ones.
-    """
-    names, wanted = list(available), list(asked)
-    for name in wanted:
-        if name not in names:
-            raise FpnProbeError(f"unknown {kind} {name!r}: {nearest(name, names)}")
-    return tuple(name for name in names if name in wanted)

@@ -1,6 +1,6 @@
 """The grouped pyramid in mmdet: equations end to end, extra levels, control, gradients."""
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -64,6 +64,9 @@ def test_levels_that_start_at_c3_keep_all_parameters_in_use(extra: str, all_stag
         all_stages=all_stages,
         width=None if all_stages else 12,
     )
+    with torch.no_grad():  # away from the start, whose zeros let no gradient below
+        for parameter in module.parameters():
+            parameter.add_(torch.randn_like(parameter), alpha=0.1)
     inputs = stages()
     outs = module(inputs)
     assert [out.shape[-1] for out in outs] == [10, 5, 3, 2, 1]
@@ -112,3 +115,27 @@ def test_last_stage_neck_ignores_the_other_stages() -> None:
     assert level.shape == (1, 8, 2, 3)
     gradients = torch.autograd.grad(level.sum(), inputs, allow_unused=True)
     assert [g is not None for g in gradients] == [False, False, False, True]
+
+
+@pytest.mark.parametrize("start", ["rotation", "identity"])
+def test_initialization_of_mmdet_keeps_the_start_of_the_grouping(start: str) -> None:
+    module = neck(stages=2, swap_start=start)
+    module.init_weights()
+    for grouping in module.grouping.stages:
+        for swap in cast(Any, grouping).swaps:
+            matrix = swap.expand.bias.view(16, 16)
+            torch.testing.assert_close(matrix @ matrix.T, torch.eye(16, dtype=torch.float64))
+            assert swap.expand.weight.abs().max() == 0
+    (weight,) = module.grouping.weights
+    features = torch.randn(2, 16, 4, 5, dtype=torch.float64)
+    torch.testing.assert_close(weight(features), torch.ones_like(features))
+
+
+def test_one_wide_stage_is_an_fpn_whose_levels_are_multiplied() -> None:
+    module = neck(regroup=False, swap_start="identity")
+    module.init_weights()
+    plain = FPN(CHANNELS, 16, 5).double()
+    plain.load_state_dict(module.state_dict(), strict=False)
+    features = stages()
+    for level, expected in zip(module(features), plain(features), strict=True):
+        torch.testing.assert_close(level, expected)

@@ -13,7 +13,8 @@ from fpnprobe.errors import FpnProbeError
 from fpnprobe.methods import dilate_stage
 from fpnprobe.mm.complexity import complexity
 from fpnprobe.mm.detectors import build_detector, detector_config
-from fpnprobe.mm.variants import PAPER_VARIANTS, VariantName, apply_variant, split_variant
+from fpnprobe.mm.variants import apply_variant
+from fpnprobe.variants import BUILT_IN_VARIANTS, VariantName, split_variant
 
 SPEC = {"width": 8, "channels": 16, "hidden": 16, "size": 64}
 
@@ -22,7 +23,7 @@ def model(framework: str = "faster_rcnn", **spec: Any) -> ConfigDict:
     return detector_config({**SPEC, "framework": framework, **spec}, 5)
 
 
-@pytest.mark.parametrize("name", PAPER_VARIANTS)
+@pytest.mark.parametrize("name", BUILT_IN_VARIANTS)
 @pytest.mark.parametrize("framework", ["faster_rcnn", "retinanet"])
 def test_every_variant_of_the_small_detectors_builds_and_predicts(
     name: str, framework: str
@@ -44,6 +45,7 @@ def test_every_variant_of_the_small_detectors_builds_and_predicts(
         ("FPN", ("FPN", "", 0)),
         ("FPN-CFG2-Aux", ("FPN-CFG2", "Aux", 2)),
         ("FPN-Wide-AuxU", ("FPN-Wide", "AuxU", 0)),
+        ("FPN-Wide1", ("FPN-Wide1", "", 0)),
     ],
 )
 def test_names_are_a_pyramid_and_its_supervision(name: str, parts: tuple[Any, ...]) -> None:
@@ -56,7 +58,7 @@ def test_names_are_a_pyramid_and_its_supervision(name: str, parts: tuple[Any, ..
     [("FPN-CFG", "FPN-CFG1"), ("fpn-auxu", "FPN-AuxU"), ("FPN-CFG0", "FPN-CFG1"), ("DC6", "DC5")],
 )
 def test_unknown_names_are_errors_with_the_nearest(name: str, near: str) -> None:
-    with pytest.raises(FpnProbeError, match=f"unknown variant '{name}'; nearest: .*{near}"):
+    with pytest.raises(FpnProbeError, match=f"unknown variant '{name}': did you mean .*{near}"):
         apply_variant(model(), name)
 
 
@@ -76,6 +78,7 @@ def test_interventions_are_split_off_and_not_built() -> None:
         ("DC5", {"softmax": True}, "does not take the options softmax"),
         ("FPN-CFG1", {"width_": 64}, "no option 'width_'"),
         ("FPN-CFG1", {"stages": 2}, "has its stages in its name"),
+        ("FPN-Wide1", {"stages": 2}, "has its stages in its name"),
         ("FPN-Aux", {"auxiliary_stages": (6,)}, "backbone has C2..C5"),
         ("FPN-AuxU", {"tau": -1}, "expected a loss value >= 0"),
     ],

@@ -1,7 +1,7 @@
 """Eq. 12-17 as printed."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
 import torch
@@ -10,19 +10,24 @@ from torch import Tensor, nn
 
 from fpnprobe.methods.cascade import CascadedGrouping
 from fpnprobe.methods.feature_grouping import FeatureGrouping
+from fpnprobe.methods.fusion_weight import FusionWeight
 from fpnprobe.methods.swap_matrix import SwapMatrix
 
 
 def swap_matrix(module: SwapMatrix, feature: Tensor) -> Tensor:
     """Eq. 13: M = G(C'), one line for each part of G."""
-    mean = feature.sum(dim=(2, 3)) / (feature.shape[2] * feature.shape[3])
-    reduced = mean @ module.reduce.weight[:, :, 0, 0].T + cast(Tensor, module.reduce.bias)
-    groups = reduced.view(len(reduced), module.norm.num_groups, -1)
-    center = groups.mean(dim=2, keepdim=True)
-    spread = ((groups - center) ** 2).mean(dim=2, keepdim=True)
-    normed = ((groups - center) / torch.sqrt(spread + module.norm.eps)).flatten(1)
-    active = (normed * module.norm.weight + module.norm.bias).clamp(min=0)
-    entries = active @ module.expand.weight[:, :, 0, 0].T + cast(Tensor, module.expand.bias)
+
+    def average(x: Tensor) -> Tensor:
+        return x.sum(dim=(2, 3), keepdim=True) / (x.shape[2] * x.shape[3])
+
+    def encode(x: Tensor) -> Tensor:
+        reduced = F.conv2d(x, module.reduce.weight, module.reduce.bias)
+        return _group_norm(module.norm, reduced).clamp(min=0)
+
+    last = module.form == "pool-last"
+    code = (average(encode(feature)) if last else encode(average(feature))).flatten(1)
+    weight = module.expand.weight[:, :, 0, 0]
+    entries = code / module.divisor @ weight.T + cast(Tensor, module.expand.bias)
     matrix = entries.view(-1, module.channels, module.channels)
     if module.softmax:
         matrix = matrix.exp() / matrix.exp().sum(dim=2, keepdim=True)
@@ -94,43 +99,73 @@ def feature_grouping(module: FeatureGrouping, pyramid: Sequence[Tensor]) -> list
     ]
 
 
-def fusion_weight(module: nn.Module, feature: Tensor) -> Tensor:
-    """f_w of Eq. 17: convolution, group norm and ReLU; convolution and sigmoid."""
-    first, norm, _, second, _ = cast(nn.Sequential, module)
-    first, norm, second = cast(nn.Conv2d, first), cast(nn.GroupNorm, norm), cast(nn.Conv2d, second)
-    hidden = F.conv2d(feature, first.weight, first.bias, padding=first.padding)
-    groups = hidden.view(len(hidden), norm.num_groups, -1, *hidden.shape[2:])
+def _group_norm(norm: nn.GroupNorm, feature: Tensor) -> Tensor:
+    """The definition of group norm for a map (B, C, H, W)."""
+    groups = feature.reshape(len(feature), norm.num_groups, -1, *feature.shape[2:])
     center = groups.mean(dim=(2, 3, 4), keepdim=True)
     spread = ((groups - center) ** 2).mean(dim=(2, 3, 4), keepdim=True)
     normed = ((groups - center) / torch.sqrt(spread + norm.eps)).flatten(1, 2)
-    active = (normed * norm.weight[:, None, None] + norm.bias[:, None, None]).clamp(min=0)
+    return normed * norm.weight[:, None, None] + norm.bias[:, None, None]
+
+
+def fusion_weight(module: FusionWeight, feature: Tensor) -> Tensor:
+    """f_w of Eq. 17: two blocks of convolution, group norm and activation.
+
+    The last activation of a `softmax` is over the stages and done by who has them.
+    """
+    options = module.options
+    if options.weight_activation == "constant":
+        return torch.full_like(feature, options.value)
+    first, norm, _, second, *above = list(module.layers)
+    first, norm, second = cast(nn.Conv2d, first), cast(nn.GroupNorm, norm), cast(nn.Conv2d, second)
+    hidden = F.conv2d(feature, first.weight, first.bias, padding=first.padding)
+    active = _group_norm(norm, hidden).clamp(min=0)
     logits = F.conv2d(active, second.weight, second.bias, padding=second.padding)
-    return 1 / (1 + torch.exp(-logits))
+    if options.weight_norm:
+        logits = _group_norm(cast(nn.GroupNorm, above[0]), logits)
+    if options.weight_activation == "softmax":
+        return logits
+    return logits.clamp(min=0) if options.weight_activation == "relu" else 1 / (1 + (-logits).exp())
 
 
 def cascade(module: CascadedGrouping, pyramid: Sequence[Tensor]) -> list[Tensor]:
     """Eq. 17 as printed for two stages, continued for more."""
 
-    def weight(level: int, feature: Tensor) -> Tensor:
-        own = module.weights[level if module.options.weight_per_level else 0]
-        return fusion_weight(own, feature)
+    def weight(stage: int, level: int, feature: Tensor) -> Tensor:
+        options, index = module.options, 0
+        if options.weight_per_stage:
+            index = stage * (len(pyramid) if options.weight_per_level else 1)
+        if options.weight_per_level:
+            index += level
+        return fusion_weight(cast(FusionWeight, module.weights[index]), feature)
 
+    softmax = module.options.weight_activation == "softmax"
     stages = [cast(FeatureGrouping, stage) for stage in module.stages]
-    grouped = [feature_grouping(stages[0], pyramid)]
+    grouped = {0: feature_grouping(stages[0], pyramid)}
     if len(stages) == 1:
         return grouped[0]
-    for stage in stages[1:]:
+    for index, stage in enumerate(stages[1:], start=1):
         if module.options.combine == "recursive" and len(grouped) == 2:
-            grouped = [_sum(weight, grouped)]
-        grouped.append(feature_grouping(stage, grouped[-1]))
-    return _sum(weight, grouped)
+            grouped = {index - 1: _sum(weight, grouped, softmax=softmax)}
+        grouped[index] = feature_grouping(stage, grouped[index - 1])
+    return _sum(weight, grouped, softmax=softmax)
 
 
-def _sum(weight: Callable[[int, Tensor], Tensor], grouped: Sequence[list[Tensor]]) -> list[Tensor]:
+def _sum(
+    weight: Callable[[int, int, Tensor], Tensor],
+    grouped: Mapping[int, list[Tensor]],
+    *,
+    softmax: bool,
+) -> list[Tensor]:
+    """Sum the pyramids of the stages, each times its weight."""
     combined = []
-    for level in range(len(grouped[0])):
-        total = torch.zeros_like(grouped[0][level])
-        for features in grouped:
-            total = total + weight(level, features[level]) * features[level]
+    for level in range(len(next(iter(grouped.values())))):
+        weights = {stage: weight(stage, level, maps[level]) for stage, maps in grouped.items()}
+        if softmax:
+            whole = sum(each.exp() for each in weights.values())
+            weights = {stage: each.exp() / whole for stage, each in weights.items()}
+        total = torch.zeros_like(next(iter(grouped.values()))[level])
+        for stage, features in grouped.items():
+            total = total + weights[stage] * features[level]
         combined.append(total)
     return combined

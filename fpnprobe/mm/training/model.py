@@ -8,7 +8,8 @@ from mmengine.config import ConfigDict
 from mmengine.registry import init_default_scope
 
 from fpnprobe.mm.detectors import detector_config
-from fpnprobe.mm.variants import apply_variant, split_variant
+from fpnprobe.mm.variants import apply_variant
+from fpnprobe.variants import split_variant
 
 
 def model_config(config: Mapping[str, Any], *, classes: int) -> ConfigDict:

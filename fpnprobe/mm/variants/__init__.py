@@ -1,9 +1,10 @@
 """Variants: named ways to build and to supervise the pyramid of any mmdet detector.
 
 A detector is always written in its FPN form; a variant is a change of that config. A name is a
-pyramid, `DC5`, `FPN`, `FPN-CFG<stages>` or `FPN-Wide`, and then, if wanted, its supervision, `-Aux`
-or `-AuxU`; all combinations work. Everything that the paper leaves open is an option, and the
-result holds every option with its value, so that it is recorded with the run.
+pyramid, `DC5`, `FPN`, `FPN-CFG<stages>`, `FPN-Wide` or `FPN-Wide1`, and then, if wanted, its
+supervision, `-Aux` or `-AuxU`; all combinations work (`fpnprobe.variants` holds the names).
+Everything that the paper leaves open is an option, and the result holds every option with its
+value, so that it is recorded with the run.
 
 >>> from fpnprobe.mm.variants import apply_variant
 >>> from mmengine.config import ConfigDict
@@ -22,6 +23,6 @@ result holds every option with its value, so that it is recorded with the run.
 """
 
 from fpnprobe.mm.variants.apply import apply_variant
-from fpnprobe.mm.variants.names import PAPER_VARIANTS, VariantName, registered, split_variant
+from fpnprobe.mm.variants.names import registered
 
-__all__ = ["PAPER_VARIANTS", "VariantName", "apply_variant", "registered", "split_variant"]
+__all__ = ["apply_variant", "registered"]

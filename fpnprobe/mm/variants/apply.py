@@ -11,8 +11,9 @@ from mmengine.registry import FUNCTIONS
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm.variants.auxiliary import add_auxiliary, option_defaults
 from fpnprobe.mm.variants.dc5 import to_dc5
-from fpnprobe.mm.variants.grouping import to_grouped, to_wide
-from fpnprobe.mm.variants.names import VariantName, registered, split_variant
+from fpnprobe.mm.variants.grouping import to_grouped, to_wide, to_wide_one
+from fpnprobe.mm.variants.names import registered
+from fpnprobe.variants import VariantName, split_variant
 
 Change = Callable[..., ConfigDict]
 
@@ -37,7 +38,13 @@ def _pyramid(name: VariantName) -> Change:
     if name.pyramid in registered():
         return FUNCTIONS.get(name.pyramid)  # type: ignore[no-any-return]
     if not name.grouping_stages:
-        return {"DC5": to_dc5, "FPN": lambda model: model, "FPN-Wide": to_wide}[name.pyramid]
+        plain: dict[str, Change] = {
+            "DC5": to_dc5,
+            "FPN": lambda model: model,
+            "FPN-Wide": to_wide,
+            "FPN-Wide1": to_wide_one,
+        }
+        return plain[name.pyramid]
 
     def grouped(model: ConfigDict, **options: Any) -> ConfigDict:
         if "stages" in options:
@@ -72,7 +79,7 @@ def apply_variant(model_cfg: Mapping[str, Any], name: str, **options: Any) -> Co
             f"{name!r} is an intervention {intervention!r} on variant {base!r}: build the variant, "
             "then apply the intervention to the model"
         )
-    parts = VariantName.parse(base)
+    parts = VariantName.parse(base, registered())
     model = ConfigDict(copy.deepcopy(dict(model_cfg)))
     check_form(model)
     supervision = {

@@ -1,4 +1,4 @@
-"""FPN-CFG1..9 and their capacity-matched control, FPN-Wide."""
+"""FPN-CFG1..9 and their capacity-matched controls, FPN-Wide and FPN-Wide1."""
 
 from dataclasses import asdict
 from typing import Any
@@ -59,3 +59,17 @@ def to_wide(model: ConfigDict, *, stages: int = CONTROL_STAGES, **options: Any) 
     out). A gain of grouping over FPN that the control has too is a gain of size.
     """
     return to_grouped(model, stages=stages, regroup=False, **options)
+
+
+def to_wide_one(model: ConfigDict, **options: Any) -> ConfigDict:
+    """The control of FPN-CFG1: one stage of `to_wide`, so without f_w.
+
+    What it has beyond FPN is one product with M_k a level (Eq. 12-13): it tells the grouping of
+    FPN-CFG1 (Eq. 14-15) from that product, and is free of what the weights of a cascade do.
+    """
+    if "stages" in options:
+        raise FpnProbeError(
+            "variant 'FPN-Wide1' has its stages in its name: leave out the option 'stages', or "
+            "choose FPN-Wide"
+        )
+    return to_wide(model, stages=1, **options)

@@ -31,6 +31,8 @@ ODD = ((13, 19), (7, 10), (4, 5), (2, 3))  # as images that are no multiple of 3
         {"finer": "average", "coarser": "nearest", "softmax": True},
         {"bottleneck": 8, "norm_groups": 2},
         {"regroup": False},
+        {"swap_form": "pool-last", "swap_rate": "root"},
+        {"swap_start": "xavier", "swap_rate": "full"},
     ],
     ids=str,
 )
@@ -48,6 +50,12 @@ def test_grouping_equals_the_equations(sizes: Any, options: dict[str, Any]) -> N
         {"combine": "recursive"},
         {"weight_per_level": True, "weight_kernel": 3},
         {"weight_outputs": "channels", "weight_width": 32, "weight_norm_groups": 4},
+        {"weight_outputs": "one", "weight_norm": False, "weight_start": "random"},
+        {"weight_activation": "sigmoid", "weight_start": "random", "weight_per_stage": True},
+        {"weight_activation": "softmax", "weight_start": "random", "weight_outputs": "one"},
+        {"weight_activation": "softmax", "weight_per_stage": True, "weight_per_level": True},
+        {"weight_activation": "constant", "weight_value": 0.5},
+        {"weight_per_stage": True, "weight_per_level": True, "combine": "recursive"},
     ],
     ids=str,
 )
@@ -101,12 +109,13 @@ def test_control_has_the_parameters_of_grouping() -> None:
     assert shapes == [(name, p.shape) for name, p in control.named_parameters()]
 
 
-def test_swapping_keeps_the_spread_of_features() -> None:
+@pytest.mark.parametrize("start", ["rotation", "identity", "xavier"])
+def test_swapping_keeps_the_spread_of_features(start: Any) -> None:
     ratios = []
     for seed in range(5):
         torch.manual_seed(seed)
         feature = torch.randn(2, 64, 8, 8)
-        swapped = torch.bmm(SwapMatrix(64)(feature).detach(), feature.flatten(2))
+        swapped = torch.bmm(SwapMatrix(64, start=start)(feature).detach(), feature.flatten(2))
         ratios.append(float(swapped.std() / feature.std()))
     assert 0.4 < sum(ratios) / len(ratios) < 2.0  # torch's own initialization: about 6.5
 
@@ -128,9 +137,17 @@ def test_parameters_of_one_stage_are_counted_in_the_paper_facts() -> None:
         (lambda: FeatureGrouping(18), "cannot be split into 4 groups"),
         (lambda: GroupingOptions(finer="min"), "expected 'max' or 'average'"),  # type: ignore[arg-type]
         (lambda: GroupingOptions(coarser="cubic"), "expected 'bilinear' or 'nearest'"),  # type: ignore[arg-type]
-        (lambda: CascadeOptions(combine="mean"), "expected 'sum' or 'recursive'"),  # type: ignore[arg-type]
+        (lambda: GroupingOptions(swap_form="pool"), "expected 'pool-first', 'pool-last'"),  # type: ignore[arg-type]
+        (lambda: GroupingOptions(swap_start="zero"), "expected 'rotation', 'identity', 'xavier'"),  # type: ignore[arg-type]
+        (lambda: GroupingOptions(swap_rate="half"), "expected 'convolution', 'root', 'full'"),  # type: ignore[arg-type]
+        (lambda: CascadeOptions(combine="mean"), "expected 'sum', 'recursive'"),  # type: ignore[arg-type]
         (lambda: CascadeOptions(weight_kernel=2), "expected 1 or 3"),  # type: ignore[arg-type]
         (lambda: CascadeOptions(weight_outputs="two"), "expected 'one', 'channels'"),  # type: ignore[arg-type]
+        (lambda: CascadeOptions(weight_activation="tanh"), "expected 'relu', 'sigmoid'"),  # type: ignore[arg-type]
+        (lambda: CascadeOptions(weight_start="zero"), "expected 'constant', 'random'"),  # type: ignore[arg-type]
+        (lambda: CascadeOptions(weight_value=0), "no gradient"),
+        (lambda: CascadeOptions(weight_activation="sigmoid", weight_value=1), "between 0 and 1"),
+        (lambda: CascadeOptions(weight_activation="softmax", weight_value=1), "expected None"),
         (lambda: CascadedGrouping(16, stages=0), "at least one"),
         (lambda: SwapMatrix(16, bottleneck=1), "two or more"),
         (lambda: FeatureGrouping(16)([torch.zeros(1, 16, 2, 2)]), "1 maps for 4 groups"),

@@ -6,9 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from fpnprobe.methods import CascadedGrouping, CascadeOptions
-from fpnprobe.methods.cascade import fusion_weight
-from fpnprobe.methods.weighing import _ROWS, weighed
+from fpnprobe.methods import CascadedGrouping, CascadeOptions, FusionWeight
+from fpnprobe.methods.weighing import _ROWS, weigh
 from tests.unit.methods.asserts import assert_equals_twin, pyramid
 
 LARGE = (80, 90)  # more locations than are taken at a time
@@ -18,14 +17,27 @@ assert LARGE[0] * LARGE[1] > _ROWS
 @pytest.mark.parametrize("outputs", ["one", "channels"])
 @pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last], ids=str)
 @pytest.mark.parametrize("adds", [True, False])
-def test_weighed_map_is_the_product(outputs: Any, memory: Any, adds: bool) -> None:
-    options = CascadeOptions(weight_outputs=outputs, weight_width=32)
-    module = fusion_weight(16, options).double()
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"weight_start": "random"},
+        {"weight_start": "random", "weight_activation": "sigmoid"},
+        {"weight_start": "random", "weight_activation": "sigmoid", "weight_norm": False},
+        {"weight_start": "random", "weight_norm": False},
+    ],
+    ids=str,
+)
+def test_weighed_map_is_the_product(
+    outputs: Any, memory: Any, adds: bool, options: dict[str, Any]
+) -> None:
+    settings = CascadeOptions(**{"weight_outputs": outputs, "weight_width": 32, **options})
+    module = FusionWeight(16, options=settings).double()
     inputs = [torch.randn(2, 16, *LARGE, dtype=torch.float64) for _ in range(1 + adds)]
     inputs = [each.contiguous(memory_format=memory).requires_grad_() for each in inputs]
 
     def fast(feature: Tensor, added: Tensor | None = None) -> list[Tensor]:
-        return [weighed(module, feature, added)]
+        return [weigh(module, feature, added)]
 
     def slow(feature: Tensor, added: Tensor | None = None) -> list[Tensor]:
         product = module(feature) * feature

@@ -24,7 +24,7 @@ def study(*variants: Any, **changes: Any) -> Study:
 
 
 def key(of: Study, variant: str) -> str:
-    return keys.cell_key(of, variant, 0, data_hash="x", code="y")
+    return keys.cell_key(of, variant, 0, data_hash="x")
 
 
 @pytest.mark.parametrize("name", READY_MADE)
@@ -73,7 +73,7 @@ def test_seeds_of_a_variant_leave_its_cells_alone() -> None:
     ("variant", "changes", "message"),
     [
         ("FPN~cut-dirct", {}, "unknown intervention 'cut-dirct': did you mean cut-direct"),
-        ("FPN~", {}, "unknown intervention ''"),
+        ("FPN~", {}, "'FPN~' is half a name"),
         ("FPM~cut-direct", {}, "did you mean FPN"),
         ({"name": "a", "build": "FPN", "intervention": [{**CUT, "gain": -1}]}, {},
          "allow_negative"),

@@ -6,7 +6,6 @@ import pytest
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.study import load, loading, overrides
-from fpnprobe.study.variant import is_known, slug
 from tests.unit.study.conftest import content
 
 ROOT = Path(__file__).parents[3]
@@ -65,14 +64,6 @@ def test_linear_rule_and_what_does_not_change_the_rate() -> None:
     assert loading.validate(content(schedule=schedule)).schedule.rate == pytest.approx(0.005)
     plain = {"iterations": 1, "lr": 0.02, "batch": 16, "accumulate": 4}
     assert loading.validate(content(schedule=plain)).schedule.rate == 0.02
-
-
-def test_variant_grammar_is_that_of_the_builders() -> None:
-    for name in ("DC5", "DC5-AuxU", "FPN-CFG3-Aux", "FPN-Wide", "FPN-AuxU"):
-        assert is_known(name)
-    for name in ("FPN-CFG0", "fpn", "FPN-AuxV", "FPN-CFG10", "", "DC5~x"):
-        assert not is_known(name)
-    assert slug("A/../b") == "a-b"
 
 
 def test_an_own_variant_needs_an_import() -> None:

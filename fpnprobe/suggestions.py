@@ -1,0 +1,45 @@
+"""Suggestions for a name that is not known: what the person most likely meant."""
+
+import difflib
+from collections.abc import Iterable
+
+from fpnprobe.errors import FpnProbeError
+
+_LISTED = 30
+
+
+def suggest(name: str, known: Iterable[str], count: int = 3) -> str:
+    """Return `did you mean ...?` with the nearest names, or the list of names if none is near.
+
+    >>> suggest("FPM", ["DC5", "FPN"])
+    'did you mean FPN?'
+    >>> suggest("shedule", ["schedule.lr", "schedule.amp", "schedule", "seeds"], count=1)
+    'did you mean schedule?'
+
+    Args:
+        name: What was given.
+        known: What could have been given.
+        count: How many names are suggested at most.
+    """
+    names = list(dict.fromkeys(known))
+    lowered = {each.lower(): each for each in names}
+    if name.lower() in lowered:
+        return f"did you mean {lowered[name.lower()]}?"
+    nearest = difflib.get_close_matches(name.lower()[:200], lowered, n=count, cutoff=0.5)
+    if nearest:
+        return f"did you mean {' or '.join(lowered[each] for each in nearest)}?"
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return f"known: {', '.join(names[:_LISTED])}{more}"
+
+
+def select_names(wanted: Iterable[str], available: Iterable[str], kind: str) -> tuple[str, ...]:
+    """Return the wanted names in the order of `available`.
+
+    Raises:
+        FpnProbeError: if a name is not available, with the nearest ones.
+    """
+    names, wanted = list(available), list(wanted)
+    for name in wanted:
+        if name not in names:
+            raise FpnProbeError(f"unknown {kind} {name!r}: {suggest(name, names)}")
+    return tuple(name for name in names if name in wanted)
