@@ -1,0 +1,167 @@
+"""The data of a study made ready: a checked COCO folder, its two annotation files, their hash."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fpnprobe.config.schema import Study
+from fpnprobe.store import paths
+from fpnprobe.study.folder.cell_key import digest
+
+if TYPE_CHECKING:
+    from fpnprobe.data.annotations import Annotations
+    from fpnprobe.data.coco import Split
+
+_PATHS = ("root", "train", "val")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a study's data lies and what it holds.
+
+    Attributes:
+        root: COCO folder (absolute) with `images/`.
+        train: annotation file that is trained on (a subset where the study limits the data).
+        val: annotation file that is evaluated on.
+        classes: names of the classes, in the order of the labels.
+        root_hash: hash of the content of both splits.
+        images: number of images, training then validation.
+        objects: number of objects, training then validation.
+        notes: what the check had to say, for the manifest.
+    """
+
+    root: str
+    train: str
+    val: str
+    classes: tuple[str, ...]
+    root_hash: str
+    images: tuple[int, int]
+    objects: tuple[int, int]
+    notes: tuple[str, ...] = ()
+
+    def as_json(self, *, study: str | Path) -> dict[str, Any]:
+        """Plain content for `study.json` in the folder `study`; see `fpnprobe.store.paths`."""
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return plain | {key: paths.to_stored(plain[key], study=study) for key in _PATHS}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any], *, study: str | Path) -> "Source":
+        """The inverse of `as_json`."""
+        plain: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value
+            for key, value in content.items()
+        }
+        return cls(
+            **plain | {key: str(paths.from_stored(plain[key], study=study)) for key in _PATHS}
+        )
+
+
+def iterations(study: Study, images: int) -> int:
+    """Optimizer steps of one cell.
+
+    Args:
+        study: its `schedule.iterations`, or `schedule.epochs` times the images over the batch.
+        images: number of training images.
+    """
+    if study.schedule.iterations is not None:
+        return study.schedule.iterations
+    assert study.schedule.epochs is not None  # the schedule has exactly one of both
+    return max(1, round(study.schedule.epochs * images / study.schedule.batch))
+
+
+def prepare(study: Study, *, out: str | Path, write: bool = True) -> Source:
+    """Make or check the data of a study.
+
+    Training images without an object are left out. Where that, the study's limits, or anything
+    that `fpnprobe.data.usable` changes or leaves out makes a split another one than its file, its
+    annotation file is `<out>/data/<split>.json`.
+
+    Args:
+        study: the study.
+        out: its output folder.
+        write: whether that file is written; without, only what it would hold is told.
+
+    Raises:
+        FpnProbeError: if the COCO folder is missing or an annotation or image is bad.
+    """
+    from fpnprobe.data import coco, parts, scenes
+
+    data = study.data
+    if data.scenes is not None:
+        root = scenes.cached(**data.scenes).absolute()
+    else:
+        root = Path(str(data.root)).expanduser().absolute()
+    train = coco.open_split(root, data.train, area=data.area)
+    val = coco.open_split(root, data.val, area=data.area)
+    notes = [
+        line
+        for split in (train, val)
+        for line in coco.summarize(split, split.check_images()).warnings
+    ]
+    train_used, val_used = _limited(study, train, val)
+    files = []
+    for split, used in ((train, train_used), (val, val_used)):
+        file = split.file
+        if used is not split.annotations or split.changed:
+            file = Path(out).absolute() / "data" / _file_name(split, other=train)
+            if write:
+                parts.write_part(file, used, root=root, folder=split.folder)
+        files.append(str(file))
+    return Source(
+        root=str(root),
+        train=files[0],
+        val=files[1],
+        classes=train_used.category_names,
+        root_hash=digest([split.content_hash() for split in (train, val)]),
+        images=(len(train_used.image_keys), len(val_used.image_keys)),
+        objects=(int((~train_used.crowd).sum()), int((~val_used.crowd).sum())),
+        notes=tuple(notes),
+    )
+
+
+def decode(found: Source, study: Study) -> None:
+    """Decode the images of both splits into the cache that the cells share, where it is used.
+
+    Cells that start together would each do it, and a cell that is stopped waits for it.
+    """
+    from fpnprobe.data import annotations, coco, pixels
+
+    for file in (found.train, found.val):
+        given = annotations.read(file)
+        folder = coco.image_folder(found.root, file, given)
+        paths = [folder / name for name in given.image_names]
+        pixels.store(paths, given.sizes, size=study.data.size, cache=study.data.cache)
+
+
+def _file_name(split: "Split", *, other: "Split") -> str:
+    """Name of a written part; two splits may be the same file, used in two ways."""
+    plain = split.name.replace("/", "-").removesuffix(".gz").removesuffix(".json")
+    return (
+        f"{plain}-val.json" if split is not other and split.name == other.name else f"{plain}.json"
+    )
+
+
+def _limited(study: Study, train: "Split", val: "Split") -> tuple["Annotations", "Annotations"]:
+    """What is used of both splits; what is used whole is the split's own, not a copy."""
+    from fpnprobe.data import coco, subset
+
+    limits, classes = study.data.limits, study.data.limits.classes
+    if isinstance(classes, int):
+        classes = subset.frequent_classes(train.annotations, classes)
+    train_used = subset.select(
+        train.annotations, images=limits.train_images, classes=classes, min_objects=1
+    )
+    if classes is None:
+        val = coco.match_categories(train, val)
+    elif missing := [name for name in classes if name not in val.annotations.category_names]:
+        known = [*val.annotations.category_names, *missing]
+        val = replace(val, annotations=val.annotations.with_categories(known))
+    val_used = subset.select(
+        val.annotations,
+        images=limits.val_images,
+        classes=classes,
+        min_objects=1 if classes else 0,
+    )
+    return train_used, val_used
