@@ -36,8 +36,13 @@ class FinishedStudy:
     content: Mapping[str, Any]
     variants: tuple[str, ...]
     buckets: tuple[ScaleBucket, ...]
-    iou_type: str
+    iou_types: tuple[str, ...]
     cells: tuple[FinishedCell, ...]
+
+    @property
+    def iou_type(self) -> str:
+        """Boxes or masks: the kind that figures and tables of evidence are about."""
+        return self.iou_types[0]
 
     def seeds(self, variant: str) -> dict[int, FinishedCell]:
         """The variant's finished cells by seed."""
@@ -81,9 +86,17 @@ def read_study(study_dir: str | Path) -> FinishedStudy:
         content=stored.content,
         variants=stored.variants,
         buckets=stored.buckets,
-        iou_type=stored.iou_type,
+        iou_types=stored.iou_types,
         cells=tuple(cells),
     )
+
+
+def comparison_name(study: FinishedStudy, iou_type: str) -> str:
+    """Name of the evidence that holds the differences of boxes or of masks.
+
+    What a study judges first is in `comparison`, a second kind in a file named after it.
+    """
+    return "comparison" if iou_type == study.iou_type else f"comparison_{iou_type}"
 
 
 def read_run(folder: str | Path) -> tuple[FinishedCell, FinishedStudy]:
