@@ -24,8 +24,10 @@ class Limits(Spec):
 
 
 class Data(Spec):
-    """A COCO folder (`root`: images/, annotations/<split>.json) or generated scenes.
+    """A data folder (`root`, see `fpnprobe.data.layouts`) or generated scenes.
 
+    `train` and `val` name its splits or their annotation files. `area="box"` takes the area of an
+    object, which decides its size bucket, from its box, for data that have none (VOC, CrowdHuman).
     `size` is the short side that images are resized to (the long side at most 5/3 of it, as in
     1333 x 800), or (short, long); None keeps the size. `flip` is the chance of a mirrored image.
     """
@@ -38,6 +40,7 @@ class Data(Spec):
     size: int | tuple[int, int] | None = None
     flip: float = Field(default=0.5, ge=0, le=1)
     cache: bool | Literal["auto"] = "auto"
+    area: Literal["box"] | None = None
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
