@@ -14,9 +14,10 @@ from fpnprobe.evaluation.ground_truth import GroundTruth
 from fpnprobe.evaluation.masks import check_iou_type
 from fpnprobe.evaluation.resampling import resample
 from fpnprobe.evaluation.size_bins import bin_table, size_edges
-from fpnprobe.evidence.finished_cells import read_run
 from fpnprobe.scales import COCO_BUCKETS, ScaleBucket, check_buckets
 from fpnprobe.statistics import percentile_interval, resample_counts
+from fpnprobe.store.cell import State, StoredCell
+from fpnprobe.store.study import read_cell
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -154,9 +155,9 @@ def compare_runs(
         if not path.exists():
             raise FpnProbeError(f"{path} does not exist: give a cell's folder or a detection file")
         if path.is_dir():
-            cell, study = read_run(path)
+            cell = _finished_cell(path)
             files.append(cell.detections)
-            known.append((cell.annotations, study.buckets, study.iou_type))
+            known.append((str(cell.annotations), cell.buckets, _iou_type(cell)))
         else:
             files.append(path)
     if annotations is None and len({each[0] for each in known}) != 1:
@@ -177,3 +178,27 @@ def compare_runs(
         resamples=resamples,
         seed=seed,
     )
+
+
+def _finished_cell(folder: Path) -> StoredCell:
+    """Read the folder of a cell that is done, of its study's settings.
+
+    Raises:
+        FpnProbeError: if it is not one.
+    """
+    try:
+        cell = read_cell(folder)
+    except FpnProbeError:
+        cell = None
+    if cell is None or cell.state is not State.DONE:
+        raise FpnProbeError(
+            f"{folder} is not a finished run: expected a folder such as "
+            "reports/quickstart/cells/fpn/seed-0 of a cell that is done and not stale, or a "
+            "detection file"
+        )
+    return cell
+
+
+def _iou_type(cell: StoredCell) -> str:
+    """Tell what a cell was judged by: "bbox" or "segm"."""
+    return str((cell.config.get("evaluation") or {}).get("iou_type") or "bbox")

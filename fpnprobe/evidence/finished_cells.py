@@ -6,7 +6,6 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from fpnprobe.errors import FpnProbeError
 from fpnprobe.evidence.controls import Intervened, intervened
 from fpnprobe.scales import ScaleBucket
 from fpnprobe.store import StoredStudy
@@ -83,23 +82,4 @@ def read_study(study_dir: str | Path) -> FinishedStudy:
         buckets=stored.buckets,
         iou_type=stored.iou_type,
         cells=tuple(cells),
-    )
-
-
-def read_run(folder: str | Path) -> tuple[FinishedCell, FinishedStudy]:
-    """Read a cell folder (`cells/<variant>/seed-<n>`) and its study.
-
-    Raises:
-        FpnProbeError: if it is not the folder of a finished cell.
-    """
-    path = Path(folder).resolve()
-    if len(path.parts) > 3 and (path.parents[2] / "study.json").exists():
-        study = read_study(path.parents[2])
-        for cell in study.cells:
-            if cell.folder.resolve() == path:
-                return cell, study
-    raise FpnProbeError(
-        f"{folder} is not a finished run: expected a folder such as "
-        "reports/quickstart/cells/fpn/seed-0 of a cell that is done and not stale, or a "
-        "detection file"
     )
