@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from itertools import pairwise
 from typing import Any
 
 import torch
+from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from fpnprobe.mm.adapters.loss_values import bound_arguments
@@ -103,11 +105,11 @@ class FollowedHeads:
         for given in arguments:
             if not isinstance(given, (list, tuple)) or not given:
                 continue
-            truths = [getattr(one, "gt_instances", one if "labels" in _keys(one) else None) for one in given]
+            truths = [_annotations(one) for one in given]
             if self._objects is None or any(truth is None for truth in truths):
                 continue
-            first = self._objects.first
-            if [len(t.labels) for t in truths] != [b - a for a, b in zip(first, first[1:], strict=False)]:
+            counts = [len(truth.labels) for truth in truths if truth is not None]
+            if counts != [after - before for before, after in pairwise(self._objects.first)]:
                 continue
             with unobserved():
                 self._mark(given, truths)
@@ -153,7 +155,7 @@ class FollowedHeads:
         call.enter_context(self._functions.paused())
         call.enter_context(self._provenance.inside(path, term_of(path)))
         arguments = bound_arguments(module, args, kwargs)
-        rows = label_rows(path, arguments, self._provenance)
+        rows = label_rows(arguments, self._provenance)
         if rows is None:
             return
         count = getattr(head, "num_classes", None)
@@ -162,7 +164,8 @@ class FollowedHeads:
         call.enter_context(self._provenance.labeled(rows.prediction, rows.labels))
 
 
-def _keys(value: Any) -> Sequence[str]:
-    keys = getattr(value, "keys", None)
-    return list(keys()) if callable(keys) and not isinstance(value, (dict, nn.Module)) else ()
-
+def _annotations(sample: Any) -> Any:
+    """The annotated instances of an image: a data sample's, or what is one itself."""
+    if hasattr(sample, "gt_instances"):
+        return sample.gt_instances
+    return sample if isinstance(sample, InstanceData) and "labels" in sample else None

@@ -124,5 +124,3 @@ def _patch(undo: ExitStack, owner: Any, name: str, around: Callable[..., Any]) -
 
     setattr(owner, name, wrapper)
     undo.callback(setattr, owner, name, original)
-
-

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 
 from fpnprobe.errors import FpnProbeError
@@ -14,6 +15,9 @@ from fpnprobe.mm.adapters.recorder import Recorder
 from fpnprobe.mm.adapters.registry import adapter_for, fits
 from fpnprobe.mm.detectors.map_stages import map_taps
 from fpnprobe.mm.detectors.stages import Stage, has_stages, neck_levels, stages
+from fpnprobe.probing.arithmetic import arithmetic_of, autocast_type
+from fpnprobe.probing.checkpoints import partial_checkpoints
+from fpnprobe.probing.compiled import eagerly
 from fpnprobe.probing.partition import LossPartition
 from fpnprobe.probing.provenance import Witness
 from fpnprobe.probing.rows import LossRows
@@ -30,6 +34,8 @@ class Observation:
         losses: The loss dict that the detector returned.
         witness: Which rows were held against their targets; None where adapters label the rows,
             which do so at every call.
+        autocast: Type of autocast in that forward pass, or None.
+        notes: Sentences about what runs in another way than without the probe.
     """
 
     def __init__(self, partition: LossPartition, found: Sequence[Stage]) -> None:
@@ -38,10 +44,36 @@ class Observation:
         self.losses: dict[str, Any] = {}
         self.witness: Witness | None = None
         self._map_taps: list[Tap] = []
+        self.autocast: torch.dtype | None = None
+        self.notes: list[str] = []
         self._stages = found
         self._features: dict[str, Tensor] = {}
         self._pyramid: dict[int, Tensor] = {}
         self._maps: dict[int, Tensor] = {}
+
+    @property
+    def arithmetic(self) -> str:
+        """The coarsest arithmetic of that forward pass: a key of `arithmetic.TOLERANCES`."""
+        made = [*self._features.values(), *(call.rows for call in self.partition.calls)]
+        return arithmetic_of(made, autocast=self.autocast)
+
+    def record_stage_output(self, stage: Stage, output: Any) -> None:
+        """Take what a stage made, once in each forward pass.
+
+        Raises:
+            FpnProbeError: if the stage ran before in it: one gradient would be in two maps.
+        """
+        if not torch.is_grad_enabled():  # a teacher, or a sampler: no part of the loss
+            return
+        if stage.name in self._features:
+            raise FpnProbeError(
+                f"stage {stage.name} ran twice in one forward pass of the detector: the probe "
+                "reads one map of each stage; call the backbone once with all images as one "
+                "batch, or make the second call under torch.no_grad()"
+            )
+        feature = stage.pick(output)
+        self._features[stage.name] = feature
+        self.autocast = autocast_type(feature.device.type)
 
     def taps(self) -> list[Tap]:
         """Stage outputs, shallow to deep, then pyramid levels.
@@ -72,7 +104,7 @@ class Observation:
 
     def release(self) -> None:
         """Forget the tensors, and with them the graph."""
-        self.partition.calls.clear()
+        self.partition.forget()
         self.auxiliary.clear()
         self.losses = {}
         self._features.clear()
@@ -92,7 +124,8 @@ def observe(
     """Observe the forward passes made inside; the last one counts.
 
     Nothing that the detector computes is changed, and every hook and wrapper is gone afterwards,
-    also when the forward pass raises.
+    also when the forward pass raises. Inside, compiled parts run eagerly, and checkpoints are
+    non-reentrant.
 
     Args:
         detector: An mmdet detector, without the wrapper of distributed training.
@@ -120,10 +153,10 @@ def observe(
         _watch_inputs(detector, seen, recorder, followed, undo)
         for stage in found:
 
-            def keep(_m: nn.Module, _i: Any, out: Any, stage: Stage = stage) -> None:
-                seen._features[stage.name] = stage.pick(out)
+            def record(_m: nn.Module, _i: Any, out: Any, stage: Stage = stage) -> None:
+                seen.record_stage_output(stage, out)
 
-            undo.callback(stage.module.register_forward_hook(keep).remove)
+            undo.callback(stage.module.register_forward_hook(record).remove)
         _watch_maps(detector, seen, recorder, undo)
         if followed is None:
             _watch_heads(detector, seen, recorder, undo)
@@ -133,6 +166,8 @@ def observe(
         for path, module in detector.named_modules():
             if auxiliary_stage(path) is not None:
                 _watch_auxiliary(module, seen, undo)
+        undo.enter_context(partial_checkpoints(seen.notes.append))
+        undo.enter_context(eagerly(detector, seen.notes.append))
         yield seen
 
 
@@ -193,6 +228,8 @@ def _watch_maps(detector: Any, seen: Observation, recorder: Recorder, undo: Exit
     numbers = [stage.level for stage in seen._stages]
 
     def after_backbone(_m: nn.Module, inputs: Any, maps: Any) -> None:
+        if not torch.is_grad_enabled():
+            return
         maps = [maps] if isinstance(maps, Tensor) else list(maps)
         if not numbers:
             seen._map_taps = map_taps(maps, inputs[0].shape[-1])
@@ -210,6 +247,8 @@ def _watch_maps(detector: Any, seen: Observation, recorder: Recorder, undo: Exit
         recorder.saw_maps(levels)
 
     def after_neck(_m: nn.Module, _i: Any, maps: Any) -> None:
+        if not torch.is_grad_enabled():
+            return
         maps = [maps] if isinstance(maps, Tensor) else list(maps)
         sizes = {level: (one.shape[-2], one.shape[-1]) for level, one in seen._maps.items()}
         levels = neck_levels(maps, sizes)

@@ -1,4 +1,4 @@
-"""Stages of any backbone: C_i is the map that the neck reads, its parameters are those in its graph.
+"""Stages of any backbone: C_i is the map that the neck reads, with the parameters of its graph.
 
 For backbones whose stages are not known by name (`stages.stages`): HRNet, Darknet, CSPDarknet,
 CSPNeXt, EfficientNet, MobileNetV2, PVT, VGG, Hourglass and others. What lies below the first map,

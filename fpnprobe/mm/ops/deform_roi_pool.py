@@ -85,10 +85,10 @@ def deform_roi_pool_forward(
     gamma: float,
 ) -> None:
     """Fill `output` (R, C, h, w)."""
-    wide = [at_least_float32(t) for t in (input, rois, offset)]
+    maps, boxes, moved = (at_least_float32(t) for t in (input, rois, offset))
     size = (pooled_height, pooled_width)
     with torch.no_grad():
-        output.copy_(pool(*wide, size, spatial_scale, sampling_ratio, gamma))
+        output.copy_(pool(maps, boxes, moved, size, spatial_scale, sampling_ratio, gamma))
 
 
 def deform_roi_pool_backward(

@@ -115,7 +115,7 @@ def keep_distinct(operation: Operation) -> None:
     _, place = order(source, return_inverse=True)
     marks = operation.marks(source).reshape(-1)
     high = torch.full((len(values),), NONE, dtype=torch.int32, device=values.device)
-    high = high.scatter_reduce(0, place.reshape(-1), marks, "amax")
+    high = high.scatter_reduce(0, place.reshape(-1), marks, "amax", include_self=False)
     far = torch.full_like(high, torch.iinfo(torch.int32).max)
     known = torch.where(marks >= 0, marks, far[0])
     low = far.scatter_reduce(0, place.reshape(-1), known, "amin")

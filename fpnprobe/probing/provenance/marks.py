@@ -78,4 +78,5 @@ def join_reduced(marks: Tensor, dims: tuple[int, ...], conflict: int) -> Tensor:
     low = least.amin(dims, keepdim=True)
     lost = marks.amin(dims, keepdim=True)
     found = torch.where((high == low) | (high < 0), high.clamp(min=NONE), conflict)
+    found = torch.where((high < 0) & (lost == BACKGROUND), BACKGROUND, found)
     return torch.where(is_lost(lost), lost, found)
