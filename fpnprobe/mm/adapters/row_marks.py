@@ -26,9 +26,7 @@ class MarkedRows:
     labels: Tensor
 
 
-def label_rows(
-    name: str, arguments: Mapping[str, Any], provenance: Provenance
-) -> MarkedRows | None:
+def label_rows(arguments: Mapping[str, Any], provenance: Provenance) -> MarkedRows | None:
     """Object of each row of a loss call; None where no gradient flows through its prediction."""
     values = list(arguments.values())
     prediction = values[0] if values else None
