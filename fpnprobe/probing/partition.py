@@ -197,7 +197,9 @@ class LossPartition:
     ) -> list[RowCotangents]:
         found = []
         for call, flow in zip(calls, read_edges(loss, calls), strict=True):
-            if flow is None:
+            is_joined = call.linear or call.values is not None
+            if flow is None or not (is_joined or bool(flow.cotangent.any())):
+                self.calls.remove(call)  # no loss call: other ones are nearer to the loss
                 continue
             if call.linear:
                 labels = call.labels

@@ -75,11 +75,14 @@ class FollowedHeads:
         for path, module in detector.named_modules():
             if not path:
                 continue
-            for name in _DOORS:
-                if callable(getattr(module, name, None)):
-                    self._open_door(module, path, name, undo)
+            for door in _DOORS:
+                if callable(getattr(module, door, None)):
+                    self._open_door(module, path, door, undo)
             owner = path.rpartition(".")[0]
-            if path.rpartition(".")[2].startswith("loss_") and owner:
+            kind = (nn.ModuleList, nn.ModuleDict, nn.Sequential)
+            name = path.rpartition(".")[2]
+            is_loss = ("loss" in name or name == "criterion") and not isinstance(module, kind)
+            if is_loss and owner:
                 self._watch_loss(path, module, detector.get_submodule(owner), undo)
 
     def _open_door(self, module: nn.Module, path: str, name: str, undo: ExitStack) -> None:

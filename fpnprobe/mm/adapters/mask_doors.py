@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import mmcv
 import numpy as np
 import torch
+from mmdet.models.roi_heads.mask_heads import GridHead
 from mmdet.structures.mask import BitmapMasks, PolygonMasks
 from torch import Tensor
 
@@ -20,6 +22,7 @@ from fpnprobe.probing.provenance.mode import unobserved
 
 _SAME_MASKS = ("rescale", "resize", "flip", "pad", "crop", "expand", "translate", "to_bitmap")
 _GAUSSIAN = ("gen_gaussian_target", "gaussian_target")
+_RESIZERS = ("imrescale",)
 
 
 class MaskDoors:
@@ -56,6 +59,9 @@ class MaskDoors:
                     for name in _GAUSSIAN:
                         if callable(vars(module).get(name)):
                             _patch(undo, module, name, self._draw_gaussian)
+            _patch(undo, GridHead, "get_targets", self._mark_grids)
+            for name in _RESIZERS:
+                _patch(undo, mmcv, name, self._resize_array)
             yield
 
     def _masks_to_masks(
@@ -89,6 +95,27 @@ class MaskDoors:
             self._provenance.mark(found, numbers[:, None, None])
         return found
 
+    def _mark_grids(
+        self, original: Callable[..., Any], head: Any, sampling_results: Any, *args: Any
+    ) -> Any:
+        """Grid targets are drawn point by point from the boxes of the positives, in their order."""
+        found = original(head, sampling_results, *args)
+        boxes = torch.cat(
+            [getattr(r.pos_gt_bboxes, "tensor", r.pos_gt_bboxes) for r in sampling_results]
+        )
+        numbers = self._provenance.marks_of(boxes)[:, 0]
+        if len(numbers) == len(found):
+            self._provenance.mark(found, numbers[:, None, None, None])
+        return found
+
+    def _resize_array(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """An array that is resized is that of the object whose tensor has just left torch."""
+        found = original(*args, **kwargs)
+        number = self._provenance.last_left
+        if number >= 0 and isinstance(found, np.ndarray):
+            self._provenance.mark_array(found, torch.tensor([number]))
+        return found
+
     def _draw_gaussian(
         self, original: Callable[..., Any], heatmap: Tensor, center: Any, *args: Any, **kwargs: Any
     ) -> Any:
@@ -101,10 +128,11 @@ class MaskDoors:
         with unobserved():
             before = heatmap.clone()
         found = original(heatmap, center, *args, **kwargs)
-        if numbers:
+        # Centers that are Python numbers by now were read off the object's box just before.
+        number = int(numbers[0]) if numbers else self._provenance.last_left
+        if number >= 0:
             with unobserved():
-                raised = found > before
-                marks = torch.where(raised, numbers[0], self._provenance.memory.read(found))
+                marks = torch.where(found > before, number, self._provenance.memory.read(found))
             self._provenance.mark(found, marks)
         return found
 

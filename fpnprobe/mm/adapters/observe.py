@@ -19,7 +19,7 @@ from fpnprobe.probing.arithmetic import arithmetic_of, autocast_type
 from fpnprobe.probing.checkpoints import partial_checkpoints
 from fpnprobe.probing.compiled import eagerly
 from fpnprobe.probing.partition import LossPartition
-from fpnprobe.probing.provenance import Witness
+from fpnprobe.probing.provenance import MarkedObjects, Witness
 from fpnprobe.probing.rows import LossRows
 from fpnprobe.probing.taps import Tap
 from fpnprobe.scales import COCO_BUCKETS, ScaleBucket
@@ -32,8 +32,7 @@ class Observation:
         partition: The loss as labeled rows.
         auxiliary: Tensors made by auxiliary heads.
         losses: The loss dict that the detector returned.
-        witness: Which rows were held against their targets; None where adapters label the rows,
-            which do so at every call.
+        witness: Which rows were held against their targets.
         autocast: Type of autocast in that forward pass, or None.
         notes: Sentences about what runs in another way than without the probe.
     """
@@ -42,7 +41,7 @@ class Observation:
         self.partition = partition
         self.auxiliary: list[Tensor] = []
         self.losses: dict[str, Any] = {}
-        self.witness: Witness | None = None
+        self.witness = Witness(MarkedObjects(torch.zeros(0).long(), torch.zeros(0).long()))
         self._map_taps: list[Tap] = []
         self.autocast: torch.dtype | None = None
         self.notes: list[str] = []
@@ -179,6 +178,8 @@ def _all_fit(detector: nn.Module) -> bool:
             if not fits(module):
                 return False
             heads.append(path)
+        if path.rpartition(".")[2] == "criterion":  # a loss that no adapter listens to
+            return False
         if isinstance(module, LossRows) or _is_loss(path, module):
             owner = path.rpartition(".")[0]
             if not any(f"{owner}.".startswith(f"{head}.") or head == "" for head in heads):
@@ -214,6 +215,7 @@ def _watch_inputs(
 
     def after(_module: nn.Module, _args: Any, losses: Any) -> None:
         seen.losses = losses if isinstance(losses, dict) else {}
+        seen.witness = recorder.witness
         if followed is not None:
             seen.witness = followed.witness
             followed.finish()

@@ -90,13 +90,16 @@ def check_rows(name: str, arguments: Mapping[str, Any], rows: MarkedRows, witnes
         FpnProbeError: if one disagrees.
     """
     prediction, marks = rows.prediction, rows.marks
+    targets = [t for is_weight, t in _targets(arguments, len(prediction)) if not is_weight]
+    if bool((marks == NONE).all()) and targets:
+        # Nothing of an object reached this call: then its target is one and the same value.
+        target = targets[0].reshape(-1)
+        witness.check_background(name, target, torch.full_like(target, NONE, dtype=torch.int32))
     if marks.dim() != 1 or bool((marks == BACKGROUND).all()):
         witness.rows[name] += int((marks >= 0).sum())
         return
     columns = prediction.shape[-1] if prediction.dim() == 2 else 1
-    for is_weight, target in _targets(arguments, len(prediction)):
-        if is_weight:
-            continue
+    for target in targets:
         if target.dim() == 1 and not target.is_floating_point() and target.dtype != torch.bool:
             witness.check_classes(name, target, marks, columns=columns)
             return

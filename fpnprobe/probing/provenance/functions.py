@@ -24,6 +24,8 @@ _ELEMENTS = (
     "soft_margin_loss",
 )
 
+_EXITS = ("numpy", "tolist", "__array__")
+
 
 class LossFunctions(TorchFunctionMode):
     """Labels the predictions that `torch.nn.functional`'s losses are given, row by row.
@@ -62,6 +64,8 @@ class LossFunctions(TorchFunctionMode):
             second = args[1] if len(args) > 1 else kwargs.get("target")
             if isinstance(first, Tensor) and isinstance(second, Tensor) and torch.is_grad_enabled():
                 return self._label(func, name, first, second, args, kwargs)
+        if name in _EXITS and args and isinstance(args[0], Tensor):
+            self._provenance.note_leaving(args[0])
         return func(*args, **kwargs)
 
     def _label(

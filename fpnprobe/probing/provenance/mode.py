@@ -53,6 +53,8 @@ class Provenance(TorchDispatchMode):
         self.cuts: list[RowCut] = []
         self.unknown_operators: set[str] = set()
         self.scope: list[tuple[str, str]] = []
+        # Mark of what last left torch as a Python number or an array: a door may ask for it.
+        self.last_left = NONE
         self._arrays: dict[int, tuple[Any, Tensor]] = {}
         self._pending: list[tuple[Cut, Edge | None, tuple[str, str]]] = []
 
@@ -66,6 +68,13 @@ class Provenance(TorchDispatchMode):
         with unobserved():
             wide = numbers.to(device=tensor.device, dtype=torch.int32).expand(tensor.shape)
             self.memory.write(tensor, wide)
+
+    def note_leaving(self, tensor: Tensor) -> None:
+        """Remember whose value leaves torch, if it is one object's."""
+        if self.memory.knows(tensor) and tensor.numel():
+            with unobserved():
+                marks = self.memory.read(tensor)
+                self.last_left = int(marks.max()) if bool((marks == marks.max()).all()) else NONE
 
     def mark_array(self, array: Any, numbers: Tensor) -> None:
         """Say which object each row of a numpy array belongs to, for tensors on its memory."""
@@ -157,6 +166,8 @@ class Provenance(TorchDispatchMode):
             edges = {id(t): _edge_of(t) for t in inputs if t.requires_grad}
         out = func(*args, **kwargs)
         name = func._schema.name.partition("::")[2].removesuffix("_")
+        if name == "_local_scalar_dense":
+            self.note_leaving(inputs[0])
         if any(self.memory.knows(t) for t in inputs):
             self._follow(func, name, args, kwargs, out, inputs, in_graph, edges)
         return out
