@@ -39,7 +39,7 @@ class Comparison:
         return head + self.table.to_string(index=False, float_format="{:.3f}".format)
 
     def _repr_html_(self) -> str:
-        return str(self.table.style.hide(axis="index").format(precision=3).to_html())
+        return str(self.table.to_html(index=False, float_format="{:.3f}".format))
 
     def to_pandas(self) -> pd.DataFrame:
         """The table of metrics."""

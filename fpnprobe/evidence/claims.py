@@ -10,6 +10,7 @@ import pandas as pd
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.evidence.finished_cells import FinishedStudy, comparison_name, read_study
 from fpnprobe.evidence.published import PublishedClaim, backbone_kin, claims, detector_name
+from fpnprobe.store.tables import read_parquet
 
 Verdict = Literal["reproduced", "contradicted", "undecided", "not run"]
 
@@ -73,7 +74,7 @@ def _comparison(study: FinishedStudy, iou_type: str) -> pd.DataFrame:
     """The stored differences of boxes or of masks; empty where none are."""
     file = study.folder / "evidence" / f"{comparison_name(study, iou_type)}.parquet"
     try:
-        return pd.read_parquet(file) if file.exists() else _NONE
+        return read_parquet(file) if file.exists() else _NONE
     except (OSError, ValueError) as error:
         raise FpnProbeError(f"{file} cannot be read ({error}): run the study again") from error
 
