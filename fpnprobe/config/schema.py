@@ -13,7 +13,11 @@ from fpnprobe.variants import VariantName, slug, split_variant
 
 
 class Study(Spec):
-    """A question, with variants x seeds; its unit of work is the cell (one variant, one seed)."""
+    """A question, with variants x seeds; its unit of work is the cell (one variant, one seed).
+
+    `compare_with_paper` says why AP by size is set beside the paper's although `buckets` are not
+    COCO's; without a reason it is not.
+    """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     question: str
@@ -26,6 +30,7 @@ class Study(Spec):
     probe: ProbeSpec = ProbeSpec()
     buckets: tuple[tuple[str, float, float | None], ...] = ()
     evaluation: EvaluationSpec = EvaluationSpec()
+    compare_with_paper: str = ""
     resources: Resources = Resources()
     imports: tuple[str, ...] = ()
 
