@@ -46,7 +46,7 @@ def run(
     """
     import torch
 
-    from fpnprobe.mm.neck_bench import detector_slowdown, measure
+    from fpnprobe.mm.bench.neck import detector_slowdown, measure
 
     chosen = options or {}
     necks: list[dict[str, Any]] = []

@@ -16,12 +16,5 @@ with quiet.imports():
     # Model parts look their names up in the current scope; leave one that a user's runner has set.
     register_all_modules(init_default_scope=DefaultScope.get_current_instance() is None)
 
-from fpnprobe.mm import (  # noqa: E402, F401 - registers its modules
-    auxiliary,
-    backbones,
-    extractors,
-    hook,
-    metric,
-    necks,
-    rival_necks,
-)
+from fpnprobe.mm import auxiliary, backbones, hook, metric, rival_necks
+from fpnprobe.mm.detectors import necks, roi_extractor

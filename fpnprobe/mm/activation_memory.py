@@ -13,8 +13,8 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from fpnprobe.mm import quiet
-from fpnprobe.mm.batches import data_sample
 from fpnprobe.mm.detectors import detector_config
+from fpnprobe.mm.inspect.generated_batch import data_sample
 from fpnprobe.mm.variants import apply_variant
 
 CONFIGS = {

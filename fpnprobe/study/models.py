@@ -5,9 +5,9 @@ from collections.abc import Iterable
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.store.cell import State
-from fpnprobe.study import keys
-from fpnprobe.study.cells import Cell
-from fpnprobe.study.output import Output
+from fpnprobe.study.folder import cell_key
+from fpnprobe.study.folder.cells import Cell
+from fpnprobe.study.folder.study_folder import Output
 
 
 def check_models(result: Output, cells: Iterable[Cell]) -> None:
@@ -22,7 +22,7 @@ def check_models(result: Output, cells: Iterable[Cell]) -> None:
     from fpnprobe.mm.training.model import model_config
 
     for variant, seed in to_run.items():
-        config = json.loads(json.dumps(keys.cell_config(result.study, variant, seed)))
+        config = json.loads(json.dumps(cell_key.cell_config(result.study, variant, seed)))
         try:
             model_config(config, classes=len(result.source.classes))
         except FpnProbeError as error:

@@ -1,6 +1,6 @@
 """Figure 1: AP by object size of Faster R-CNN R50, DC5 against FPN, on COCO."""
 
-from fpnprobe.evaluation.published import numbers as _numbers
+from fpnprobe.evidence.published import numbers as _numbers
 
 _paper = ", ".join(
     f"{row['variant']} AP_S {row['AP_S']} AP_L {row['AP_L']}"

@@ -1,6 +1,6 @@
 """Table 4: mask AP of FPN-CFG in Cascade Mask R-CNN, ResNet-101, on COCO."""
 
-from fpnprobe.evaluation.published import framework_text as _text
+from fpnprobe.evidence.published import framework_text as _text
 
 _base_ = "../table3/cascade_mask_rcnn.py"
 

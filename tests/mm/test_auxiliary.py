@@ -21,8 +21,8 @@ from fpnprobe.methods.uncertainty import optimal_damping
 from fpnprobe.mm.auxiliary import UncertainLoss, drop_auxiliary
 from fpnprobe.mm.auxiliary.detector import _samplings
 from fpnprobe.mm.auxiliary.uncertain_head import make_uncertain
-from fpnprobe.mm.batches import generated_batch
 from fpnprobe.mm.detectors import build_detector, detector_config
+from fpnprobe.mm.inspect.generated_batch import generated_batch
 from fpnprobe.mm.variants import apply_variant
 
 SPEC = {"width": 8, "channels": 16, "hidden": 16, "size": 64, "proposals": 32, "rois": 16}

@@ -11,12 +11,12 @@ from mmengine.dist import get_rank, get_world_size
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm.hook import GradientProbeHook
 from fpnprobe.mm.training.dataset import CellImages, Positions
-from fpnprobe.mm.training.kept import KeptWeights
 from fpnprobe.mm.training.log import TrainingLog
 from fpnprobe.mm.training.loop import CellRunner
 from fpnprobe.mm.training.model import model_config
 from fpnprobe.mm.training.optimizer import optim_wrapper, rate_over_time
 from fpnprobe.mm.training.task import Training
+from fpnprobe.mm.training.weight_snapshots import KeptWeights
 
 _IDLE = ("logger", "checkpoint", "sampler_seed", "param_scheduler")  # hooks that the loop replaces
 

@@ -16,9 +16,10 @@ import typer
 from typer.testing import CliRunner
 
 from fpnprobe.errors import EnvironmentProblem, FpnProbeError
-from fpnprobe.report import build, cautions
+from fpnprobe.report import build
 from fpnprobe.report.build import compose
-from fpnprobe.report.stored import read
+from fpnprobe.report.sections import caveats
+from fpnprobe.report.tables.read_studies import read
 
 HOSTILE = (
     "DC5",
@@ -161,7 +162,7 @@ def test_warnings_of_a_careful_reader(make_study: Callable[..., Path]) -> None:
     folder = make_study(frozen=("C2",), manifest={"probe": probe})
     for path in folder.glob("cells/fpn/*/ledger.parquet"):
         pd.read_parquet(path).assign(residual_gradient=3e-4).to_parquet(path)
-    text = " ".join(cautions.warnings(read([folder])))
+    text = " ".join(caveats.warnings(read([folder])))
     assert "Frozen: no gradient trains the parameters of C2 in DC5, FPN." in text
     assert "the probe cost 3.4 % of the step, over its budget of 2.0 %" in text
     assert "One seed for DC5, FPN" in text
@@ -218,8 +219,8 @@ def test_no_engine_no_pdf_but_a_page(
 def test_an_engine_that_refuses_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     import typst
 
-    from fpnprobe.report.content import Report
-    from fpnprobe.report.pdf import typeset
+    from fpnprobe.report.page.content import Report
+    from fpnprobe.report.page.pdf import typeset
 
     def refuse(*args: object, **options: object) -> bytes:
         raise RuntimeError("first\nsecond")
