@@ -24,8 +24,10 @@ class Limits(Spec):
 
 
 class Data(Spec):
-    """A COCO folder (`root`: images/, annotations/<split>.json) or generated scenes.
+    """A data folder (`root`, see `fpnprobe.data.layouts`) or generated scenes.
 
+    `train` and `val` name its splits or their annotation files. `area="box"` takes the area of an
+    object, which decides its size bucket, from its box, for data that have none (VOC, CrowdHuman).
     `size` is the short side that images are resized to (the long side at most 5/3 of it, as in
     1333 x 800), or (short, long); None keeps the size. `flip` is the chance of a mirrored image.
     """
@@ -38,6 +40,7 @@ class Data(Spec):
     size: int | tuple[int, int] | None = None
     flip: float = Field(default=0.5, ge=0, le=1)
     cache: bool | Literal["auto"] = "auto"
+    area: Literal["box"] | None = None
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -147,11 +150,34 @@ class ProbeSpec(Spec):
         return {"mode": self.mode, "interval": self.interval, "budget": self.budget}
 
 
-class EvaluationSpec(Spec):
-    """How detections are judged."""
+_IouType = Literal["bbox", "segm"]
 
-    iou_type: Literal["bbox", "segm"] = "bbox"
+
+class EvaluationSpec(Spec):
+    """How detections are judged: by their boxes, their masks, or both from one training.
+
+    Of `["bbox", "segm"]` the first is what the report's figures are about.
+    """
+
+    iou_type: _IouType | tuple[_IouType, ...] = Field(default="bbox", min_length=1)
     engine: Literal["hotcoco", "pycocotools"] = "hotcoco"
+
+    @field_validator("iou_type", mode="before")
+    @classmethod
+    def _listed(cls, value: object) -> object:
+        """Take `bbox,segm` of a command line as a list, and a list of one as what it holds."""
+        if isinstance(value, str) and "," in value:
+            value = [part.strip() for part in value.split(",")]
+        if isinstance(value, list | tuple):
+            if len(set(value)) < len(value):
+                raise ValueError(f"evaluation.iou_type {list(value)} names one kind twice")
+            return value[0] if len(value) == 1 else value
+        return value
+
+    @property
+    def iou_types(self) -> tuple[_IouType, ...]:
+        """What is judged, the first being what figures show."""
+        return (self.iou_type,) if isinstance(self.iou_type, str) else self.iou_type
 
 
 class Resources(Spec):

@@ -97,7 +97,7 @@ def compare(
         raise FpnProbeError(f"resamples is {resamples}, expected at least 2, better 1000")
     if seed < 0:
         raise FpnProbeError(f"seed is {seed}, expected at least 0")
-    truth = GroundTruth.of(annotations)
+    truth = GroundTruth.of(annotations, iou_type=iou_type)
     counts = resample_counts(len(truth.image_ids), resamples=resamples, seed=seed)
     first, second = (
         resample(

@@ -4,6 +4,7 @@ Written into `<study>/evidence/`, from the stored detections and ledgers alone:
 
 - `comparison.parquet`: variant, baseline, seed ("0", "1", ... or "all"), metric, a (baseline), b
   (variant), difference, low, high, source, level, n_seeds, n_images, resamples, note;
+- `comparison_segm.parquet`: the same for masks, where a study judges boxes first and masks too;
 - `size_curve.parquet`: variant, seed, low, high, sqrt_area (px), ap, band_low, band_high,
   n_objects, source;
 - `size_difference.parquet`: variant, baseline and the same for the difference;
@@ -17,6 +18,7 @@ Written into `<study>/evidence/`, from the stored detections and ledgers alone:
 """
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -29,7 +31,7 @@ from fpnprobe.evaluation.resampling import Resampled, resample
 from fpnprobe.evaluation.size_bins import bin_table, size_edges
 from fpnprobe.evidence.association import associations
 from fpnprobe.evidence.differences import Runs, compared, curve_differences, curves, seed_table
-from fpnprobe.evidence.finished_cells import FinishedStudy, read_study
+from fpnprobe.evidence.finished_cells import FinishedStudy, comparison_name, read_study
 from fpnprobe.statistics import resample_counts
 from fpnprobe.store import atomic
 
@@ -70,6 +72,7 @@ def build(study_dir: str | Path, *, resamples: int = RESAMPLES, seed: int = 0) -
 def tables(study: FinishedStudy, *, resamples: int, seed: int) -> dict[str, pd.DataFrame]:
     """Tables made of detections, by file name; empty, with their columns, where no cell is done."""
     runs: dict[tuple[str, int], Resampled] = {}
+    others: dict[str, dict[tuple[str, int], Resampled]] = {k: {} for k in study.iou_types[1:]}
     errors = []
     truth = _ground_truth(study)
     if truth is not None:
@@ -81,6 +84,11 @@ def tables(study: FinishedStudy, *, resamples: int, seed: int) -> dict[str, pd.D
             )
             mistakes = error_types(truth, found, iou_type=study.iou_type, buckets=study.buckets)
             errors.append(mistakes.assign(variant=cell.variant, seed=str(cell.seed)))
+            for iou_type, judged in others.items():
+                found = Detections.of(cell.detections, ground_truth=truth, iou_type=iou_type)
+                judged[cell.variant, cell.seed] = resample(
+                    truth, found, counts=counts, iou_type=iou_type, buckets=study.buckets
+                )
     together = Runs(
         runs=runs,
         variants=study.variants,
@@ -91,6 +99,12 @@ def tables(study: FinishedStudy, *, resamples: int, seed: int) -> dict[str, pd.D
     columns = ["variant", "seed", "bucket", "error", "d_ap", "count"]
     return {
         "comparison": compared(together, study.pairs()),
+        **{
+            comparison_name(study, iou_type): compared(
+                replace(together, runs=judged), study.pairs()
+            )
+            for iou_type, judged in others.items()
+        },
         "size_curve": curves(together),
         "size_difference": curve_differences(together, study.pairs()),
         "seeds": seed_table(together),
@@ -107,4 +121,4 @@ def _ground_truth(study: FinishedStudy) -> GroundTruth | None:
             f"cells of {study.folder} were evaluated on different annotations "
             f"({', '.join(files)}): differences need the same; run the study again with --fresh"
         )
-    return GroundTruth.of(files[0]) if files else None
+    return GroundTruth.of(files[0], iou_type=study.iou_type) if files else None

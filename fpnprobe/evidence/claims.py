@@ -8,11 +8,12 @@ from typing import Any, Literal
 import pandas as pd
 
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.evidence.finished_cells import FinishedStudy, read_study
+from fpnprobe.evidence.finished_cells import FinishedStudy, comparison_name, read_study
 from fpnprobe.evidence.published import PublishedClaim, backbone_kin, claims, detector_name
 
 Verdict = Literal["reproduced", "contradicted", "undecided", "not run"]
 
+_NONE = pd.DataFrame()
 EQUAL = 0.5  # AP points within which a difference counts as none
 RULE = (
     "A claim is a difference in AP points between two variants of one framework; its direction is "
@@ -63,13 +64,18 @@ def judge(study_dir: str | Path) -> list[Claim]:
         FpnProbeError: if the folder is not a study's output or its evidence cannot be read.
     """
     study = read_study(study_dir)
-    file = study.folder / "evidence" / "comparison.parquet"
+    tables = {iou_type: _comparison(study, iou_type) for iou_type in study.iou_types}
+    found = [_judged(claim, study, tables.get(claim.iou_type, _NONE)) for claim in claims()]
+    return sorted(found, key=lambda claim: claim.verdict == "not run")
+
+
+def _comparison(study: FinishedStudy, iou_type: str) -> pd.DataFrame:
+    """The stored differences of boxes or of masks; empty where none are."""
+    file = study.folder / "evidence" / f"{comparison_name(study, iou_type)}.parquet"
     try:
-        table = pd.read_parquet(file) if file.exists() else pd.DataFrame()
+        return pd.read_parquet(file) if file.exists() else _NONE
     except (OSError, ValueError) as error:
         raise FpnProbeError(f"{file} cannot be read ({error}): run the study again") from error
-    found = [_judged(claim, study, table) for claim in claims()]
-    return sorted(found, key=lambda claim: claim.verdict == "not run")
 
 
 def verdict(*, paper: float, low: float, high: float) -> Verdict:
@@ -139,8 +145,9 @@ def _missing(claim: PublishedClaim, study: FinishedStudy) -> str:
         return f"the study's detector is {given or 'unknown'}"
     if backbone_kin(given) != backbone_kin(claim.backbone):
         return f"the claim is about {claim.backbone}, the study's detector is {given}"
-    if study.iou_type != claim.iou_type:
-        return f"the study evaluates {study.iou_type}, the claim is about {claim.iou_type}"
+    if claim.iou_type not in study.iou_types:
+        judged = " and ".join(study.iou_types)
+        return f"the study evaluates {judged}, the claim is about {claim.iou_type}"
     absent = [name for name in (claim.variant, claim.baseline) if name not in study.variants]
     return f"the study has no {' and no '.join(absent)}" if absent else ""
 

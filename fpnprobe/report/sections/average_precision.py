@@ -199,6 +199,12 @@ def _table(stored: Stored) -> Table:
     table = final(stored)
     every = ["AP", "AP_50", "AP_75", "AP_S", "AP_M", "AP_L"]
     value = table.set_index(["variant", "seed", "metric"])["value"].to_dict()
+    masks = final(stored, iou_type="segm") if stored.iou_type == "bbox" else table[:0]
+    of_masks = [f"mask {name}" for name in METRICS if len(masks)]
+    value |= {
+        (row.variant, row.seed, f"mask {row.metric}"): float(row.value) for row in rows(masks)
+    }
+    every += of_masks
     records = [
         {
             "variant": cell.variant,
@@ -211,7 +217,8 @@ def _table(stored: Stored) -> Table:
     return Table(
         "average-precision",
         "Every cell",
-        "AP in points (percent). A dash is a cell or size that was not measured.",
+        "AP in points (percent). A dash is a cell or size that was not measured."
+        + (" The first columns judge boxes, those called mask the masks." if of_masks else ""),
         pd.DataFrame(records),
         {"variant": "variant", "seed": "seed", **{m: m for m in every}, "state": "state"},
         dict.fromkeys(every, "{:.1f}"),

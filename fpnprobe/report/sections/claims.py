@@ -65,7 +65,7 @@ def section(claims: Sequence[Mapping[str, Any]]) -> Section:
                 "variant": claim["variant"],
                 "against": claim["baseline_name"],
                 "baseline": str(claim["baseline_name"]).split(",")[0],
-                "metric": claim["metric"],
+                "metric": ("mask " if claim.get("iou_type") == "segm" else "") + claim["metric"],
                 "paper": claim["paper"],
                 "measured": claim["measured"],
                 "interval": _interval(claim),

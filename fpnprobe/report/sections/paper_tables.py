@@ -1,6 +1,6 @@
 """The paper's Tables 1-4 beside the measured numbers."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -12,13 +12,16 @@ from fpnprobe.report.tables.average_precision import final
 from fpnprobe.report.tables.read_studies import Stored
 
 METRICS = published.METRICS
-_Place = tuple[str, str, str, str]  # detector, kin of backbone, variant, metric
+_Place = tuple[str, str, str, str]  # detector, backbone or its kin, variant, metric
+_Entry = tuple[str, str, dict[str, str], Mapping[str, Any]]  # detector, variant, facts, printed
+_UNKNOWN = (float("nan"), float("nan"))
+_NECKS = (("FPN", "FPN", "baseline"), ("FPN-CFG3", "CFG", "cfg"))
+_OWN = " (not the paper's)"
 
 
 def section(stored: Stored) -> Section:
     """Four tables; those of which the study measured nothing are folded."""
-    ours = _measured(stored, "bbox")
-    masks = _measured(stored, "segm")
+    ours = _measured(stored, "bbox", published.backbone)
     blocks: list[Block] = [
         Text(
             "Each cell holds a value and, in brackets, its change against the baseline row of the "
@@ -39,27 +42,44 @@ def section(stored: Stored) -> Section:
     ]
     blocks.append(_table("table1", "Table 1: auxiliary losses", one, ours))
     blocks.append(_table("table2", "Table 2: feature grouping", two, ours))
-    for name, title, found in (
-        ("table3", "Table 3: feature grouping in twelve detectors", ours),
-        ("table4", "Table 4: mask AP", masks),
+    for name, title, iou_type in (
+        ("table3", "Table 3: feature grouping in twelve detectors", "bbox"),
+        ("table4", "Table 4: mask AP", "segm"),
     ):
-        entries = [
-            (row["detector"], variant, {"backbone": row["backbone"], "neck": neck}, row[key])
-            for row in published.numbers()[name]["rows"]
-            for variant, neck, key in (("FPN", "FPN", "baseline"), ("FPN-CFG3", "CFG", "cfg"))
-        ]
-        blocks.append(_table(name, title, entries, found))
+        found = _measured(stored, iou_type, published.backbone_name)
+        blocks.append(_table(name, title, _framework_rows(name, found), found))
     return Section("paper", "Beside the paper", blocks)
+
+
+def _framework_rows(table: str, ours: Mapping[_Place, float]) -> list[_Entry]:
+    """The printed rows of Table 3 or 4, each by its backbone, then ours with other backbones."""
+    printed = [
+        (row["detector"], variant, {"backbone": row["backbone"], "neck": neck}, row[key])
+        for row in published.numbers()[table]["rows"]
+        for variant, neck, key in _NECKS
+    ]
+    there = {(detector, facts["backbone"]) for detector, _, facts, _ in printed}
+    known = {detector for detector, _ in there}
+    other = sorted({place[:2] for place in ours if place[0] in known} - there)
+    own: list[_Entry] = [
+        (detector, variant, {"backbone": backbone + _OWN, "neck": neck}, {})
+        for detector, backbone in other
+        for variant, neck, _ in _NECKS
+        if any((detector, backbone, variant, metric) in ours for metric in METRICS)
+    ]
+    return [*printed, *own]
 
 
 def _yes(value: bool) -> str:
     return "yes" if value else "no"
 
 
-def _measured(stored: Stored, iou_type: str) -> dict[_Place, float]:
-    """Mean AP in points by detector's name in the paper, kin of backbone, variant and metric."""
+def _measured(
+    stored: Stored, iou_type: str, backbone: Callable[[Mapping[str, Any]], str]
+) -> dict[_Place, float]:
+    """Mean AP in points by detector's name in the paper, `backbone`, variant and metric."""
     table = final(stored, iou_type=iou_type)
-    built = {s["name"]: (published.detector(s), published.backbone(s)) for s in stored.studies}
+    built = {s["name"]: (published.detector(s), backbone(s)) for s in stored.studies}
     of = {cell.variant: (*built.get(cell.study, ("", "")), cell.name) for cell in stored.cells}
     found: dict[_Place, float] = {}
     for (variant, metric), rows in table.groupby(["variant", "metric"]):
@@ -70,7 +90,7 @@ def _measured(stored: Stored, iou_type: str) -> dict[_Place, float]:
 def _table(
     name: str,
     title: str,
-    entries: Iterable[tuple[str, str, dict[str, str], Mapping[str, Any]]],
+    entries: Iterable[_Entry],
     ours: Mapping[_Place, float],
 ) -> Table:
     records = []
@@ -78,7 +98,8 @@ def _table(
     measured = set()
     for detector, variant, facts, row in entries:
         record: dict[str, Any] = {"detector": detector, **facts}
-        built = detector, published.backbone_kin(facts.get("backbone", "R101"))
+        own = facts.get("backbone", "ResNet").removesuffix(_OWN)  # Tables 1 and 2 go by kin
+        built = detector, own
         for metric in METRICS:
             paper = row.get(metric)
             here = ours.get((*built, variant, metric), float("nan"))
@@ -88,7 +109,7 @@ def _table(
             elif here == here:
                 measured.add(built)
             for who, value, at in (("paper", paper, 0), ("ours", here, 1)):
-                change = value - base[(*built, metric)][at] if variant != "FPN" else 0.0
+                change = value - base.get((*built, metric), _UNKNOWN)[at]
                 record[f"{metric} {who}"] = _cell(value, change, variant)
                 record[f"{metric} {who} value"] = value
         records.append(record)

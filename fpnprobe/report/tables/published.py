@@ -1,6 +1,7 @@
 """What the paper printed, in percent, as tables that join with measurements."""
 
 import json
+import re
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
@@ -14,6 +15,7 @@ __all__ = [
     "METRICS",
     "backbone",
     "backbone_kin",
+    "backbone_name",
     "by_variant",
     "detector",
     "figure1",
@@ -44,6 +46,38 @@ def detector(study: Mapping[str, Any]) -> str:
 def backbone(study: Mapping[str, Any]) -> str:
     """Kin of a study's backbone among the paper's (`backbone_kin`)."""
     return backbone_kin(_given(study))
+
+
+def backbone_name(study: Mapping[str, Any]) -> str:
+    """The backbone that a study's detector really has, by the paper's names where it is one.
+
+    >>> backbone_name({"detector": {"config": "mask-rcnn_r101_fpn_1x_coco"}})
+    'ResNet-101'
+    >>> small = {"backbone": {"depth": 18}}
+    >>> backbone_name({"detector": {"config": "atss_r101_fpn_1x_coco", "overrides": small}})
+    'ResNet-18'
+    >>> backbone_name({"detector": {"framework": "retinanet", "backbone": "lite0"}})
+    'EfficientNet-Lite0'
+    """
+    given = study.get("detector") or {}
+    if not given.get("config"):
+        named = given.get("backbone") or "resnet18-narrow"
+        if isinstance(named, Mapping):
+            return f"{named.get('type', 'unknown')} {named.get('depth', '')}".strip()
+        return {"lite0": "EfficientNet-Lite0", "resnet18-narrow": "narrow ResNet-18"}.get(
+            str(named), str(named)
+        )
+    name = str(given["config"]).rsplit("/", 1)[-1].lower()
+    changed = (given.get("overrides") or {}).get("backbone") or {}
+    found = re.search(r"(?:^|[_-])(r|x)(\d+)(-\d+x\d+d)?(?=[_-]|$)", name)
+    if "type" in changed or (found is None and "swin-t" not in name):
+        return f"{changed.get('type', 'unknown')} {changed.get('depth', '')}".strip()
+    if found is None:
+        depths = changed.get("depths")
+        return "Swin-T" if depths is None else f"Swin with {sum(depths)} blocks"
+    family, depth, groups = found.groups()
+    kind = "ResNet" if family == "r" else "ResNeXt"
+    return f"{kind}-{changed.get('depth', depth)}{groups or ''}"
 
 
 def _given(study: Mapping[str, Any]) -> str:

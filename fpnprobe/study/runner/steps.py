@@ -97,7 +97,7 @@ def _predict(work: CellWork) -> None:
     from fpnprobe.mm.training.predict import predict
 
     began = time.monotonic()
-    masks = work.output.study.evaluation.iou_type == "segm"
+    masks = "segm" in work.output.study.evaluation.iou_types
     file = work.cell.folder / "detections.json.gz"
     predict(work.model(), work.images(), file=file, report=lambda _: work.alive(), masks=masks)
     work.manifest["timings"]["evaluate_s"] = round(time.monotonic() - began, 3)
@@ -106,25 +106,29 @@ def _predict(work: CellWork) -> None:
 def _evaluate(work: CellWork) -> None:
     import io
 
+    import pandas as pd
+
     from fpnprobe.evaluation import evaluate
     from fpnprobe.store import atomic
 
     study = work.output.study
-    found = evaluate(
-        work.output.source.val,
-        work.cell.folder / "detections.json.gz",
-        iou_type=study.evaluation.iou_type,
-        buckets=study.scale_buckets(),
-        engine=study.evaluation.engine,
-    )
-    frame = found.to_pandas(
-        study=study.name,
-        variant=work.cell.variant,
-        seed=work.cell.seed,
-        iteration=work.output.iterations,
-    )
+    frames = [
+        evaluate(
+            work.output.source.val,
+            work.cell.folder / "detections.json.gz",
+            iou_type=iou_type,
+            buckets=study.scale_buckets(),
+            engine=study.evaluation.engine,
+        ).to_pandas(
+            study=study.name,
+            variant=work.cell.variant,
+            seed=work.cell.seed,
+            iteration=work.output.iterations,
+        )
+        for iou_type in study.evaluation.iou_types
+    ]
     buffer = io.BytesIO()
-    frame.to_parquet(buffer, index=False)
+    pd.concat(frames, ignore_index=True).to_parquet(buffer, index=False)
     atomic.write_bytes(work.cell.folder / "evaluation.parquet", buffer.getvalue())
 
 

@@ -1,4 +1,4 @@
-"""The process that runs one cell: `python -m fpnprobe.study.runner.worker OUT --variant V --seed S`."""
+"""The process of one cell: `python -m fpnprobe.study.runner.worker OUT --variant V --seed S`."""
 
 import argparse
 import contextlib

@@ -1,5 +1,6 @@
 """A study's evidence: each table against the numbers it is made of."""
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from pycocotools import mask as rle
 from scipy.stats import norm
 
 from fpnprobe.errors import FpnProbeError
@@ -35,6 +37,46 @@ def test_all_tables_are_there(study: Path) -> None:
         "comparison", "size_curve", "size_difference", "seeds", "errors", "association",
         "association_points",
     }  # fmt: skip
+
+
+def test_masks_are_compared_beside_boxes(tmp_path: Path) -> None:
+    skills = {"FPN": 0.4, "FPN-CFG3": 0.7}
+    both = {"iou_type": ["bbox", "segm"]}
+    folder = write_study(tmp_path / "toy", skills, seeds=(0,), images=20, evaluation=both)
+    annotations = json.loads((folder / "val.json").read_text())
+    for image in annotations["images"]:
+        image |= {"width": 600, "height": 600}
+    for entry in annotations["annotations"]:
+        entry["segmentation"] = [outline(entry["bbox"])]
+    (folder / "val.json").write_text(json.dumps(annotations))
+    for file in folder.glob("cells/*/*/detections.json.gz"):
+        results = json.loads(gzip.decompress(file.read_bytes()))
+        for entry in results:
+            code = rle.frPyObjects([outline(entry["bbox"])], 600, 600)[0]
+            counts = code["counts"].decode()
+            entry["segmentation"] = {"size": [600, 600], "counts": counts}
+        file.write_bytes(gzip.compress(json.dumps(results).encode()))
+    build.build(folder, resamples=20)
+    values = {
+        (v, iou_type): evaluate(
+            folder / "val.json",
+            folder / f"cells/v{v}/seed-0/detections.json.gz",
+            iou_type=iou_type,
+        ).metrics["AP"]
+        for v in (0, 1)
+        for iou_type in ("bbox", "segm")
+    }
+    for name, iou_type in (("comparison", "bbox"), ("comparison_segm", "segm")):
+        rows = table(folder, name)
+        row = rows[(rows["metric"] == "AP") & (rows["seed"] == "0")].iloc[0]
+        gain = values[1, iou_type] - values[0, iou_type]
+        assert row["difference"] == pytest.approx(gain, abs=1e-12)
+
+
+def outline(box: list[float]) -> list[float]:
+    """A box as a polygon."""
+    left, top, right, bottom = box[0], box[1], box[0] + box[2], box[1] + box[3]
+    return [left, top, right, top, right, bottom, left, bottom]
 
 
 def test_one_seeds_difference_is_what_compare_says(study: Path) -> None:

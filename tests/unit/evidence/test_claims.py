@@ -207,6 +207,24 @@ def test_box_claims_are_not_judged_by_masks(tmp_path: Path) -> None:
     assert all(c.verdict == "reproduced" for c in found)
 
 
+def test_boxes_and_masks_of_one_cell(tmp_path: Path) -> None:
+    folder = study(
+        tmp_path, "FPN", "FPN-CFG3", detector={"config": "mask-rcnn_r101_fpn_1x_coco"},
+        evaluation={"iou_type": ["bbox", "segm"]},
+    )  # fmt: skip
+    comparison(folder, [difference("FPN-CFG3", "FPN", "AP_L", 0.01, 0.02)])
+    boxes = folder / "evidence" / "comparison.parquet"
+    masks = pd.read_parquet(boxes)
+    masks[["difference", "low", "high"]] *= -1
+    masks = masks.rename(columns={"low": "high", "high": "low"})
+    masks.to_parquet(boxes.with_name("comparison_segm.parquet"), index=False)
+    found = [c for c in claims.judge(folder) if c.metric == "AP_L" and c.verdict != "not run"]
+    assert {(c.source, c.iou_type, c.verdict) for c in found} == {
+        ("Table 3", "bbox", "reproduced"),
+        ("Table 4", "segm", "contradicted"),
+    }
+
+
 def test_without_evidence_nothing_was_run(tmp_path: Path) -> None:
     found = claims.judge(study(tmp_path, "DC5", "FPN"))
     assert {c.verdict for c in found} == {"not run"}

@@ -192,8 +192,7 @@ CASES: dict[str, tuple[Callable[[], None], list[str], int, str]] = {
     "no such image": (annotation(image_id=9), [], 2, "no image"),
     "no such category": (annotation(category_id=9), [], 2, "no category"),
     "no iscrowd": (lambda: write_data(coco(annotations=[{"id": 1}])), [], 2, "image_id"),
-    "duplicate ids": (lambda: write_data(coco(annotations=coco()["annotations"] * 2)), [], 2,
-                      "more than once"),
+    "duplicate ids": (lambda: write_data(coco(images=coco()["images"] * 2)), [], 2, "repeat an id"),
     "no objects": (lambda: write_data(coco(annotations=[])), [], 2, "no object"),
     "no images": (lambda: write_data(coco(images=[], annotations=[])), [], 2, "no image"),
     "image missing": (after_data(lambda: Path("data/images/a.png").unlink()), [], 2, "a.png"),
@@ -203,8 +202,8 @@ CASES: dict[str, tuple[Callable[[], None], list[str], int, str]] = {
     "image is text": (after_data(lambda: Path("data/images/a.png").write_text("x" * 500)), [], 2,
                       "a.png"),
     "image is a folder": (image_folder, [], 2, "a.png"),
-    "path traversal": (images("../images/a.png"), [], 2, "inside images/"),
-    "absolute path": (images("/etc/hostname"), [], 2, "inside images/"),
+    "path traversal": (images("../images/a.png"), [], 2, "folder of the images"),
+    "absolute path": (images("/etc/hostname"), [], 2, "folder of the images"),
     "file name as number": (lambda: write_data(coco(images=[
         {"id": 1, "file_name": 7, "width": 64, "height": 48}])), [], 2, "file_name"),
     "image of no size": (lambda: write_data(coco(images=[
