@@ -33,7 +33,7 @@ def to_dilated(model: ConfigDict) -> ConfigDict:
     result.backbone = dilate(model.backbone)
     for name in ("rpn_head", "bbox_head"):
         head = model.get(name)
-        if not isinstance(head, dict):
+        if not isinstance(head, ConfigDict):
             continue
         if "anchor_generator" in head:
             generator = ConfigDict(head.anchor_generator, strides=finer)
@@ -61,7 +61,7 @@ def _finer_rois(extractor: ConfigDict, stages: int) -> ConfigDict:
 
 
 def to_simo(model: ConfigDict) -> ConfigDict:
-    """The FPN form with all levels from C5 (see `fpnprobe.mm.rival_necks.SingleInputFPN`)."""
+    """The FPN form with all levels from C5: `fpnprobe.mm.detectors.rival_necks.SingleInputFPN`."""
     return ConfigDict(model, neck=ConfigDict(model.neck, type="SingleInputFPN"))
 
 
@@ -70,9 +70,7 @@ def to_pafpn(model: ConfigDict) -> ConfigDict:
     return ConfigDict(model, neck=ConfigDict(model.neck, type="PAFPN"))
 
 
-def to_bifpn(
-    model: ConfigDict, *, layers: int = _BIFPN_LAYERS, norm_cfg: Any = None
-) -> ConfigDict:
+def to_bifpn(model: ConfigDict, *, layers: int = _BIFPN_LAYERS, norm_cfg: Any = None) -> ConfigDict:
     """The FPN form with a BiFPN.
 
     Args:

@@ -24,9 +24,11 @@ class SingleInputFPN(FPN):
     of mmdet's FPN. The arguments are those of mmdet's FPN.
     """
 
+    lateral_convs: nn.ModuleList
+
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.lateral_convs = self.lateral_convs[-1:]
+        del self.lateral_convs[:-1]
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Give the levels (B, out_channels, H_l, W_l) of all stages (B, C_i, H_i, W_i)."""
