@@ -25,20 +25,20 @@ _as_before = dict(swap_start="xavier", swap_rate="full")
 _forms = {
     # f_w, with the default M_k
     "f_w constant": dict(weight_activation="constant"),
-    "f_w literal, from random": dict(weight_start="random"),
+    "f_w from random": dict(weight_start="random"),
     "f_w without second norm": dict(weight_norm=False),
     "f_w gate of before": dict(_gate, weight_start="random"),
-    "f_w gate, from constant": _gate,
+    "f_w gate from constant": _gate,
     "f_w gate with second norm": dict(weight_activation="sigmoid", weight_outputs="one"),
     "f_w one weight a location": dict(weight_outputs="one"),
     "f_w softmax over stages": dict(weight_activation="softmax"),
     "f_w for each stage": dict(weight_per_stage=True),
     # M_k, with the default f_w
-    "M_k Xavier, full rate": _as_before,
-    "M_k Xavier, convolution's rate": dict(swap_start="xavier"),
+    "M_k Xavier at full rate": _as_before,
+    "M_k Xavier": dict(swap_start="xavier"),
     "M_k identity": dict(swap_start="identity"),
-    "M_k rotation, full rate": dict(swap_rate="full"),
-    "M_k pool last": dict(swap_form="pool-last"),
+    "M_k rotation at full rate": dict(swap_rate="full"),
+    "M_k pooled last": dict(swap_form="pool-last"),
 }
 variants = [
     "FPN",
