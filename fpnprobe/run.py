@@ -2,7 +2,6 @@
 
 import functools
 import html
-import json
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from fpnprobe.attribution.table import COLUMNS
-from fpnprobe.drawing import Drawing
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.features import Features, stored_images
 from fpnprobe.ledger import Ledger
-from fpnprobe.run_cell import RunCell
-from fpnprobe.scales import COCO_BUCKETS, ScaleBucket, stored_buckets
+from fpnprobe.scales import COCO_BUCKETS, ScaleBucket
+from fpnprobe.store.cell import MANIFEST, State, StoredCell
+from fpnprobe.store.feature_maps import Features, stored_images
+from fpnprobe.store.study import StoredStudy, read_cell
 
 if TYPE_CHECKING:
     from fpnprobe.mm.attribution.cell import TrainedCell
@@ -32,28 +31,47 @@ def open_run(path: str | Path) -> "Run":
         FpnProbeError: if the folder is neither.
     """
     folder = Path(path)
-    if (folder / "manifest.json").is_file():
-        return Run(folder, (RunCell.read(folder),))
-    found = sorted(file.parent for file in folder.glob("cells/*/*/manifest.json"))
-    if not found and not (folder / "study.json").is_file():
+    if (folder / MANIFEST).is_file():
+        return Run(folder, (read_cell(folder),))
+    try:
+        stored = StoredStudy.read(folder)
+    except FpnProbeError:
         raise FpnProbeError(
             f"{folder} is not a run: expected the folder of a study (study.json, cells/) or of a "
             "cell (manifest.json), such as reports/quickstart"
-        )
-    return Run(folder, tuple(RunCell.read(cell) for cell in found))
+        ) from None
+    return Run(folder, tuple(cell for cell in stored.cells if cell.state is not State.PENDING))
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A figure as SVG text, which shows itself in Jupyter."""
+
+    name: str
+    svg: str
+    caption: str
+
+    def __repr__(self) -> str:
+        return f"Drawing({self.name}: {self.caption})"
+
+    def _repr_html_(self) -> str:
+        return f"<figure>{self.svg}<figcaption>{html.escape(self.caption)}</figcaption></figure>"
 
 
 @dataclass(frozen=True)
 class Run:
     """Everything that a study or a cell has left on disk.
 
+    The tables of a study leave out cells that are stale or damaged: their results are of other
+    settings than the study's. Their own folder, opened by itself, still shows what is in it.
+
     Attributes:
         folder: where.
-        cells: its cells (one variant and one seed each).
+        cells: its cells (one variant and one seed each) that were begun, with their states.
     """
 
     folder: Path
-    cells: tuple[RunCell, ...]
+    cells: tuple[StoredCell, ...]
     _opened: dict[Path, "TrainedCell"] = field(default_factory=dict, repr=False, compare=False)
 
     def select(self, *, variant: str | None = None, seed: int | None = None) -> "Run":
@@ -79,7 +97,7 @@ class Run:
     def ledger(self) -> Ledger:
         """Gradient records of all cells that have any, up to their last probed iteration."""
         ledgers = []
-        for cell in self.cells:
+        for cell in self._readable:
             try:
                 ledgers.append(Ledger.read(cell.folder))
             except FpnProbeError:
@@ -101,17 +119,14 @@ class Run:
     def buckets(self) -> tuple[ScaleBucket, ...]:
         """The study's scale buckets, by its first readable manifest."""
         for cell in self.cells:
-            try:
-                content = json.loads((cell.folder / "manifest.json").read_text())
-                return stored_buckets(content["config"]["buckets"] or ())
-            except (OSError, ValueError, LookupError, TypeError):
-                continue
+            if cell.config:
+                return cell.buckets
         return COCO_BUCKETS
 
     @property
     def images(self) -> tuple[int, ...]:
         """Ids of the images whose features are stored."""
-        found = {i for cell in self.cells for i in stored_images(cell.folder / "features")}
+        found = {i for cell in self._readable for i in stored_images(cell.features)}
         return tuple(sorted(found))
 
     def features(self, image_id: int) -> Features:
@@ -120,7 +135,7 @@ class Run:
         Raises:
             FpnProbeError: if there are none, naming the images that have some.
         """
-        files = [c.folder / "features" / f"{image_id}.npz" for c in self.cells]
+        files = [cell.features / f"{image_id}.npz" for cell in self._readable]
         files = [file for file in files if file.is_file()]
         if not files:
             known = ", ".join(map(str, self.images)) or "none yet"
@@ -228,9 +243,15 @@ class Run:
         body = table.to_html(index=False, float_format="{:.3f}".format, na_rep="")
         return f"<p><b>{html.escape(str(self.folder))}</b></p>{body}"
 
+    @property
+    def _readable(self) -> tuple[StoredCell, ...]:
+        if (self.folder / MANIFEST).is_file():
+            return self.cells
+        return tuple(cell for cell in self.cells if cell.belongs_to_study)
+
     def _tables(self, name: str, columns: list[str]) -> pd.DataFrame:
         frames = []
-        for cell in self.cells:
+        for cell in self._readable:
             if not (cell.folder / name).is_file():
                 continue
             try:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from numbers import Real
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,13 @@ class ScaleBucket:
     high: float
 
     def __post_init__(self) -> None:
+        if not isinstance(self.name, str):
+            raise FpnProbeError(f"a bucket is named {self.name!r:.60}, expected a text")
+        for bound in (self.low, self.high):
+            if not isinstance(bound, Real) or isinstance(bound, bool):
+                raise FpnProbeError(
+                    f"bucket {self.name!r} has the bound {bound!r:.60}, expected a number of px^2"
+                )
         if not self.name or self.name in (BACKGROUND, "all"):
             raise FpnProbeError(
                 f"bucket name {self.name!r} is reserved or empty: choose another, such as 'tiny'"
@@ -85,17 +92,29 @@ def names(buckets: Sequence[ScaleBucket]) -> tuple[str, ...]:
     return (*(bucket.name for bucket in buckets), BACKGROUND)
 
 
-def stored_buckets(stored: Sequence[Sequence[Any]]) -> tuple[ScaleBucket, ...]:
-    """Buckets from `(name, low, high)` as manifests keep them (None: no upper end); else COCO's.
+def stored_buckets(stored: object) -> tuple[ScaleBucket, ...]:
+    """Buckets from `(name, low, high)` triples, the one way that people and files write them.
 
     >>> [bucket.high for bucket in stored_buckets([("tiny", 0, 256), ("rest", 256, None)])]
     [256, inf]
+
+    Args:
+        stored: A sequence of buckets or triples (None: no upper end); empty or None for COCO's.
+
+    Raises:
+        FpnProbeError: if it is anything else, or the buckets do not tile [0, inf).
     """
-    if not stored:
+    if stored is None or stored == () or stored == []:
         return COCO_BUCKETS
-    return check_buckets(
-        [
-            ScaleBucket(name, low, float("inf") if high is None else high)
-            for name, low, high in stored
-        ]
-    )
+    if not isinstance(stored, Sequence) or isinstance(stored, str | bytes):
+        raise FpnProbeError(f"buckets are {stored!r:.60}, expected a list of (name, low, high)")
+    return check_buckets([_stored_bucket(entry) for entry in stored])
+
+
+def _stored_bucket(entry: object) -> ScaleBucket:
+    if isinstance(entry, ScaleBucket):
+        return entry
+    if not isinstance(entry, Sequence) or isinstance(entry, str | bytes) or len(entry) != 3:
+        raise FpnProbeError(f"a bucket is {entry!r:.60}, expected (name, low, high) in px^2")
+    name, low, high = entry
+    return ScaleBucket(name, low, float("inf") if high is None else high)

@@ -1,36 +1,23 @@
-"""From the ledger's records to statements: gradient shares and the all-object index.
+"""From the ledger's records to statements: gradient shares, the all-object index, intervals.
 
-The intervals of `fpnprobe.intervals` are here too, so that one import serves both.
+The intervals are over seeds, over images, over both, and of a rank correlation.
+
+>>> t_interval([0.40, 0.42, 0.44])
+Spread(n=3, mean=0.420, sd=0.020, low=0.370, high=0.470)
 """
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy import stats
 
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.intervals import (
-    RankCorrelation,
-    Spread,
-    hierarchical_samples,
-    percentile_interval,
-    rank_correlation,
-    resample_counts,
-    t_interval,
-)
 from fpnprobe.scales import BACKGROUND
 
-__all__ = [
-    "RankCorrelation",
-    "Spread",
-    "all_object_index",
-    "evenness",
-    "gradient_shares",
-    "hierarchical_samples",
-    "percentile_interval",
-    "rank_correlation",
-    "resample_counts",
-    "t_interval",
-]
+Floats = npt.NDArray[np.float64]
 
 CELL = ["study", "variant", "seed", "tap", "kind", "route"]
 _NEEDED = [*CELL, "iteration", "bucket", "term", "l2", "n_objects", "state"]
@@ -112,3 +99,153 @@ def _summed_terms(frame: pd.DataFrame) -> pd.DataFrame:
     rows = frame[(frame["term"] == "all") & (frame["bucket"] != "all")]
     norms = rows["l2"].astype(np.float64)
     return rows.assign(l2=norms.where(np.isfinite(norms)))
+
+
+CONFIDENCE = 0.95
+ENOUGH_CLUSTERS = 5
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Spread:
+    """Mean, standard deviation and interval of the mean over `n` independent values."""
+
+    n: int
+    mean: float
+    sd: float
+    low: float
+    high: float
+
+    def __repr__(self) -> str:
+        return (
+            f"Spread(n={self.n}, mean={self.mean:.3f}, sd={self.sd:.3f}, "
+            f"low={self.low:.3f}, high={self.high:.3f})"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RankCorrelation:
+    """Spearman's rho over `n` points in `clusters` groups, its interval and two-sided p-value.
+
+    `note` says why bounds and p are missing.
+    """
+
+    n: int
+    clusters: int
+    rho: float
+    low: float
+    high: float
+    p: float
+    note: str
+
+
+def t_interval(values: npt.ArrayLike, *, confidence: float = CONFIDENCE) -> Spread:
+    """Mean, sample standard deviation and Student's t interval of the mean; NaN values dropped.
+
+    Fewer than two values have no spread: `sd`, `low` and `high` are NaN.
+    """
+    kept = np.asarray(values, dtype=np.float64)
+    kept = kept[np.isfinite(kept)]
+    n = len(kept)
+    mean = float(kept.mean()) if n else float("nan")
+    if n < 2:
+        return Spread(n, mean, float("nan"), float("nan"), float("nan"))
+    sd = float(kept.std(ddof=1))
+    half = float(stats.t.ppf(0.5 + confidence / 2, n - 1)) * sd / np.sqrt(n)
+    return Spread(n, mean, sd, mean - half, mean + half)
+
+
+def percentile_interval(
+    samples: npt.ArrayLike, *, confidence: float = CONFIDENCE
+) -> tuple[float, float]:
+    """Percentile bootstrap interval (Efron, 1979) of finite samples; NaN where there are none.
+
+    >>> [round(bound, 6) for bound in percentile_interval(range(1001))]
+    [25.0, 975.0]
+    """
+    kept = np.asarray(samples, dtype=np.float64)
+    kept = kept[np.isfinite(kept)]
+    if not len(kept):
+        return float("nan"), float("nan")
+    low, high = np.quantile(kept, [0.5 - confidence / 2, 0.5 + confidence / 2])
+    return float(low), float(high)
+
+
+def resample_counts(items: int, *, resamples: int, seed: int = 0) -> npt.NDArray[np.int32]:
+    """How often each of `items` is drawn in each bootstrap resample, (resamples, items).
+
+    >>> resample_counts(4, resamples=2).sum(axis=1).tolist()
+    [4, 4]
+    """
+    random = np.random.default_rng(seed)
+    counts = np.empty((resamples, items), dtype=np.int32)
+    for row in counts:
+        row[:] = np.bincount(random.integers(0, items, items), minlength=items)
+    return counts
+
+
+def hierarchical_samples(values: Floats, samples: Floats, *, seed: int = 0) -> Floats:
+    """Bootstrap samples of a mean over training seeds that carry image and seed error together.
+
+    Images are resampled, the same for all seeds; on each resample the mean over seeds is moved by
+    `T * sd / sqrt(S)`, T a draw of Student's t with S - 1 degrees of freedom. Plainly resampling
+    the seeds, as a hierarchical bootstrap does with many (Davison and Hinkley, 1997, 3.8), covers
+    far too little with two to five of them. Without image error the percentile interval is the t
+    interval, without spread over seeds it is the image bootstrap's. What seeds and images do
+    together is counted in both, which errs on the wide side.
+
+    Args:
+        values: (S,) one value per training seed.
+        samples: (S, R) the same under each resample of images.
+        seed: of the draws of T.
+
+    Returns:
+        (R,) samples.
+    """
+    n_seeds, resamples = samples.shape
+    if n_seeds < 2:
+        raise FpnProbeError(f"{n_seeds} seed has no spread over seeds, expected at least 2")
+    # One draw from each of R equal slices of the distribution: its tails are heavy.
+    place = np.random.default_rng(seed).permutation(resamples) + 0.5
+    shift = stats.t.ppf(place / resamples, n_seeds - 1)
+    return np.asarray(samples.mean(axis=0) + shift * values.std(ddof=1) / np.sqrt(n_seeds))
+
+
+def rank_correlation(
+    x: npt.ArrayLike,
+    y: npt.ArrayLike,
+    *,
+    clusters: Sequence[Hashable] | None = None,
+    confidence: float = CONFIDENCE,
+) -> RankCorrelation:
+    """Spearman's rank correlation with an interval, or a note that there are too few points.
+
+    The interval is Bonett and Wright's (2000): Fisher's z with variance
+    `(1 + rho^2 / 2) / (n - 3)`, where n counts `clusters` (say, variants), because seeds of one
+    variant are no independent witnesses; `p` is below 0.05 where it excludes 0. Pairs with NaN are
+    dropped.
+
+    >>> rank_correlation([1, 2, 3], [1, 4, 9]).note
+    'too few points: 3, at least 5 needed'
+    """
+    pairs = np.column_stack([np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)])
+    groups = list(range(len(pairs))) if clusters is None else list(clusters)
+    kept = np.atleast_1d(np.isfinite(pairs).all(axis=1))
+    pairs = pairs[kept]
+    n = len(pairs)
+    distinct = len({group for group, keep in zip(groups, kept.tolist(), strict=True) if keep})
+    varies = n >= 3 and bool((np.ptp(pairs, axis=0) > 0).all())
+    rho = float(stats.spearmanr(pairs[:, 0], pairs[:, 1]).statistic) if varies else float("nan")
+    nan = float("nan")
+    if distinct < ENOUGH_CLUSTERS:
+        what = "" if clusters is None else " variants"
+        note = f"too few points: {distinct}{what}, at least {ENOUGH_CLUSTERS} needed"
+        return RankCorrelation(n, distinct, rho, nan, nan, nan, note)
+    if not varies:
+        return RankCorrelation(n, distinct, rho, nan, nan, nan, "one of the two does not vary")
+    error = np.sqrt((1 + rho**2 / 2) / (distinct - 3))
+    half = stats.norm.ppf(0.5 + confidence / 2) * error
+    z = np.arctanh(np.clip(rho, -1 + 1e-12, 1 - 1e-12))
+    low, high = float(np.tanh(z - half)), float(np.tanh(z + half))
+    return RankCorrelation(
+        n, distinct, rho, low, high, float(2 * stats.norm.sf(abs(z) / error)), ""
+    )

@@ -7,6 +7,7 @@ optional: `FPN-CFG2-AuxU~cut-direct`. To register a variant of the package, put 
 pyramids in mmengine's `FUNCTIONS`.)
 """
 
+import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ PAPER_VARIANTS = (
 )
 MORE_VARIANTS = ("FPN-Wide", "FPN-Wide1")
 """Controls and other remedies that the paper does not have."""
+_LONGEST_FOLDER = 80
 BUILT_IN_VARIANTS = (*PAPER_VARIANTS, *MORE_VARIANTS)
 
 
@@ -98,8 +100,15 @@ def split_variant(name: str) -> tuple[str, str | None]:
 def slug(name: str) -> str:
     """Folder name of a variant: lower case, "~" as "--", everything else but a-z and 0-9 as "-".
 
+    A long name is cut and gets a digest, since file systems take no more than 255 letters.
+
     >>> slug("FPN-CFG1"), slug("FPN~cut-direct"), slug("../x")
     ('fpn-cfg1', 'fpn--cut-direct', 'x')
+    >>> slug("x" * 300)[-12:], slug("x" * 300) == slug("x" * 301)
+    ('xxx-0d4e2ca9', False)
     """
     parts = (re.sub(r"[^a-z0-9]+", "-", part.lower()).strip("-") for part in name.split("~"))
-    return "--".join(part for part in parts if part) or "variant"
+    folder = "--".join(part for part in parts if part) or "variant"
+    if len(folder) <= _LONGEST_FOLDER:
+        return folder
+    return f"{folder[: _LONGEST_FOLDER - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from fpnprobe import atomic
 from fpnprobe.attribution.table import COLUMNS, check, concat
 from fpnprobe.errors import FpnProbeError
+from fpnprobe.store import atomic
 
 CELL_TABLE = "attribution.parquet"
 STUDY_TABLE = "evidence/attribution.parquet"

@@ -13,7 +13,7 @@ from fpnprobe.evaluation import Detections, Evaluation, GroundTruth, compare, ev
 from fpnprobe.evaluation.copies import copied
 from fpnprobe.evaluation.generated import generate
 from fpnprobe.evaluation.resampling import Resampled, resample
-from fpnprobe.intervals import resample_counts
+from fpnprobe.statistics import resample_counts
 
 SAME = 1e-12
 

@@ -1,7 +1,7 @@
 """`fpnprobe doctor`: versions, device, operator backend, and what would fail."""
 
 import json
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -14,10 +14,15 @@ def add(app: typer.Typer) -> None:
         as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
     ) -> None:
         """Show versions, device and what would fail here; exit code 3 if studies cannot run."""
-        from fpnprobe.environment import examine
+        from fpnprobe.doctor import examine
         from fpnprobe.errors import EnvironmentProblem
 
-        found = examine()
+        def describe_stack() -> dict[str, Any]:
+            from fpnprobe.mm.environment import describe
+
+            return describe()
+
+        found = examine(describe_stack)
         if as_json:
             typer.echo(json.dumps(found.to_dict()))
         else:

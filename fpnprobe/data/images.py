@@ -7,9 +7,9 @@ from typing import Any
 
 from PIL import Image
 
-from fpnprobe import atomic
 from fpnprobe.data import cache
 from fpnprobe.errors import FpnProbeError
+from fpnprobe.store import atomic
 
 # Last bytes of a whole file; any other ending is decoded to the end before it is believed.
 _ENDINGS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}

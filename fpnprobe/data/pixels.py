@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from fpnprobe import atomic
 from fpnprobe.data.cache import folder as cache_folder
 from fpnprobe.errors import FpnProbeError
+from fpnprobe.store import atomic
 
 Pixels = npt.NDArray[np.uint8]
 _AUTO_LIMIT = 4 * 2**30  # bytes: generated scenes and subsets fit, COCO at 800 px does not

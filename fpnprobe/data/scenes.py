@@ -13,11 +13,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-from fpnprobe import atomic
 from fpnprobe.data import cache
 from fpnprobe.data.glyphs import CLASSES
 from fpnprobe.data.scene import Recipe, buckets, draw_scene
 from fpnprobe.errors import FpnProbeError
+from fpnprobe.store import atomic
 
 __all__ = ["CLASSES", "Recipe", "buckets", "cached", "make"]
 

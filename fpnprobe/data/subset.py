@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from fpnprobe import atomic
 from fpnprobe.data import coco
 from fpnprobe.errors import FpnProbeError
+from fpnprobe.store import atomic
 
 _SPLITS = ("train", "val")
 

@@ -19,9 +19,8 @@ from scipy import stats
 
 from fpnprobe.evaluation.evaluation import bucket_metrics
 from fpnprobe.evaluation.finished import FinishedCell, FinishedStudy
-from fpnprobe.intervals import Floats, rank_correlation
 from fpnprobe.ledger import Ledger
-from fpnprobe.statistics import all_object_index, gradient_shares
+from fpnprobe.statistics import Floats, all_object_index, gradient_shares, rank_correlation
 
 _PLACE = ["ledger", "measure", "tap", "kind", "route"]
 _POINTS = ["variant", "seed", *_PLACE, "value", "metric", "ap", "change"]

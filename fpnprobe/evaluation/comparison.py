@@ -15,8 +15,8 @@ from fpnprobe.evaluation.ground_truth import GroundTruth
 from fpnprobe.evaluation.masks import check_iou_type
 from fpnprobe.evaluation.resampling import resample
 from fpnprobe.evaluation.size_bins import bin_table, size_edges
-from fpnprobe.intervals import percentile_interval, resample_counts
 from fpnprobe.scales import COCO_BUCKETS, ScaleBucket, check_buckets
+from fpnprobe.statistics import percentile_interval, resample_counts
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -21,7 +21,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from fpnprobe import atomic
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.evaluation.association import associations
 from fpnprobe.evaluation.detections import Detections
@@ -31,7 +30,8 @@ from fpnprobe.evaluation.ground_truth import GroundTruth
 from fpnprobe.evaluation.resampling import Resampled, resample
 from fpnprobe.evaluation.size_bins import bin_table, size_edges
 from fpnprobe.evaluation.spread import Runs, compared, curve_differences, curves, seed_table
-from fpnprobe.intervals import resample_counts
+from fpnprobe.statistics import resample_counts
+from fpnprobe.store import atomic
 
 RESAMPLES = 1000
 

@@ -1,16 +1,15 @@
 """The finished cells of a study's output folder, as the evidence needs them."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from fpnprobe import places
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.evaluation.twins import Intervened, intervened
-from fpnprobe.scales import COCO_BUCKETS, ScaleBucket, check_buckets
+from fpnprobe.scales import ScaleBucket
+from fpnprobe.store import StoredStudy
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,51 +58,36 @@ class FinishedStudy:
 
 
 def read_study(study_dir: str | Path) -> FinishedStudy:
-    """Read `study.json` and the manifests of cells that are done.
-
-    A cell of other settings, data or code than `study.json` tells of (stale) is not the study's.
+    """Read `study.json` and the cells that are done, of its settings, data and results version.
 
     Raises:
-        FpnProbeError: if the folder is not a study's output.
+        FpnProbeError: if the folder is not a study's output, or its `study.json` is damaged.
     """
-    folder = Path(study_dir)
-    content = _json(folder / "study.json")
-    if content is None:
-        raise FpnProbeError(
-            f"{folder} holds no readable study.json: give the folder that run-study wrote"
+    stored = StoredStudy.read(study_dir, strict=True)
+    cells = [
+        FinishedCell(
+            variant=cell.variant,
+            seed=cell.seed,
+            folder=cell.folder,
+            annotations=str(cell.annotations),
         )
-    cells, wanted = [], _keys(content)
-    for path in sorted(folder.glob("cells/*/*/manifest.json")):
-        manifest = _json(path)
-        if manifest is None or manifest.get("state") != "done":
-            continue
-        place = str(manifest["variant"]), int(manifest["seed"])
-        if manifest.get("key") != wanted.get(place, manifest.get("key")):
-            continue  # stale: results of different settings are not compared
-        cells.append(
-            FinishedCell(
-                variant=place[0],
-                seed=place[1],
-                folder=path.parent,
-                annotations=str(places.found(str(manifest.get("annotations", "")), study=folder)),
-            )
-        )
-    order = list(dict.fromkeys([*_names(content), *(cell.variant for cell in cells)]))
+        for cell in stored.done
+    ]
+    order = list(stored.variants)
     cells.sort(key=lambda cell: (order.index(cell.variant), cell.seed))
-    evaluation = content.get("evaluation") or {}
     return FinishedStudy(
-        name=str(content.get("name") or folder.name),
-        folder=folder,
-        content=content,
-        variants=tuple(order),
-        buckets=buckets_of(content),
-        iou_type=str(evaluation.get("iou_type", "bbox")),
+        name=stored.name,
+        folder=stored.folder,
+        content=stored.content,
+        variants=stored.variants,
+        buckets=stored.buckets,
+        iou_type=stored.iou_type,
         cells=tuple(cells),
     )
 
 
 def read_run(folder: str | Path) -> tuple[FinishedCell, FinishedStudy]:
-    """A cell folder (`cells/<variant>/seed-<n>`) and its study.
+    """Read a cell folder (`cells/<variant>/seed-<n>`) and its study.
 
     Raises:
         FpnProbeError: if it is not the folder of a finished cell.
@@ -119,40 +103,3 @@ def read_run(folder: str | Path) -> tuple[FinishedCell, FinishedStudy]:
         "reports/quickstart/cells/fpn/seed-0 of a cell that is done and not stale, or a "
         "detection file"
     )
-
-
-def buckets_of(content: Mapping[str, Any]) -> tuple[ScaleBucket, ...]:
-    """The study's buckets; COCO's where it names none."""
-    given = content.get("buckets") or ()
-    if not given:
-        return COCO_BUCKETS
-    return check_buckets(
-        [
-            ScaleBucket(str(name), float(low), float("inf") if high is None else float(high))
-            for name, low, high in given
-        ]
-    )
-
-
-def _keys(content: Mapping[str, Any]) -> dict[tuple[str, int], str]:
-    """Key of every cell that the study names."""
-    return {
-        (str(cell["variant"]), int(cell["seed"])): str(cell["key"])
-        for cell in content.get("cells") or ()
-        if isinstance(cell, Mapping) and {"variant", "seed", "key"} <= set(cell)
-    }
-
-
-def _names(content: Mapping[str, Any]) -> list[str]:
-    return [
-        str(variant["name"]) if isinstance(variant, Mapping) else str(variant)
-        for variant in content.get("variants") or ()
-    ]
-
-
-def _json(path: Path) -> dict[str, Any] | None:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return content if isinstance(content, dict) else None

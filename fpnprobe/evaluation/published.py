@@ -49,6 +49,32 @@ def numbers() -> Mapping[str, Any]:
     return content
 
 
+def describe_row(variant: str, row: Mapping[str, Any]) -> str:
+    """Write a variant's printed AP as text, without the metrics that the paper left out.
+
+    >>> describe_row("FPN", {"AP": 41.5, "AP_S": None, "AP_L": 53.5})
+    'FPN AP 41.5 AP_L 53.5'
+    """
+    printed = [f"{metric} {row[metric]}" for metric in METRICS if row.get(metric) is not None]
+    return " ".join([variant, *printed])
+
+
+def framework_text(table: str, detector: str, backbone: str) -> str:
+    """Write what Table 3 or 4 prints of a framework, without and with feature grouping.
+
+    >>> framework_text("table4", "Mask R-CNN", "Swin-T")
+    'FPN AP 39.3 AP_S 20.5 AP_M 41.8 AP_L 57.8; FPN-CFG3 AP 41.4 AP_S 21.9 AP_M 44.6 AP_L 58.8'
+    """
+    row = next(
+        row
+        for row in numbers()[table]["rows"]
+        if (row["detector"], row["backbone"]) == (detector, backbone)
+    )
+    return "; ".join(
+        describe_row(name, row[key]) for name, key in (("FPN", "baseline"), ("FPN-CFG3", "cfg"))
+    )
+
+
 def detector_name(framework: str) -> str:
     """The paper's name of a framework key or mmdet config name; empty if it has none.
 

@@ -16,7 +16,7 @@ import pandas as pd
 
 from fpnprobe.evaluation.ground_truth import Floats
 from fpnprobe.evaluation.resampling import Resampled
-from fpnprobe.intervals import hierarchical_samples, percentile_interval, t_interval
+from fpnprobe.statistics import hierarchical_samples, percentile_interval, t_interval
 
 ONE_SEED = "one seed: how much training itself varies is unknown"
 _COMPARISON = [

@@ -41,8 +41,8 @@ def draw(
         energy: bucket to the part of the map's energy inside its boxes, in [0, 1].
         label: what the map is, for hover.
         buckets: names of all buckets, in order.
-        compactness: of the channels in groups (`fpnprobe.compactness`), set below; NaN is a dash,
-            None sets nothing.
+        compactness: of the channels in groups (`group_compactness`), set below; NaN is a dash, None
+            sets nothing.
 
     Returns:
         The same Axes.

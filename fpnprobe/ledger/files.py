@@ -11,8 +11,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fpnprobe import atomic
 from fpnprobe.errors import FpnProbeError
+from fpnprobe.store import atomic
 
 
 def write_file(path: Path, frame: pd.DataFrame, columns: Mapping[str, tuple[str, str]]) -> None:

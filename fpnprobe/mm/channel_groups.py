@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from fpnprobe.compactness import GROUPS
 from fpnprobe.methods.feature_grouping import FeatureGrouping
+from fpnprobe.store.feature_maps import GROUPS
 
 _LAST = 5  # the last stage of every backbone is C5
 

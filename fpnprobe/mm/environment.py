@@ -5,8 +5,8 @@ from typing import Any
 
 import torch
 
-from fpnprobe.environment import installed
 from fpnprobe.mm.ops import backend
+from fpnprobe.store.installed import installed
 
 # module -> the distributions that provide it
 _DISTRIBUTIONS = {

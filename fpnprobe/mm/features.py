@@ -9,15 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fpnprobe import atomic
 from fpnprobe.attribution.chain import Chain
-from fpnprobe.compactness import group_compactness
-from fpnprobe.features import Features
 from fpnprobe.mm import channel_groups
 from fpnprobe.mm.attribution.image import DetectorImage
 from fpnprobe.mm.attribution.segments import build_chain
 from fpnprobe.mm.training.dataset import CellImages
 from fpnprobe.scales import COCO_BUCKETS, ScaleBucket, bucket_index
+from fpnprobe.store import atomic
+from fpnprobe.store.feature_maps import Features, group_compactness
 
 INDEX = "index.json"
 _CELLS, _THUMBNAIL, _SEARCHED = 64, 128, 200  # cells, px, images
@@ -34,7 +33,7 @@ def save(
     """Write the features of `count` images and an index; every cell of a study takes the same.
 
     At most 64 x 64 cells per map in half precision, a thumbnail of 128 px, and a number for each
-    level (`fpnprobe.compactness`): below 256 KiB per image, whatever the detector.
+    level (`fpnprobe.store.feature_maps`): below 256 KiB per image, whatever the detector.
 
     Args:
         detector: trained, of mmdet.
@@ -51,7 +50,7 @@ def save(
     for position in choose(images, count=count, buckets=buckets):
         sample = images[position]
         image = DetectorImage.of(detector, sample)
-        chain = chain or build_chain(detector, image.pixels)
+        chain = chain or build_chain(detector, image.pixels, with_readout=False)
         found = extract(chain, image, thumbnail=sample["inputs"])
         found.write(folder)
         ids.append(found.image_id)

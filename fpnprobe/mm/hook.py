@@ -34,7 +34,7 @@ from fpnprobe.mm.session import (
 from fpnprobe.probing.probe import Probe, Terms
 from fpnprobe.probing.sample import Sample
 from fpnprobe.probing.schedule import Schedule
-from fpnprobe.scales import COCO_BUCKETS, ScaleBucket, check_buckets
+from fpnprobe.scales import stored_buckets
 
 INTERVALS: Mapping[str, int] = {"norms": 1, "routes": 50, "full": 100}
 
@@ -95,8 +95,7 @@ class GradientProbeHook(Hook):
         self.mode, self.audit, self.out_dir = mode, audit, out_dir
         self.cell: dict[str, Any] = {"study": study, "variant": variant, "seed": seed}
         schedule = Schedule.of(INTERVALS[mode] if interval is None else interval)
-        given = [b if isinstance(b, ScaleBucket) else ScaleBucket(*b) for b in buckets or ()]
-        self.buckets = check_buckets(given) if given else COCO_BUCKETS
+        self.buckets = stored_buckets(buckets)
         # A sample of mode `norms` is next to free: there is nothing that a budget could set.
         self.account = Account(mode, schedule=schedule, budget=None if mode == "norms" else budget)
         self._probe = None if mode == "norms" else Probe(mode, terms=terms)  # type: ignore[arg-type]

@@ -10,12 +10,12 @@ from mmdet.structures.mask import encode_mask_results
 from mmengine.evaluator import BaseMetric
 from mmengine.registry import METRICS
 
-from fpnprobe import atomic
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.evaluation import GroundTruth, evaluate
 from fpnprobe.evaluation.documents import read_json
 from fpnprobe.evaluation.masks import check_iou_type
-from fpnprobe.scales import COCO_BUCKETS, ScaleBucket, check_buckets
+from fpnprobe.scales import stored_buckets
+from fpnprobe.store import atomic
 
 
 @METRICS.register_module()
@@ -53,16 +53,7 @@ class SizeBucketMetric(BaseMetric):
         self.iou_types = [iou_type] if isinstance(iou_type, str) else list(iou_type)
         for each in self.iou_types:
             check_iou_type(each)
-        self.buckets = (
-            COCO_BUCKETS
-            if buckets is None
-            else check_buckets(
-                [
-                    ScaleBucket(name, low, float("inf") if high is None else high)
-                    for name, low, high in buckets
-                ]
-            )
-        )
+        self.buckets = stored_buckets(buckets)
         self.engine, self.out_file = engine, out_file
         self.annotations = read_json(ann_file)
         GroundTruth.of(self.annotations)  # a bad file fails here, before any training

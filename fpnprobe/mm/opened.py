@@ -16,6 +16,7 @@ from fpnprobe.mm.detectors import build_detector
 from fpnprobe.mm.detectors.stock import read_config, stock_model
 from fpnprobe.mm.training.dataset import CellImages
 from fpnprobe.scales import COCO_BUCKETS, ScaleBucket
+from fpnprobe.store.cell import MANIFEST
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ def open_given(
         raise FpnProbeError(f"size={size}: expected a short side of at least 32 px")
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise EnvironmentProblem(f"device {device!r}: no CUDA device here; use --device cpu")
-    if (Path(config) / "manifest.json").is_file():
+    if (Path(config) / MANIFEST).is_file():
         if checkpoint is not None or data is not None or size is not None:
             raise FpnProbeError(
                 f"{config} is a trained cell with its own weights, images and size: leave the "

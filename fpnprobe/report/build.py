@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fpnprobe import atomic
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.report import (
     causes,
@@ -25,6 +24,7 @@ from fpnprobe.report.drawings import Drawing, draw
 from fpnprobe.report.html import page
 from fpnprobe.report.pdf import typeset
 from fpnprobe.report.stored import Stored, read
+from fpnprobe.store import atomic
 
 
 def build(

@@ -1,7 +1,6 @@
-"""The cells of a study folder, planned or found, with names that fit a label."""
+"""The cells of a study folder as a report names them, with names that fit a label."""
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fpnprobe.figures.wording import short
+from fpnprobe.store import State, StoredCell, StoredStudy
 
 LONGEST = 48
 
@@ -18,7 +18,8 @@ class Cell:
     """One variant and seed: its manifest, and the folder it came from (None if never started).
 
     `name` is the variant's own name; `variant` is what the report calls it, which begins with the
-    study where several are combined.
+    study where several are combined. Its tables are shown where `shown` is true: results of other
+    settings are not set side by side.
     """
 
     study: str
@@ -29,26 +30,12 @@ class Cell:
     reason: str
     manifest: Mapping[str, Any]
     folder: Path | None
+    shown: bool = True
 
 
 def plain(value: object) -> str:
     """Names on one line: no control characters, so they fit a label and a table cell."""
     return re.sub(r"[\x00-\x1f\x7f]+", " ", str(value)).strip()
-
-
-def read_json(path: Path, holes: list[str]) -> dict[str, Any]:
-    """The file's object; {} where it is missing, or cannot be read, which becomes a hole."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        holes.append(
-            f"{path.parent.parent.name}/{path.parent.name}/{path.name} cannot be read: "
-            f"{plain(error)}"
-        )
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def label(name: object) -> str:
@@ -64,57 +51,36 @@ def label(name: object) -> str:
     return f"{short(text, LONGEST - 7)} {hashlib.sha256(text.encode()).hexdigest()[:6]}"
 
 
-def _slug(name: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+def name_cells(stored: StoredStudy, *, name: str, prefix: str, holes: list[str]) -> list[Cell]:
+    """The cells of a study in its order; those that are not done are named in `holes`.
 
-
-def read_cell(
-    folder: Path, study: Mapping[str, Any], name: str, prefix: str, holes: list[str]
-) -> Cell:
-    """The cell of a folder, also where its manifest is unreadable."""
-    manifest = read_json(folder / "manifest.json", holes)
-    planned = {_slug(str(variant)): str(variant) for variant in study.get("variants") or []}
-    fallback = planned.get(_slug(folder.parent.name), folder.parent.name)
-    own = plain(manifest.get("variant") or fallback)
-    seed = manifest.get("seed")
-    keys = {
-        (str(each["variant"]), each["seed"]): each.get("key") for each in study.get("cells") or []
-    }
-    wanted = keys.get((str(manifest.get("variant")), seed))
-    stale = wanted is not None and manifest.get("key") not in (None, wanted)
-    return Cell(
-        study=name,
-        name=own,
-        variant=prefix + label(own),
-        seed=seed if isinstance(seed, int) else int("".join(filter(str.isdigit, folder.name)) or 0),
-        state="stale" if stale else plain(manifest.get("state", "unreadable")),
-        reason="of other settings than the study's"
-        if stale
-        else plain(manifest.get("reason") or ""),
-        manifest=manifest,
-        folder=folder,
-    )
-
-
-def in_order(
-    found: list[Cell], study: Mapping[str, Any], name: str, prefix: str, holes: list[str]
-) -> list[Cell]:
-    """Planned cells in the study's order, then cells that the study does not name."""
-    have = {(cell.name, cell.seed): cell for cell in found}
-    planned = [(plain(cell["variant"]), int(cell["seed"])) for cell in study.get("cells") or []]
-    planned = planned or [
-        (plain(variant), int(seed))
-        for variant in study.get("variants") or []
-        for seed in study.get("seeds") or []
-    ]
-    result = []
-    for own, seed in [*planned, *(key for key in have if key not in planned)]:
-        cell = have.get((own, seed)) or Cell(
-            study=name, name=own, variant=prefix + label(own), seed=seed,
-            state="missing", reason="never started", manifest={}, folder=None,
-        )  # fmt: skip
+    Args:
+        stored: the study's folder.
+        name: what the report calls the study.
+        prefix: what the report's names of its variants begin with.
+        holes: sentences about what is missing, which this adds to.
+    """
+    holes += [plain(each) for each in stored.problems]
+    cells = [_name_cell(cell, name, prefix) for cell in stored.cells]
+    for cell in cells:
         if cell.state != "done":
             why = f": {cell.reason}" if cell.reason else ""
-            holes.append(f"{cell.variant}, seed {seed}: {cell.state}{why}")
-        result.append(cell)
-    return result
+            holes.append(f"{cell.variant}, seed {cell.seed}: {cell.state}{why}")
+        for step, why in (cell.manifest.get("holes") or {}).items():
+            holes.append(f"{cell.variant}, seed {cell.seed}: no {step}: {plain(why)}")
+    return cells
+
+
+def _name_cell(cell: StoredCell, study: str, prefix: str) -> Cell:
+    started = cell.state is not State.PENDING
+    return Cell(
+        study=study,
+        name=plain(cell.variant),
+        variant=prefix + label(cell.variant),
+        seed=cell.seed,
+        state=str(cell.state) if started else "missing",
+        reason=plain(cell.reason),
+        manifest=cell.manifest,
+        folder=cell.folder if started else None,
+        shown=started and cell.belongs_to_study,
+    )

@@ -3,11 +3,11 @@
 import pandas as pd
 
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.features import Features, stored_images
 from fpnprobe.figures.columns import rows
 from fpnprobe.figures.wording import signed
 from fpnprobe.report.content import Block, Table
 from fpnprobe.report.stored import Stored
+from fpnprobe.store.feature_maps import Features, stored_images
 
 COLUMNS = ("variant", "seed", "level", "compactness", "images")
 

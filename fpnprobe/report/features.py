@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.features import Features, stored_images
 from fpnprobe.figures import feature_maps
 from fpnprobe.figures.columns import largest, rows
 from fpnprobe.figures.legend import Key
@@ -17,26 +16,14 @@ from fpnprobe.figures.palette import bucket_color
 from fpnprobe.figures.svg import Panel
 from fpnprobe.report.content import Block, Figure
 from fpnprobe.report.stored import Stored
-from fpnprobe.scales import COCO_BUCKETS, ScaleBucket, bucket_index
+from fpnprobe.scales import ScaleBucket, bucket_index
+from fpnprobe.store.feature_maps import Features, stored_images
 
 STAGES, LEVELS = ("C2", "C3", "C4", "C5"), ("P2", "P3", "P4", "P5")
 VARIANTS = 4
 _TELLING = (
     "DC5", "FPN", "FPN-CFG3", "FPN-AuxU", "FPN-CFG2", "FPN-CFG1", "FPN-Aux", "FPN-Wide",
 )  # fmt: skip
-
-
-def buckets(stored: Stored) -> tuple[ScaleBucket, ...]:
-    """The study's buckets, COCO's where it names none."""
-    given: Any = stored.studies[0].get("buckets") or ()
-    try:
-        found = tuple(
-            ScaleBucket(str(name), float(low), float("inf") if high is None else float(high))
-            for name, low, high in given
-        )
-    except (TypeError, ValueError, FpnProbeError):
-        found = ()
-    return found or COCO_BUCKETS
 
 
 def figure(stored: Stored) -> list[Block]:
@@ -54,7 +41,7 @@ def figure(stored: Stored) -> list[Block]:
             maps = {v: Features.read(folder / f"{image_id}.npz") for v, folder in cells.items()}
         except FpnProbeError:
             return []
-        return [_feature_figure(maps, image_id, buckets(stored), several)]
+        return [_feature_figure(maps, image_id, stored.scale_buckets, several)]
     return []
 
 

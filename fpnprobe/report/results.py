@@ -56,7 +56,7 @@ def baseline(stored: Stored) -> str:
 def focus(stored: Stored) -> tuple[str, str]:
     """The pair that the summary speaks of: the baseline, and FPN or the next variant."""
     base = baseline(stored)
-    others = [name for name in stored.variants if name != base]
+    others = [name for name in _evaluated(stored, stored.variants) if name != base]
     return base, next(
         (n for n in others if n.split(": ")[-1] == "FPN"), others[0] if others else ""
     )
@@ -68,9 +68,17 @@ def _baselines(stored: Stored) -> list[str]:
     for study in stored.studies:
         cells = [cell for cell in stored.cells if cell.study == study["name"]]
         names = {cell.name: cell.variant for cell in cells}
+        here = _evaluated(stored, list(names.values()))
+        names = {name: variant for name, variant in names.items() if variant in here}
         first = [name for name in (study.get("baseline"), "DC5", *names) if name in names]
         found += [names[str(first[0])]] if first else []
     return found
+
+
+def _evaluated(stored: Stored, variants: list[str]) -> list[str]:
+    """Those of the variants that have an evaluation; all where none has (nothing to choose)."""
+    measured = set(final(stored)["variant"])
+    return [variant for variant in variants if variant in measured] or variants
 
 
 def compared(stored: Stored) -> pd.DataFrame:

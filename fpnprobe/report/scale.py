@@ -1,7 +1,6 @@
 """The section on object size: AP against size, error types by scale."""
 
 from functools import partial
-from typing import Any
 
 import pandas as pd
 
@@ -98,8 +97,7 @@ def _ahead(apart: pd.DataFrame | None, best: str, other: str, size: float) -> bo
 
 def _borders(stored: Stored) -> list[float]:
     """Borders between the study's buckets as the side of a square, px."""
-    buckets: Any = stored.studies[0].get("buckets") or [["", 0, 32**2], ["", 32**2, 96**2]]
-    return [float(b[2]) ** 0.5 for b in buckets if len(b) > 2 and isinstance(b[2], int | float)]
+    return [bucket.high**0.5 for bucket in stored.scale_buckets[:-1]]
 
 
 def _errors(stored: Stored) -> list[Block]:

@@ -9,10 +9,11 @@ import pandas as pd
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.figures.palette import variant_colors
-from fpnprobe.report.cells import Cell, in_order, label, plain, read_cell, read_json
+from fpnprobe.report.cells import Cell, label, name_cells, plain
 from fpnprobe.report.ledgers import CellGradients, summarize
 from fpnprobe.report.weights import kept_records, quantities
-from fpnprobe.scales import COCO_BUCKETS
+from fpnprobe.scales import COCO_BUCKETS, ScaleBucket
+from fpnprobe.store import StoredStudy
 
 STRETCHES = 24
 EVALUATION = ("study", "variant", "seed", "iteration", "iou_type", "metric", "value", "engine")
@@ -34,6 +35,7 @@ class Stored:
     training: pd.DataFrame
     kept: pd.DataFrame
     holes: list[str]
+    scale_buckets: tuple[ScaleBucket, ...] = COCO_BUCKETS
 
     @property
     def variants(self) -> list[str]:
@@ -43,9 +45,7 @@ class Stored:
     @property
     def buckets(self) -> list[str]:
         """Names of the object buckets from small to large: the study's order, else COCO's."""
-        given: Any = self.studies[0].get("buckets") or ()
-        named = [str(bucket[0]) for bucket in given if isinstance(bucket, list | tuple) and bucket]
-        return named or [bucket.name for bucket in COCO_BUCKETS]
+        return [bucket.name for bucket in self.scale_buckets]
 
     @property
     def colors(self) -> dict[str, str]:
@@ -78,17 +78,15 @@ def read(folders: Sequence[Path]) -> Stored:
     evidence: dict[str, list[pd.DataFrame]] = {}
     training: list[pd.DataFrame] = []
     kept: list[pd.DataFrame] = []
-    contents = [_content(folder, holes) for folder in folders]
-    for folder, name, study in zip(folders, _names(folders, contents), contents, strict=True):
-        found = sorted(folder.glob("cells/*/*/manifest.json"))
+    on_disk = [StoredStudy.read(folder) for folder in folders]
+    for folder, name, study in zip(folders, _names(on_disk), on_disk, strict=True):
         prefix = f"{name}: " if len(folders) > 1 else ""
-        studies.append({**study, "name": name})
-        here = [read_cell(path.parent, study, name, prefix, holes) for path in found]
-        here = in_order(here, study, name, prefix, holes)
+        studies.append({**study.content, "name": name})
+        here = name_cells(study, name=name, prefix=prefix, holes=holes)
         cells += here
         for cell in here:
-            if cell.folder is None or cell.state == "stale":
-                continue  # results of different settings are not shown side by side
+            if not cell.shown:
+                continue
             evaluations += _evaluation(cell, holes)
             gradients += _gradients(cell, holes)
             training += _training(cell, holes)
@@ -111,38 +109,28 @@ def read(folders: Sequence[Path]) -> Stored:
         training=_averaged(training),
         kept=quantities(kept),
         holes=holes,
+        scale_buckets=on_disk[0].buckets if on_disk else COCO_BUCKETS,
     )
     return replace(stored, gradients=stored.gradients.ordered(stored.buckets))
 
 
-def _content(folder: Path, holes: list[str]) -> dict[str, Any]:
-    """What `study.json` says of a folder that is a study's."""
-    study = read_json(folder / "study.json", holes)
-    if not study and not any(folder.glob("cells/*/*/manifest.json")):
-        raise FpnProbeError(
-            f"{folder} is not a study folder: expected study.json or cells/*/*/manifest.json; "
-            "give the folder that run-study wrote"
-        )
-    return study
-
-
-def _names(folders: Sequence[Path], contents: Sequence[Mapping[str, Any]]) -> list[str]:
+def _names(studies: Sequence[StoredStudy]) -> list[str]:
     """What the report calls each study: its name, or its folder where two have one name.
 
     Raises:
         FpnProbeError: if a folder is given twice.
     """
-    given = [plain(c.get("name") or f.name) for f, c in zip(folders, contents, strict=True)]
-    places = [folder.resolve() for folder in folders]
+    names = [plain(study.name) for study in studies]
+    places = [study.folder.resolve() for study in studies]
     for at, place in enumerate(places):
         if place in places[:at]:
-            raise FpnProbeError(f"{folders[at]} is given twice: give each study folder once")
+            raise FpnProbeError(f"{studies[at].folder} is given twice: give each study folder once")
     ends = [place.name for place in places]
     return [
         name
-        if given.count(name) == 1
+        if names.count(name) == 1
         else plain(place.name if ends.count(place.name) == 1 else place)
-        for name, place in zip(given, places, strict=True)
+        for name, place in zip(names, places, strict=True)
     ]
 
 

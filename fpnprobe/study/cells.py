@@ -1,30 +1,11 @@
-"""A cell: one variant, one seed, one folder, one key."""
+"""A cell of a study: one variant, one seed, one folder, one key."""
 
-import enum
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fpnprobe import atomic
-from fpnprobe.errors import FpnProbeError
-from fpnprobe.study import locks
-from fpnprobe.variants import slug
-
-MANIFEST = "manifest.json"
-STUDY = "study.json"
-
-
-class State(enum.StrEnum):
-    """What a cell is, seen from outside."""
-
-    PENDING = "pending"  # nothing there
-    RUNNING = "running"  # a process holds its lock
-    INTERRUPTED = "interrupted"  # begun, and nobody works on it
-    FAILED = "failed"
-    DONE = "done"
-    STALE = "stale"  # there, but of other settings, data or code
+from fpnprobe.store.cell import LOCK, State, StoredCell
+from fpnprobe.store.study import cell_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +25,7 @@ class Cell:
     @property
     def folder(self) -> Path:
         """Folder of the cell."""
-        return self.out / "cells" / slug(self.variant) / f"seed-{self.seed}"
+        return cell_folder(self.out, self.variant, self.seed)
 
     @property
     def archive(self) -> Path:
@@ -54,7 +35,7 @@ class Cell:
     @property
     def lock(self) -> Path:
         """Lock file of the cell."""
-        return self.folder / "lock"
+        return self.folder / LOCK
 
     @property
     def title(self) -> str:
@@ -63,54 +44,25 @@ class Cell:
 
     def manifest(self) -> dict[str, Any] | None:
         """The manifest, or None if there is none that can be read."""
-        return read_manifest(self.folder)
+        return dict(self.stored().manifest) or None
+
+    def stored(self, *, lock_is_ours: bool = False) -> StoredCell:
+        """The cell as it lies on disk now; its lock tells nothing where the caller holds it."""
+        return StoredCell.read(
+            self.folder,
+            variant=self.variant,
+            seed=self.seed,
+            key=self.key,
+            lock_is_ours=lock_is_ours,
+        )
 
     def state(self) -> State:
-        """What the cell is now."""
-        if locks.is_held(self.lock):
-            return State.RUNNING
-        manifest = self.manifest()
-        if manifest is None:
-            archived = read_manifest(self.archive)
-            return State.DONE if archived and archived.get("state") == "done" else State.PENDING
-        if manifest.get("key") != self.key:
-            archived = read_manifest(self.archive)
-            return State.DONE if archived and archived.get("state") == "done" else State.STALE
-        recorded = manifest.get("state")
-        return State(recorded) if recorded in ("done", "failed") else State.INTERRUPTED
+        """What the cell is now; its archive counts, since its worker brings it back."""
+        state = self.stored().state
+        if state in (State.PENDING, State.STALE) and self.is_archived():
+            return State.DONE
+        return state
 
-
-def read_manifest(folder: str | Path) -> dict[str, Any] | None:
-    """The manifest in a cell folder, or None."""
-    try:
-        content = json.loads((Path(folder) / MANIFEST).read_text())
-    except (OSError, ValueError):
-        return None
-    return content if isinstance(content, dict) else None
-
-
-def write_manifest(folder: str | Path, content: Mapping[str, Any]) -> None:
-    """Write a cell's manifest atomically."""
-    atomic.write_json(Path(folder) / MANIFEST, dict(content))
-
-
-def read_study(out: str | Path) -> dict[str, Any]:
-    """Content of `study.json` of an output folder.
-
-    Raises:
-        FpnProbeError: if the folder is not the output of a study.
-    """
-    file = Path(out) / STUDY
-    try:
-        content = json.loads(file.read_text())
-        if not isinstance(content["study"]["name"], str):
-            raise TypeError
-    except (FileNotFoundError, NotADirectoryError):
-        raise FpnProbeError(
-            f"{out} is not the output of a study: expected {STUDY} in it, as `run-study` writes"
-        ) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise FpnProbeError(
-            f"{file} cannot be read ({error or type(error).__name__}): run `run-study` again"
-        ) from None
-    return dict(content)
+    def is_archived(self) -> bool:
+        """Whether the archive holds this cell, finished."""
+        return StoredCell.read(self.archive, key=self.key).state is State.DONE

@@ -9,8 +9,8 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
+from fpnprobe.store.cell import State
 from fpnprobe.study import estimate
-from fpnprobe.study.cells import State
 from fpnprobe.study.estimate import Remaining
 from fpnprobe.study.run import Tracked
 

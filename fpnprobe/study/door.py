@@ -6,8 +6,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fpnprobe.study import cells, launchers, locks, machine, output, run, slurm, source
-from fpnprobe.study.cells import State
+from fpnprobe.store import locks
+from fpnprobe.store.cell import State
+from fpnprobe.store.study import STUDY
+from fpnprobe.study import launchers, machine, output, run, slurm, source
 from fpnprobe.study.display import Display
 from fpnprobe.study.models import check_models
 from fpnprobe.study.output import Output
@@ -157,7 +159,7 @@ def _finish(
 def _write(result: Output, display: Display) -> None:
     """Write `study.json`, one runner at a time; tell what no longer belongs to the study."""
     with locks.held(result.out / "lock", wait=30):
-        output.remove_temporaries(result.out.glob(f".{cells.STUDY}.*"))
+        output.remove_temporaries(result.out.glob(f".{STUDY}.*"))
         result.write()
         for title in output.archive_foreign(result):
             display.say(f"{title} is not in the study any more: moved to {result.out}/archive")

@@ -9,20 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import fpnprobe
+from fpnprobe.results_version import results_version
 from fpnprobe.study.spec import Study
 
-_CODE = (
-    "ledger", "scales.py", "data", "methods", "mm", "probing", "interventions",
-    # of the evaluation what gives a cell its AP; the evidence reads finished cells
-    *(f"evaluation/{name}.py" for name in (
-        "detections", "documents", "engines", "evaluation", "ground_truth", "masks", "ranges",
-    )),
-)  # fmt: skip
-# of mm: they read a trained cell, or measure something else, and change no result
-_READERS = (
-    "attribution", "features.py", "channel_groups.py", "check.py", "cost_bench.py", "timing.py",
-    "intervention_bench.py", "neck_bench.py", "training/speed.py", "training/stock.py",
-)  # fmt: skip
 _IDLE = {  # what may change without changing a result
     "data": ("root", "cache"),
     "schedule": ("workers",),
@@ -47,50 +36,41 @@ def cell_config(study: Study, variant: str, seed: int) -> dict[str, Any]:
     return content
 
 
-def cell_key(study: Study, variant: str, seed: int, *, data_hash: str, code: str = "") -> str:
-    """Content key of a cell: resolved configuration, seed, data hash and code version.
+def cell_key(study: Study, variant: str, seed: int, *, data_hash: str) -> str:
+    """Content key of a cell: its settings, its seed, its data and the version of the results.
 
-    Where the data lies, how many workers load it, how cells are spread over machines and the text
-    of the question are left out: they do not change a result.
+    Settings that stand at their default are left out, so that a new setting whose default changes
+    nothing outdates no cell; a default that changes numbers bumps `fpnprobe.results_version`. Where
+    the data lies, how many workers load it, how cells are spread over machines and the text of the
+    question are left out as well, and so is the code: they do not change a result.
     """
-    content = cell_config(study, variant, seed)
+    content = study.model_dump(mode="json", exclude_defaults=True)
+    chosen = study.variant(variant)
+    content["variants"] = [chosen.model_dump(mode="json", exclude={"seeds"}, exclude_defaults=True)]
+    content["seeds"] = [seed]
     for name in ("resources", "question", "expected"):
-        content.pop(name)
+        content.pop(name, None)
     for part, idle in _IDLE.items():
         for name in idle:
-            content[part].pop(name)
-    if content["data"]["scenes"] is not None:
+            content[part].pop(name, None)
+    if "scenes" in content["data"]:
         content["data"].pop("scenes")  # the data hash tells it
-    return digest({"cell": content, "data": data_hash, "code": code or code_version()})
+    versions = results_version(chosen.built)
+    return digest({"cell": content, "data": data_hash, "version": versions})
 
 
 @functools.cache
 def code_version() -> str:
-    """Version of this package and a hash of the code that results depend on.
+    """Version of this package and a hash of its code: a fact for the manifest, no part of a key.
 
     The hash is of the syntax trees without docstrings, so comments and formatting do not count.
     """
     root = Path(fpnprobe.__file__).parent
-    files = sorted(file for name in _CODE for file in _python(root / name))
     sha = hashlib.sha256()
-    for file in files:
-        sha.update(str(file.relative_to(root)).encode())
+    for file in sorted(root.rglob("*.py")):
+        sha.update(file.relative_to(root).as_posix().encode())
         sha.update(_essence(file.read_text()).encode())
     return f"{fpnprobe.__version__}+{sha.hexdigest()[:12]}"
-
-
-def _python(path: Path) -> list[Path]:
-    if path.is_file():
-        return [path]
-    return [
-        file
-        for file in path.rglob("*.py")
-        if not (path.name == "mm" and _is_reader(file.relative_to(path)))
-    ]
-
-
-def _is_reader(file: Path) -> bool:
-    return file.as_posix() in _READERS or file.parts[0] in _READERS
 
 
 def _essence(source: str) -> str:

@@ -1,34 +1,17 @@
 """The manifest of a cell: what a stranger needs to repeat it."""
 
-import importlib.metadata
-import platform
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import fpnprobe
-from fpnprobe import places
+from fpnprobe.store import paths
+from fpnprobe.store.installed import versions
 from fpnprobe.study import keys
 from fpnprobe.study.cells import Cell
 from fpnprobe.study.source import Source
 from fpnprobe.study.spec import Study
-
-_PACKAGES = (
-    "fpnprobe", "torch", "torchvision", "onedl-mmengine", "onedl-mmcv", "onedl-mmdetection",
-    "timm", "numpy", "pandas", "pyarrow", "opencv-python-headless", "pycocotools", "hotcoco",
-)  # fmt: skip
-
-
-def versions() -> dict[str, str]:
-    """Installed versions of Python and of the packages that a result depends on."""
-    found = {"python": platform.python_version()}
-    for name in _PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def git_state() -> dict[str, Any]:
@@ -77,6 +60,10 @@ def begin(
             f"an intervention, in training only: {change!r}; the forward pass is untouched, and "
             "the ledger holds the gradient before the gains"
         )
+    code = keys.code_version()
+    earlier = (cell.manifest() or {}).get("code", code)
+    if earlier != code:
+        notes.append(f"begun by the code {earlier}, gone on with by {code}")
     return {
         "study": study.name,
         "variant": cell.variant,
@@ -85,14 +72,15 @@ def begin(
         "key": cell.key,
         "state": "running",
         "reason": "",
+        "holes": {},
         "command": command,
         "config": keys.cell_config(study, cell.variant, cell.seed),
-        "code": keys.code_version(),
+        "code": code,
         "iterations": iterations,
-        "versions": versions(),
+        "versions": dict(versions()),
         "git": git_state(),
         "data": {
-            "root": places.told(source.root, study=cell.out),
+            "root": paths.to_stored(source.root, study=cell.out),
             "root_hash": source.root_hash,
             "images": list(source.images),
             "objects": list(source.objects),
@@ -102,7 +90,7 @@ def begin(
         "timings": {"train_s": None, "evaluate_s": None, "per_iteration_s": None},
         "probe": study.probe.online,
         "model": {},
-        "annotations": places.told(source.val, study=cell.out),
+        "annotations": paths.to_stored(source.val, study=cell.out),
         "classes": list(source.classes),
         "notes": notes,
     }

@@ -4,8 +4,9 @@ import json
 from collections.abc import Iterable
 
 from fpnprobe.errors import FpnProbeError
+from fpnprobe.store.cell import State
 from fpnprobe.study import keys
-from fpnprobe.study.cells import Cell, State
+from fpnprobe.study.cells import Cell
 from fpnprobe.study.output import Output
 
 

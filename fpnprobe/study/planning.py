@@ -1,10 +1,12 @@
 """What `run-study` would do: cells, what is done or stale and why, and what is left in time."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from fpnprobe.store.cell import State
 from fpnprobe.study import estimate, keys
-from fpnprobe.study.cells import Cell, State
+from fpnprobe.study.cells import Cell
 from fpnprobe.study.estimate import Remaining
 from fpnprobe.study.output import Output
 
@@ -32,6 +34,7 @@ def plan(result: Output, selected: Sequence[Cell], *, jobs: int) -> dict[str, An
                 "iterations": result.iterations,
                 "key": cell.key[:16],
                 "changed": changed,
+                "code": str(manifest.get("code", "")),
                 "reason": str(manifest.get("reason", "")) if state is State.FAILED else "",
             }
         )
@@ -46,6 +49,7 @@ def plan(result: Output, selected: Sequence[Cell], *, jobs: int) -> dict[str, An
         "out": str(result.out),
         "cells": rows,
         "missing": len(todo),
+        "code": keys.code_version(),
         "seconds": left,
     }
 
@@ -60,9 +64,7 @@ def _changed(result: Output, cell: Cell, manifest: dict[str, Any]) -> list[str]:
     found = keys.difference(before, now)
     if manifest.get("data", {}).get("root_hash") != result.source.root_hash:
         found.append("data: other images or annotations")
-    if manifest.get("code") != keys.code_version():
-        found.append(f"code: {manifest.get('code')} -> {keys.code_version()}")
-    return found
+    return found or ["the version of the results (see fpnprobe.results_version)"]
 
 
 def lines(result: dict[str, Any]) -> str:
@@ -74,9 +76,19 @@ def lines(result: dict[str, Any]) -> str:
             f"{each['variant']} seed {each['seed']}: {each['state']}, "
             f"{each['iterations']} iterations" + (f" ({why})" if why else "")
         )
+    older = Counter(
+        each["code"]
+        for each in result["cells"]
+        if each["state"] == State.DONE and each["code"] not in ("", result["code"])
+    )
+    told = [
+        f"code changed since {count} of the cells were done ({code} -> {result['code']}), results "
+        "version the same"
+        for code, count in older.items()
+    ]
     if result["missing"]:
         cost = estimate.text(result["seconds"])
         rows.append(f"{result['missing']} of {len(rows)} cells to run, {cost}")
     else:
         rows.append("nothing to run")
-    return "\n".join([f"study {result['study']} in {result['out']}", *rows])
+    return "\n".join([f"study {result['study']} in {result['out']}", *rows, *told])

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fpnprobe import atomic
+from fpnprobe.store import atomic
 
 FILE = "progress.json"
 

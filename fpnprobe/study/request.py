@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from fpnprobe.errors import FpnProbeError
+from fpnprobe.store.installed import versions
 from fpnprobe.study import keys, loading, overrides
 from fpnprobe.study.cells import Cell
-from fpnprobe.study.manifest import versions
 from fpnprobe.study.output import Output
 from fpnprobe.study.spec import Study
 from fpnprobe.suggestions import select_names

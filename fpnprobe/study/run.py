@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.study import cells, failures, progress, worker
-from fpnprobe.study.cells import Cell, State
+from fpnprobe.store.cell import State, write_manifest
+from fpnprobe.study import failures, progress, worker
+from fpnprobe.study.cells import Cell
 from fpnprobe.study.launchers import Launch
 from fpnprobe.study.output import Output
 
@@ -155,7 +156,7 @@ def judge(each: Tracked, code: int) -> None:
         if recorded is not None:
             with contextlib.suppress(FpnProbeError, OSError):
                 content = manifest | {"state": "failed", "reason": each.reason}
-                cells.write_manifest(each.cell.folder, content)
+                write_manifest(each.cell.folder, content)
 
 
 def _stop(tracked: Sequence[Tracked], watcher: Watcher) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from fpnprobe.errors import EnvironmentProblem, FpnProbeError
-from fpnprobe.study.cells import Cell, State
+from fpnprobe.store.cell import State
+from fpnprobe.study.cells import Cell
 from fpnprobe.study.launchers import Launch
 from fpnprobe.study.output import Output
 from fpnprobe.study.run import Tracked, Watcher, judge

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from fpnprobe import atomic, places
+from fpnprobe.store import atomic, paths
 from fpnprobe.study.keys import digest
 from fpnprobe.study.spec import Study
 
@@ -38,9 +38,9 @@ class Source:
     notes: tuple[str, ...] = ()
 
     def as_json(self, *, study: str | Path) -> dict[str, Any]:
-        """Plain content for `study.json` in the folder `study`; see `fpnprobe.places`."""
+        """Plain content for `study.json` in the folder `study`; see `fpnprobe.store.paths`."""
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
-        return plain | {key: places.told(plain[key], study=study) for key in _PATHS}
+        return plain | {key: paths.to_stored(plain[key], study=study) for key in _PATHS}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any], *, study: str | Path) -> "Source":
@@ -49,7 +49,9 @@ class Source:
             key: tuple(value) if isinstance(value, list) else value
             for key, value in content.items()
         }
-        return cls(**plain | {key: str(places.found(plain[key], study=study)) for key in _PATHS})
+        return cls(
+            **plain | {key: str(paths.from_stored(plain[key], study=study)) for key in _PATHS}
+        )
 
 
 def iterations(study: Study, images: int) -> int:

@@ -77,11 +77,16 @@ class CellWork:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A named step: what it leaves in the cell folder, and how it makes it."""
+    """A named step: what it leaves in the cell folder, and how it makes it.
+
+    A step that only draws (`picture`) never fails its cell: what went wrong is noted in the
+    manifest, under `holes`, and the report names it.
+    """
 
     name: str
     outputs: Callable[[CellWork], tuple[str, ...]]
     run: Callable[[CellWork], None]
+    picture: bool = False
 
     def is_done(self, work: CellWork) -> bool:
         """Whether all outputs are there."""
@@ -101,8 +106,8 @@ def _predict(work: CellWork) -> None:
 def _evaluate(work: CellWork) -> None:
     import io
 
-    from fpnprobe import atomic
     from fpnprobe.evaluation import evaluate
+    from fpnprobe.store import atomic
 
     study = work.output.study
     found = evaluate(
@@ -173,6 +178,6 @@ def _offline(work: CellWork) -> None:
 STEPS = (
     Step("predict", lambda _: ("detections.json.gz",), _predict),
     Step("evaluate", lambda _: ("evaluation.parquet",), _evaluate),
-    Step("features", lambda _: ("features/index.json",), _features),
+    Step("features", lambda _: ("features/index.json",), _features, picture=True),
     Step("offline", _offline_folders, _offline),
 )

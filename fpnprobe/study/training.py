@@ -1,11 +1,14 @@
 """The first step of a cell, its training, in the cell's own process."""
 
+import contextlib
 import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.store.cell import StoredCell
 from fpnprobe.study import keys
-from fpnprobe.study.cells import Cell, read_manifest
+from fpnprobe.study.cells import Cell
 from fpnprobe.study.failures import Interrupted
 from fpnprobe.study.output import Output
 from fpnprobe.study.steps import CellWork
@@ -63,6 +66,17 @@ def train_cell(work: CellWork) -> None:
     work.manifest["model"] = complexity(work.model(), size=(height, width))
 
 
+def holds_weights_of(stored: StoredCell, key: str) -> bool:
+    """Whether a cell folder without a manifest has a checkpoint of the cell with that key."""
+    from fpnprobe.mm.training import checkpoint
+
+    for name in (checkpoint.FINAL, checkpoint.RESUME):
+        with contextlib.suppress(FpnProbeError):
+            if checkpoint.key_of(checkpoint.read(stored.checkpoints / name)) == key:
+                return True
+    return False
+
+
 def training(result: Output, cell: Cell, *, device: str) -> "Training":
     """What the training of a cell needs."""
     from fpnprobe.mm.training.task import Training
@@ -90,13 +104,10 @@ def assist(result: Output, cell: Cell, *, device: str, stop: Callable[[], bool])
     from fpnprobe.mm.training.train import train
 
     for folder in (cell.folder, cell.archive):
-        there = read_manifest(folder)
-        final = (folder / "checkpoints" / "final.pt").is_file()
-        if (
-            there is not None
-            and there.get("key") == cell.key
-            and (final or there.get("state") == "done")
-        ):
+        stored = StoredCell.read(folder)
+        final = (stored.checkpoints / "final.pt").is_file()
+        done = final or stored.manifest.get("state") == "done"
+        if stored.manifest.get("key") == cell.key and done:
             return True
     try:
         train(

@@ -10,17 +10,19 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.study import cells, failures, locks, machine, manifest, output
+from fpnprobe.store import locks
+from fpnprobe.store.cell import LOG, State, write_manifest
+from fpnprobe.study import failures, machine, manifest, output
 from fpnprobe.study.cells import Cell
 from fpnprobe.study.failures import Interrupted
 from fpnprobe.study.output import Output
 from fpnprobe.study.progress import ProgressWriter
-from fpnprobe.study.steps import STEPS, CellWork
-from fpnprobe.study.training import assist, train_cell
+from fpnprobe.study.steps import STEPS, CellWork, Step
+from fpnprobe.study.training import assist, holds_weights_of, train_cell
 
 DONE, FAILED, BUSY, OTHER, STOPPED = 0, 1, 75, 78, 130
 
@@ -58,17 +60,20 @@ def run(result: Output, variant: str, seed: int, *, device: str, stop: threading
         return DONE if done else STOPPED
     try:
         with locks.held(cell.lock):
-            output.settle(cell)
-            there = cell.manifest()
-            if there is not None and there.get("state") == "done":
+            notes = output.settle(cell, is_ours=lambda stored: holds_weights_of(stored, cell.key))
+            if cell.stored(lock_is_ours=True).state is State.DONE:
                 return DONE
-            with _logged(cell.folder / "log.txt"):
-                return _guarded(result, cell, device=device, stop=stop)
+            with _logged(cell.folder / LOG):
+                return _guarded(result, cell, device=device, stop=stop, notes=notes)
     except locks.Taken:
         return BUSY
 
 
-def _guarded(result: Output, cell: Cell, *, device: str, stop: threading.Event) -> int:
+def _guarded(
+    result: Output, cell: Cell, *, device: str, stop: threading.Event, notes: Sequence[str]
+) -> int:
+    for note in notes:
+        print(note)  # noqa: T201 - the log
     progress = ProgressWriter(cell.folder, iterations=result.iterations)
     content = manifest.begin(
         cell,
@@ -78,20 +83,21 @@ def _guarded(result: Output, cell: Cell, *, device: str, stop: threading.Event) 
         command=result.command,
         device=device,
     )
+    content["notes"] = [*notes, *content["notes"]]
     try:
-        cells.write_manifest(cell.folder, content)
+        write_manifest(cell.folder, content)
         work = CellWork(result, cell, device, content, progress, stop.is_set)
         train_cell(work)
         for step in STEPS:
             if not step.is_done(work):
                 progress(stage=step.name)
-                step.run(work)
-                cells.write_manifest(cell.folder, content)
+                _run_step(step, work)
+                write_manifest(cell.folder, content)
         if not result.study.resources.keep_checkpoint:
             shutil.rmtree(cell.folder / "checkpoints", ignore_errors=True)
         content |= {"state": "done"}
         progress(stage="done", iteration=result.iterations)
-        cells.write_manifest(cell.folder, content)
+        write_manifest(cell.folder, content)
     except Interrupted:
         progress(stage="interrupted")
         return STOPPED
@@ -99,10 +105,21 @@ def _guarded(result: Output, cell: Cell, *, device: str, stop: threading.Event) 
         traceback.print_exc()
         content |= {"state": "failed", "reason": failures.reason(error)}
         with contextlib.suppress(FpnProbeError, OSError):  # the disk may be full
-            cells.write_manifest(cell.folder, content)
+            write_manifest(cell.folder, content)
             progress(stage="failed")
         return FAILED
     return DONE
+
+
+def _run_step(step: Step, work: CellWork) -> None:
+    """Run a step; a picture that cannot be made becomes a hole of the trained cell."""
+    try:
+        step.run(work)
+    except Exception as error:
+        if not step.picture:
+            raise
+        traceback.print_exc()
+        work.manifest["holes"][step.name] = failures.reason(error)
 
 
 @contextlib.contextmanager

@@ -1,15 +1,11 @@
 """Figure 3: auxiliary losses on DC5 and on FPN, Faster R-CNN R101, on COCO."""
 
+from fpnprobe.evaluation.published import describe_row as _text
 from fpnprobe.evaluation.published import numbers as _numbers
 
 _base_ = "../figure1/study.py"
 
-_paper = "; ".join(
-    " ".join(
-        [row["variant"], *(f"{metric} {row[metric]}" for metric in ("AP", "AP_S", "AP_M", "AP_L"))]
-    )
-    for row in _numbers()["figure3"]["rows"]
-)
+_paper = "; ".join(_text(row["variant"], row) for row in _numbers()["figure3"]["rows"])
 
 name = "figure3"
 question = (

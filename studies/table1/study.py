@@ -1,16 +1,13 @@
 """Table 1: auxiliary losses with and without uncertainty, Faster R-CNN R101, on COCO."""
 
+from fpnprobe.evaluation.published import describe_row as _text
 from fpnprobe.evaluation.published import numbers as _numbers
 
 _base_ = "../figure1/study.py"
 
 _rows = [row for row in _numbers()["table1"]["rows"] if row["detector"] == "Faster R-CNN"]
 _names = {(False, False): "FPN", (True, False): "FPN-Aux", (True, True): "FPN-AuxU"}
-_paper = "; ".join(
-    f"{_names[row['auxiliary'], row['uncertainty']]} AP {row['AP']} AP_S {row['AP_S']} "
-    f"AP_M {row['AP_M']} AP_L {row['AP_L']}"
-    for row in _rows
-)
+_paper = "; ".join(_text(_names[row["auxiliary"], row["uncertainty"]], row) for row in _rows)
 
 name = "table1"
 question = "Does uncertainty keep the auxiliary losses from drowning small objects?"

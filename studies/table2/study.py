@@ -1,12 +1,12 @@
 """Table 2: feature grouping and its cascade, Faster R-CNN R101, on COCO."""
 
+from fpnprobe.evaluation.published import describe_row as _text
 from fpnprobe.evaluation.published import numbers as _numbers
 
 _base_ = "../figure1/study.py"
 
 _paper = "; ".join(
-    f"{row['grouping_stages']} stages AP {row['AP']} AP_S {row['AP_S']} AP_M {row['AP_M']} "
-    f"AP_L {row['AP_L']}"
+    _text(f"{row['grouping_stages']} grouping stages", row)
     for row in _numbers()["table2"]["rows"]
     if row["detector"] == "Faster R-CNN"
 )

@@ -1,18 +1,10 @@
 """Table 3: FPN-CFG in Sparse R-CNN, ResNet-50, on COCO."""
 
-from fpnprobe.evaluation.published import numbers as _numbers
+from fpnprobe.evaluation.published import framework_text as _text
 
 _base_ = "study.py"
 
-_row = next(
-    row
-    for row in _numbers()["table3"]["rows"]
-    if (row["detector"], row["backbone"]) == ("Sparse R-CNN", "ResNet-50")
-)
-_paper = "; ".join(
-    f"{name} AP {found['AP']} AP_S {found['AP_S']} AP_M {found['AP_M']} AP_L {found['AP_L']}"
-    for name, found in (("FPN", _row["baseline"]), ("FPN-CFG3", _row["cfg"]))
-)
+_paper = _text("table3", "Sparse R-CNN", "ResNet-50")
 
 name = "table3-sparse-rcnn"
 expected = f"The paper (percent): {_paper}. It has no control for size."

@@ -1,18 +1,10 @@
 """Table 4: mask AP of FPN-CFG in Cascade Mask R-CNN, ResNet-101, on COCO."""
 
-from fpnprobe.evaluation.published import numbers as _numbers
+from fpnprobe.evaluation.published import framework_text as _text
 
 _base_ = "../table3/cascade_mask_rcnn.py"
 
-_row = next(
-    row
-    for row in _numbers()["table4"]["rows"]
-    if (row["detector"], row["backbone"]) == ("Cascade Mask R-CNN", "ResNet-101")
-)
-_paper = "; ".join(
-    f"{name} AP {found['AP']} AP_S {found['AP_S']} AP_M {found['AP_M']} AP_L {found['AP_L']}"
-    for name, found in (("FPN", _row["baseline"]), ("FPN-CFG3", _row["cfg"]))
-)
+_paper = _text("table4", "Cascade Mask R-CNN", "ResNet-101")
 
 name = "table4-cascade-mask-rcnn"
 expected = f"The paper (percent, mask AP): {_paper}. It has no control for size."

@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 
 from fpnprobe import scales
-from fpnprobe.features import Features
 from fpnprobe.ledger import GradientRecord, LedgerWriter
+from fpnprobe.store.feature_maps import Features
 
 nbformat = pytest.importorskip("nbformat", reason="pip install fpnprobe[notebook]")
 nbclient = pytest.importorskip("nbclient", reason="pip install fpnprobe[notebook]")

@@ -15,7 +15,6 @@ from typer.testing import CliRunner
 import fpnprobe
 from fpnprobe.cli import main
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.features import Features
 from fpnprobe.mm import features
 from fpnprobe.mm.attribution.cell import TrainedCell
 from fpnprobe.mm.attribution.explain import targets_of
@@ -23,6 +22,7 @@ from fpnprobe.mm.attribution.image import DetectorImage
 from fpnprobe.mm.attribution.study import attribute_run
 from fpnprobe.mm.attribution.survey import survey
 from fpnprobe.mm.attribution.trust import trust
+from fpnprobe.store.feature_maps import Features
 
 from . import attributed
 
@@ -38,7 +38,7 @@ def fpn(run: Path) -> TrainedCell:
 
 
 def test_a_cell_is_opened_with_its_weights(fpn: TrainedCell) -> None:
-    content = torch.load(fpn.folder / "checkpoints" / "final.pt", weights_only=True)
+    content = torch.load(fpn.stored.folder / "checkpoints" / "final.pt", weights_only=True)
     for name, value in fpn.detector.state_dict().items():
         assert torch.equal(value, content["state_dict"][name])
     assert not fpn.detector.training
@@ -46,7 +46,7 @@ def test_a_cell_is_opened_with_its_weights(fpn: TrainedCell) -> None:
 
 
 def test_objects_are_in_the_pixels_of_the_detector(fpn: TrainedCell) -> None:
-    content = json.loads(Path(fpn.manifest["annotations"]).read_text())
+    content = json.loads(fpn.stored.annotations.read_text())
     image = fpn.image(fpn.ids[2])
     told = [a for a in content["annotations"] if a["image_id"] == image.image_id]
     boxes = torch.tensor([a["bbox"] for a in told])
@@ -183,7 +183,7 @@ def test_features_are_small_and_the_same_images_for_every_cell(run: Path, tmp_pa
     chosen = []
     for variant in ("dc5", "fpn"):
         cell = TrainedCell.open(run / "cells" / variant / "seed-0")
-        folder = cell.folder / "features"
+        folder = cell.stored.folder / "features"
         chosen.append(features.save(cell.detector, cell.images, folder, buckets=cell.buckets))
         assert json.loads((folder / "index.json").read_text()) == chosen[-1]
         assert all(f.stat().st_size < 256 * 1024 for f in folder.iterdir())
@@ -205,7 +205,7 @@ def test_stored_maps_are_the_root_mean_square_of_the_channels(fpn: TrainedCell) 
     stages = fpn.detector.backbone(image.pixels)
     expected = stages[1].detach()[0].square().mean(0).sqrt().numpy()
     np.testing.assert_allclose(found.maps["C3"], expected, rtol=1e-5)
-    content = json.loads(Path(fpn.manifest["annotations"]).read_text())
+    content = json.loads(fpn.stored.annotations.read_text())
     told = [a["bbox"] for a in content["annotations"] if a["image_id"] == image.image_id]
     np.testing.assert_allclose(found.boxes[:, :2], np.array(told)[:, :2], atol=1e-3)
 

@@ -9,16 +9,16 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-import fpnprobe.environment
+import fpnprobe.doctor
 from fpnprobe.cli import doctor
-from fpnprobe.environment import Examination, Problem, examine
+from fpnprobe.doctor import Examination, Problem, examine
 from fpnprobe.mm.environment import describe
 
 PROMISED = ("python", "torch", "torchvision", "mmdet", "mmcv", "mmengine", "device", "ops_backend")
 
 
 def test_promised_keys() -> None:
-    found = examine().to_dict()
+    found = examine(describe).to_dict()
     assert all(found[key] for key in PROMISED)
     assert found["ok"] is True
 
@@ -50,7 +50,7 @@ def test_opencv_without_libgl_names_the_remedy(monkeypatch: pytest.MonkeyPatch) 
         return real(name, package)
 
     monkeypatch.setattr(importlib, "import_module", without_libgl)
-    found = examine()
+    found = examine(describe)
     assert not found.ok
     assert "libGL.so.1" in found.problems[0].what
     assert "--no-deps opencv-python-headless==" in found.problems[0].fix
@@ -89,7 +89,7 @@ def test_doctor() -> None:
 
 def test_doctor_of_a_broken_machine_exits_with_3(monkeypatch: pytest.MonkeyPatch) -> None:
     broken = Examination({"python": "3.11"}, (Problem("no torch", "pip install torch"),))
-    monkeypatch.setattr(fpnprobe.environment, "examine", lambda: broken)
+    monkeypatch.setattr(fpnprobe.doctor, "examine", lambda _: broken)
     code, out = run_doctor("--json")
     assert code == 3
     assert json.loads(out)["problems"] == [

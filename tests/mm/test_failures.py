@@ -14,7 +14,8 @@ import torch
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm.training import checkpoint
 from fpnprobe.mm.training.loop import CellLoop
-from fpnprobe.study import cells, worker
+from fpnprobe.store.cell import write_manifest
+from fpnprobe.study import worker
 from fpnprobe.study.launchers import Launch
 from fpnprobe.study.output import Output
 from fpnprobe.study.run import run as run_cells
@@ -65,6 +66,24 @@ def test_a_loss_that_is_not_finite_is_not_saved_where_it_is_fetched_rarely(
     assert not (last.cells[0].folder / "checkpoints/final.pt").exists()
 
 
+def test_a_picture_that_fails_is_a_hole_of_a_trained_cell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise FpnProbeError("this detector has no pyramid")
+
+    monkeypatch.setattr("fpnprobe.mm.features.save", refuse)
+    result = tiny(tmp_path, schedule__iterations=2)
+    code = worker.run(result, "FPN", 0, device="cpu", stop=threading.Event())
+    cell = result.cells[0]
+    assert (code, cell.state()) == (worker.DONE, "done")
+    assert (cell.manifest() or {})["holes"] == {"features": "this detector has no pyramid"}
+    assert (cell.folder / "evaluation.parquet").is_file()
+    monkeypatch.setattr("fpnprobe.evaluation.evaluate", refuse)
+    other = tiny(tmp_path / "other", schedule__iterations=2)
+    assert reason(other) == "this detector has no pyramid"
+
+
 def test_a_study_that_another_runner_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -91,7 +110,7 @@ def test_further_processes_do_not_train_what_is_trained(
     assert assist(result, cell, device="cpu", stop=lambda: False)
     with pytest.raises(AssertionError):
         assist(result, replace(cell, key="other"), device="cpu", stop=lambda: False)
-    cells.write_manifest(cell.folder, (cell.manifest() or {}) | {"state": "running"})
+    write_manifest(cell.folder, (cell.manifest() or {}) | {"state": "running"})
     assert assist(result, cell, device="cpu", stop=lambda: False)
     (cell.folder / "checkpoints/final.pt").unlink()
     with pytest.raises(AssertionError):

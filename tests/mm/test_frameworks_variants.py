@@ -6,9 +6,13 @@ import pytest
 import torch
 from mmengine.config import ConfigDict
 
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.mm.attribution import build_chain
+from fpnprobe.mm.attribution.image import DetectorImage
 from fpnprobe.mm.batches import generated_batch
 from fpnprobe.mm.check import check_model
 from fpnprobe.mm.detectors import build_detector, detector_config
+from fpnprobe.mm.features import extract
 from fpnprobe.mm.variants import apply_variant
 
 CLASSES = 5
@@ -102,3 +106,11 @@ def test_builds_trains_is_measured_exactly_and_predicts(framework: str, variant:
     with torch.no_grad():
         predicted = detector(**data, mode="predict")
     assert all("scores" in sample.pred_instances for sample in predicted)
+
+    sample = {key: values[0] for key, values in batch.items()}
+    image = DetectorImage.of(detector, sample)
+    chain = build_chain(detector, image.pixels, with_readout=False)
+    maps = extract(chain, image, thumbnail=sample["inputs"]).maps
+    assert {"C5", "P3", "P4", "P5"} <= set(maps)
+    with pytest.raises(FpnProbeError, match="reads no logits"):
+        chain(image.pixels, torch.zeros(1))

@@ -76,9 +76,14 @@ def test_schedule_is_the_papers_and_the_zoos(file: Path) -> None:
     repeats = study.schedule.epochs / drops["end"]  # the zoo's 3x is 12 epochs of the data 3 times
     assert repeats == zoo.train_dataloader.dataset.get("times", 1)
     assert ours[1]["gamma"] == drops["gamma"]
+    epochs = [9, 11] if repeats == 1 else drops["milestones"]  # the paper's; 3x has the zoo's
+    assert ours[1]["milestones"] == [STEPS * repeats * each for each in epochs]
+    zoos = load(file, ["preset=zoo"]).schedule.model_dump(mode="json")
+    ours = rate_over_time(zoos, steps=steps, rate=study.schedule.rate)
     assert ours[1]["milestones"] == [STEPS * repeats * each for each in drops["milestones"]]
     assert (schedule["batch"], study.data.size) == (zoo.auto_scale_lr.base_batch_size, (800, 1333))
-    assert "The paper (percent" in study.expected and "None" not in study.question
+    assert "The paper (percent" in study.expected
+    assert "None" not in study.question + study.expected
     assert (file.parent / "README.md").is_file()
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from fpnprobe.errors import EnvironmentProblem, FpnProbeError
+from fpnprobe.store.cell import State
 from fpnprobe.study import slurm
-from fpnprobe.study.cells import State
 from fpnprobe.study.launchers import Launch
 from fpnprobe.study.run import Tracked
 from tests.mm.tiny import tiny

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from fpnprobe.study import locks, progress, snapshot, worker
+from fpnprobe.store import locks
+from fpnprobe.study import progress, snapshot, worker
 from tests.mm.test_resume import assert_same_cell
 from tests.mm.tiny import study_file, tiny
 

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmengine.registry import PARAM_SCHEDULERS
 from torch.nn import BatchNorm2d
 
 from fpnprobe.bench import training as bench
@@ -19,6 +20,7 @@ from fpnprobe.mm.training.dataset import CellImages, Positions
 from fpnprobe.mm.training.device import set_threads_and_device
 from fpnprobe.mm.training.optimizer import optim_wrapper, rate_over_time
 from fpnprobe.study import launchers, training
+from fpnprobe.study.parts import Schedule
 from fpnprobe.study.run import run as run_cells
 from tests.mm.test_resume import final_weights, run
 from tests.mm.test_slurm import Silent
@@ -151,6 +153,26 @@ def test_warm_up_may_be_constant() -> None:
     schedule |= {"warmup_policy": "constant", "warmup_start": 0.25}
     warmup, _ = rate_over_time(schedule, steps=100, rate=0.1)
     assert warmup == {"type": "ConstantLR", "factor": 0.25, "by_epoch": False, "end": 4}
+
+
+@pytest.mark.parametrize("policy", ["linear", "constant"])
+@pytest.mark.parametrize(("warmup", "steps"), [(1, 4), (2, 4), (50, 2)])
+def test_a_warmup_ends(warmup: int, steps: int, policy: str) -> None:
+    given = {"iterations": steps, "warmup": warmup, "warmup_policy": policy, "policy": "step"}
+    schedule = Schedule.model_validate({**given, "steps": ()}).model_dump(mode="json")
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
+    schedulers = [
+        PARAM_SCHEDULERS.build({**each, "optimizer": optimizer})
+        for each in rate_over_time(schedule, steps=steps, rate=0.1)
+    ]
+    rates = []
+    for _ in range(steps):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        for scheduler in schedulers:
+            scheduler.step()
+    assert rates[-1] == pytest.approx(0.1), rates
+    assert (rates[0] < 0.1) == (min(warmup, steps - 1) > 1)
 
 
 def test_rate_and_decay_of_single_parameters(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.intervals import (
+from fpnprobe.statistics import (
     hierarchical_samples,
     percentile_interval,
     rank_correlation,

@@ -49,9 +49,9 @@ def test_a_half_finished_run_shows_what_there_is(run: Path) -> None:
     assert opened.evaluation["variant"].unique().tolist() == ["FPN"]
     assert opened.attribution.empty
     assert opened.images == ()
-    assert repr(opened) == f"Run({run}, variants: DC5, FPN, cells: 1 running, 1 done)"
+    assert repr(opened) == f"Run({run}, variants: DC5, FPN, cells: 1 interrupted, 1 done)"
     page = opened._repr_html_()
-    assert "running" in page
+    assert "interrupted" in page
     assert "0.250" in page
 
 
@@ -90,7 +90,7 @@ def test_nothing_is_read_before_it_is_asked_for(run: Path) -> None:
 
 def test_an_unreadable_manifest_is_a_state(run: Path) -> None:
     (run / "cells" / "fpn" / "seed-0" / "manifest.json").write_text("{")
-    assert "1 unreadable" in repr(fpnprobe.open(run))
+    assert "1 damaged" in repr(fpnprobe.open(run))
 
 
 def test_no_run_no_features_no_figure(run: Path, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import functools
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,14 +10,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from fpnprobe import places
 from fpnprobe.attribution.chain import Chain
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm.attribution.image import DetectorImage
 from fpnprobe.mm.attribution.segments import build_chain
 from fpnprobe.mm.training.dataset import CellImages
 from fpnprobe.mm.training.final import load_final
-from fpnprobe.scales import ScaleBucket, stored_buckets
+from fpnprobe.scales import ScaleBucket
+from fpnprobe.store.cell import StoredCell
+from fpnprobe.store.study import read_cell
 
 
 @dataclass(frozen=True)
@@ -26,14 +26,12 @@ class TrainedCell:
     """A cell's trained detector and the images it was evaluated on.
 
     Attributes:
-        folder: the cell's folder.
-        manifest: content of its manifest.
+        stored: the cell as it lies on disk.
         detector: in evaluation mode, with the final weights.
         images: validation images, in order and unchanged.
     """
 
-    folder: Path
-    manifest: Mapping[str, Any]
+    stored: StoredCell
     detector: Any
     images: CellImages
 
@@ -42,47 +40,57 @@ class TrainedCell:
         """Load a cell.
 
         Raises:
-            FpnProbeError: if the folder is no cell, or the cell has no final weights (it is not
-                finished, or its checkpoints were removed), or its data are gone.
+            FpnProbeError: if the folder is no cell, or the cell is stale or damaged, or has no
+                final weights (it is not finished, or its checkpoints were removed), or its data
+                are gone.
         """
-        where = Path(folder)
-        manifest = read_manifest(where)
-        title = f"{manifest.get('variant')} seed {manifest.get('seed')}"
-        if not (where / "checkpoints" / "final.pt").is_file():
+        stored = read_cell(folder)
+        if not stored.belongs_to_study:
             raise FpnProbeError(
-                f"{title} has no checkpoint (state {manifest.get('state')!r}, expected "
-                f"{where / 'checkpoints' / 'final.pt'}): let run-study finish the cell, with "
-                "resources.keep_checkpoint on"
+                f"{stored.title} is {stored.state} ({stored.reason}): let run-study make it anew, "
+                "or copy its folder out of the study to look at it by itself"
             )
-        config, classes = manifest["config"], tuple(manifest["classes"])
-        study = where.absolute().parents[2]
-        root = places.found(manifest["data"]["root"], study=study)
-        annotations = places.found(manifest["annotations"], study=study)
-        if not annotations.is_file():
+        weights = stored.checkpoints / "final.pt"
+        if not weights.is_file():
             raise FpnProbeError(
-                f"the images of {title} are gone: no {annotations}; run the study's data again"
+                f"{stored.title} has no checkpoint (state {stored.state}, expected {weights}): let "
+                "run-study finish the cell, with resources.keep_checkpoint on"
             )
-        size = config["data"]["size"]
+        if not stored.annotations.is_file():
+            raise FpnProbeError(
+                f"the images of {stored.title} are gone: no {stored.annotations}; run the study's "
+                "data again"
+            )
+        try:
+            size = stored.config["data"]["size"]
+            cache = stored.config["data"].get("cache", False)
+        except (KeyError, TypeError, AttributeError):
+            raise FpnProbeError(
+                f"{stored.folder} has a manifest without the size of its images: is it damaged?"
+            ) from None
         images = CellImages(
-            root,
-            annotations,
-            classes=classes,
+            stored.data_root,
+            stored.annotations,
+            classes=stored.classes,
             size=tuple(size) if isinstance(size, list) else size,
             seed=None,
-            cache=config["data"].get("cache", False),
+            cache=cache,
         )
-        detector = load_final(where / "checkpoints", config, classes=len(classes), device=device)
-        return cls(where, manifest, detector, images)
+        detector = load_final(
+            stored.checkpoints, stored.config, classes=len(stored.classes), device=device
+        )
+        return cls(stored, detector, images)
 
     @property
     def labels(self) -> dict[str, Any]:
         """Study, variant and seed."""
-        return {key: self.manifest[key] for key in ("study", "variant", "seed")}
+        study = str(self.stored.manifest.get("study") or "")
+        return {"study": study, "variant": self.stored.variant, "seed": self.stored.seed}
 
     @property
     def buckets(self) -> tuple[ScaleBucket, ...]:
         """The study's scale buckets."""
-        return stored_buckets(self.manifest["config"].get("buckets") or ())
+        return self.stored.buckets
 
     @functools.cached_property
     def chain(self) -> Chain:
@@ -92,8 +100,7 @@ class TrainedCell:
     @functools.cached_property
     def ids(self) -> tuple[int, ...]:
         """Ids of the images, in order."""
-        study = self.folder.absolute().parents[2]
-        content = json.loads(places.found(self.manifest["annotations"], study=study).read_text())
+        content = json.loads(self.stored.annotations.read_text())
         return tuple(int(image["id"]) for image in content["images"])
 
     def at(self, position: int) -> DetectorImage:
@@ -121,21 +128,3 @@ class TrainedCell:
                 f"id such as {', '.join(map(str, self.ids[:3]))}"
             )
         return self.ids.index(image_id)
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a cell.
-
-    Raises:
-        FpnProbeError: if there is none.
-    """
-    try:
-        content = json.loads((folder / "manifest.json").read_text())
-    except (OSError, ValueError):
-        content = None
-    if not isinstance(content, dict):
-        raise FpnProbeError(
-            f"{folder} is not a cell of a study: expected manifest.json in it, such as "
-            "reports/quickstart/cells/fpn/seed-0"
-        )
-    return content

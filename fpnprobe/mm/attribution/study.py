@@ -12,11 +12,13 @@ from fpnprobe.attribution.chain import Place
 from fpnprobe.attribution.methods import INTERNAL_BATCH, STEPS
 from fpnprobe.attribution.table import by_bucket, concat, on_assigned_level
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.mm.attribution.cell import TrainedCell, read_manifest
+from fpnprobe.mm.attribution.cell import TrainedCell
 from fpnprobe.mm.attribution.explain import targets_of
 from fpnprobe.mm.attribution.survey import survey
 from fpnprobe.mm.attribution.target import Kind
 from fpnprobe.mm.attribution.trust import by_method, trust
+from fpnprobe.store.cell import MANIFEST, State, StoredCell
+from fpnprobe.store.study import StoredStudy, read_cell
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +43,10 @@ class StudyAttribution:
     skipped: tuple[tuple[str, str], ...]
 
 
-def cell_folders(
+def find_cells(
     run: str | Path, *, variants: Sequence[str] = (), seeds: Sequence[int] = ()
-) -> list[Path]:
-    """The cells of a study folder, or the folder itself where it is a cell.
+) -> list[StoredCell]:
+    """Return the cells of a study folder that were begun, or the one cell whose folder it is.
 
     Args:
         run: the folder.
@@ -55,33 +57,34 @@ def cell_folders(
         FpnProbeError: if it is neither, or a variant or a seed is asked for that it has not.
     """
     folder = Path(run)
-    if (folder / "manifest.json").is_file():
-        return [folder]
-    found = sorted(path.parent for path in folder.glob("cells/*/*/manifest.json"))
-    if not found:
+    if (folder / MANIFEST).is_file():
+        return [read_cell(folder)]
+    try:
+        stored = StoredStudy.read(folder)
+    except FpnProbeError:
         raise FpnProbeError(
             f"{folder} is not a run: expected the folder of a study or of one of its cells, such "
             "as reports/quickstart"
-        )
-    known: dict[Path, tuple[str, int]] = {}
-    for cell in found:
-        manifest = read_manifest(cell)
-        known[cell] = str(manifest.get("variant")), int(manifest.get("seed", -1))
-    for what, asked, position in (("variant", variants, 0), ("seed", seeds, 1)):
-        there = list(dict.fromkeys(each[position] for each in known.values()))
-        for each in asked:
-            if each not in there:
-                raise FpnProbeError(
-                    f"{folder} has no {what} {each}: expected {', '.join(map(str, there))}"
-                )
-    chosen = [
+        ) from None
+    cells = [cell for cell in stored.cells if cell.state is not State.PENDING]
+    if not cells:
+        raise FpnProbeError(f"{folder} has no cell yet: let run-study finish one")
+    for kind, wanted, present in (
+        ("variant", variants, [cell.variant for cell in cells]),
+        ("seed", seeds, [cell.seed for cell in cells]),
+    ):
+        for each in wanted:
+            if each not in present:
+                names = ", ".join(dict.fromkeys(map(str, present)))
+                raise FpnProbeError(f"{folder} has no {kind} {each}: expected {names}")
+    selected = [
         cell
-        for cell, (variant, seed) in known.items()
-        if (not variants or variant in variants) and (not seeds or seed in seeds)
+        for cell in cells
+        if (not variants or cell.variant in variants) and (not seeds or cell.seed in seeds)
     ]
-    if not chosen:
+    if not selected:
         raise FpnProbeError(f"{folder} has none of these variants with one of these seeds")
-    return chosen
+    return selected
 
 
 def attribute_run(
@@ -105,7 +108,7 @@ def attribute_run(
     `trusted` is the number of images on which the methods themselves are judged; the other
     arguments are those of `survey`.
     """
-    folders = cell_folders(run, variants=variants, seeds=seeds)
+    folders = [cell.folder for cell in find_cells(run, variants=variants, seeds=seeds)]
     frames, files, skipped, judged = [], [], [], []
     for folder in folders:
         try:

@@ -11,8 +11,8 @@ import torch
 from mmengine.dist import all_gather_object, is_main_process
 from mmengine.model import is_model_wrapper
 
-from fpnprobe import atomic
 from fpnprobe.errors import FpnProbeError
+from fpnprobe.store import atomic
 
 RESUME, FINAL = "resume.pt", "final.pt"
 
@@ -101,6 +101,13 @@ def read(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise FpnProbeError(f"{path} holds a {type(content).__name__}, expected a checkpoint")
     return content
+
+
+def key_of(content: Mapping[str, Any]) -> str:
+    """Key of the cell whose training wrote a checkpoint, or ""."""
+    meta = content.get("meta")
+    key = content.get("key") or (meta.get("key") if isinstance(meta, Mapping) else None)
+    return key if isinstance(key, str) else ""
 
 
 def restore(content: Mapping[str, Any], runner: Any) -> None:

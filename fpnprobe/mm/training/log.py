@@ -11,9 +11,9 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from torch import nn
 
-from fpnprobe import atomic
 from fpnprobe.methods import Uncertainty
 from fpnprobe.mm.training.checkpoint import bare
+from fpnprobe.store import atomic
 
 FILE = "training.parquet"
 COLUMNS = ("iteration", "name", "value")

@@ -63,6 +63,9 @@ def optim_wrapper(schedule: Mapping[str, Any], *, rate: float, device: str) -> d
 def rate_over_time(schedule: Mapping[str, Any], *, steps: int, rate: float) -> list[Any]:
     """Mmengine's `param_scheduler`: warm-up, then cosine or drops, in optimizer steps.
 
+    The last step of a warm-up has the full rate, so a warm-up of one step is none (mmengine's
+    scheduler would divide it into no parts and keep its first rate to the end).
+
     Args:
         schedule: of the study.
         steps: optimizer steps of the whole training.
@@ -70,7 +73,7 @@ def rate_over_time(schedule: Mapping[str, Any], *, steps: int, rate: float) -> l
     """
     warmup = min(schedule["warmup"], steps - 1)
     policy: list[Any] = []
-    if warmup > 0:
+    if warmup > 1:
         start = schedule["warmup_start"]
         kind = (
             {"type": "LinearLR", "start_factor": start}

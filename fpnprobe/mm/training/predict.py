@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from fpnprobe import atomic
 from fpnprobe.mm.training.dataset import CellImages
+from fpnprobe.store import atomic
 
 
 def predict(

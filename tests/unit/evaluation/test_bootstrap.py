@@ -20,8 +20,8 @@ from fpnprobe.evaluation.ranges import area_ranges, half_open
 from fpnprobe.evaluation.resampling import resample
 from fpnprobe.evaluation.scans import falling_maximum, running_sums
 from fpnprobe.evaluation.size_bins import bin_table, size_edges
-from fpnprobe.intervals import percentile_interval, resample_counts
 from fpnprobe.scales import COCO_BUCKETS, ScaleBucket
+from fpnprobe.statistics import percentile_interval, resample_counts
 from tests.unit.evaluation.oracle import cases
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

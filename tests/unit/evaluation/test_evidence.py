@@ -11,7 +11,7 @@ from scipy.stats import norm
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.evaluation import compare, evaluate, evidence
-from fpnprobe.intervals import t_interval
+from fpnprobe.statistics import t_interval
 from tests.unit.evaluation.study_folder import write_ledger, write_study
 
 SKILLS = {"DC5": 0.3, "FPN": 0.7, "FPN~cut-direct": 0.4}
@@ -151,7 +151,7 @@ def test_a_study_without_finished_cells_has_empty_tables(tmp_path: Path) -> None
 
 
 def test_a_folder_that_is_no_study(tmp_path: Path) -> None:
-    with pytest.raises(FpnProbeError, match=r"no readable study\.json"):
+    with pytest.raises(FpnProbeError, match="is not a study folder"):
         evidence.build(tmp_path)
 
 

@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fpnprobe.features import Features
+from fpnprobe.store.feature_maps import Features
+from fpnprobe.variants import slug
 
 BUCKETS = ("small", "medium", "large")
 # Norm^2 shares of small, medium, large and the route's size, as measured on small detectors.
@@ -32,10 +32,6 @@ AP = {
     "FPN-CFG1": (0.402, 0.392, 0.440, 0.377),
 }
 METRICS = ("AP", "AP_S", "AP_M", "AP_L")
-
-
-def slug(name: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", name.lower().replace("~", "--"))[:80].strip("-") or "v"
 
 
 def ledger(

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -130,20 +131,21 @@ def test_holes_are_named(make_study: Callable[..., Path]) -> None:
     file = cells["fpn/seed-0"] / "manifest.json"
     manifest = json.loads(file.read_text())
     file.write_text(json.dumps({**manifest, "state": "failed", "reason": "loss is nan"}))
+    whole = cells["dc5/seed-2"] / "manifest.json"
+    holes = {"features": "no pyramid"}
+    whole.write_text(json.dumps({**json.loads(whole.read_text()), "holes": holes}))
     (cells["fpn/seed-1"] / "manifest.json").write_text('{"variant": "FP')
-    for part in cells["fpn/seed-2"].iterdir():
-        if part.is_file():
-            part.unlink()
+    shutil.rmtree(cells["fpn/seed-2"])
     build(folder)
     text = warnings(folder)
     assert "DC5, seed 0: the ledger is no readable parquet file" in text
     assert "DC5, seed 1 has no evaluation" in text
     assert "FPN, seed 0: failed: loss is nan" in text
-    assert "fpn/seed-1/manifest.json cannot be read" in text
-    assert "FPN, seed 1: unreadable" in text
+    assert "FPN, seed 1: damaged: manifest.json cannot be read" in text
+    assert "DC5, seed 2: no features: no pyramid" in text
     assert "FPN, seed 2: missing: never started" in text
     table = pd.read_csv(folder / "tables" / "average-precision.csv")
-    assert list(table["state"]) == ["done", "done", "done", "failed", "unreadable", "missing"]
+    assert list(table["state"]) == ["done", "done", "done", "failed", "damaged", "missing"]
 
 
 def test_nothing_measured_yet(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Numbers in the report are those of the tables they come from."""
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,6 @@ import pandas as pd
 import pytest
 
 from fpnprobe.evaluation import claims as rules
-from fpnprobe.features import Features
 from fpnprobe.figures.wording import scientific, signed
 from fpnprobe.report import (
     association,
@@ -33,6 +33,7 @@ from fpnprobe.report.cells import label
 from fpnprobe.report.content import Figure, Table
 from fpnprobe.report.stored import Stored, read
 from fpnprobe.statistics import gradient_shares
+from fpnprobe.store.feature_maps import Features
 
 Make = Callable[..., Path]
 
@@ -99,6 +100,17 @@ def test_baseline_of_a_study(make_study: Make) -> None:
     assert results.focus(stored) == ("DC5", "FPN")
     stored = read([make_study("c", study={"baseline": "FPN"})])
     assert results.focus(stored) == ("FPN", "DC5")
+
+
+def test_a_variant_that_was_not_run_is_no_part_of_the_headline(make_study: Make) -> None:
+    folder = make_study(variants=("FPN", "FPN-CFG1", "FPN-CFG3"))
+    shutil.rmtree(folder / "cells" / "fpn-cfg1")
+    stored = read([folder])
+    assert results.focus(stored) == ("FPN", "FPN-CFG3")
+    assert summary.answer(stored, []).startswith("From FPN to FPN-CFG3, ")
+    folder = make_study("b", variants=("DC5", "FPN", "FPN-Aux"))
+    shutil.rmtree(folder / "cells" / "dc5")
+    assert results.focus(read([folder])) == ("FPN", "FPN-Aux")
 
 
 def test_heat_map_has_the_shares_of_the_ledger(stored: Stored, folder: Path) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from fpnprobe.store.cell import State
 from fpnprobe.study import estimate
-from fpnprobe.study.cells import State
 from fpnprobe.study.display import Display
 from fpnprobe.study.estimate import Remaining
 from fpnprobe.study.output import Output

@@ -24,7 +24,7 @@ def study(*variants: Any, **changes: Any) -> Study:
 
 
 def key(of: Study, variant: str) -> str:
-    return keys.cell_key(of, variant, 0, data_hash="x", code="y")
+    return keys.cell_key(of, variant, 0, data_hash="x")
 
 
 @pytest.mark.parametrize("name", READY_MADE)

@@ -4,22 +4,21 @@ from typing import Any
 
 import pytest
 
+from fpnprobe import results_version
 from fpnprobe.study import keys, loading
 from fpnprobe.study.spec import Study
 from tests.unit.study.conftest import content
-from tests.unit.test_layout import PACKAGE, imports
 
 
-def key(data: str = "abc", code: str = "1", seed: int = 0, **changes: Any) -> str:
+def key(data: str = "abc", seed: int = 0, **changes: Any) -> str:
     study: Study = loading.validate(content(**changes))
-    return keys.cell_key(study, "FPN", seed, data_hash=data, code=code)
+    return keys.cell_key(study, "FPN", seed, data_hash=data)
 
 
 @pytest.mark.parametrize(
     "changes",
     [
         {"data": "other"},
-        {"code": "2"},
         {"seed": 1},
         {"schedule": {"iterations": 11}},
         {"schedule": {"iterations": 10, "amp": "bf16"}},
@@ -46,6 +45,8 @@ def test_what_changes_a_result(changes: dict[str, Any]) -> None:
         {"schedule": {"iterations": 10, "workers": 3}},
         {"seeds": [0, 1, 2]},
         {"variants": ["FPN"]},
+        {"schedule": {"iterations": 10, "lr": 2e-3}},  # the default, said
+        {"probe": {"mode": "routes"}, "evaluation": {"engine": "hotcoco"}},
     ],
 )
 def test_what_does_not(changes: dict[str, Any]) -> None:
@@ -55,11 +56,59 @@ def test_what_does_not(changes: dict[str, Any]) -> None:
 def test_the_place_of_the_data_does_not_count() -> None:
     first = loading.validate(content())
     second = loading.validate(content(data={"root": "/elsewhere"}))
-    found = {keys.cell_key(each, "FPN", 0, data_hash="h", code="c") for each in (first, second)}
+    found = {keys.cell_key(each, "FPN", 0, data_hash="h") for each in (first, second)}
     assert len(found) == 1
 
 
-def test_code_counts_and_comments_do_not() -> None:
+def test_a_change_of_the_code_outdates_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = key()
+    monkeypatch.setattr(keys, "code_version", lambda: "9.9+000000000000")
+    monkeypatch.setattr("fpnprobe.__version__", "9.9")
+    assert key() == before
+
+
+def test_a_setting_that_is_new_outdates_nothing() -> None:
+    study: Study = loading.validate(content())
+    told = study.model_dump(mode="json", exclude_defaults=True)
+    assert set(told) == {"name", "question", "detector", "variants", "seeds", "data", "schedule"}
+
+
+@pytest.mark.parametrize(
+    ("bumped", "outdated"),
+    [
+        ("CFG", {"FPN-CFG1", "FPN-CFG2-AuxU", "FPN-CFG3~cut-direct"}),
+        ("Aux", {"FPN-Aux", "FPN-AuxU", "FPN-CFG2-AuxU"}),
+        ("AuxU", {"FPN-AuxU", "FPN-CFG2-AuxU"}),
+        ("DC5", {"DC5"}),
+        ("~cut-direct", {"FPN-CFG3~cut-direct"}),
+    ],
+)
+def test_a_method_that_gives_other_numbers_outdates_its_own_cells(
+    bumped: str, outdated: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [
+        "DC5",
+        "FPN",
+        "FPN-Aux",
+        "FPN-AuxU",
+        "FPN-CFG1",
+        "FPN-CFG2-AuxU",
+        "FPN-CFG3~cut-direct",
+    ]
+    study: Study = loading.validate(content(variants=names))
+
+    def found() -> dict[str, str]:
+        return {name: keys.cell_key(study, name, 0, data_hash="h") for name in names}
+
+    before = found()
+    monkeypatch.setitem(results_version.METHOD_VERSIONS, bumped, 99)
+    after = found()
+    assert {name for name in names if before[name] != after[name]} == outdated
+    monkeypatch.setattr(results_version, "RESULTS_VERSION", 99)
+    assert not set(found().values()) & {*before.values(), *after.values()}
+
+
+def test_the_version_of_the_code_knows_no_comments() -> None:
     source = 'def f(x):\n    """Doc."""\n    return x + 1  # why\n'
     same = 'def f(x):\n    """Another."""\n\n    return (x + 1)\n'
     assert keys._essence(source) == keys._essence(same)
@@ -73,27 +122,3 @@ def test_differences_name_keys_that_were_added_and_removed() -> None:
         "b.c: 2 -> 3",
         "d: None -> 4",
     ]
-
-
-def test_of_the_evaluation_all_that_gives_a_cell_its_ap_counts_and_no_evidence() -> None:
-    needed, new = set(), {"fpnprobe.evaluation.evaluation"}
-    while new:
-        needed |= new
-        files = [PACKAGE.parent / f"{name.replace('.', '/')}.py" for name in new]
-        found = {name for file in files for name in imports(file)}
-        modules = {name for name in found if name.startswith("fpnprobe.evaluation.")}
-        new = {
-            name for name in modules if (PACKAGE.parent / f"{name.replace('.', '/')}.py").exists()
-        }
-        new -= needed
-    counted = {f"fpnprobe.{name[:-3].replace('/', '.')}" for name in keys._CODE if "/" in name}
-    assert counted == needed
-
-
-def test_what_is_said_to_read_only_is_there_and_used_by_no_training() -> None:
-    mm = PACKAGE / "mm"
-    assert all((mm / name).exists() for name in keys._READERS)
-    names = {f"fpnprobe.mm.{name.removesuffix('.py').replace('/', '.')}" for name in keys._READERS}
-    for file in (each for each in mm.rglob("*.py") if not keys._is_reader(each.relative_to(mm))):
-        used = {name for name in imports(file) for reader in names if name.startswith(reader)}
-        assert not used or file.name == "opened.py", (file, used)

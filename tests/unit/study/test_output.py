@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.study import cells, loading, locks, output, source
-from fpnprobe.study.cells import Cell, State
+from fpnprobe.store import locks
+from fpnprobe.store.cell import MANIFEST, State, write_manifest
+from fpnprobe.study import loading, output, source
+from fpnprobe.study.cells import Cell
 from fpnprobe.study.output import Output
 from fpnprobe.study.planning import lines, plan
 from fpnprobe.study.snapshot import status
@@ -18,7 +20,7 @@ from tests.unit.study.conftest import SOURCE, content
 def fill(cell: Cell, state: str = "done", **more: object) -> None:
     cell.folder.mkdir(parents=True, exist_ok=True)
     (cell.folder / "ledger.parquet").write_text(cell.key)
-    cells.write_manifest(cell.folder, {"key": cell.key, "state": state, "config": {}, **more})
+    write_manifest(cell.folder, {"key": cell.key, "state": state, "config": {}, **more})
 
 
 def settle(cell: Cell) -> None:
@@ -46,8 +48,8 @@ def test_states_of_a_cell(result: Output) -> None:
 def test_a_manifest_that_cannot_be_read_costs_nothing(result: Output) -> None:
     cell = result.cells[0]
     fill(cell)
-    (cell.folder / cells.MANIFEST).unlink()
-    (cell.folder / cells.MANIFEST).mkdir()  # as unreadable as on a disk that fails
+    (cell.folder / MANIFEST).unlink()
+    (cell.folder / MANIFEST).mkdir()  # as unreadable as on a disk that fails
     with pytest.raises(FpnProbeError, match="nothing was changed"):
         settle(cell)
     assert (cell.folder / "ledger.parquet").read_text() == cell.key
@@ -83,7 +85,7 @@ def test_a_move_that_was_killed_loses_nothing(
     first.folder.mkdir(parents=True)
     for name in ("detections.json.gz", "ledger.parquet", "training.parquet"):
         (first.folder / name).write_text(name)
-    cells.write_manifest(first.folder, {"key": first.key, "state": "done"})
+    write_manifest(first.folder, {"key": first.key, "state": "done"})
     before = {path.name: path.read_text() for path in first.folder.iterdir()}
     renames, rename = iter(range(1, 99)), Path.rename
 
@@ -95,7 +97,7 @@ def test_a_move_that_was_killed_loses_nothing(
     monkeypatch.setattr(Path, "rename", killed)
     with contextlib.suppress(KeyboardInterrupt):
         output.settle(other)
-        cells.write_manifest(other.folder, {"key": other.key, "state": "done"})
+        write_manifest(other.folder, {"key": other.key, "state": "done"})
         output.settle(first)
     output.settle(first)
     assert {path.name: path.read_text() for path in first.folder.iterdir()} == before
@@ -112,12 +114,13 @@ def test_remains_of_a_killed_process_go(result: Output) -> None:
     assert (cell.folder / "ledger.parquet").exists()
 
 
-def test_content_without_a_manifest_is_no_ones(result: Output) -> None:
+def test_content_without_a_manifest_goes_to_the_archive(result: Output) -> None:
     cell = result.cells[0]
     cell.folder.mkdir(parents=True)
     (cell.folder / "ledger.parquet").write_text("?")
     settle(cell)
     assert not list(cell.folder.iterdir())
+    assert (result.out / "archive/damaged-1/ledger.parquet").read_text() == "?"
 
 
 def test_cells_that_left_the_study_are_archived(result: Output) -> None:
@@ -146,12 +149,24 @@ def test_plan_tells_what_is_stale_and_why(result: Output) -> None:
     fill(failed, "failed", reason="out of memory")
     found = plan(result, result.cells, jobs=1)
     assert [row["state"] for row in found["cells"]] == ["done", "stale", "failed", "pending"]
-    assert any("code: old" in change for change in found["cells"][1]["changed"])
+    assert any("schedule" in change for change in found["cells"][1]["changed"])
+    assert not any("code" in change for change in found["cells"][1]["changed"])
     assert found["missing"] == 3
     assert found["seconds"] == pytest.approx(3 * (10 * 2.0 + 3.0 + 12.0))
     text = lines(found)
     assert "out of memory" in text
     assert "3 of 4 cells to run" in text
+
+
+def test_plan_tells_that_the_code_changed_and_runs_nothing_for_it(result: Output) -> None:
+    for cell in result.cells:
+        fill(cell, code="0.1.0+older")
+    found = plan(result, result.cells, jobs=1)
+    assert [row["state"] for row in found["cells"]] == ["done"] * 4
+    text = lines(found)
+    assert "nothing to run" in text
+    assert "code changed since 4 of the cells were done (0.1.0+older -> " in text
+    assert text.endswith("results version the same")
 
 
 def test_status_of_every_state(result: Output) -> None:

@@ -1,4 +1,4 @@
-"""What `fpnprobe doctor` finds: facts about this machine, and what would fail on it."""
+"""The examination behind `fpnprobe doctor`: facts about this machine, and what would fail."""
 
 import importlib
 import os
@@ -7,11 +7,12 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from importlib import metadata, util
+from importlib import util
 from pathlib import Path
 from typing import Any
 
 from fpnprobe.data import cache
+from fpnprobe.store.installed import installed
 
 _GIB = 2**30
 _LEAST_FREE = 1.0  # GiB; a study keeps images, tables and a checkpoint per cell
@@ -48,18 +49,18 @@ class Examination:
         }
 
 
-def examine(stack: Callable[[], dict[str, Any]] | None = None) -> Examination:
-    """Look at the machine; takes as long as importing mmdet, and never raises.
+def examine(describe_stack: Callable[[], dict[str, Any]]) -> Examination:
+    """Look at the machine; never raises.
 
-    `stack` gives the facts of the training stack; it is imported here, and not above, so that a
-    stack that cannot be imported is a finding.
+    Args:
+        describe_stack: Returns the facts of the training stack (`fpnprobe.mm.environment`). It
+            should import the stack itself, so that one that cannot be imported is a finding.
     """
     facts: dict[str, Any] = {"python": platform.python_version()}
     problems = list(_missing_libraries())
     if not problems:
         try:
-            described = stack or importlib.import_module("fpnprobe.mm.environment").describe
-            facts |= described()
+            facts |= describe_stack()
         except Exception as error:  # whatever a broken installation raises is the finding
             problems.append(_broken(error))
     facts |= {
@@ -76,18 +77,6 @@ def examine(stack: Callable[[], dict[str, Any]] | None = None) -> Examination:
     for check in (_disk, _packages, _processor):
         problems.extend(check(facts))
     return Examination(facts, tuple(problems))
-
-
-def installed(distribution: str) -> str | None:
-    """Version of a distribution, or None where it is not installed.
-
-    >>> installed("no-such-distribution") is None
-    True
-    """
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _processors() -> int | None:

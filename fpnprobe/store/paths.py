@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 
-def told(path: str | Path, *, study: str | Path) -> str:
-    """How a study's files name `path`: relative to the study's folder, or absolute.
+def to_stored(path: str | Path, *, study: str | Path) -> str:
+    """Return the text by which a study's files name `path`: relative to its folder, or absolute.
 
     It is relative where both lie in the working directory, which is then taken for one project.
 
@@ -13,9 +13,9 @@ def told(path: str | Path, *, study: str | Path) -> str:
         path: a file or folder.
         study: the output folder of the study.
 
-    >>> told("data/scenes/val.json", study="reports/quickstart")
+    >>> to_stored("data/scenes/val.json", study="reports/quickstart")
     '../../data/scenes/val.json'
-    >>> told("/datasets/coco", study="reports/quickstart")
+    >>> to_stored("/datasets/coco", study="reports/quickstart")
     '/datasets/coco'
     """
     where, home = _plain(path), Path.cwd()
@@ -25,10 +25,10 @@ def told(path: str | Path, *, study: str | Path) -> str:
     return Path(os.path.relpath(where, folder)).as_posix()
 
 
-def found(text: str, *, study: str | Path) -> Path:
-    """The path that `told` gave a name to.
+def from_stored(text: str, *, study: str | Path) -> Path:
+    """The path that `to_stored` gave a name to.
 
-    >>> found("/datasets/coco", study="reports/quickstart").as_posix()
+    >>> from_stored("/datasets/coco", study="reports/quickstart").as_posix()
     '/datasets/coco'
     """
     return _plain(Path(study) / text)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.features import Features, stored_images
+from fpnprobe.store.feature_maps import Features, stored_images
 
 
 def features() -> Features:

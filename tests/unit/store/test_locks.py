@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.study import locks
+from fpnprobe.store import locks
 
 HOLD = """
 import sys
-from fpnprobe.study import locks
+from fpnprobe.store import locks
 with locks.held(sys.argv[1]):
     print("held", flush=True)
     sys.stdin.read()

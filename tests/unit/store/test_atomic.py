@@ -3,8 +3,8 @@ from typing import BinaryIO
 
 import pytest
 
-from fpnprobe import atomic
 from fpnprobe.errors import FpnProbeError
+from fpnprobe.store import atomic
 
 
 def test_a_failed_write_keeps_the_old_file_and_leaves_no_remains(tmp_path: Path) -> None:

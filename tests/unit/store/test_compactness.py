@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from fpnprobe.compactness import group_compactness
+from fpnprobe.store.feature_maps import group_compactness
 
 
 def slow(energy: npt.NDArray[np.float64], groups: int) -> float:

@@ -4,19 +4,19 @@ from pathlib import Path
 
 import pytest
 
-from fpnprobe import places
+from fpnprobe.store import paths
 
 
 def test_a_project_can_be_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project = tmp_path / "project"
     (project / "data").mkdir(parents=True)
     monkeypatch.chdir(project)
-    text = places.told(project / "data/val.json", study="reports/mine")
+    text = paths.to_stored(project / "data/val.json", study="reports/mine")
     assert text == "../../data/val.json"
     project.rename(tmp_path / "moved")
     monkeypatch.chdir(tmp_path)
     moved = tmp_path / "moved"
-    assert places.found(text, study="moved/reports/mine") == moved / "data/val.json"
+    assert paths.from_stored(text, study="moved/reports/mine") == moved / "data/val.json"
 
 
 @pytest.mark.parametrize(("path", "study"), [("/far/val.json", "out"), ("data/val.json", "/far")])
@@ -24,6 +24,6 @@ def test_what_lies_elsewhere_is_named_in_full(
     path: str, study: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    text = places.told(path, study=study)
+    text = paths.to_stored(path, study=study)
     assert Path(text).is_absolute()
-    assert places.found(text, study=study) == Path(path).absolute()
+    assert paths.from_stored(text, study=study) == Path(path).absolute()

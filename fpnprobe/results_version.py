@@ -1,0 +1,39 @@
+"""The version of the numbers that a training gives, bumped by hand when they change on purpose.
+
+A cell's key holds this version and no hash of the code, so that a rename, a comment or a faster
+way to the same numbers leaves every finished cell valid. `tests/mm/test_golden_numbers.py` trains
+tiny cells and fails when their numbers move: then either the change is a fault and is mended, or it
+is meant, and the narrowest version below that covers it goes up by one.
+"""
+
+import re
+
+RESULTS_VERSION = 1
+"""For changes that move the numbers of every cell: data, loop, losses, ledger, evaluation."""
+
+METHOD_VERSIONS = {
+    "DC5": 1,
+    "Aux": 1,
+    "AuxU": 1,
+    "CFG": 2,
+    "Wide": 2,
+}
+"""For changes of one method: only cells whose variant has that part in its name are outdated."""
+
+
+def results_version(variant: str) -> dict[str, int]:
+    """The versions that the results of a variant depend on, as they enter the key of its cells.
+
+    A part of the name is what stands between hyphens, without a number at its end; after a tilde
+    comes the name of an intervention. `AuxU` rests on `Aux`. Methods at version 1 are left out, so
+    that a new entry at 1 outdates nothing.
+
+    >>> results_version("FPN")
+    {'results': 1}
+    """
+    base, _, intervention = variant.partition("~")
+    parts = {re.sub(r"\d+$", "", part) if part != "DC5" else part for part in base.split("-")}
+    parts |= {"Aux"} if "AuxU" in parts else set()
+    parts |= {f"~{intervention}"} if intervention else set()
+    outdating = {part: METHOD_VERSIONS.get(part, 1) for part in sorted(parts)}
+    return {"results": RESULTS_VERSION} | {part: v for part, v in outdating.items() if v > 1}

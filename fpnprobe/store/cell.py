@@ -1,0 +1,224 @@
+"""A cell on disk: one variant, one seed, its manifest, its files, and what state it is in.
+
+The rule for the state, in this order:
+
+| state | when |
+|---|---|
+| `running` | a process holds the cell's lock and the cell is not done |
+| `pending` | nothing was trained yet |
+| `damaged` | the manifest is missing beside results, or cannot be read |
+| `stale` | the study asks for another key than the manifest's, or has no such cell |
+| `done`, `failed` | the manifest says so |
+| `interrupted` | begun, and nobody works on it |
+"""
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.scales import ScaleBucket, stored_buckets
+from fpnprobe.store import atomic, locks, paths
+from fpnprobe.store.documents import MissingDocument, drop_wrong_types, read_object
+
+MANIFEST, LOCK, LOG, PROGRESS = "manifest.json", "lock", "log.txt", "progress.json"
+_TYPES: Mapping[str, type] = {
+    **dict.fromkeys(("study", "variant", "key", "state", "reason", "annotations", "code"), str),
+    **dict.fromkeys(("seed", "iterations"), int),
+    **dict.fromkeys(
+        ("config", "data", "timings", "probe", "model", "versions", "files", "holes"), dict
+    ),
+    **dict.fromkeys(("environment", "git", "speed"), dict),
+    **dict.fromkeys(("classes", "notes"), list),
+}
+_WITHOUT_RESULTS = (LOCK, LOG, PROGRESS)
+
+
+class State(enum.StrEnum):
+    """What a cell is, seen from outside; the module says when it is what."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    INTERRUPTED = "interrupted"
+    FAILED = "failed"
+    DONE = "done"
+    STALE = "stale"
+    DAMAGED = "damaged"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredCell:
+    """A cell as it was when it was read.
+
+    Attributes:
+        folder: its folder, which may not exist yet.
+        variant: name of the variant.
+        seed: its seed.
+        manifest: content of `manifest.json`, empty where there is none that can be read.
+        state: by the rule of this module.
+        reason: why it is in that state, for a person; empty where there is nothing to say.
+    """
+
+    folder: Path
+    variant: str
+    seed: int
+    manifest: Mapping[str, Any]
+    state: State
+    reason: str
+
+    @classmethod
+    def read(
+        cls,
+        folder: str | Path,
+        *,
+        variant: str = "",
+        seed: int | None = None,
+        key: str | None = None,
+        lock_is_ours: bool = False,
+    ) -> "StoredCell":
+        """Read a cell; never raises for what is in the folder.
+
+        Args:
+            folder: its folder.
+            variant: name that the study gives it; by default that of the manifest.
+            seed: seed that the study gives it; by default that of the manifest.
+            key: the key that the study asks for, "" if it has no such cell, None if unknown.
+            lock_is_ours: whether the caller holds the cell's lock, which then tells nothing.
+        """
+        place = Path(folder)
+        problem, manifest = "", dict[str, Any]()
+        try:
+            manifest, wrong = drop_wrong_types(read_object(place / MANIFEST), _TYPES)
+            if wrong:
+                problem = f"{MANIFEST} has a {wrong[0]!r} of another type than expected"
+        except MissingDocument:
+            if _has_results(place):
+                problem = f"{MANIFEST} is missing"
+        except FpnProbeError as error:
+            problem = str(error).replace(f"{place}/", "")
+        if not lock_is_ours and manifest.get("state") != "done" and locks.is_held(place / LOCK):
+            state, reason = State.RUNNING, ""
+        else:
+            state, reason = _judge(manifest, problem, key)
+        name, number = manifest.get("variant"), manifest.get("seed")
+        digits = "".join(filter(str.isdigit, place.name))[:18]
+        return cls(
+            folder=place,
+            variant=variant or name or place.parent.name,
+            seed=seed if seed is not None else number if number is not None else int(digits or 0),
+            manifest=manifest,
+            state=state,
+            reason=reason,
+        )
+
+    @property
+    def title(self) -> str:
+        """Name for a person."""
+        return f"{self.variant} seed {self.seed}"
+
+    @property
+    def belongs_to_study(self) -> bool:
+        """Whether its results are of the study's settings, finished or not."""
+        return self.state not in (State.STALE, State.DAMAGED)
+
+    @property
+    def study_folder(self) -> Path:
+        """The folder that its paths are relative to."""
+        return self.folder.absolute().parents[2]
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The resolved configuration: a study of one variant and one seed."""
+        return self.manifest.get("config") or {}
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of the labels."""
+        return tuple(str(name) for name in self.manifest.get("classes") or ())
+
+    @property
+    def buckets(self) -> tuple[ScaleBucket, ...]:
+        """The scale buckets it was trained and evaluated with.
+
+        Raises:
+            FpnProbeError: if the manifest's are damaged.
+        """
+        return stored_buckets(self.config.get("buckets"))
+
+    @property
+    def annotations(self) -> Path:
+        """The annotation file it was evaluated on."""
+        return paths.from_stored(self._text("annotations"), study=self.study_folder)
+
+    @property
+    def data_root(self) -> Path:
+        """The COCO folder with its images."""
+        root = (self.manifest.get("data") or {}).get("root")
+        if not isinstance(root, str) or "\0" in root:
+            raise FpnProbeError(f"{self.folder / MANIFEST} does not say where its images are")
+        return paths.from_stored(root, study=self.study_folder)
+
+    @property
+    def detections(self) -> Path:
+        """Its COCO results."""
+        return self.folder / "detections.json.gz"
+
+    @property
+    def evaluation(self) -> Path:
+        """Its AP table."""
+        return self.folder / "evaluation.parquet"
+
+    @property
+    def training(self) -> Path:
+        """The scalars of its training."""
+        return self.folder / "training.parquet"
+
+    @property
+    def attribution(self) -> Path:
+        """The shares that `fpnprobe attribute` wrote."""
+        return self.folder / "attribution.parquet"
+
+    @property
+    def features(self) -> Path:
+        """The folder of its feature maps."""
+        return self.folder / "features"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of its weights."""
+        return self.folder / "checkpoints"
+
+    def _text(self, key: str) -> str:
+        text = self.manifest.get(key) or ""
+        if not text or "\0" in text:
+            raise FpnProbeError(f"{self.folder / MANIFEST} has no {key!r}: is it damaged?")
+        return str(text)
+
+
+def write_manifest(folder: str | Path, content: Mapping[str, Any]) -> None:
+    """Write a cell's manifest atomically."""
+    atomic.write_json(Path(folder) / MANIFEST, dict(content))
+
+
+def _judge(manifest: Mapping[str, Any], problem: str, key: str | None) -> tuple[State, str]:
+    if problem:
+        return State.DAMAGED, problem
+    if not manifest:
+        return State.PENDING, "never started"
+    if key == "":
+        return State.STALE, "not a cell of the study any more"
+    if key is not None and manifest.get("key") != key:
+        return State.STALE, "of other settings than the study's"
+    stored = manifest.get("state")
+    reason = " ".join(str(manifest.get("reason") or "").split())
+    return State(stored) if stored in ("done", "failed") else State.INTERRUPTED, reason
+
+
+def _has_results(folder: Path) -> bool:
+    """Whether a folder holds more than what a cell leaves that never began."""
+    files = (each for each in folder.rglob("*") if each.is_file())
+    return any(
+        each.name not in _WITHOUT_RESULTS and not each.name.startswith(".") for each in files
+    )

@@ -1,0 +1,55 @@
+"""JSON objects of a run folder, which another program, person or disk may have damaged."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fpnprobe.errors import FpnProbeError
+
+
+class MissingDocument(FpnProbeError):
+    """The file is not there."""
+
+
+def read_object(path: str | Path) -> dict[str, Any]:
+    """Read the JSON object in a file.
+
+    Raises:
+        MissingDocument: if there is no such file.
+        FpnProbeError: if it cannot be read, or holds anything else.
+    """
+    file = Path(path)
+    try:
+        content = json.loads(file.read_bytes().decode("utf-8-sig"))  # some editors put a mark first
+    except (FileNotFoundError, NotADirectoryError):
+        raise MissingDocument(f"{file} is not there") from None
+    except OSError as error:
+        raise FpnProbeError(f"{file} cannot be read ({error.strerror})") from None
+    except (ValueError, RecursionError) as error:
+        raise FpnProbeError(f"{file} cannot be read (no JSON: {error!s:.80})") from None
+    if not isinstance(content, dict):
+        raise FpnProbeError(
+            f"{file} cannot be read (holds a {type(content).__name__}, expected an object)"
+        )
+    return content
+
+
+def drop_wrong_types(
+    content: Mapping[str, Any], types: Mapping[str, type]
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return the content without entries of another type than expected, and their names.
+
+    None passes for every type, and keys that `types` does not name pass as they are.
+
+    >>> drop_wrong_types({"seed": "x", "variant": "FPN", "more": 1}, {"seed": int, "variant": str})
+    ({'variant': 'FPN', 'more': 1}, ('seed',))
+    """
+
+    def fits(key: str, value: Any) -> bool:
+        if value is None or key not in types:
+            return True
+        return isinstance(value, types[key]) and not (types[key] is int and value is True)
+
+    wrong = tuple(key for key, value in content.items() if not fits(key, value))
+    return {key: value for key, value in content.items() if key not in wrong}, wrong

@@ -1,0 +1,207 @@
+"""A study's folder: `study.json` and the cells it names, read without trusting either."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.scales import COCO_BUCKETS, ScaleBucket, stored_buckets
+from fpnprobe.store.cell import MANIFEST, State, StoredCell
+from fpnprobe.store.documents import MissingDocument, drop_wrong_types, read_object
+from fpnprobe.variants import slug
+
+STUDY = "study.json"
+_TYPES: Mapping[str, type] = {
+    **dict.fromkeys(("name", "question", "expected", "command"), str),
+    **dict.fromkeys(("variants", "seeds", "buckets", "cells", "imports"), list),
+    **dict.fromkeys(("study", "source", "data", "detector", "schedule", "probe"), dict),
+    **dict.fromkeys(("evaluation", "resources"), dict),
+    "iterations": int,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredStudy:
+    """A study and its cells as they were when they were read.
+
+    Attributes:
+        folder: its output folder.
+        content: `study.json`, without what is damaged in it; empty where there is none.
+        cells: the study's cells in its order (also those that never started), then cells in the
+            folder that the study does not name.
+        problems: sentences about what is damaged in `study.json`.
+    """
+
+    folder: Path
+    content: Mapping[str, Any]
+    cells: tuple[StoredCell, ...]
+    problems: tuple[str, ...]
+
+    @classmethod
+    def read(cls, folder: str | Path, *, strict: bool = False) -> "StoredStudy":
+        """Read a folder.
+
+        Args:
+            folder: the output folder of `run-study`.
+            strict: whether a `study.json` that is missing or damaged is an error; without, what
+                can be read is read and the rest is named in `problems`.
+
+        Raises:
+            FpnProbeError: if it is not the folder of a study, or see `strict`.
+        """
+        place = Path(folder)
+        try:
+            content, problems = _repair(read_object(place / STUDY))
+        except MissingDocument:
+            if strict or not any(find_cell_folders(place)):
+                raise FpnProbeError(
+                    f"{place} is not a study folder: expected {STUDY} or cells/*/*/{MANIFEST} in "
+                    "it; give the folder that run-study wrote"
+                ) from None
+            content, problems = {}, ()
+        except FpnProbeError as error:
+            if strict:
+                raise FpnProbeError(f"{error}: run `run-study` again") from None
+            content, problems = {}, (str(error),)
+        if strict and problems:
+            raise FpnProbeError(f"{place / STUDY} is damaged: {problems[0]}; run `run-study` again")
+        named = tuple(f"{STUDY}: {each}" if content else each for each in problems)
+        return cls(folder=place, content=content, cells=_read_cells(place, content), problems=named)
+
+    @property
+    def name(self) -> str:
+        """The study's name; that of its folder where the file does not say."""
+        return str(self.content.get("name") or self.folder.absolute().name)
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """Names of the variants: in the study's order, then those of other cells."""
+        names = [*_variant_names(self.content), *(cell.variant for cell in self.cells)]
+        return tuple(dict.fromkeys(names))
+
+    @property
+    def buckets(self) -> tuple[ScaleBucket, ...]:
+        """The study's scale buckets, COCO's where it names none."""
+        if not self.content:
+            known = (cell.buckets for cell in self.cells if cell.config)
+            return next(known, COCO_BUCKETS)
+        return stored_buckets(self.content.get("buckets"))
+
+    @property
+    def iou_type(self) -> str:
+        """What is judged: "bbox" or "segm"."""
+        return str((self.content.get("evaluation") or {}).get("iou_type") or "bbox")
+
+    @property
+    def done(self) -> tuple[StoredCell, ...]:
+        """The finished cells of the study's settings."""
+        return tuple(cell for cell in self.cells if cell.state is State.DONE)
+
+
+def read_cell(folder: str | Path) -> StoredCell:
+    """Read the folder of a cell; its study, two folders up, says whether it is stale.
+
+    Raises:
+        FpnProbeError: if the folder holds no manifest.
+    """
+    place = Path(folder)
+    if not (place / MANIFEST).is_file():
+        raise FpnProbeError(
+            f"{place} is not a cell of a study: expected {MANIFEST} in it, such as "
+            "reports/quickstart/cells/fpn/seed-0"
+        )
+    absolute = place.absolute()
+    if absolute.parent.parent.name == "cells" and (absolute.parents[2] / STUDY).is_file():
+        for cell in StoredStudy.read(absolute.parents[2]).cells:
+            if cell.folder.absolute() == absolute:
+                return cell
+    return StoredCell.read(place)
+
+
+def find_cell_folders(folder: Path) -> Iterator[Path]:
+    """Yield the folders below `cells/` that hold a manifest, in order."""
+    for file in sorted(folder.glob(f"cells/*/*/{MANIFEST}")):
+        yield file.parent
+
+
+def cell_folder(study: Path, variant: str, seed: int) -> Path:
+    """The folder of a cell in its study's folder.
+
+    >>> cell_folder(Path("out"), "FPN-CFG1", 0).as_posix()
+    'out/cells/fpn-cfg1/seed-0'
+    """
+    return study / "cells" / slug(variant) / f"seed-{seed}"
+
+
+def _read_cells(folder: Path, content: Mapping[str, Any]) -> tuple[StoredCell, ...]:
+    names, seeds = _variant_names(content), content.get("seeds") or ()
+    keys: dict[tuple[str, int], str | None] = {
+        (each["variant"], each["seed"]): each["key"] for each in content.get("cells") or ()
+    }
+    wanted = keys or {(name, seed): None for name in names for seed in seeds}
+    on_disk = {place: StoredCell.read(place) for place in find_cell_folders(folder)}
+    by_name = {
+        (cell.manifest.get("variant"), cell.manifest.get("seed")): place
+        for place, cell in on_disk.items()
+    }
+    cells = []
+    for (variant, seed), key in wanted.items():
+        place = cell_folder(folder, variant, seed)
+        if place not in on_disk:
+            place = by_name.get((variant, seed), place)
+        on_disk.pop(place, None)
+        cells.append(StoredCell.read(place, variant=variant, seed=seed, key=key))
+    planned = {slug(name): name for name in names}
+    for place, cell in on_disk.items():
+        name = cell.manifest.get("variant") or planned.get(place.parent.name, "")
+        cells.append(StoredCell.read(place, variant=name, key="" if keys else None))
+    return tuple(cells)
+
+
+def _variant_names(content: Mapping[str, Any]) -> list[str]:
+    return [
+        str(each["name"] if isinstance(each, Mapping) else each)
+        for each in content.get("variants") or ()
+    ]
+
+
+def _repair(content: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The content with everything left out that has another form than `run-study` writes."""
+    plain, wrong = drop_wrong_types(content, _TYPES)
+    problems = [f"{key!r} is damaged and left out" for key in wrong]
+    entries = {"variants": _is_variant, "seeds": _is_seed, "cells": _is_cell}
+    for key, fits in entries.items():
+        if plain.get(key):
+            plain[key] = [each for each in content[key] if fits(each)]
+            if len(plain[key]) < len(content[key]):
+                problems.append(f"an entry of {key!r} is damaged and left out")
+    try:
+        stored_buckets(plain.get("buckets"))
+    except FpnProbeError as error:
+        plain.pop("buckets")
+        problems.append(f"'buckets' are damaged and left out ({error})")
+    return plain, tuple(problems)
+
+
+def _is_variant(value: Any) -> bool:
+    return isinstance(value["name"] if _has(value, "name") else value, str)
+
+
+def _is_cell(value: Any) -> bool:
+    if not all(_has(value, key) for key in ("variant", "seed", "key")):
+        return False
+    return (
+        isinstance(value["variant"], str)
+        and _is_seed(value["seed"])
+        and re.fullmatch("[0-9A-Za-z]+", str(value["key"])) is not None
+    )
+
+
+def _has(value: Any, key: str) -> bool:
+    return isinstance(value, Mapping) and key in value
+
+
+def _is_seed(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63

@@ -1,0 +1,192 @@
+"""One answer to "is this cell of this study's settings?", for every reader."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import fpnprobe
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.evaluation.finished import read_study
+from fpnprobe.report.stored import read as read_report
+from fpnprobe.scales import COCO_BUCKETS
+from fpnprobe.store import State, StoredCell, StoredStudy, locks
+from fpnprobe.store.study import read_cell
+
+MANIFEST = {"config": {"buckets": []}, "data": {}, "annotations": "val.json", "classes": ["x"]}
+
+
+def write(folder: Path, keys: dict[tuple[str, int], str], **more: Any) -> Path:
+    """A study whose cells have these keys, all done."""
+    named = [{"variant": v, "seed": s, "key": "ab12"} for v, s in keys]
+    content = {"name": "q", "variants": [v for v, _ in keys], "seeds": [0], "cells": named}
+    folder.mkdir(exist_ok=True)
+    (folder / "study.json").write_text(json.dumps(content | more))
+    for (variant, seed), key in keys.items():
+        place = folder / "cells" / variant.lower() / f"seed-{seed}"
+        place.mkdir(parents=True)
+        manifest = MANIFEST | {"variant": variant, "seed": seed, "key": key, "state": "done"}
+        (place / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+@pytest.fixture
+def stale(tmp_path: Path) -> Path:
+    """DC5 is done, FPN is of other settings."""
+    return write(tmp_path / "q", {("DC5", 0): "ab12", ("FPN", 0): "cd34"})
+
+
+def test_every_reader_gives_the_same_answer(stale: Path) -> None:
+    same = [("DC5", "done"), ("FPN", "stale")]
+    assert [(cell.variant, cell.state) for cell in StoredStudy.read(stale).cells] == same
+    assert [(cell.variant, cell.state) for cell in fpnprobe.open(stale).cells] == same
+    assert [(cell.variant, cell.state) for cell in read_report([stale]).cells] == same
+    assert [cell.variant for cell in read_study(stale).cells] == ["DC5"]
+    assert read_cell(stale / "cells/fpn/seed-0").state is State.STALE
+
+
+def test_an_opened_study_leaves_stale_tables_out(stale: Path) -> None:
+    for variant in ("dc5", "fpn"):
+        frame = pd.DataFrame({"variant": [variant.upper()], "metric": ["AP"], "value": [0.1]})
+        frame.assign(seed=0).to_parquet(stale / "cells" / variant / "seed-0/evaluation.parquet")
+    assert fpnprobe.open(stale).evaluation["variant"].tolist() == ["DC5"]
+    alone = fpnprobe.open(stale / "cells/fpn/seed-0")
+    assert "1 stale" in repr(alone)
+    assert alone.evaluation["variant"].tolist() == ["FPN"], "asked for by its own folder"
+
+
+def test_a_cell_that_the_study_lost_is_stale(stale: Path) -> None:
+    content = json.loads((stale / "study.json").read_text())
+    content["cells"] = content["cells"][:1]
+    (stale / "study.json").write_text(json.dumps(content | {"variants": ["DC5"]}))
+    gone = StoredStudy.read(stale).cells[1]
+    assert (gone.variant, gone.state) == ("FPN", "stale")
+    assert "not a cell of the study any more" in gone.reason
+
+
+def test_a_cell_without_its_study_is_what_its_manifest_says(stale: Path, tmp_path: Path) -> None:
+    moved = (stale / "cells/fpn/seed-0").rename(tmp_path / "cell")
+    assert read_cell(moved).state is State.DONE
+
+
+@pytest.mark.parametrize(
+    ("stored", "state"),
+    [("done", "done"), ("failed", "failed"), ("running", "interrupted"), ("?", "interrupted")],
+)
+def test_states_of_a_manifest(stored: str, state: str, tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text(json.dumps({"state": stored, "reason": "a\nb"}))
+    cell = StoredCell.read(tmp_path)
+    assert (cell.state, cell.reason) == (state, "a b")
+
+
+def test_a_cell_in_work_is_running(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text('{"state": "running"}')
+    with locks.held(tmp_path / "lock"):
+        assert StoredCell.read(tmp_path).state is State.RUNNING
+        assert StoredCell.read(tmp_path, lock_is_ours=True).state is State.INTERRUPTED
+    assert StoredCell.read(tmp_path).state is State.INTERRUPTED
+
+
+DAMAGE: dict[str, bytes] = {
+    "truncated": b'{"key": "ab',
+    "empty": b"",
+    "list": b"[1]",
+    "zeros": bytes(100),
+    "merge conflict": b"<<<<<<< HEAD\n{}\n",
+    "not text": b"\xff\xfe\x00",
+    "deep": b'{"a":' * 100_000,
+    "wrong type": b'{"config": 3, "state": "done"}',
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_a_damaged_manifest_is_a_state_of_its_own(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_bytes(DAMAGE[kind])
+    cell = StoredCell.read(tmp_path, variant="FPN", seed=1)
+    assert cell.state is State.DAMAGED
+    assert "manifest.json" in cell.reason
+    assert "\n" not in cell.reason
+    assert len(cell.reason) < 300
+
+
+def test_results_without_a_manifest_are_damaged(tmp_path: Path) -> None:
+    (tmp_path / "log.txt").write_text("begun")
+    assert StoredCell.read(tmp_path).state is State.PENDING
+    (tmp_path / "ledger.parquet").write_text("?")
+    assert StoredCell.read(tmp_path).state is State.DAMAGED
+
+
+def test_a_mark_of_an_editor_is_no_damage(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_bytes(b'\xef\xbb\xbf{"state": "done"}')
+    assert StoredCell.read(tmp_path).state is State.DONE
+
+
+def damaged_studies() -> Iterator[dict[str, Any]]:
+    cell = {"variant": "DC5", "seed": 0, "key": "ab12"}
+    values: dict[str, tuple[Any, ...]] = {
+        "cells": (
+            [{}],
+            [3],
+            3,
+            {"a": 1},
+            *(
+                [cell | change]
+                for change in (
+                    {"seed": "x"},
+                    {"seed": [0]},
+                    {"key": "../../x"},
+                    {"variant": 3},
+                )
+            ),
+        ),
+        "variants": (3, [3], [{}]),
+        "buckets": (3, [3], [["a"]], [["a", 0, "x"]]),
+        "seeds": (3, ["x"]),
+        "name": (3,),
+        "evaluation": ([],),
+    }
+    for key, wrong in values.items():
+        for value in wrong:
+            yield {key: value}
+
+
+@pytest.mark.parametrize("change", list(damaged_studies()), ids=str)
+def test_a_damaged_study_is_a_hole_or_one_line(change: dict[str, Any], tmp_path: Path) -> None:
+    folder = write(tmp_path / "q", {("DC5", 0): "ab12"}, **change)
+    stored = StoredStudy.read(folder)
+    assert "study.json" in stored.problems[0]
+    assert stored.buckets == COCO_BUCKETS
+    assert any("study.json" in hole for hole in read_report([folder]).holes)
+    fpnprobe.open(folder)
+    with pytest.raises(FpnProbeError, match=r"study\.json is damaged") as caught:
+        StoredStudy.read(folder, strict=True)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "{", "null"])
+def test_an_unreadable_study_json(text: str, tmp_path: Path) -> None:
+    folder = write(tmp_path / "q", {("DC5", 0): "ab12"})
+    (folder / "study.json").write_text(text)
+    stored = StoredStudy.read(folder)
+    assert [cell.state for cell in stored.cells] == ["done"]
+    assert "cannot be read" in stored.problems[0]
+    with pytest.raises(FpnProbeError, match="cannot be read"):
+        StoredStudy.read(folder, strict=True)
+
+
+def test_no_study(tmp_path: Path) -> None:
+    with pytest.raises(FpnProbeError, match="is not a study folder"):
+        StoredStudy.read(tmp_path)
+    with pytest.raises(FpnProbeError, match="is not a cell of a study"):
+        read_cell(tmp_path)
+
+
+def test_reading_needs_no_torch() -> None:
+    code = "import fpnprobe.store, sys; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
