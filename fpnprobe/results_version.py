@@ -13,8 +13,8 @@ RESULTS_VERSION = 1
 
 METHOD_VERSIONS = {
     "DC5": 1,
-    "Aux": 1,
-    "AuxU": 1,
+    "Aux": 2,
+    "AuxU": 2,
     "CFG": 2,
     "Wide": 2,
 }

@@ -18,8 +18,8 @@ from fpnprobe.store.feature_maps import Features, stored_images
 from fpnprobe.store.study import StoredStudy, read_cell
 
 if TYPE_CHECKING:
-    from fpnprobe.mm.attribution.cell import TrainedCell
-    from fpnprobe.mm.attribution.explain import Attribution
+    from fpnprobe.mm.inspect.attribution.explain import Attribution
+    from fpnprobe.mm.inspect.trained_cell import TrainedCell
 
 
 def open_run(path: str | Path) -> "Run":
@@ -172,7 +172,7 @@ class Run:
             FpnProbeError: without a single trained cell (see `select`), or for a target that the
                 image does not have.
         """
-        from fpnprobe.mm.attribution.ask import ask
+        from fpnprobe.mm.inspect.attribution.explain_image import ask
 
         return ask(
             self.trained(),
@@ -189,7 +189,7 @@ class Run:
         Raises:
             FpnProbeError: if the run has several cells or none, or the cell no checkpoint.
         """
-        from fpnprobe.mm.attribution.cell import TrainedCell
+        from fpnprobe.mm.inspect.trained_cell import TrainedCell
 
         if len(self.cells) != 1:
             example = next((f"{c.variant!r}, seed={c.seed}" for c in self.cells), "'FPN', seed=0")
@@ -212,8 +212,8 @@ class Run:
             FpnProbeError: for an unknown name, with those that this run has.
         """
         from fpnprobe.report.build import compose
-        from fpnprobe.report.drawings import draw
-        from fpnprobe.report.stored import read
+        from fpnprobe.report.page.drawings import draw
+        from fpnprobe.report.tables.read_studies import read
 
         found = {figure.name: figure for figure in compose(read([self.folder]), []).figures()}
         name = re.sub(r"^fig(ure)?[ _-]?(\d+)$", r"figure-\2", name.lower())

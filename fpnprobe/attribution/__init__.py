@@ -6,6 +6,6 @@ example, such as the class logit of one RoI. Then four methods of captum spread 
 the cells of every level (`methods`), `faithfulness` and `sanity` say whether a method's maps
 deserve trust, and `table` turns shares per level into numbers with intervals.
 
-This package knows no detector; `fpnprobe.mm.attribution` builds chains from mmdet's.
+This package knows no detector; `fpnprobe.mm.inspect.attribution` builds chains from mmdet's.
 Importing it loads neither torch nor captum; its modules do.
 """

@@ -32,7 +32,7 @@ def run(
         repeats: timed steps of each kind.
         device: "cpu" or "cuda".
     """
-    from fpnprobe.mm.intervention_bench import measure
+    from fpnprobe.mm.bench.intervention import measure
 
     return measure(config=config, size=size, batch=batch, repeats=repeats, device=device)
 

@@ -5,12 +5,13 @@ from typing import Annotated, Any
 
 import typer
 
+VARIANTS = ("FPN-CFG1", "FPN-CFG3")
 SIZES = ((800, 1344), (512, 512))
 
 
 def run(
     *,
-    variants: tuple[str, ...] = ("FPN-CFG1", "FPN-CFG3"),
+    variants: tuple[str, ...] = VARIANTS,
     sizes: tuple[tuple[int, int], ...] = SIZES,
     batch: int = 1,
     repeats: int = 3,
@@ -45,7 +46,7 @@ def run(
     """
     import torch
 
-    from fpnprobe.mm.neck_bench import detector_slowdown, measure
+    from fpnprobe.mm.bench.neck import detector_slowdown, measure
 
     chosen = options or {}
     necks: list[dict[str, Any]] = []
@@ -69,29 +70,76 @@ def run(
     return {"device": device, "threads": threads, "necks": necks, "detectors": detectors}
 
 
+MEMORY_VARIANTS = ("FPN", "FPN-Aux", "FPN-AuxU", "FPN-CFG1", "FPN-CFG3")
+
+
+def memory(
+    *,
+    variants: tuple[str, ...] = MEMORY_VARIANTS,
+    size: tuple[int, int] = (800, 1344),
+    images: int = 2,
+    options: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Count the activations that a training step of RetinaNet and Faster R-CNN R101 saves.
+
+    Counted from shapes, so it takes seconds and no GPU. Each of `rows` has `kind` (one-stage,
+    two-stage), `config`, `variant`, `images`, `saved_bytes` (float32, without weights, gradients,
+    optimizer and workspaces) and `parameters` (auxiliary heads with them).
+    """
+    import fpnprobe.mm  # noqa: F401
+    from fpnprobe.mm.activation_memory import measure
+
+    rows = measure(variants=variants, size=size, images=images, options=options or {})
+    return {"size": list(size), "rows": rows}
+
+
 def add(app: typer.Typer) -> None:
     """Register `fpnprobe bench neck`."""
 
     @app.command("neck")
     def neck(
-        variants: Annotated[str, typer.Option(help="Variants, with commas.")] = "FPN-CFG1,FPN-CFG3",
+        variants: Annotated[
+            str | None,
+            typer.Option(
+                help="Variants, with commas. Default: FPN-CFG1,FPN-CFG3; more for memory."
+            ),
+        ] = None,
         size: Annotated[
             list[str] | None, typer.Option(help="HEIGHTxWIDTH in px; may be given again.")
         ] = None,
-        batch: Annotated[int, typer.Option(help="Images in the batch.")] = 1,
+        batch: Annotated[
+            int | None, typer.Option(help="Images in the batch. Default: 1; 2 for memory.")
+        ] = None,
         repeats: Annotated[int, typer.Option(help="Timed runs of each kind.")] = 3,
         device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
         detector: Annotated[
             bool, typer.Option("--detector", help="Time the whole detector's prediction too.")
         ] = False,
+        only_memory: Annotated[
+            bool,
+            typer.Option(
+                "--memory", help="Count the activations of a training step of R101 detectors."
+            ),
+        ] = False,
         finer: Annotated[str, typer.Option(help="Pooling: max or average.")] = "max",
         as_json: Annotated[bool, typer.Option("--json", help="Print the rows as JSON.")] = False,
     ) -> None:
         """Time pyramids against their literal twin and the plain FPN, forward and backward."""
+        names = None if variants is None else tuple(variants.split(","))
+        sizes = SIZES if size is None else tuple(_sides(text) for text in size)
+        if only_memory:
+            counted = memory(
+                variants=names or MEMORY_VARIANTS,
+                size=sizes[0],
+                images=batch or 2,
+                options={"finer": finer},
+            )
+            _print_memory(counted, as_json=as_json)
+            return
         result = run(
-            variants=tuple(variants.split(",")),
-            sizes=SIZES if size is None else tuple(_sides(text) for text in size),
-            batch=batch,
+            variants=names or VARIANTS,
+            sizes=sizes,
+            batch=batch or 1,
             repeats=repeats,
             device=device,
             detector=detector,
@@ -109,6 +157,19 @@ def add(app: typer.Typer) -> None:
             )
         for row in result["detectors"]:
             typer.echo(f"{row['variant']}: {100 * row['fps_lost']:.0f} % fewer frames per second")
+
+
+def _print_memory(counted: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(counted))
+        return
+    height, width = counted["size"]
+    for row in counted["rows"]:
+        typer.echo(
+            f"{row['kind']}  {row['variant']:10} {row['saved_bytes'] / 2**30:5.1f} GiB of "
+            f"activations for {row['images']} images of {height}x{width}, "
+            f"{row['parameters'] / 1e6:.0f} M parameters"
+        )
 
 
 def _sides(text: str) -> tuple[int, int]:

@@ -39,7 +39,7 @@ def run(
         repeats: timed steps of each kind.
         device: "cpu" or "cuda".
     """
-    from fpnprobe.mm.cost_bench import measure
+    from fpnprobe.mm.bench.probe import measure
 
     return measure(config=config, size=size, batch=batch, repeats=repeats, device=device)
 

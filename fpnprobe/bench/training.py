@@ -22,7 +22,7 @@ def run(
 ) -> dict[str, Any]:
     """Train a cell of a study by our settings and by mmdet's, by turns, in this process.
 
-    Both train without a probe. See `fpnprobe.mm.training.speed.compare` for what is returned, next
+    Both train without a probe. See `fpnprobe.mm.bench.training.compare` for what is returned, next
     to the settings that differ.
 
     Args:
@@ -34,16 +34,17 @@ def run(
         rounds: rounds of each.
         device: "cpu" or "cuda".
     """
+    from fpnprobe.config import loading
+    from fpnprobe.mm.bench.training import compare
     from fpnprobe.mm.training.device import set_threads_and_device
-    from fpnprobe.mm.training.speed import compare
-    from fpnprobe.study import loading, output, source
-    from fpnprobe.study.training import training as task_of
+    from fpnprobe.study.folder import dataset, study_folder
+    from fpnprobe.study.runner.training import training as task_of
 
     changes = [*assignments, "probe.mode=None", f"schedule.iterations={iterations}"]
     chosen = loading.load(study, changes)
     set_threads_and_device(device, deterministic=chosen.schedule.deterministic)
     with tempfile.TemporaryDirectory() as folder:
-        result = output.of(chosen, source=source.prepare(chosen, out=folder), out=folder)
+        result = study_folder.of(chosen, source=dataset.prepare(chosen, out=folder), out=folder)
         name = variant or chosen.variants[-1].name
         cell = result.cell(name, chosen.seeds_of(name)[0])
         task = task_of(result, cell, device=device)

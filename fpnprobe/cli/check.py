@@ -26,7 +26,7 @@ def add(app: typer.Typer) -> None:
         """Check that buckets and routes add up on a model; exit code 1 beyond the tolerance."""
         import fpnprobe.mm  # noqa: F401
         from fpnprobe.errors import ClaimFailed
-        from fpnprobe.mm import check
+        from fpnprobe.mm.inspect import check
 
         results = []
         for config in configs:

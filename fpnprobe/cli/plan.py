@@ -30,10 +30,10 @@ def add(app: typer.Typer) -> None:
         as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
     ) -> None:
         """Show the cells of a study: done, missing or stale (and why), and what they cost."""
-        from fpnprobe.study import door, planning, request
+        from fpnprobe.study import commands, planning, request
 
         asked = request.request(
             study, assignments=assignments or [], out=out, variants=variants, seeds=seeds
         )
-        result = door.make_plan(asked, jobs=jobs)
+        result = commands.make_plan(asked, jobs=jobs)
         typer.echo(json.dumps(result) if as_json else planning.lines(result))

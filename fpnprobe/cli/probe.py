@@ -50,7 +50,7 @@ def add(app: typer.Typer) -> None:
         as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
     ) -> None:
         """Measure the same images every time, bit for bit (mode offline); no training."""
-        from fpnprobe.mm.offline import probe_offline
+        from fpnprobe.mm.inspect.offline import probe_offline
 
         result = probe_offline(
             config,

@@ -45,7 +45,7 @@ def add(app: typer.Typer) -> None:
     ) -> None:
         """Run every missing cell of a study, then build its report; resumes what was stopped."""
         from fpnprobe import report
-        from fpnprobe.study import door, request
+        from fpnprobe.study import commands, request
 
         asked = request.request(
             study,
@@ -55,7 +55,7 @@ def add(app: typer.Typer) -> None:
             seeds=seeds,
             manifest=from_manifest,
         )
-        how = door.Running(
+        how = commands.Running(
             jobs=jobs,
             device=device,
             launcher=launcher,
@@ -63,6 +63,6 @@ def add(app: typer.Typer) -> None:
             keep_going=keep_going,
             fresh=fresh,
         )
-        result = door.run_all(asked, how, finish=report.build)
-        typer.echo(json.dumps(result) if as_json else door.lines(result))
-        raise typer.Exit(door.exit_code(result, fail_on_claims=fail_on_claims))
+        result = commands.run_all(asked, how, finish=report.build)
+        typer.echo(json.dumps(result) if as_json else commands.lines(result))
+        raise typer.Exit(commands.exit_code(result, fail_on_claims=fail_on_claims))

@@ -10,11 +10,11 @@ import pandas as pd
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.evaluation.detections import Detections
-from fpnprobe.evaluation.finished import read_run
 from fpnprobe.evaluation.ground_truth import GroundTruth
 from fpnprobe.evaluation.masks import check_iou_type
 from fpnprobe.evaluation.resampling import resample
 from fpnprobe.evaluation.size_bins import bin_table, size_edges
+from fpnprobe.evidence.finished_cells import read_run
 from fpnprobe.scales import COCO_BUCKETS, ScaleBucket, check_buckets
 from fpnprobe.statistics import percentile_interval, resample_counts
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fpnprobe.evaluation.accumulate import resampled_ap
+from fpnprobe.evaluation.bootstrap import resampled_ap
 from fpnprobe.evaluation.detections import Detections
 from fpnprobe.evaluation.ground_truth import Bools, Floats, GroundTruth, Ints
 from fpnprobe.evaluation.masks import check_iou_type

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fpnprobe.evaluation.accumulate import resampled_ap
+from fpnprobe.evaluation.bootstrap import resampled_ap
 from fpnprobe.evaluation.detections import Detections
 from fpnprobe.evaluation.evaluation import bucket_metrics
 from fpnprobe.evaluation.ground_truth import Floats, GroundTruth

@@ -25,6 +25,7 @@ from fpnprobe.interventions.balance import Balance
 from fpnprobe.interventions.edges import Place, ScaledEdges
 from fpnprobe.interventions.gains import Intervention
 from fpnprobe.interventions.masks import Factors, groups, masked
+from fpnprobe.probing.closing import closed_for
 from fpnprobe.probing.graph import Edge
 from fpnprobe.probing.partition import LossPartition
 from fpnprobe.probing.reduction import Reduction
@@ -114,9 +115,10 @@ class IntervenedBackward:
             with ScaledEdges(edges, factors, places) as scaled:
                 outputs, starts = masked(cotangents, rows)
                 if outputs:
-                    torch.autograd.grad(
-                        outputs, inputs, starts, retain_graph=True, allow_unused=True
-                    )
+                    with closed_for(cotangents, outputs):
+                        torch.autograd.grad(
+                            outputs, inputs, starts, retain_graph=True, allow_unused=True
+                        )
             return scaled.collected
 
         done: dict[frozenset[tuple[int, str]], dict[Place, Tensor]] = {}

@@ -67,7 +67,7 @@ def masked(
         mask = torch.isin(found.call.labels, found.call.labels.new_tensor(labels))
         if bool(mask.any()):
             c = found.cotangent
-            shape = (-1, *[1] * (c.dim() - 1)) if c.dim() else ()
+            shape = (*mask.shape, *[1] * (c.dim() - mask.dim())) if c.dim() else ()
             rows.append(found.call.rows)
             kept.append(torch.where(mask.reshape(shape), c, torch.zeros_like(c)))
     return rows, kept

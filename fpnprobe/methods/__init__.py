@@ -16,7 +16,12 @@ from fpnprobe.methods.dc5 import dilate_stage
 from fpnprobe.methods.feature_grouping import FeatureGrouping, GroupingOptions
 from fpnprobe.methods.fusion_weight import CascadeOptions, FusionWeight
 from fpnprobe.methods.swap_matrix import SwapMatrix
-from fpnprobe.methods.uncertainty import Uncertainty, UncertaintyOptions, weigh_rows
+from fpnprobe.methods.uncertainty import (
+    Uncertainty,
+    UncertaintyOptions,
+    WeighedRows,
+    weigh_rows,
+)
 
 __all__ = [
     "AuxiliaryRoIHead",
@@ -29,6 +34,7 @@ __all__ = [
     "SwapMatrix",
     "Uncertainty",
     "UncertaintyOptions",
+    "WeighedRows",
     "auxiliary_rows",
     "dilate_stage",
     "weigh_rows",

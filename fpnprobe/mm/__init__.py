@@ -16,4 +16,5 @@ with quiet.imports():
     # Model parts look their names up in the current scope; leave one that a user's runner has set.
     register_all_modules(init_default_scope=DefaultScope.get_current_instance() is None)
 
-from fpnprobe.mm import auxiliary, backbones, extractors, hook, metric, necks  # noqa: E402, F401 - registers its modules
+from fpnprobe.mm import auxiliary, backbones, hook, metric  # noqa: E402, F401 - registers its modules
+from fpnprobe.mm.detectors import necks, roi_extractor  # noqa: E402, F401 - registers its modules

@@ -1,10 +1,12 @@
-"""Loss calls as rows, and the masks that pick rows of them."""
+"""A loss call split into rows, and boolean masks that select the rows of one bucket or term."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from fpnprobe.probing.graph import Edge
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +19,13 @@ class LossCall:
         rows: Predictions x_k, `(R, ...)`; or the unreduced loss itself.
         loss: Result o_k of any shape; the same tensor as `rows` where those are unreduced losses.
         labels: Label of each row, `(R,)` int64: index of its bucket, `len(buckets)` = background.
+            Where a row is more than one object's, one label for each element: a shape that begins
+            as that of `rows`; -1 is part of another call.
         values: Part of o_k that belongs to each label, `(labels,)`; None where `rows` is `loss`.
         levels: Pyramid level that each row's loss came from, `(R,)` int64, or None.
+        edges: Graph edges from o_k to x_k where c_k is what flows over them, and not
+            (do_k/dx_k)^T u_k: the rows may reach the loss in another way as well.
+        linear: Whether the value of a label is the sum of its rows times their cotangents.
     """
 
     name: str
@@ -28,18 +35,28 @@ class LossCall:
     labels: Tensor
     values: Tensor | None = None
     levels: Tensor | None = None
+    edges: tuple[Edge, ...] = ()
+    linear: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class RowCotangents:
-    """The rows of one loss call and c_k; masking it by label gives one bucket's start."""
+    """The rows of one loss call and c_k; masking it by label gives one bucket's start.
+
+    Attributes:
+        call: The loss call.
+        cotangent: c_k, in the shape of its rows.
+        closed: Edges that a pass from these rows must not go over, because what flows there is
+            part of other calls.
+    """
 
     call: LossCall
     cotangent: Tensor
+    closed: tuple[Edge, ...] = ()
 
 
 def row_mask(call: LossCall, term: str) -> Tensor:
-    """Rows of a call that belong to a term (`all`, a loss term, or a level), `(R,)` bool."""
+    """Rows of a call that belong to a term (`all`, a loss term, or a level), as its labels."""
     if term in ("all", call.term):
         return torch.ones_like(call.labels, dtype=torch.bool)
     if call.levels is not None and is_level(term):
@@ -64,7 +81,8 @@ def masked(
     for found in cotangents:
         mask = (found.call.labels == label) & row_mask(found.call, term)
         if bool(mask.any()):
-            shape = (-1, *[1] * (found.cotangent.dim() - 1)) if found.cotangent.dim() else ()
+            trailing = found.cotangent.dim() - mask.dim()
+            shape = (*mask.shape, *[1] * trailing) if found.cotangent.dim() else ()
             rows.append(found.call.rows)
             # Not a product: infinite cotangents of half precision times zero would be NaN.
             zero = torch.zeros((), dtype=found.cotangent.dtype, device=found.cotangent.device)

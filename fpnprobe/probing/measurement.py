@@ -11,10 +11,11 @@ from torch import Tensor
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.probing.calls import RowCotangents, masked
+from fpnprobe.probing.closing import closed_for
 from fpnprobe.probing.graph import refuse_checkpointing
 from fpnprobe.probing.moments import Compare, Gradients, Moments, plus, square
 from fpnprobe.probing.partition import LossPartition
-from fpnprobe.probing.passes import Passes, Place
+from fpnprobe.probing.passes import Passes, Place, Sink
 from fpnprobe.probing.reduction import Reduction
 from fpnprobe.probing.sample import Sample
 from fpnprobe.probing.summary import Totals, summarize
@@ -88,13 +89,18 @@ class Measurement:
         self._derived = self._largest(cotangents) if self._derive else -1
         for label in range(len(self._partition.labels)):
             if label != self._derived:
-                self._passes.of_rows(*masked(cotangents, label), partial(self._add, label))
+                self._pass_rows(cotangents, label, "all", partial(self._add, label))
         for term in self._terms:
             for label in range(len(self._partition.labels)):
-                self._passes.of_rows(
-                    *masked(cotangents, label, term), partial(self._add_term, term)
-                )
+                self._pass_rows(cotangents, label, term, partial(self._add_term, term))
         self._seconds += time.perf_counter() - start
+
+    def _pass_rows(
+        self, cotangents: Sequence[RowCotangents], label: int, term: str, sink: Sink
+    ) -> None:
+        rows, starts = masked(cotangents, label, term)
+        with closed_for(cotangents, rows):
+            self._passes.of_rows(rows, starts, sink)
 
     @contextmanager
     def total_from_backward(self) -> Iterator[None]:
@@ -178,8 +184,9 @@ class Measurement:
         """Label with the most cotangent energy: its rounding error weighs least when derived."""
         energy = torch.zeros_like(self._values)
         for found in cotangents:
-            rows = found.cotangent.reshape(len(found.call.labels), -1).double().square().sum(1)
-            energy.index_add_(0, found.call.labels, rows)
+            labels = found.call.labels.reshape(-1)
+            rows = found.cotangent.reshape(len(labels), -1).double().square().sum(1)
+            energy.index_add_(0, labels[labels >= 0], rows[labels >= 0])
         return int(self._reduction.sum(energy).nan_to_num(posinf=0.0).argmax())
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.probing.calls import LossCall, RowCotangents, row_mask
+from fpnprobe.probing.closing import edges_of, reaches_leaf, read_edges
 from fpnprobe.scales import COCO_BUCKETS, ScaleBucket, check_buckets, names
 
 
@@ -29,6 +30,8 @@ class LossPartition:
         terms: Loss terms in order of first appearance; a model may announce them beforehand.
         levels: Pyramid levels that are announced; those of the rows need not be.
         objects: Annotated objects in the batch, by bucket; -1 where nobody counted.
+        has_rest: Whether what reaches the loss beside the calls is background (term `rest`), and
+            not missing.
 
     The loss of three objects and one background row, split by hand:
 
@@ -46,6 +49,7 @@ class LossPartition:
     terms: list[str] = field(default_factory=list)
     levels: list[int] = field(default_factory=list)
     objects: list[int] = field(default_factory=list)
+    has_rest: bool = False
 
     def __post_init__(self) -> None:
         self.buckets = check_buckets(self.buckets)
@@ -62,15 +66,15 @@ class LossPartition:
         Raises:
             FpnProbeError: if rows and labels do not match.
         """
-        count = call.rows.shape[0] if call.rows.dim() else 1
-        if call.labels.shape != (count,):
+        shape = call.rows.shape or (1,)
+        if not call.labels.dim() or call.labels.shape != shape[: call.labels.dim()]:
             raise FpnProbeError(
                 f"{call.name}: {tuple(call.rows.shape)} rows but {tuple(call.labels.shape)} "
                 "labels; every row of the loss needs one label"
             )
         if call.labels.numel():
             low, high = call.labels.min(), call.labels.max()
-            if low < 0 or high > len(self.buckets):
+            if low < (-1 if call.edges else 0) or high > len(self.buckets):
                 raise FpnProbeError(
                     f"{call.name}: labels {int(low)}..{int(high)}, expected 0.."
                     f"{len(self.buckets)}: {', '.join(self.labels)}"
@@ -112,7 +116,7 @@ class LossPartition:
         """Rows with each label, of one term, one level (`L3`) or of all."""
         total = [0] * len(self.labels)
         for call in self.calls:
-            kept = call.labels[row_mask(call, term)]
+            kept = call.labels[row_mask(call, term) & (call.labels >= 0)]
             for label, n in enumerate(torch.bincount(kept, minlength=len(total)).tolist()):
                 total[label] += n
         return total
@@ -136,10 +140,23 @@ class LossPartition:
             loss: The scalar training loss; its graph is kept.
             scale: Factor on u_k, such as the loss scale of mixed precision. Values are without it.
         """
-        calls = [c for c in self.calls if c.loss.requires_grad and c.labels.numel()]
         values = torch.zeros(len(self.labels), dtype=torch.float64, device=loss.device)
-        if not calls or not loss.requires_grad:
+        if not loss.requires_grad:
             return [], values
+        known = [c for c in self.calls if c.loss.requires_grad and c.labels.numel()]
+        calls = [call for call in known if not call.edges]
+        found = self._of_calls(loss, calls, values, scale) if calls else []
+        found += self._of_edges(loss, [call for call in known if call.edges], values, scale)
+        if self.has_rest:
+            rest = self._rest(loss, known, scale)
+            if rest:
+                values[-1] += loss.detach().to(values) - values.sum()
+            found += rest
+        return found, values
+
+    def _of_calls(
+        self, loss: Tensor, calls: list[LossCall], values: Tensor, scale: float
+    ) -> list[RowCotangents]:
         outer = torch.autograd.grad(
             loss, [call.loss for call in calls], retain_graph=True, allow_unused=True
         )
@@ -156,4 +173,34 @@ class LossPartition:
                 values += call.values.to(values) * u.sum().to(values)
             (c,) = torch.autograd.grad(call.loss, call.rows, u * scale, retain_graph=True)
             found.append(RowCotangents(call, c))
-        return found, values
+        return found
+
+    def _of_edges(
+        self, loss: Tensor, calls: list[LossCall], values: Tensor, scale: float
+    ) -> list[RowCotangents]:
+        found = []
+        for call, flow in zip(calls, read_edges(loss, calls), strict=True):
+            if flow is None:
+                continue
+            if call.linear:
+                labels = call.labels
+                part = (flow.cotangent * call.rows.detach()).reshape(labels.numel(), -1)
+                kept = labels.reshape(-1) >= 0
+                values.index_add_(
+                    0, labels.reshape(-1)[kept], part.sum(1, dtype=torch.float64)[kept]
+                )
+            elif call.values is not None:
+                values += call.values.to(values) * flow.outer.sum().to(values)
+            else:
+                values += float("nan")  # not a sum of its rows: this split has no value
+            found.append(RowCotangents(call, flow.cotangent * scale))
+        return found
+
+    def _rest(self, loss: Tensor, calls: list[LossCall], scale: float) -> list[RowCotangents]:
+        """What flows beside all calls, as one row of background that starts at the loss."""
+        edges = tuple(edge for call in calls for edge in edges_of(call))
+        if not reaches_leaf(loss, edges):
+            return []
+        label = torch.full((1,), len(self.buckets), device=loss.device)
+        rest = LossCall("rest", "rest", loss, loss, label)
+        return [RowCotangents(rest, torch.full_like(loss, scale), edges)]

@@ -93,4 +93,5 @@ def watch(
         undo.enter_context(recorded(stages, seen.keep))
         heads = {str(i): head for i, head in enumerate(auxiliary)}
         undo.enter_context(recorded(heads, seen.keep_auxiliary))
+        undo.callback(seen.forget_marks)
         yield seen

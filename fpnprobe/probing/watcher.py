@@ -10,6 +10,7 @@ from fpnprobe.ledger import ConflictRecord, GradientRecord, Ledger, LedgerWriter
 from fpnprobe.probing.budget import Budget
 from fpnprobe.probing.partition import LossPartition
 from fpnprobe.probing.probe import Probe
+from fpnprobe.probing.provenance.marking import Annotations, Marking
 from fpnprobe.probing.sample import Sample
 from fpnprobe.probing.schedule import Schedule
 from fpnprobe.probing.taps import Tap, level_of
@@ -39,6 +40,7 @@ class Watch:
         self._iteration = 0
         self._features: dict[str, Tensor] = {}
         self._auxiliary: list[Tensor] = []
+        self._marking: Marking | None = None
         self._due = self._is_due()
 
     def _is_due(self) -> bool:
@@ -57,6 +59,52 @@ class Watch:
         records: list[GradientRecord] = [r for s in self.samples for r in s.records]
         conflicts: list[ConflictRecord] = [c for s in self.samples for c in s.conflicts]
         return Ledger.of(records, conflicts)
+
+    def mark(
+        self,
+        boxes: Annotations,
+        labels: Annotations,
+        *,
+        areas: Sequence[float] | Annotations,
+        masks: Annotations | None = None,
+    ) -> None:
+        """Call before the model in every iteration; `measure(loss)` then knows whose each row is.
+
+        The annotations are followed through the operators that make targets out of them, until
+        `measure`; nothing that the model computes is changed. Where the iteration is not due,
+        nothing happens.
+
+        Args:
+            boxes: Boxes `(N, 4)` of the batch, or one tensor for each image: the very tensors
+                that the model is given.
+            labels: Class labels `(N,)` in the same way.
+            areas: Annotation area of each object, in px^2 of the original image.
+            masks: Masks or other annotations `(N, ...)` that the model is given.
+
+        Raises:
+            FpnProbeError: if the counts do not fit.
+        """
+        self.forget_marks()
+        if self._due:
+            self._marking = Marking(
+                boxes, labels, areas=areas, masks=masks, buckets=self._buckets
+            ).__enter__()
+
+    def mark_rows(self, target: Tensor, numbers: Tensor) -> None:
+        """Say whose the rows of a target are, where it was not made by torch operators.
+
+        Args:
+            target: A target `(R, ...)`, before it is given to its loss.
+            numbers: Number of each row's object, counted through the batch, -1 for background.
+        """
+        if self._marking is not None:
+            self._marking.mark_rows(target, numbers)
+
+    def forget_marks(self) -> None:
+        """Stop following the objects of an iteration; doing it twice is harmless."""
+        marking, self._marking = self._marking, None
+        if marking is not None:
+            marking.__exit__()
 
     def measure(
         self,
@@ -85,9 +133,13 @@ class Watch:
             FpnProbeError: if the partition does not fit, or the model did not run.
         """
         iteration, due = self._iteration, self._due
+        marking = self._marking
+        self.forget_marks()
         try:
             if not due:
                 return None
+            if marking is not None and partition is None and rows is None:
+                partition = marking.partition()
             whole = self._partition(partition, rows, labels)
             taps = self._taps()
             sample = self._probe.measure(
@@ -120,7 +172,8 @@ class Watch:
         else:
             raise FpnProbeError(
                 "measure(loss) needs the parts of the loss: a LossPartition, a dict of one loss "
-                "for each bucket, or rows= with labels="
+                "for each bucket, or rows= with labels=; or call mark(boxes, labels, areas=...) "
+                "before the model"
             )
         return whole
 

@@ -5,25 +5,25 @@ from pathlib import Path
 from typing import Any
 
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.report import (
-    causes,
-    cautions,
+from fpnprobe.report.page.content import Report
+from fpnprobe.report.page.drawings import Drawing, draw
+from fpnprobe.report.page.html import page
+from fpnprobe.report.page.pdf import typeset
+from fpnprobe.report.sections import (
+    average_precision,
+    caveats,
     claims,
     gradients,
+    interventions,
     model,
-    offline,
-    paper,
-    precision,
-    scale,
+    object_size,
+    paper_tables,
+    snapshots,
     soundness,
     summary,
     training,
 )
-from fpnprobe.report.content import Report
-from fpnprobe.report.drawings import Drawing, draw
-from fpnprobe.report.html import page
-from fpnprobe.report.pdf import typeset
-from fpnprobe.report.stored import Stored, read
+from fpnprobe.report.tables.read_studies import Stored, read
 from fpnprobe.store import atomic
 
 
@@ -48,7 +48,7 @@ def build(
     folders = [Path(folder) for folder in given]
     target = Path(out) if out is not None else folders[0]
     stored = read(folders)
-    verdicts = causes.judged(folders, stored.holes)
+    verdicts = interventions.judged(folders, stored.holes)
     report = compose(stored, claims.judged(folders, stored.holes), verdicts)
     drawings = {figure.name: draw(figure) for figure in report.figures()}
     for name, drawing in drawings.items():
@@ -59,7 +59,7 @@ def build(
         written.add(f"tables/{name}.csv")
     if out is None:  # the study's own folder, where all figures and tables are the report's
         _remove_former(target, written)
-    content = {**claims.document(report.claims), "causes": causes.document(verdicts)}
+    content = {**claims.document(report.claims), "causes": interventions.document(verdicts)}
     atomic.write_json(target / "claims.json", content)
     atomic.write_text(target / "report.html", page(report, drawings))
     note = _pdf(report, drawings, target / "report.pdf")
@@ -84,22 +84,22 @@ def compose(
         title=" + ".join(names),
         question=" ".join(dict.fromkeys(questions)),
         expected=" ".join(dict.fromkeys(expected)),
-        answer=causes.opening(stored, verdicts, summary.answer(stored, found)),
+        answer=interventions.opening(stored, verdicts, summary.answer(stored, found)),
         numbers=summary.numbers(stored),
-        warnings=cautions.warnings(stored),
+        warnings=caveats.warnings(stored),
         claims=found,
         sections=[
             section
             for section in (
-                precision.section(stored),
+                average_precision.section(stored),
                 claims.section(found),
-                causes.section(stored, verdicts),
-                causes.noted(gradients.section(stored), stored),
-                offline.section(stored),
-                scale.section(stored),
+                interventions.section(stored, verdicts),
+                interventions.noted(gradients.section(stored), stored),
+                snapshots.section(stored),
+                object_size.section(stored),
                 training.section(stored),
                 model.section(stored),
-                paper.section(stored),
+                paper_tables.section(stored),
                 soundness.section(stored),
                 soundness.provenance(stored),
             )

@@ -90,9 +90,10 @@ class StoredStudy:
         return stored_buckets(self.content.get("buckets"))
 
     @property
-    def iou_type(self) -> str:
-        """What is judged: "bbox" or "segm"."""
-        return str((self.content.get("evaluation") or {}).get("iou_type") or "bbox")
+    def iou_types(self) -> tuple[str, ...]:
+        """Name what the study judges, `bbox` or `segm` or both; figures are about the first."""
+        judged = (self.content.get("evaluation") or {}).get("iou_type") or "bbox"
+        return (judged,) if isinstance(judged, str) else tuple(str(each) for each in judged)
 
     @property
     def done(self) -> tuple[StoredCell, ...]:

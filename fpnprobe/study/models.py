@@ -5,9 +5,9 @@ from collections.abc import Iterable
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.store.cell import State
-from fpnprobe.study import keys
-from fpnprobe.study.cells import Cell
-from fpnprobe.study.output import Output
+from fpnprobe.study.folder import cell_key
+from fpnprobe.study.folder.cells import Cell
+from fpnprobe.study.folder.study_folder import Output
 
 
 def check_models(result: Output, cells: Iterable[Cell]) -> None:
@@ -19,12 +19,12 @@ def check_models(result: Output, cells: Iterable[Cell]) -> None:
     to_run = {cell.variant: cell.seed for cell in cells if cell.state() is not State.DONE}
     if not to_run:
         return
-    from fpnprobe.mm.training.model import model_config
+    from fpnprobe.mm.training.model import has_masks, model_config
 
     for variant, seed in to_run.items():
-        config = json.loads(json.dumps(keys.cell_config(result.study, variant, seed)))
+        config = json.loads(json.dumps(cell_key.cell_config(result.study, variant, seed)))
         try:
-            model_config(config, classes=len(result.source.classes))
+            model = model_config(config, classes=len(result.source.classes))
         except FpnProbeError as error:
             raise FpnProbeError(f"variant {variant}: {error}") from error
         except (TypeError, ValueError, KeyError, AttributeError, ImportError) as error:
@@ -33,3 +33,9 @@ def check_models(result: Output, cells: Iterable[Cell]) -> None:
                 f"variant {variant} makes no model ({type(error).__name__}: {line}): check "
                 "detector and the variant's options in the study"
             ) from error
+        if "segm" in result.study.evaluation.iou_types and not has_masks(model):
+            raise FpnProbeError(
+                f"variant {variant} has no mask head, and evaluation.iou_type is "
+                f"{result.study.evaluation.iou_type!r}: judge its boxes ('bbox'), or take a "
+                "detector with masks (Mask R-CNN)"
+            )

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from fpnprobe.store.cell import State
-from fpnprobe.study import estimate, keys
-from fpnprobe.study.cells import Cell
-from fpnprobe.study.estimate import Remaining
-from fpnprobe.study.output import Output
+from fpnprobe.study.folder import cell_key
+from fpnprobe.study.folder.cells import Cell
+from fpnprobe.study.folder.study_folder import Output
+from fpnprobe.study.runner import estimate
+from fpnprobe.study.runner.estimate import Remaining
 
 
 def plan(result: Output, selected: Sequence[Cell], *, jobs: int) -> dict[str, Any]:
@@ -49,19 +50,19 @@ def plan(result: Output, selected: Sequence[Cell], *, jobs: int) -> dict[str, An
         "out": str(result.out),
         "cells": rows,
         "missing": len(todo),
-        "code": keys.code_version(),
+        "code": cell_key.code_version(),
         "seconds": left,
     }
 
 
 def _changed(result: Output, cell: Cell, manifest: dict[str, Any]) -> list[str]:
     """Why a cell is stale."""
-    now = keys.cell_config(result.study, cell.variant, cell.seed)
+    now = cell_key.cell_config(result.study, cell.variant, cell.seed)
     before = manifest.get("config", {})
     for content in (now, before):
         for name in ("resources", "question", "expected"):
             content.pop(name, None)
-    found = keys.difference(before, now)
+    found = cell_key.difference(before, now)
     if manifest.get("data", {}).get("root_hash") != result.source.root_hash:
         found.append("data: other images or annotations")
     return found or ["the version of the results (see fpnprobe.results_version)"]

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fpnprobe.config import loading, overrides
+from fpnprobe.config.schema import Study
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.store.installed import versions
-from fpnprobe.study import keys, loading, overrides
-from fpnprobe.study.cells import Cell
-from fpnprobe.study.output import Output
-from fpnprobe.study.spec import Study
+from fpnprobe.study.folder import cell_key
+from fpnprobe.study.folder.cells import Cell
+from fpnprobe.study.folder.study_folder import Output
 from fpnprobe.suggestions import select_names
 
 
@@ -123,7 +124,7 @@ def differences(manifest: Mapping[str, Any], result: Output) -> list[str]:
             "--set data.root=DIR"
         )
     now, before = versions(), manifest.get("versions", {})
-    found = keys.difference(before, now)
-    if manifest.get("code") != keys.code_version():
-        found.append(f"code of fpnprobe: {manifest.get('code')} -> {keys.code_version()}")
+    found = cell_key.difference(before, now)
+    if manifest.get("code") != cell_key.code_version():
+        found.append(f"code of fpnprobe: {manifest.get('code')} -> {cell_key.code_version()}")
     return found

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from fpnprobe.study import output, progress
+from fpnprobe.study.folder import progress, study_folder
 
 
 def status(out: str | Path) -> dict[str, Any]:
@@ -15,7 +15,7 @@ def status(out: str | Path) -> dict[str, Any]:
     Raises:
         FpnProbeError: if the folder is not the output of a study.
     """
-    result = output.read(out)
+    result = study_folder.read(out)
     rows = []
     for cell in result.cells:
         state, reading = cell.state().value, progress.read(cell.folder)

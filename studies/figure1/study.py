@@ -1,6 +1,6 @@
 """Figure 1: AP by object size of Faster R-CNN R50, DC5 against FPN, on COCO."""
 
-from fpnprobe.evaluation.published import numbers as _numbers
+from fpnprobe.evidence.published import numbers as _numbers
 
 _paper = ", ".join(
     f"{row['variant']} AP_S {row['AP_S']} AP_L {row['AP_L']}"
@@ -46,10 +46,10 @@ presets = dict(
             backbone=dict(depth=18),
             neck=dict(in_channels=[64, 128, 256, 512]),
         ),
-        "data.scenes": dict(train=16, val=8, size=256, seed=0, outlines=True),
-        "data.limits": dict(train_images=16, val_images=8),
-        "data.size": 160,
-        "schedule.iterations": 4,
+        "data.scenes": dict(train=8, val=4, size=256, seed=0, outlines=True),
+        "data.limits": dict(train_images=8, val_images=4),
+        "data.size": 128,
+        "schedule.iterations": 3,
         "schedule.batch": 2,
         "schedule.lr": 1e-3,
         "schedule.warmup": 2,

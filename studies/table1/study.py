@@ -1,7 +1,7 @@
 """Table 1: auxiliary losses with and without uncertainty, Faster R-CNN R101, on COCO."""
 
-from fpnprobe.evaluation.published import describe_row as _text
-from fpnprobe.evaluation.published import numbers as _numbers
+from fpnprobe.evidence.published import describe_row as _text
+from fpnprobe.evidence.published import numbers as _numbers
 
 _base_ = "../figure1/study.py"
 

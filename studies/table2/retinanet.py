@@ -1,7 +1,7 @@
 """Table 2: feature grouping and its cascade, RetinaNet R101, on COCO."""
 
-from fpnprobe.evaluation.published import describe_row as _text
-from fpnprobe.evaluation.published import numbers as _numbers
+from fpnprobe.evidence.published import describe_row as _text
+from fpnprobe.evidence.published import numbers as _numbers
 
 _base_ = "study.py"
 

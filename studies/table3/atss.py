@@ -1,6 +1,6 @@
 """Table 3: FPN-CFG in ATSS, ResNet-101, on COCO."""
 
-from fpnprobe.evaluation.published import framework_text as _text
+from fpnprobe.evidence.published import framework_text as _text
 
 _base_ = "study.py"
 

@@ -1,11 +1,14 @@
-"""Table 3: FPN-CFG in Cascade Mask R-CNN, ResNet-101, on COCO."""
+"""Tables 3 and 4: FPN-CFG in Cascade Mask R-CNN, ResNet-101, on COCO; boxes and masks."""
 
-from fpnprobe.evaluation.published import framework_text as _text
+from fpnprobe.evidence.published import framework_text as _text
 
 _base_ = "study.py"
 
-_paper = _text("table3", "Cascade Mask R-CNN", "ResNet-101")
+_boxes, _masks = (
+    _text(table, "Cascade Mask R-CNN", "ResNet-101") for table in ("table3", "table4")
+)
 
 name = "table3-cascade-mask-rcnn"
-expected = f"The paper (percent): {_paper}. It has no control for size."
+expected = f"The paper (percent): boxes {_boxes}; masks {_masks}. It has no control for size."
+evaluation = dict(iou_type=("bbox", "segm"))
 detector = dict(config="cascade-mask-rcnn_r101_fpn_1x_coco")

@@ -1,6 +1,6 @@
 """Table 3: FPN-CFG in Cascade Mask R-CNN, ResNeXt-101-64x4d, on COCO."""
 
-from fpnprobe.evaluation.published import framework_text as _text
+from fpnprobe.evidence.published import framework_text as _text
 
 _base_ = "study.py"
 

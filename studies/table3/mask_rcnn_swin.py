@@ -1,13 +1,14 @@
-"""Table 3: FPN-CFG in Mask R-CNN, Swin-T, on COCO."""
+"""Tables 3 and 4: FPN-CFG in Mask R-CNN, Swin-T, on COCO; boxes and masks."""
 
-from fpnprobe.evaluation.published import framework_text as _text
+from fpnprobe.evidence.published import framework_text as _text
 
 _base_ = "study.py"
 
-_paper = _text("table3", "Mask R-CNN", "Swin-T")
+_boxes, _masks = (_text(table, "Mask R-CNN", "Swin-T") for table in ("table3", "table4"))
 
 name = "table3-mask-rcnn-swin"
-expected = f"The paper (percent): {_paper}. It has no control for size."
+expected = f"The paper (percent): boxes {_boxes}; masks {_masks}. It has no control for size."
+evaluation = dict(iou_type=("bbox", "segm"))
 detector = dict(config="mask-rcnn_swin-t-p4-w7_fpn_1x_coco")
 _undecayed = ("absolute_pos_embed", "relative_position_bias_table", "norm")
 schedule = dict(

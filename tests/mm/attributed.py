@@ -8,15 +8,15 @@ import torch
 from mmengine.config import ConfigDict
 
 from fpnprobe.attribution.chain import Chain
+from fpnprobe.config.schema import Study
 from fpnprobe.data import scenes
-from fpnprobe.mm.attribution import build_chain
-from fpnprobe.mm.attribution.image import DetectorImage
 from fpnprobe.mm.detectors import build_detector
+from fpnprobe.mm.inspect.attribution import build_chain
+from fpnprobe.mm.inspect.attribution.image import DetectorImage
 from fpnprobe.mm.training.model import model_config as cell_model
 from fpnprobe.mm.variants import apply_variant
 from fpnprobe.scales import ScaleBucket
-from fpnprobe.study.keys import cell_config
-from fpnprobe.study.spec import Study
+from fpnprobe.study.folder.cell_key import cell_config
 
 from . import small
 

@@ -1,6 +1,10 @@
 """Auxiliary heads on detectors: losses, uncertainty, inference, weights, nothing left behind."""
 
 import copy
+import dataclasses
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -13,11 +17,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.methods import UncertaintyOptions
+from fpnprobe.methods.uncertainty import optimal_damping
 from fpnprobe.mm.auxiliary import UncertainLoss, drop_auxiliary
 from fpnprobe.mm.auxiliary.detector import _samplings
 from fpnprobe.mm.auxiliary.uncertain_head import make_uncertain
-from fpnprobe.mm.batches import generated_batch
 from fpnprobe.mm.detectors import build_detector, detector_config
+from fpnprobe.mm.inspect.generated_batch import generated_batch
 from fpnprobe.mm.variants import apply_variant
 
 SPEC = {"width": 8, "channels": 16, "hidden": 16, "size": 64, "proposals": 32, "rois": 16}
@@ -83,10 +88,7 @@ def test_two_stage_heads_take_the_rois_of_the_main_sampling() -> None:
 
 
 def test_auxiliary_loss_without_uncertainty_is_the_plain_one() -> None:
-    plain, uncertain = detector("FPN-Aux"), detector("FPN-AuxU", bias=0.0)
-    for head in uncertain.auxiliary_heads.values():
-        for part in head.uncertainty.parts.values():
-            torch.nn.init.zeros_(part.weight)  # so a = 0
+    plain, uncertain = detector("FPN-Aux"), detector("FPN-AuxU")  # a starts at 0
     uncertain.load_state_dict(plain.state_dict(), strict=False)
     given = data(plain)
     expected = losses(plain, given)
@@ -96,12 +98,10 @@ def test_auxiliary_loss_without_uncertainty_is_the_plain_one() -> None:
 
 @pytest.mark.parametrize("framework", ["faster_rcnn", "retinanet"])
 def test_constant_uncertainty_damps_and_costs_as_the_equation_says(framework: str) -> None:
-    """L = exp(-a) L^ + tau a, with the same a for every prediction, on the logged losses."""
+    """L = exp(-a) L^ + tau a, with one a for a level, on the logged losses."""
     plain = detector("FPN-Aux", framework)
-    uncertain = detector("FPN-AuxU", framework, bias=0.7, tau=0.3)
-    for head in uncertain.auxiliary_heads.values():
-        for part in head.uncertainty.parts.values():
-            torch.nn.init.zeros_(part.weight)
+    literal = {"granularity": "level", "coefficient": "tau"}
+    uncertain = detector("FPN-AuxU", framework, bias=0.7, tau=0.3, **literal)
     uncertain.load_state_dict(plain.state_dict(), strict=False)
     given = data(plain)
     expected = losses(plain, given)
@@ -111,19 +111,107 @@ def test_constant_uncertainty_damps_and_costs_as_the_equation_says(framework: st
             torch.testing.assert_close(value, torch.exp(-a) * expected[name] + 0.3 * a)
 
 
+@dataclass
+class LossCall:
+    """What a head gave to one of its losses."""
+
+    loss: UncertainLoss
+    inputs: tuple[Any, ...]
+    options: dict[str, Any]
+
+    def own_losses(self) -> Tensor:
+        """The loss of each prediction, as no weight and no normalizer has changed it."""
+        pred, target, *_ = self.inputs
+        rows = self.loss.inner(pred, target, reduction_override="none")
+        own: Tensor = rows.detach().reshape(len(pred), -1).sum(dim=1)
+        return own
+
+    def gradient(self, loss: Callable[..., Tensor]) -> Tensor:
+        """The gradient of a loss at each prediction."""
+        pred, *rest = self.inputs
+        leaf = pred.detach().requires_grad_()
+        gradient: Tensor = torch.autograd.grad(loss(leaf, *rest, **self.options), leaf)[0]
+        return gradient.reshape(len(pred), -1)
+
+
+def loss_call(model: Any, part: str) -> LossCall:
+    """The call of the auxiliary loss of C2, with inputs as in training."""
+    calls: list[LossCall] = []
+    loss = getattr(model.auxiliary_heads["2"].head, f"loss_{part}")
+    handle = loss.register_forward_hook(
+        lambda module, inputs, options, _out: calls.append(LossCall(module, inputs, options)),
+        with_kwargs=True,
+    )
+    losses(model, data(model))
+    handle.remove()
+    return calls[0]
+
+
+@pytest.mark.parametrize("coefficient", ["capped", "tau"])
+@pytest.mark.parametrize("part", ["cls", "bbox"])
+@pytest.mark.parametrize("framework", ["faster_rcnn", "retinanet"])
+def test_at_its_optimum_an_uncertainty_damps_by_tau_over_the_loss(
+    framework: str, part: str, coefficient: str
+) -> None:
+    """min(1, tau / L) for each prediction of RoI and focal heads, normalized as in training."""
+    call = loss_call(detector("FPN-AuxU", framework, coefficient=coefficient), part)
+    own = call.own_losses()
+    tau = float(own[own > 0].median())  # damps some predictions and leaves others
+    call.loss.options = dataclasses.replace(call.loss.options, tau=tau)
+    scores = (own / tau).clamp(min=1).log().requires_grad_()
+    shared = call.loss._shared
+    shared.scores = {call.loss.part: scores}
+    plain = call.gradient(call.loss.inner)
+    damping = torch.tensor([optimal_damping(float(each), tau) for each in own])
+    assert 0.2 < float((damping[own > 0] < 1).float().mean()) < 0.8
+    assert float(plain.abs().sum()) > 0
+    torch.testing.assert_close(call.gradient(call.loss), damping[:, None] * plain)
+    # It is the optimum: no other value of the scores has a lower loss.
+    pred, *rest = call.inputs
+    best = call.loss(pred.detach(), *rest, **call.options)
+    (slope,) = torch.autograd.grad(best, scores)
+    assert (slope[own > tau].abs() < 1e-6).all()
+    assert (slope[own <= tau] >= 0).all()
+    for step in (-0.1, 0.1):
+        shared.scores = {call.loss.part: (scores.detach() + step).clamp(min=0)}
+        assert float(call.loss(pred.detach(), *rest, **call.options)) >= float(best.detach())
+
+
+@pytest.mark.parametrize("part", ["cls", "bbox"])
+@pytest.mark.parametrize("framework", ["faster_rcnn", "retinanet"])
+def test_at_its_optimum_an_uncertainty_of_a_level_damps_by_tau_over_the_logged_loss(
+    framework: str, part: str
+) -> None:
+    call = loss_call(detector("FPN-AuxU", framework, granularity="level"), part)
+    pred, *rest = call.inputs
+    logged = float(call.loss.inner(pred.detach(), *rest, **call.options))
+    tau = logged / 4
+    call.loss.options = dataclasses.replace(call.loss.options, tau=tau)
+    best = torch.full((len(pred),), math.log(4.0))
+    call.loss._shared.scores = {call.loss.part: best}
+    plain = call.gradient(call.loss.inner)
+    torch.testing.assert_close(call.gradient(call.loss), optimal_damping(logged, tau) * plain)
+
+
+@pytest.mark.parametrize("framework", ["faster_rcnn", "retinanet"])
 @pytest.mark.parametrize("granularity", ["prediction", "level"])
-def test_uncertainty_learns_to_damp_a_loss_above_tau(granularity: str) -> None:
-    model = detector("FPN-AuxU", tau=0.2, granularity=granularity)
+def test_uncertainty_learns_to_damp_a_loss_above_tau(granularity: str, framework: str) -> None:
+    model = detector("FPN-AuxU", framework, tau=0.05, granularity=granularity)
+    for head in model.auxiliary_heads.values():
+        if framework == "faster_rcnn":  # its first boxes are the objects themselves: no loss
+            torch.nn.init.normal_(head.head.fc_reg.weight, std=1.0)
     given = data(model)
     parts = [p for head in model.auxiliary_heads.values() for p in head.uncertainty.parameters()]
     optimizer = torch.optim.SGD(parts, lr=0.2)
     for _ in range(10):
         optimizer.zero_grad()
         found = losses(model, given)
-        torch.stack([v for name, v in found.items() if name.endswith("loss_cls")]).sum().backward()
+        terms = [value for name, value in found.items() if name[:3] == "aux" and "loss" in name]
+        torch.stack(terms).sum().backward()
         optimizer.step()
-    learned = model.auxiliary_heads["2"].uncertainty.parts["classification"].bias
-    assert float(learned.detach()) > 0.3  # from 0.1
+    alpha = model.auxiliary_heads["2"].uncertainty.shared.alpha
+    assert float(alpha["classification"]) > 0.1, alpha
+    assert float(alpha["regression"]) > 0.1, alpha
 
 
 @pytest.mark.parametrize("name", ["FPN-Aux", "FPN-AuxU"])
@@ -234,12 +322,32 @@ def test_width_of_the_projection(options: dict[str, Any], channels: int) -> None
     assert head.head.in_channels == channels
 
 
-def test_one_stage_head_has_the_anchors_of_all_levels() -> None:
-    model = detector("FPN-Aux", "retinanet")
+@pytest.mark.parametrize(("anchors", "count"), [("all", 30), ("octave", 15), ("own", 6)])
+def test_anchors_of_a_one_stage_head(anchors: str, count: int) -> None:
+    model = detector("FPN-Aux", "retinanet", auxiliary_anchors=anchors)
     levels = model.bbox_head.prior_generator.base_anchors
-    areas = sorted(float((b[2] - b[0]) * (b[3] - b[1])) for level in levels for b in level)
     (own,) = model.auxiliary_heads["2"].head.prior_generator.base_anchors
-    assert sorted(float((b[2] - b[0]) * (b[3] - b[1])) for b in own) == pytest.approx(areas)
+    assert len(own) == count
+    sizes = {name: sorted(areas) for name, areas in _areas(levels, own).items()}
+    chosen = {
+        "all": sizes["levels"],
+        # of each level's two sizes the first
+        "octave": [a for level in levels for a in _areas([level[::2]], own)["levels"]],
+        "own": [float(area) for area in _areas([levels[0]], own)["levels"]],
+    }
+    assert sizes["own"] == pytest.approx(sorted(chosen[anchors]))
+
+
+def _areas(levels: list[Tensor], own: Tensor) -> dict[str, list[float]]:
+    def area(boxes: Tensor) -> list[float]:
+        return ((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])).tolist()
+
+    return {"levels": [a for level in levels for a in area(level)], "own": area(own)}
+
+
+def test_unknown_anchors_are_refused() -> None:
+    with pytest.raises(FpnProbeError, match="expected all, octave, own"):
+        detector("FPN-Aux", "retinanet", auxiliary_anchors="many")
 
 
 def test_heads_without_known_layers_are_refused_for_uncertainty() -> None:

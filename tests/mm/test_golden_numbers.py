@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fpnprobe.config.schema import Study
 from fpnprobe.evaluation import evaluate
 from fpnprobe.results_version import METHOD_VERSIONS, RESULTS_VERSION
-from fpnprobe.study import worker
-from fpnprobe.study.spec import Study
+from fpnprobe.study.runner import worker
 from tests.mm.tiny import tiny
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "numbers.json"

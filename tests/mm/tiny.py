@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from fpnprobe.study import loading, output, overrides, source
-from fpnprobe.study.output import Output
+from fpnprobe.config import loading, overrides
+from fpnprobe.study.folder import dataset, study_folder
+from fpnprobe.study.folder.study_folder import Output
 
 CONTENT: dict[str, Any] = {
     "name": "tiny",
@@ -24,7 +25,7 @@ def tiny(out: Path, **changes: Any) -> Output:
     """The tiny study in a folder, `study.json` written; changes by dotted key, "__" for "."."""
     changed = {key.replace("__", "."): value for key, value in changes.items()}
     study = loading.validate(overrides.apply(CONTENT, changed))
-    result = output.of(study, source=source.prepare(study, out=out), out=out)
+    result = study_folder.of(study, source=dataset.prepare(study, out=out), out=out)
     result.write()
     return result
 

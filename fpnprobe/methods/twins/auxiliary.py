@@ -72,16 +72,30 @@ def auxiliary_loss(
 
 
 def uncertain_loss(
-    module: Uncertainty, rows: Tensor, features: Tensor, *, counted: Tensor
+    module: Uncertainty, rows: Tensor, features: Tensor, *, factors: Tensor
 ) -> Tensor:
-    """Eq. 10-11, one prediction at a time, summed."""
-    tau, number = module.options.tau, counted.sum().clamp(min=1)
-    a = [(module.weight @ x + module.bias[0]).clamp(min=0) for x in features]  # (11)
-    if module.options.granularity == "level":
-        a = [sum(a, start=features.new_zeros(())) / len(a)] * len(a)
+    """Eq. 10-11, one prediction at a time, summed; `rows` (N,) are the losses times `factors`."""
+    tau, capped = module.options.tau, module.options.coefficient == "capped"
+    whole = module.options.granularity == "level"
+    number = int((factors > 0).sum())
+    losses: list[float] = []
+    a: list[Tensor] = []
+    for row, x, factor in zip(rows, features, factors, strict=True):
+        part = rows.sum() if whole else row / factor if factor > 0 else rows.new_zeros(())
+        own = float(part.detach())
+        losses.append(own)
+        score = module.weight @ x + module.bias[0]
+        # (11): a closed ReLU in front of a loss above tau has the gradient of an open one
+        closed = score - score.detach() if own > tau else 0 * score
+        a.append(score if score > 0 else closed)
     total = features.new_zeros(())
-    for row, own, counts in zip(rows, a, counted, strict=True):
-        total = total + torch.exp(-own) * row + tau * own * counts / number  # (10)
+    if whole:
+        counted = [each for each, factor in zip(a, factors, strict=True) if factor > 0]
+        a = [sum(counted, start=features.new_zeros(())) / number] * len(a)
+        factors = (factors > 0).to(rows) / number
+    for row, own_a, loss, factor in zip(rows, a, losses, factors, strict=True):
+        coefficient = min(tau, loss) if capped else tau
+        total = total + torch.exp(-own_a) * row + factor * coefficient * own_a  # (10)
     return total
 
 

@@ -5,7 +5,7 @@ example is in its docstring). Known families: anchor heads (RetinaNet, RPN, ATSS
 FreeAnchor, box heads on RoIs (Faster, Mask, Cascade R-CNN), Sparse R-CNN, mask heads.
 """
 
-from fpnprobe.mm.adapters import anchor, bbox, dii, fcos, free_anchor, fsaf, mask  # noqa: F401
+from fpnprobe.mm.adapters import anchor, fcos, free_anchor, fsaf, mask, roi_box, sparse_rcnn  # noqa: F401
 from fpnprobe.mm.adapters.adapter import HeadAdapter, objects_of_samples, sampling_results
 from fpnprobe.mm.adapters.observe import Observation, observe
 from fpnprobe.mm.adapters.registry import adapter_for, register_head

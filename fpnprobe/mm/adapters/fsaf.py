@@ -13,9 +13,9 @@ from torch import Tensor
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm.adapters.adapter import HeadAdapter
+from fpnprobe.mm.adapters.label_check import check_classes
 from fpnprobe.mm.adapters.objects import BACKGROUND
 from fpnprobe.mm.adapters.registry import register_head
-from fpnprobe.mm.adapters.witness import check_classes
 
 
 @register_head(FSAFHead)

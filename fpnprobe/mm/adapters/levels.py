@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fpnprobe.mm.adapters.paths import auxiliary_stage
+from fpnprobe.mm.adapters.module_paths import auxiliary_stage
 
 
 class Levels:

@@ -7,11 +7,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from fpnprobe.errors import FpnProbeError
+from fpnprobe.mm.adapters.module_paths import auxiliary_stage, term_of
 from fpnprobe.mm.adapters.objects import Objects
-from fpnprobe.mm.adapters.paths import auxiliary_stage, term_of
 from fpnprobe.mm.adapters.recorder import Recorder
 from fpnprobe.mm.adapters.registry import adapter_for
-from fpnprobe.mm.stages import Stage, neck_levels, stages
+from fpnprobe.mm.detectors.stages import Stage, neck_levels, stages
 from fpnprobe.probing.partition import LossPartition
 from fpnprobe.probing.rows import LossRows
 from fpnprobe.probing.taps import Tap

@@ -8,11 +8,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from fpnprobe.errors import FpnProbeError
+from fpnprobe.mm.adapters.label_check import check_classes, class_target
 from fpnprobe.mm.adapters.levels import Levels
+from fpnprobe.mm.adapters.loss_values import bound_arguments, reduction_of, split_value
+from fpnprobe.mm.adapters.module_paths import term_of
 from fpnprobe.mm.adapters.objects import Objects
-from fpnprobe.mm.adapters.paths import term_of
-from fpnprobe.mm.adapters.values import bound_arguments, reduction_of, split_value
-from fpnprobe.mm.adapters.witness import check_classes, class_target
 from fpnprobe.probing.calls import LossCall
 from fpnprobe.probing.partition import LossPartition
 from fpnprobe.probing.rows import LossRows

@@ -7,7 +7,8 @@ from mmdet.models.dense_heads import FreeAnchorRetinaHead
 from mmengine.registry import MODELS
 from torch import Tensor
 
-from fpnprobe.mm.auxiliary.uncertain_loss import Rows
+from fpnprobe.methods import UncertaintyOptions
+from fpnprobe.mm.auxiliary.uncertain_loss import Part, Rows
 
 
 @MODELS.register_module()
@@ -16,12 +17,12 @@ class UncertainFreeAnchorHead(FreeAnchorRetinaHead):
 
     The negative bag has a term for each anchor, which takes the uncertainty of that anchor's
     classification. The positive bag of an object joins many anchors in one likelihood, so it takes
-    the mean uncertainty of the boxes of its image. tau multiplies means of `a`, as everywhere.
+    one uncertainty from the mean w . x + b of the boxes of its image.
     """
 
     def __init__(self, *arguments: Any, **config: Any) -> None:
         super().__init__(*arguments, **config)
-        self.tau = 0.0
+        self.options = UncertaintyOptions()
         self.shared = Rows()
 
     def loss_by_feat(
@@ -34,7 +35,7 @@ class UncertainFreeAnchorHead(FreeAnchorRetinaHead):
     ) -> dict[str, Tensor]:
         """FreeAnchor's losses, with the bags below."""
         self._objects = sum(len(gt) for gt in gts)
-        boxes = self.shared.a["regression"].view(len(gts), -1).mean(dim=1)
+        boxes = self.shared.scores["regression"].view(len(gts), -1).mean(dim=1)
         self._images: list[Tensor] = list(boxes)  # one call of the positive bag an image, in order
         self.shared.used.update(("classification", "regression"))
         losses: dict[str, Tensor] = super().loss_by_feat(cls_scores, bbox_preds, gts, *rest, **more)
@@ -44,13 +45,25 @@ class UncertainFreeAnchorHead(FreeAnchorRetinaHead):
 
     def positive_bag_loss(self, matched_cls_prob: Tensor, matched_box_prob: Tensor) -> Tensor:
         """Rows (objects,), divided by the number of objects later."""
-        a: Tensor = self._images.pop(0)
+        score: Tensor = self._images.pop(0)
         rows: Tensor = super().positive_bag_loss(matched_cls_prob, matched_box_prob)
-        return torch.exp(-a) * rows + self.tau * a
+        return self._weigh("regression", rows, score.expand(len(rows)), divided_later=len(rows))
 
     def negative_bag_loss(self, cls_prob: Tensor, box_prob: Tensor) -> Tensor:
         """Rows (B, anchors, classes), divided by objects x bag size later."""
-        a = self.shared.a["classification"].view(*cls_prob.shape[:2], 1)
         rows: Tensor = super().negative_bag_loss(cls_prob, box_prob)
-        divided_later = max(1, self._objects * int(self.pre_anchor_topk))
-        return torch.exp(-a) * rows + self.tau * a * divided_later / rows.numel()
+        flat = self._weigh(
+            "classification",
+            rows.flatten(0, 1),
+            self.shared.scores["classification"],
+            divided_later=self._objects * int(self.pre_anchor_topk),
+        )
+        return flat.view_as(rows)
+
+    def _weigh(self, part: Part, rows: Tensor, scores: Tensor, *, divided_later: int) -> Tensor:
+        divisor = max(1, divided_later)
+        factors = torch.full_like(scores, 1 / divisor)
+        weighed = self.shared.weigh(
+            part, rows / divisor, scores, factors=factors, options=self.options
+        )
+        return weighed * divisor

@@ -50,13 +50,13 @@ def make_uncertain(head: nn.Module, options: UncertaintyOptions) -> HeadUncertai
             raise FpnProbeError(
                 f"{type(head).__name__} weighs bags, not rows: use type 'UncertainFreeAnchorHead'"
             )
-        head.tau, head.shared = options.tau, uncertainty.shared
+        head.options, head.shared = options, uncertainty.shared
         return uncertainty
     for part, name in _LOSSES.items():
         loss = UncertainLoss(
             getattr(head, name),
             part=part,
-            tau=options.tau,
+            options=options,
             classes=head.num_classes,  # type: ignore[arg-type]
             shared=uncertainty.shared,
             later=_later(head, part),
@@ -78,21 +78,22 @@ def uncertain(
         yield lambda losses: losses
         return
     shared = uncertainty.shared
+    shared.alpha.clear()
     priors = int(getattr(head, "num_base_priors", 1))
 
     def listener(part: Part) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
         def take(_layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            a = uncertainty.parts[part](inputs[0])  # (N, 1) or (B, 1, H, W)
-            if a.dim() == 4:
-                a = a.permute(0, 2, 3, 1).expand(-1, -1, -1, priors)
-            shared.a[part] = a.flatten()
+            scores = uncertainty.parts[part](inputs[0])  # (N, 1) or (B, 1, H, W)
+            if scores.dim() == 4:
+                scores = scores.permute(0, 2, 3, 1).expand(-1, -1, -1, priors)
+            shared.scores[part] = scores.flatten()
 
         return take
 
     def complete(losses: Losses) -> Losses:
-        for part in set(shared.a) - shared.used:
+        for part in set(shared.scores) - shared.used:
             name = _LOSSES[part]
-            idle = 0 * shared.a[part].sum()
+            idle = 0 * shared.scores[part].sum()
             losses[name] = (
                 [losses[name][0] + idle] if isinstance(losses[name], list) else losses[name] + idle
             )
@@ -106,7 +107,7 @@ def uncertain(
     finally:
         for handle in handles:
             handle.remove()
-        shared.a.clear()
+        shared.scores.clear()
         shared.used.clear()
         shared.objects = None
 

@@ -6,6 +6,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from fpnprobe.methods import UncertaintyOptions as Options
 from fpnprobe.methods import weigh_rows
 from fpnprobe.probing import LossRows
 
@@ -21,20 +22,30 @@ class Rows:
     """What the losses of one head share during one forward pass.
 
     Attributes:
-        a: Uncertainty of every prediction, (N,), for each part of the loss.
+        scores: w . x + b of every prediction (Eq. 11), (N,), for each part of the loss.
         objects: Which predictions are of objects, (N,) bool, known from the classification call.
         used: Parts whose uncertainty has entered a loss.
+        alpha: For each part, -ln of what is left of the loss: the mean damping of what is learned.
     """
 
-    a: dict[Part, Tensor] = field(default_factory=dict)
+    scores: dict[Part, Tensor] = field(default_factory=dict)
     objects: Tensor | None = None
     used: set[Part] = field(default_factory=set)
+    alpha: dict[Part, Tensor] = field(default_factory=dict)
 
     def take(self, part: Part, count: int) -> Tensor:
-        """The uncertainties of the `count` rows of a loss call: all rows, or those of objects."""
+        """Take the scores of the `count` rows of a loss call: all rows, or those of objects."""
         self.used.add(part)
-        a = self.a[part]
-        return a if len(a) == count or self.objects is None else a[self.objects]
+        scores = self.scores[part]
+        return scores if len(scores) == count or self.objects is None else scores[self.objects]
+
+    def weigh(
+        self, part: Part, rows: Tensor, scores: Tensor, *, factors: Tensor, options: Options
+    ) -> Tensor:
+        """Weigh rows as `weigh_rows` does, and note the `alpha` of their part."""
+        weighed = weigh_rows(rows, scores, factors=factors, options=options)
+        self.alpha[part] = weighed.alpha
+        return weighed.rows
 
 
 class UncertainLoss(nn.Module):
@@ -46,11 +57,11 @@ class UncertainLoss(nn.Module):
     Args:
         inner: The loss module L^.
         part: Which of the head's losses this is.
-        tau: The loss value at which damping starts.
+        options: tau, and what the paper leaves open.
         classes: Number of classes; higher labels are background.
-        later: What the head divides the result by afterwards, so that tau still multiplies the mean
-            of `a`: `nothing`, the sum of the `weights` (ATSS boxes), or the number of rows of
-            `objects` (FSAF).
+        later: What the head divides the result by afterwards, so that the loss of a level is the
+            one that is logged: `nothing`, the sum of the `weights` (ATSS boxes), or the number of
+            rows of `objects` (FSAF).
         shared: What the losses of one head share.
     """
 
@@ -59,7 +70,7 @@ class UncertainLoss(nn.Module):
         inner: nn.Module,
         *,
         part: Part,
-        tau: float,
+        options: Options,
         classes: int,
         shared: Rows,
         later: Later = "nothing",
@@ -67,7 +78,7 @@ class UncertainLoss(nn.Module):
         super().__init__()
         self.inner = inner
         self.part: Part = part
-        self.tau = tau
+        self.options = options
         self.classes = classes
         self.later = later
         self.rows = LossRows()
@@ -86,16 +97,23 @@ class UncertainLoss(nn.Module):
         if self.part == "classification":
             self._shared.objects = (target >= 0) & (target < self.classes)
         unreduced = self.inner(pred, target, weight, reduction_override="none", **options)
-        a = self._shared.take(self.part, len(pred))
-        counted = torch.ones_like(a)
+        scores = self._shared.take(self.part, len(pred))
+        weights = torch.ones_like(scores)
         if weight is not None:
-            counted = (weight.reshape(len(pred), -1) > 0).any(dim=1).to(a)
+            weights = weight.reshape(len(pred), -1).to(scores).mean(dim=1)
         keep = "none" in (reduction_override, getattr(self.inner, "reduction", "mean"))
         divisor = (
             1.0 if keep else unreduced.numel() if avg_factor is None else avg_factor + _EPSILON
         )
-        share = counted / counted.sum().clamp(min=1) * self._divided_later(weight)
-        rows: Tensor = self.rows(weigh_rows(unreduced / divisor, a, share=share, tau=self.tau))
+        later = self._divided_later(weight)
+        weighed = self._shared.weigh(
+            self.part,
+            unreduced / (divisor * later),
+            scores,
+            factors=weights / (divisor * later),
+            options=self.options,
+        )
+        rows: Tensor = self.rows(weighed * later)
         return rows if keep else rows.sum()
 
     def _divided_later(self, weight: Tensor | None) -> Tensor | float:

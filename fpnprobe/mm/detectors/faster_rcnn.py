@@ -3,7 +3,7 @@
 from typing import Any
 
 from fpnprobe.mm.backbones import BackboneSettings
-from fpnprobe.mm.detectors import parts
+from fpnprobe.mm.detectors import building_blocks
 from fpnprobe.mm.detectors.spec import DetectorSpec
 
 _ROI_SIZE = 7
@@ -20,13 +20,13 @@ def faster_rcnn(spec: DetectorSpec, settings: BackboneSettings, num_classes: int
     box_loss = {"type": "L1Loss", "loss_weight": 1.0}
     return {
         "type": "FasterRCNN",
-        **parts.frame(settings, spec.channels),
+        **building_blocks.frame(settings, spec.channels),
         "rpn_head": {
             "type": "RPNHead",
             "in_channels": spec.channels,
             "feat_channels": spec.channels,
-            "anchor_generator": parts.anchors([smallest / parts.FINEST_STRIDE]),
-            "bbox_coder": parts.box_coder((1.0, 1.0, 1.0, 1.0)),
+            "anchor_generator": building_blocks.anchors([smallest / building_blocks.FINEST_STRIDE]),
+            "bbox_coder": building_blocks.box_coder((1.0, 1.0, 1.0, 1.0)),
             "loss_cls": {**cross_entropy, "use_sigmoid": True},
             "loss_bbox": box_loss,
         },
@@ -36,7 +36,7 @@ def faster_rcnn(spec: DetectorSpec, settings: BackboneSettings, num_classes: int
                 "type": "Float32RoIExtractor",
                 "roi_layer": {"type": "RoIAlign", "output_size": _ROI_SIZE, "sampling_ratio": 2},
                 "out_channels": spec.channels,
-                "featmap_strides": parts.strides()[:4],
+                "featmap_strides": building_blocks.strides()[:4],
                 # Boxes up to 3.5 smallest anchors come from P2, as 112 px from anchors of 32 px.
                 "finest_scale": 1.75 * smallest,
             },
@@ -46,7 +46,7 @@ def faster_rcnn(spec: DetectorSpec, settings: BackboneSettings, num_classes: int
                 "fc_out_channels": spec.hidden,
                 "roi_feat_size": _ROI_SIZE,
                 "num_classes": num_classes,
-                "bbox_coder": parts.box_coder((0.1, 0.1, 0.2, 0.2)),
+                "bbox_coder": building_blocks.box_coder((0.1, 0.1, 0.2, 0.2)),
                 "reg_class_agnostic": True,
                 "loss_cls": {**cross_entropy, "use_sigmoid": False},
                 "loss_bbox": box_loss,
@@ -54,8 +54,8 @@ def faster_rcnn(spec: DetectorSpec, settings: BackboneSettings, num_classes: int
         },
         "train_cfg": {
             "rpn": {
-                "assigner": parts.assigner(0.7, 0.3, 0.3, low_quality=True),
-                "sampler": parts.sampler(_RPN_SAMPLES, add_objects=False),
+                "assigner": building_blocks.assigner(0.7, 0.3, 0.3, low_quality=True),
+                "sampler": building_blocks.sampler(_RPN_SAMPLES, add_objects=False),
                 "allowed_border": -1,
                 "pos_weight": -1,
                 "debug": False,
@@ -63,12 +63,12 @@ def faster_rcnn(spec: DetectorSpec, settings: BackboneSettings, num_classes: int
             "rpn_proposal": {
                 "nms_pre": 400,
                 "max_per_img": spec.proposals,
-                "nms": parts.suppression(0.7),
+                "nms": building_blocks.suppression(0.7),
                 "min_bbox_size": 0,
             },
             "rcnn": {
-                "assigner": parts.assigner(0.5, 0.5, 0.5, low_quality=False),
-                "sampler": parts.sampler(spec.rois, add_objects=True),
+                "assigner": building_blocks.assigner(0.5, 0.5, 0.5, low_quality=False),
+                "sampler": building_blocks.sampler(spec.rois, add_objects=True),
                 "pos_weight": -1,
                 "debug": False,
             },
@@ -77,9 +77,13 @@ def faster_rcnn(spec: DetectorSpec, settings: BackboneSettings, num_classes: int
             "rpn": {
                 "nms_pre": 300,
                 "max_per_img": 100,
-                "nms": parts.suppression(0.7),
+                "nms": building_blocks.suppression(0.7),
                 "min_bbox_size": 0,
             },
-            "rcnn": {"score_thr": 0.05, "nms": parts.suppression(0.5), "max_per_img": 100},
+            "rcnn": {
+                "score_thr": 0.05,
+                "nms": building_blocks.suppression(0.5),
+                "max_per_img": 100,
+            },
         },
     }

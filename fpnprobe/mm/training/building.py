@@ -11,12 +11,12 @@ from mmengine.dist import get_rank, get_world_size
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm.hook import GradientProbeHook
 from fpnprobe.mm.training.dataset import CellImages, Positions
-from fpnprobe.mm.training.kept import KeptWeights
 from fpnprobe.mm.training.log import TrainingLog
 from fpnprobe.mm.training.loop import CellRunner
-from fpnprobe.mm.training.model import model_config
+from fpnprobe.mm.training.model import has_masks, model_config
 from fpnprobe.mm.training.optimizer import optim_wrapper, rate_over_time
 from fpnprobe.mm.training.task import Training
+from fpnprobe.mm.training.weight_snapshots import KeptWeights
 
 _IDLE = ("logger", "checkpoint", "sampler_seed", "param_scheduler")  # hooks that the loop replaces
 
@@ -57,8 +57,9 @@ def build_runner(task: Training, *, scratch: str) -> CellRunner:
         ids = None if task.device == "cpu" else [int(os.environ["LOCAL_RANK"])]
         cfg.model_wrapper_cfg = {"type": "MMDistributedDataParallel", "device_ids": ids}
         cfg.model_wrapper_cfg["broadcast_buffers"] = False
-    masks = "mask_head" in model or "mask_head" in model.get("roi_head", {})
-    loader = train_loader(task, passes=passes, size=schedule["batch"] // split, masks=masks)
+    loader = train_loader(
+        task, passes=passes, size=schedule["batch"] // split, masks=has_masks(model)
+    )
     cfg.train_dataloader = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # mmengine's, about what we replace
@@ -90,7 +91,7 @@ def train_loader(task: Training, *, passes: int, size: int, masks: bool) -> Any:
         flip=data["flip"],
         batch=size * get_world_size(),
         cache=data["cache"],
-        masks=masks or task.config["evaluation"]["iou_type"] == "segm",
+        masks=masks,
         outline=data["scenes"] is not None,
     )
     workers = schedule["workers"]

@@ -12,6 +12,11 @@ from fpnprobe.mm.variants import apply_variant
 from fpnprobe.variants import split_variant
 
 
+def has_masks(model: Mapping[str, Any]) -> bool:
+    """Whether a detector of this config trains on masks and predicts them."""
+    return "mask_head" in model or "mask_head" in (model.get("roi_head") or {})
+
+
 def model_config(config: Mapping[str, Any], *, classes: int) -> ConfigDict:
     """The mmdet model config of a cell.
 

@@ -1,13 +1,14 @@
 """`-Aux` and `-AuxU`: auxiliary heads on C2..C4, plain or weighed by uncertainty (Eq. 8-11)."""
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from mmengine.config import ConfigDict
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.methods import UncertaintyOptions
 from fpnprobe.mm.variants.geometry import (
+    Anchors,
     level_strides,
     one_level_extractor,
     one_level_head,
@@ -28,12 +29,24 @@ class AuxiliaryOptions:
             detector's own head, or 1024.
         auxiliary_convs: Stacked convolutions of a one-stage head; None is as many as the detector's
             own.
+        auxiliary_anchors: Anchors a location of a one-stage head, of `one_level_anchors`. An
+            `octave` apart (RetinaNet: 15) every object has anchors of an IoU above 0.5. `all` (45)
+            has RetinaNet's overlaps at three times the memory. `own` (9) matches large objects by
+            ties of tiny overlaps: some get thousands of anchors, others none.
     """
 
     auxiliary_stages: tuple[int, ...] = (2, 3, 4)
     auxiliary_width: int | Literal["pyramid", "raw"] = "pyramid"
     auxiliary_hidden: int | None = None
     auxiliary_convs: int | None = None
+    auxiliary_anchors: Anchors = "octave"
+
+    def __post_init__(self) -> None:
+        if self.auxiliary_anchors not in get_args(Anchors):
+            raise FpnProbeError(
+                f"auxiliary_anchors={self.auxiliary_anchors!r}: expected "
+                f"{', '.join(get_args(Anchors))}"
+            )
 
 
 def option_defaults(supervision: str) -> dict[str, Any]:
@@ -106,7 +119,7 @@ def _roi_branch(
 def _dense_branch(
     base: ConfigDict, options: AuxiliaryOptions, channels: int, stride: float
 ) -> dict[str, Any]:
-    head = one_level_head(base.bbox_head, stride)
+    head = one_level_head(base.bbox_head, stride, options.auxiliary_anchors)
     head.in_channels = channels
     if options.auxiliary_convs is not None:
         head.stacked_convs = options.auxiliary_convs

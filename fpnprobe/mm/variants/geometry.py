@@ -1,7 +1,7 @@
 """Strides and anchors of a detector, and how one level takes over those of all levels."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from mmengine.config import ConfigDict
 
@@ -43,33 +43,47 @@ def _number(value: float) -> float | int:
     return int(value) if float(value).is_integer() else value
 
 
-def one_level_anchors(generator: ConfigDict, stride: float) -> ConfigDict:
-    """The anchor generator that has the anchors of all levels on one level of this `stride`.
+Anchors = Literal["all", "octave", "own"]
+"""Which anchors one level has: see `one_level_anchors`."""
+
+
+def one_level_anchors(generator: ConfigDict, stride: float, anchors: Anchors = "all") -> ConfigDict:
+    """The anchor generator of one level of this `stride` that takes over from all levels.
 
     Anchor sizes are stride x scale, so level l contributes the scales stride_l x scale / stride.
+
+    Args:
+        generator: That of the pyramid.
+        stride: Of the one level.
+        anchors: `all` of the pyramid's sizes (45 anchors a location for RetinaNet), the first size
+            of each level, an `octave` apart (15, as the RPN of mmdet's DC5 has), or the `own` ones
+            of a level of this stride (9).
 
     >>> from mmengine.config import ConfigDict
     >>> rpn = ConfigDict(type="AnchorGenerator", scales=[8], ratios=[1.0], strides=[4, 8, 16])
     >>> one_level_anchors(rpn, 16)["scales"]
     [2, 4, 8]
     """
+    if anchors == "own":
+        return ConfigDict(generator, strides=[_number(stride)])
     result = ConfigDict(generator)
     base = result.pop("octave_base_scale", None)
     count = result.pop("scales_per_octave", None)
     scales = result.get("scales") or [base * 2 ** (i / count) for i in range(count)]
-    sizes = sorted({size * scale for size in generator["strides"] for scale in scales})
+    kept = scales[:1] if anchors == "octave" else scales
+    sizes = sorted({size * scale for size in generator["strides"] for scale in kept})
     result.scales = [_number(size / stride) for size in sizes]
     result.strides = [_number(stride)]
     return result
 
 
-def one_level_head(head: ConfigDict, stride: float) -> ConfigDict:
+def one_level_head(head: ConfigDict, stride: float, anchors: Anchors = "all") -> ConfigDict:
     """A dense head (RPN, anchors or points) that predicts all its objects on one level.
 
-    Anchor heads get the anchors of all levels, and an assigner that takes the `topk` nearest
-    anchors of each level (ATSS) takes as many from the one level as it took from all. Point heads
-    get one unbounded regression range. FSAF, whose one anchor a location stands for the grid
-    itself, keeps one.
+    Anchor heads get the `anchors` of `one_level_anchors`, and an assigner that takes the `topk`
+    nearest anchors of each level (ATSS) takes as many from the one level as it took from all.
+    Point heads get one unbounded regression range. FSAF, whose one anchor a location stands for
+    the grid itself, keeps one.
     """
     result = ConfigDict(head)
     if "anchor_generator" in head:
@@ -77,7 +91,7 @@ def one_level_head(head: ConfigDict, stride: float) -> ConfigDict:
         if "FSAF" in head.type:
             result.anchor_generator = ConfigDict(generator, strides=[_number(stride)])
         else:
-            result.anchor_generator = one_level_anchors(generator, stride)
+            result.anchor_generator = one_level_anchors(generator, stride, anchors)
     else:
         result.strides = [_number(stride)]
         if "FCOS" in head.type:

@@ -19,7 +19,7 @@ def to_grouped(model: ConfigDict, *, stages: int, **options: Any) -> ConfigDict:
     """The detector with `stages` grouping stages in its pyramid (Eq. 12-17).
 
     Options are the fields of `GroupingOptions` and `CascadeOptions`, `all_stages` and `width` (see
-    `fpnprobe.mm.necks.GroupedFPN`). All are written out, so that they are recorded.
+    `fpnprobe.mm.detectors.necks.GroupedFPN`). All are written out, so that they are recorded.
     """
     defaults: dict[str, Any] = {**asdict(GroupingOptions()), **asdict(CascadeOptions())}
     fixed = {"all_stages": options.pop("all_stages", True), "width": options.pop("width", None)}

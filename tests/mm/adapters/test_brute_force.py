@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fpnprobe.mm.adapters import Observation, observe
-from fpnprobe.mm.batches import generated_batch
+from fpnprobe.mm.inspect.generated_batch import generated_batch
 from fpnprobe.probing import Probe
 from fpnprobe.probing.calls import masked
 from fpnprobe.testing import (

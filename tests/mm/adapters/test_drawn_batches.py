@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fpnprobe.mm.adapters import observe
-from fpnprobe.mm.batches import data_sample
+from fpnprobe.mm.inspect.generated_batch import data_sample
 from fpnprobe.probing import Probe
 from fpnprobe.testing import (
     assert_no_hooks_left,

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm.adapters import HeadAdapter, observe, register_head
 from fpnprobe.mm.adapters import registry as module
-from fpnprobe.mm.batches import generated_batch
+from fpnprobe.mm.inspect.generated_batch import generated_batch
 from fpnprobe.probing import Probe
 from fpnprobe.testing import (
     assert_no_hooks_left,

@@ -12,11 +12,11 @@ from hypothesis.extra import numpy as hnp
 from fpnprobe.bench.evaluation import run
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.evaluation import Detections, GroundTruth, compare, evaluate, size_curve
-from fpnprobe.evaluation.accumulate import resampled_ap
-from fpnprobe.evaluation.copies import copied
+from fpnprobe.evaluation.bootstrap import resampled_ap
 from fpnprobe.evaluation.generated import as_documents, generate
 from fpnprobe.evaluation.matching import match
 from fpnprobe.evaluation.ranges import area_ranges, half_open
+from fpnprobe.evaluation.reference_bootstrap import copied
 from fpnprobe.evaluation.resampling import resample
 from fpnprobe.evaluation.scans import falling_maximum, running_sums
 from fpnprobe.evaluation.size_bins import bin_table, size_edges

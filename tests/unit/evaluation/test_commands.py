@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from fpnprobe.cli import main
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.evaluation.generated import as_documents, generate
-from tests.unit.evaluation.study_folder import write_study
+from tests.unit.evidence.study_folder import write_study
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fpnprobe.evaluation import Detections, GroundTruth, evaluate
-from fpnprobe.evaluation.accumulate import resampled_ap
+from fpnprobe.evaluation.bootstrap import resampled_ap
 from fpnprobe.evaluation.matching import match
 from fpnprobe.evaluation.ranges import area_ranges
 from fpnprobe.scales import COCO_BUCKETS, ScaleBucket

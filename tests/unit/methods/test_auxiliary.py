@@ -1,6 +1,7 @@
 """Auxiliary heads, uncertainty and DC5 against their equations."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -46,24 +47,46 @@ def test_auxiliary_rows_sum_to_the_loss_of_the_equation() -> None:
     assert (rows[1][labels == 3] == 0).all()
 
 
+@pytest.mark.parametrize("coefficient", ["capped", "tau"])
 @pytest.mark.parametrize("granularity", ["prediction", "level"])
-def test_uncertain_loss_equals_the_equations(granularity: str) -> None:
-    options = UncertaintyOptions(tau=0.3, granularity=granularity)  # type: ignore[arg-type]
+def test_uncertain_loss_equals_the_equations(granularity: Any, coefficient: Any) -> None:
+    options = UncertaintyOptions(tau=0.3, granularity=granularity, coefficient=coefficient)
     module = Uncertainty(4, options=options).double()
     with torch.no_grad():
         module.weight.normal_()  # some rows above and some below the ReLU's corner
     features = torch.randn(9, 4, dtype=torch.float64, requires_grad=True)
-    rows = torch.rand(9, dtype=torch.float64, requires_grad=True)
-    counted = torch.tensor([1, 1, 0, 1, 1, 1, 0, 1, 1], dtype=torch.float64)
+    factors = torch.tensor([1, 2, 0, 1, 1, 1, 0, 2, 1], dtype=torch.float64) / 5
+    losses = torch.rand(9, dtype=torch.float64, requires_grad=True)  # some above tau, some below
 
-    def fast(x: torch.Tensor, loss: torch.Tensor) -> list[torch.Tensor]:
-        share = counted / counted.sum()
-        return [weigh_rows(loss, module(x)[:, 0], share=share, tau=0.3).sum()]
+    def fast(x: torch.Tensor, losses: torch.Tensor) -> list[torch.Tensor]:
+        rows = losses * factors
+        return [weigh_rows(rows, module(x)[:, 0], factors=factors, options=options).rows.sum()]
 
-    def slow(x: torch.Tensor, loss: torch.Tensor) -> list[torch.Tensor]:
-        return [twins.uncertain_loss(module, loss, x, counted=counted)]
+    def slow(x: torch.Tensor, losses: torch.Tensor) -> list[torch.Tensor]:
+        return [twins.uncertain_loss(module, losses * factors, x, factors=factors)]
 
-    assert_equals_twin(module, fast, slow, [features, rows])
+    assert_equals_twin(module, fast, slow, [features, losses])
+
+
+def test_a_closed_relu_opens_where_the_loss_is_above_tau_and_stays_closed_below() -> None:
+    scores = torch.full((2,), -3.0, requires_grad=True)
+    rows, factors = torch.tensor([2.0, 0.1]), torch.ones(2)
+    options = UncertaintyOptions(tau=0.5)
+    weighed = weigh_rows(rows, scores, factors=factors, options=options)
+    torch.testing.assert_close(weighed.rows, rows)
+    (pull,) = torch.autograd.grad(weighed.rows.sum(), scores)
+    torch.testing.assert_close(pull, torch.tensor([0.5 - 2.0, 0.0]))
+
+
+@pytest.mark.parametrize("coefficient", ["capped", "tau"])
+def test_alpha_is_the_damping_of_the_whole_loss(coefficient: Any) -> None:
+    options = UncertaintyOptions(tau=0.5, coefficient=coefficient)
+    rows, factors = torch.tensor([0.6, 0.2]), torch.full((2,), 0.5)
+    plain = weigh_rows(rows, torch.tensor([-1.0, 0.0]), factors=factors, options=options)
+    assert float(plain.alpha) == 0
+    damped = weigh_rows(rows, torch.tensor([2.0, 0.0]), factors=factors, options=options)
+    left = (0.6 * math.exp(-2) + 0.2) / 0.8
+    assert math.exp(-float(damped.alpha)) == pytest.approx(left, rel=1e-6)
 
 
 def test_maps_and_rows_have_the_same_uncertainty() -> None:
@@ -80,10 +103,11 @@ def test_optimal_uncertainty_damps_the_gradient_from_tau_on(loss: float, tau: fl
     assert float(torch.exp(-best)) == pytest.approx(optimal_damping(loss, tau), abs=2e-4)
 
 
-def test_uncertainty_starts_alive_and_near_the_plain_loss() -> None:
-    a = Uncertainty(32)(torch.randn(64, 32)).detach()
-    assert float((a > 0).float().mean()) > 0.99
-    assert math.exp(-float(a.mean())) > 0.85
+def test_the_start_is_the_plain_loss() -> None:
+    scores = Uncertainty(32)(torch.randn(64, 32))[:, 0]
+    rows, factors = torch.rand(64), torch.ones(64)
+    weighed = weigh_rows(rows, scores, factors=factors, options=UncertaintyOptions())
+    assert torch.equal(weighed.rows, rows)
 
 
 def test_dilated_stage_equals_the_definition() -> None:
@@ -103,7 +127,9 @@ def test_dilated_resnet_keeps_the_stride_of_the_stage_before() -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"tau": -1.0}, {"tau": float("nan")}, {"granularity": "image"}], ids=str
+    "options",
+    [{"tau": -1.0}, {"tau": float("nan")}, {"granularity": "image"}, {"coefficient": "half"}],
+    ids=str,
 )
 def test_bad_uncertainty_options_are_refused(options: dict[str, object]) -> None:
     with pytest.raises(FpnProbeError, match="expected"):

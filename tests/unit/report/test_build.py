@@ -16,9 +16,10 @@ import typer
 from typer.testing import CliRunner
 
 from fpnprobe.errors import EnvironmentProblem, FpnProbeError
-from fpnprobe.report import build, cautions
+from fpnprobe.report import build
 from fpnprobe.report.build import compose
-from fpnprobe.report.stored import read
+from fpnprobe.report.sections import caveats
+from fpnprobe.report.tables.read_studies import read
 
 HOSTILE = (
     "DC5",
@@ -161,7 +162,7 @@ def test_warnings_of_a_careful_reader(make_study: Callable[..., Path]) -> None:
     folder = make_study(frozen=("C2",), manifest={"probe": probe})
     for path in folder.glob("cells/fpn/*/ledger.parquet"):
         pd.read_parquet(path).assign(residual_gradient=3e-4).to_parquet(path)
-    text = " ".join(cautions.warnings(read([folder])))
+    text = " ".join(caveats.warnings(read([folder])))
     assert "Frozen: no gradient trains the parameters of C2 in DC5, FPN." in text
     assert "the probe cost 3.4 % of the step, over its budget of 2.0 %" in text
     assert "One seed for DC5, FPN" in text
@@ -202,6 +203,44 @@ def test_a_detector_of_two_backbones_fills_its_own_row(make_study: Callable[...,
     assert set(measured["backbone"]) == {"Swin-T"}
 
 
+def test_another_backbone_has_a_row_of_its_own(make_study: Callable[..., Path]) -> None:
+    lite = {"framework": "faster_rcnn", "backbone": "lite0"}
+    folder = make_study(variants=("FPN", "FPN-CFG3"), study={"detector": lite})
+    table = {t.name: t.frame for t in compose(read([folder]), []).tables()}["table3"]
+    measured = table.dropna(subset="AP ours value")
+    assert set(measured["backbone"]) == {"EfficientNet-Lite0 (not the paper's)"}
+    assert list(measured["neck"]) == ["FPN", "CFG"]
+    assert measured["AP paper value"].isna().all()
+    assert "(" in measured["AP ours"].iloc[1], "its change is against its own FPN"
+    only = make_study("only", variants=("FPN-CFG3",), study={"detector": lite}, evidence=False)
+    table = {t.name: t.frame for t in compose(read([only]), []).tables()}["table3"]
+    assert "(" not in table.dropna(subset="AP ours value")["AP ours"].iloc[0]
+
+
+def test_masks_beside_boxes(make_study: Callable[..., Path]) -> None:
+    """A study that judges both fills Table 3 with boxes and Table 4 with masks."""
+    detector = {"config": "mask-rcnn_r101_fpn_1x_coco"}
+    evaluation = {"iou_type": ["bbox", "segm"]}
+    folder = make_study(
+        variants=("FPN", "FPN-CFG3"), study={"detector": detector, "evaluation": evaluation}
+    )
+    for file in folder.glob("cells/*/*/evaluation.parquet"):
+        boxes = pd.read_parquet(file)
+        masks = boxes.assign(iou_type="segm", value=boxes["value"] / 2)
+        pd.concat([boxes, masks]).to_parquet(file, index=False)
+    stored = read([folder])
+    assert stored.iou_type == "bbox"
+    tables = {table.name: table.frame for table in compose(stored, []).tables()}
+    three, four = (
+        tables[name].dropna(subset="AP ours value").set_index("neck")["AP ours value"]
+        for name in ("table3", "table4")
+    )
+    assert (four == three / 2).all() and list(four.index) == ["FPN", "CFG"]
+    cells = tables["average-precision"]
+    assert (cells["mask AP_L"] == cells["AP_L"] / 2).all()
+    assert not any("that of masks" in line for line in caveats.warnings(stored))
+
+
 def test_no_engine_no_pdf_but_a_page(
     make_study: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -218,8 +257,8 @@ def test_no_engine_no_pdf_but_a_page(
 def test_an_engine_that_refuses_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     import typst
 
-    from fpnprobe.report.content import Report
-    from fpnprobe.report.pdf import typeset
+    from fpnprobe.report.page.content import Report
+    from fpnprobe.report.page.pdf import typeset
 
     def refuse(*args: object, **options: object) -> bytes:
         raise RuntimeError("first\nsecond")

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from fpnprobe.report import causes, claims
 from fpnprobe.report.build import compose, tables
-from fpnprobe.report.stored import read
+from fpnprobe.report.sections import claims, interventions
+from fpnprobe.report.tables.read_studies import read
 
 FOLDERS = sorted(
     page.parent for page in (Path(__file__).parents[3] / "reports").glob("*/report.html")
@@ -24,7 +24,7 @@ each_report = pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: fold
 def test_tables_have_not_drifted(folder: Path) -> None:
     stored = read([folder])
     report = compose(
-        stored, claims.judged([folder], stored.holes), causes.judged([folder], stored.holes)
+        stored, claims.judged([folder], stored.holes), interventions.judged([folder], stored.holes)
     )
     for name, content in tables(report):
         committed = (folder / "tables" / f"{name}.csv").read_text(encoding="utf-8")

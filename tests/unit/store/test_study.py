@@ -12,8 +12,8 @@ import pytest
 
 import fpnprobe
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.evaluation.finished import read_study
-from fpnprobe.report.stored import read as read_report
+from fpnprobe.evidence.finished_cells import read_study
+from fpnprobe.report.tables.read_studies import read as read_report
 from fpnprobe.scales import COCO_BUCKETS
 from fpnprobe.store import State, StoredCell, StoredStudy, locks
 from fpnprobe.store.study import read_cell

@@ -2,9 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from fpnprobe.study import loading, output
-from fpnprobe.study.output import Output
-from fpnprobe.study.source import Source
+from fpnprobe.config import loading
+from fpnprobe.study.folder import study_folder
+from fpnprobe.study.folder.dataset import Source
+from fpnprobe.study.folder.study_folder import Output
 
 SOURCE = Source(
     root="/data",
@@ -32,6 +33,6 @@ def content(**changes: object) -> dict[str, object]:
 
 @pytest.fixture
 def result(tmp_path: Path) -> Output:
-    found = output.of(loading.validate(content()), source=SOURCE, out=tmp_path / "out")
+    found = study_folder.of(loading.validate(content()), source=SOURCE, out=tmp_path / "out")
     found.write()
     return found

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.study import manifest, output
-from fpnprobe.study.output import Output
+from fpnprobe.study.folder import manifest, study_folder
+from fpnprobe.study.folder.study_folder import Output
 from fpnprobe.study.request import differences, request
 
 
@@ -30,7 +30,7 @@ def file(result: Output, tmp_path: Path) -> Path:
 
 def test_the_repeated_cell_has_the_same_key(file: Path, result: Output) -> None:
     asked = request(None, manifest=file)
-    again = output.of(asked.study, source=result.source, out=asked.out)
+    again = study_folder.of(asked.study, source=result.source, out=asked.out)
     assert [(cell.variant, cell.seed) for cell in again.cells] == [("FPN", 1)]
     assert again.cells[0].key == result.cell("FPN", 1).key
     assert asked.out == Path("reports/unit-repeated")
@@ -52,7 +52,7 @@ def test_what_differs_is_said_and_other_data_are_refused(file: Path, result: Out
 def test_the_data_may_lie_elsewhere(file: Path, result: Output) -> None:
     asked = request(None, manifest=file, assignments=["data.root=/elsewhere"])
     assert asked.study.data.root == "/elsewhere"
-    again = output.of(asked.study, source=result.source, out=asked.out)
+    again = study_folder.of(asked.study, source=result.source, out=asked.out)
     assert again.cells[0].key == result.cell("FPN", 1).key
 
 

@@ -1,0 +1,120 @@
+"""From a study file to a `Study`. A study file is Python and is run: open only your own."""
+
+import runpy
+import types
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from fpnprobe.config import overrides as _overrides
+from fpnprobe.config.schema import Study
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.suggestions import suggest
+
+
+def load(path: str | Path, overrides: Mapping[str, Any] | Sequence[str] = ()) -> Study:
+    """Read and validate a study.
+
+    Args:
+        path: the file, or the folder that holds `study.py`. `_base_ = "../other/study.py"` in it
+            starts from another study, whose dictionaries are merged key by key. `presets` in it
+            names sets of dotted keys and values, which the override `preset` chooses.
+        overrides: dotted keys and values, or texts "key=value" as on the command line.
+
+    Raises:
+        FpnProbeError: one line for a missing file, an error in it, a key that is not one, a value
+            of the wrong type.
+    """
+    file = study_file(path)
+    content = _run(file)
+    presets = content.pop("presets", {})
+    if not isinstance(overrides, Mapping):
+        overrides = _overrides.parse(overrides)
+    changes = dict(overrides)
+    chosen = changes.pop("preset", None)
+    if chosen is not None:
+        content = _overrides.apply(content, _preset(file, presets, str(chosen)))
+    return validate(_overrides.apply(content, changes), source=str(file))
+
+
+def _preset(file: Path, presets: Any, name: str) -> Mapping[str, Any]:
+    if not isinstance(presets, Mapping) or name not in presets:
+        known = ", ".join(presets) if presets else "none"
+        raise FpnProbeError(f"{file} has no preset {name!r}; there is: {known}")
+    return dict(presets[name])
+
+
+def study_file(path: str | Path) -> Path:
+    """The study file that a path means."""
+    file = Path(path)
+    if file.is_dir():
+        file = file / "study.py"
+    if not file.is_file():
+        asked = file.parent if file.name == "study.py" else file
+        there = sorted(each.parent.name for each in asked.parent.glob("*/study.py"))
+        hint = suggest(asked.name, there) if there else "give a folder that holds study.py"
+        raise FpnProbeError(f"no study at {path}: {hint}")
+    return file
+
+
+def validate(content: Mapping[str, Any], *, source: str = "study") -> Study:
+    """A `Study` from plain content.
+
+    Raises:
+        FpnProbeError: one line that names the first key that is wrong.
+    """
+    try:
+        return Study.model_validate(dict(content))
+    except ValidationError as error:
+        first, *others = error.errors()
+        # A list whose only entry is wrong counts as empty, too: that is the same mistake.
+        count = sum(each["loc"] != first["loc"][: len(each["loc"])] for each in others)
+        more = f" (and {count} more)" if count else ""
+        where = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            hint = suggest(where, _overrides.keys_and_sections())
+            raise FpnProbeError(
+                f"{source}: {where} is not a key of a study, {hint}{more}"
+            ) from None
+        if first["type"] == "missing":
+            raise FpnProbeError(f"{source}: the key {where} is missing{more}") from None
+        message = first["msg"].removeprefix("Value error, ")
+        given = "" if first["type"] == "value_error" else f" (given {first['input']!r:.60})"
+        raise FpnProbeError(
+            f"{source}: {where + ': ' if where else ''}{message}{given}{more}"
+        ) from None
+
+
+def _run(file: Path, depth: int = 0) -> dict[str, Any]:
+    """Names that a study file defines, on top of those of its `_base_`."""
+    if depth > 8:
+        raise FpnProbeError(f"{file}: more than 8 levels of _base_: expected a chain that ends")
+    try:
+        found = runpy.run_path(str(file))
+    except SyntaxError as error:
+        raise FpnProbeError(f"{file}:{error.lineno}: not valid Python: {error.msg}") from None
+    except (Exception, SystemExit) as error:
+        raise FpnProbeError(f"{file}: {type(error).__name__} while reading it: {error}") from None
+    base = found.pop("_base_", None)
+    own = {
+        name: value
+        for name, value in found.items()
+        if not name.startswith("_")
+        and not isinstance(value, (types.ModuleType, types.FunctionType, type))
+    }
+    if base is None:
+        return own
+    if not isinstance(base, str):
+        raise FpnProbeError(f"{file}: _base_ must be the path of one study file")
+    return _merge(_run(study_file(file.parent / base), depth + 1), own)
+
+
+def _merge(base: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(base)
+    for key, value in new.items():
+        old = result.get(key)
+        both = isinstance(old, Mapping) and isinstance(value, Mapping)
+        result[key] = _merge(old, value) if both else value  # type: ignore[arg-type]
+    return result

@@ -1,0 +1,81 @@
+"""What a study file may say: typed, validated, with the defaults that a laptop needs."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from fpnprobe.config.schema_parts import Data, EvaluationSpec, ProbeSpec, Resources, Schedule, Spec
+from fpnprobe.config.variants import VariantSpec
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.scales import ScaleBucket, names, stored_buckets
+from fpnprobe.variants import VariantName, slug, split_variant
+
+
+class Study(Spec):
+    """A question, with variants x seeds; its unit of work is the cell (one variant, one seed)."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    question: str
+    expected: str = ""
+    detector: Mapping[str, Any]
+    variants: tuple[VariantSpec, ...] = Field(min_length=1)
+    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    data: Data
+    schedule: Schedule
+    probe: ProbeSpec = ProbeSpec()
+    buckets: tuple[tuple[str, float, float | None], ...] = ()
+    evaluation: EvaluationSpec = EvaluationSpec()
+    resources: Resources = Resources()
+    imports: tuple[str, ...] = ()
+
+    @field_validator("variants", mode="before")
+    @classmethod
+    def _names(cls, value: object) -> object:
+        if isinstance(value, str):
+            value = [value]
+        if not isinstance(value, Sequence):
+            return value
+        return [{"name": each} if isinstance(each, str) else each for each in value]
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        folders = [slug(variant.name) for variant in self.variants]
+        for index, (variant, folder) in enumerate(zip(self.variants, folders, strict=True)):
+            if folder in folders[:index]:
+                raise ValueError(f"variant {variant.name!r} is given twice (folder {folder!r})")
+            try:
+                base, _ = split_variant(variant.built)
+                if not self.imports:
+                    VariantName.parse(base)
+            except FpnProbeError as error:
+                raise ValueError(str(error)) from error
+        for seeds in (self.seeds, *(each.seeds for each in self.variants if each.seeds)):
+            if len(set(seeds)) < len(seeds) or min(seeds) < 0:
+                raise ValueError(f"seeds {list(seeds)} must be distinct and not negative")
+        try:
+            labels = names(self.scale_buckets())
+            for each in self.variants:
+                if each.change is not None:
+                    each.change.check_buckets(labels)
+        except FpnProbeError as error:
+            raise ValueError(str(error)) from error
+        changed = [each.name for each in self.variants if each.intervention is not None]
+        if changed and self.probe.mode == "norms":
+            raise ValueError(
+                f"{changed[0]!r} is an intervention, which needs the loss as labeled rows, and "
+                "probe.mode norms does not make them: take routes or full, or None for no probe"
+            )
+        return self
+
+    def scale_buckets(self) -> tuple[ScaleBucket, ...]:
+        """The buckets, in px^2 of the original image; COCO's where the study names none."""
+        return stored_buckets(self.buckets)
+
+    def seeds_of(self, name: str) -> tuple[int, ...]:
+        """Seeds of a variant: its own, or the study's."""
+        return self.variant(name).seeds or self.seeds
+
+    def variant(self, name: str) -> VariantSpec:
+        """The variant of that name."""
+        return next(variant for variant in self.variants if variant.name == name)

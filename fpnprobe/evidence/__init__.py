@@ -1,0 +1,1 @@
+"""What a finished study proves: differences, associations, claims and explanations."""

@@ -1,0 +1,123 @@
+"""The tool's own hypothesis: do gradient measures go with what happens to AP by size?
+
+For every stage and route, the all-object index and the share of the gradient that large objects
+send are set against the change of AP_S and AP_L to the mean of the study's baseline (the first
+variant), over all variants and seeds: Spearman's rank correlation with an interval that counts
+variants, not seeds, as witnesses; below five variants there is no interval, and the note says so.
+The gradient is that of the training's own samples (`training`) and, where a cell was measured after
+its training, that of the same validation images in every cell (`end`). Many correlations are looked
+at, so each has a false discovery rate `q` beside its interval. Interventions are left out: their
+ledgers hold the gradient before the change.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from fpnprobe.evaluation.evaluation import bucket_metrics
+from fpnprobe.evidence.finished_cells import FinishedCell, FinishedStudy
+from fpnprobe.ledger import Ledger
+from fpnprobe.statistics import Floats, all_object_index, gradient_shares, rank_correlation
+
+_PLACE = ["ledger", "measure", "tap", "kind", "route"]
+_POINTS = ["variant", "seed", *_PLACE, "value", "metric", "ap", "change"]
+_TABLE = [*_PLACE, "metric", "n", "variants", "rho", "low", "high", "q", "note"]
+
+
+def associations(study: FinishedStudy) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rank correlations, and the points behind them; AP is what each cell has stored.
+
+    Returns:
+        `ledger` ("training" or "end"), `measure` ("index" or "large_share"), tap, kind, route,
+        metric, `n` points, `variants`, rho, low, high, `q` (Benjamini and Yekutieli, 2001, over
+        the rows of the same kind with an interval, stages and pyramid levels apart), note; and one
+        row per cell, place and metric with `value` and `change`.
+    """
+    points = _points(study)
+    rows = []
+    for place, group in points.groupby([*_PLACE, "metric"], sort=False):
+        found = rank_correlation(
+            group["value"], group["change"], clusters=group["variant"].tolist()
+        )
+        result = (found.n, found.clusters, found.rho, found.low, found.high, found.p, found.note)
+        rows.append((*place, *result))
+    table = pd.DataFrame(rows, columns=_TABLE)
+    family = [table["kind"], table["tap"].str[0]]  # C or P
+    return table.assign(q=table["q"].groupby(family).transform(_false_discovery)), points
+
+
+def _false_discovery(p: "pd.Series[float]") -> Floats:
+    """Rates that hold however the tests depend on each other; NaN stays NaN."""
+    values = p.to_numpy(dtype=np.float64)
+    q, tested = np.full(len(values), np.nan), np.isfinite(values)
+    if tested.any():
+        q[tested] = stats.false_discovery_control(values[tested], method="by")
+    return q
+
+
+def _points(study: FinishedStudy) -> pd.DataFrame:
+    changed = {each.variant for each in study.intervened()}
+    measures = [
+        _measures(folder, study.buckets[-1].name).assign(
+            ledger=ledger, variant=cell.variant, seed=cell.seed
+        )
+        for cell in study.cells
+        if cell.variant not in changed
+        for ledger, folder in _ledgers(cell)
+    ]
+    changes = _changes(study)
+    if not measures or changes.empty:
+        return pd.DataFrame(columns=_POINTS)
+    joined = pd.concat(measures, ignore_index=True).merge(changes, on=["variant", "seed"])
+    return joined.dropna(subset=["value", "change"])[_POINTS].reset_index(drop=True)
+
+
+def _ledgers(cell: FinishedCell) -> Iterator[tuple[str, Path]]:
+    """The ledger of a cell's training, and that of the same images after it."""
+    if (cell.folder / "ledger.parquet").exists():
+        yield "training", cell.folder
+    kept = [path.parent for path in cell.folder.glob("offline/iteration-*/ledger.parquet")]
+    if kept:
+        yield "end", max(kept, key=lambda folder: int(folder.name.rpartition("-")[2]))
+
+
+def _measures(folder: Path, largest: str) -> pd.DataFrame:
+    """Index and large-object share of one cell's ledger."""
+    frame = Ledger.read(folder).frame
+    place = ["tap", "kind", "route"]
+    index = all_object_index(frame).rename(columns={"index": "value"})
+    shares = gradient_shares(frame)
+    large = shares[shares["bucket"] == largest].rename(columns={"share": "value"})
+    return pd.concat(
+        [
+            index[[*place, "value"]].assign(measure="index"),
+            large[[*place, "value"]].assign(measure="large_share"),
+        ],
+        ignore_index=True,
+    )
+
+
+def _changes(study: FinishedStudy) -> pd.DataFrame:
+    """AP of the smallest and the largest bucket of every cell, and its change to the baseline."""
+    ends = {0, len(study.buckets) - 1}
+    wanted = [name for name, i in bucket_metrics(study.buckets).items() if i in ends]
+    # Buckets of three have two names each; the letters come first and are enough.
+    wanted = [name for name in wanted if name in ("AP_S", "AP_L")] or wanted
+    tables = [
+        pd.read_parquet(file).assign(variant=cell.variant, seed=cell.seed)
+        for cell in study.cells
+        if (file := cell.folder / "evaluation.parquet").exists()
+    ]
+    columns = ["variant", "seed", "metric", "ap", "change"]
+    if not tables:
+        return pd.DataFrame(columns=columns)
+    table = pd.concat(tables, ignore_index=True).rename(columns={"value": "ap"})
+    table = table[(table["iou_type"] == study.iou_type) & table["metric"].isin(wanted)]
+    table = table.sort_values("iteration", kind="stable")
+    table = table.drop_duplicates(["variant", "seed", "metric"], keep="last")
+    baseline = next(v for v in study.variants if v in set(table["variant"]))
+    start = table[table["variant"] == baseline].groupby("metric")["ap"].mean()
+    return table.assign(change=table["ap"] - table["metric"].map(start))[columns]

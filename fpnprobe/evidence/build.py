@@ -1,0 +1,124 @@
+"""A study's evidence: tables of differences, size curves, errors and associations on disk.
+
+Written into `<study>/evidence/`, from the stored detections and ledgers alone:
+
+- `comparison.parquet`: variant, baseline, seed ("0", "1", ... or "all"), metric, a (baseline), b
+  (variant), difference, low, high, source, level, n_seeds, n_images, resamples, note;
+- `comparison_segm.parquet`: the same for masks, where a study judges boxes first and masks too;
+- `size_curve.parquet`: variant, seed, low, high, sqrt_area (px), ap, band_low, band_high,
+  n_objects, source;
+- `size_difference.parquet`: variant, baseline and the same for the difference;
+- `seeds.parquet`: variant, metric, n, mean, sd, low, high over training seeds (t interval);
+- `errors.parquet`: variant, seed, bucket, error, d_ap, count (TIDE's types);
+- `association.parquet`, `association_points.parquet`: gradient measures against AP changes
+  (`fpnprobe.evidence.association`).
+
+`source` says what an interval covers: `images` (bootstrap over validation images), `seeds`
+(Student's t over training seeds) or `both` (hierarchical bootstrap). Intervals are at 95 %.
+"""
+
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.evaluation.detections import Detections
+from fpnprobe.evaluation.error_types import error_types
+from fpnprobe.evaluation.ground_truth import GroundTruth
+from fpnprobe.evaluation.resampling import Resampled, resample
+from fpnprobe.evaluation.size_bins import bin_table, size_edges
+from fpnprobe.evidence.association import associations
+from fpnprobe.evidence.differences import Runs, compared, curve_differences, curves, seed_table
+from fpnprobe.evidence.finished_cells import FinishedStudy, comparison_name, read_study
+from fpnprobe.statistics import resample_counts
+from fpnprobe.store import atomic
+
+RESAMPLES = 1000
+
+
+def build(study_dir: str | Path, *, resamples: int = RESAMPLES, seed: int = 0) -> None:
+    """Compute and write all evidence of the cells that are done.
+
+    A report that was passed on without its detections keeps what was made of them.
+
+    Args:
+        study_dir: a folder that `run-study` wrote.
+        resamples: bootstrap resamples over images.
+        seed: of the resampling.
+
+    Raises:
+        FpnProbeError: if the folder, its annotations or its detections cannot be read.
+    """
+    study = read_study(study_dir)
+    gone = [cell for cell in study.cells if not cell.detections.exists()]
+    stored = (study.folder / "evidence" / "comparison.parquet").exists()
+    kept = bool(gone) and stored and len(gone) == len(study.cells)
+    if gone and not kept:
+        raise FpnProbeError(
+            f"{gone[0].detections} is gone, with {len(gone)} of {len(study.cells)} cells' "
+            "detections, so they cannot be compared: run them again with --fresh"
+        )
+    found = {} if kept else tables(study, resamples=resamples, seed=seed)
+    association, points = associations(study)
+    found |= {"association": association, "association_points": points}
+    for name, table in found.items():
+        buffer = io.BytesIO()
+        table.to_parquet(buffer, index=False)
+        atomic.write_bytes(study.folder / "evidence" / f"{name}.parquet", buffer.getvalue())
+
+
+def tables(study: FinishedStudy, *, resamples: int, seed: int) -> dict[str, pd.DataFrame]:
+    """Tables made of detections, by file name; empty, with their columns, where no cell is done."""
+    runs: dict[tuple[str, int], Resampled] = {}
+    others: dict[str, dict[tuple[str, int], Resampled]] = {k: {} for k in study.iou_types[1:]}
+    errors = []
+    truth = _ground_truth(study)
+    if truth is not None:
+        counts = resample_counts(len(truth.image_ids), resamples=resamples, seed=seed)
+        for cell in study.cells:
+            found = Detections.of(cell.detections, ground_truth=truth, iou_type=study.iou_type)
+            runs[cell.variant, cell.seed] = resample(
+                truth, found, counts=counts, iou_type=study.iou_type, buckets=study.buckets
+            )
+            mistakes = error_types(truth, found, iou_type=study.iou_type, buckets=study.buckets)
+            errors.append(mistakes.assign(variant=cell.variant, seed=str(cell.seed)))
+            for iou_type, judged in others.items():
+                found = Detections.of(cell.detections, ground_truth=truth, iou_type=iou_type)
+                judged[cell.variant, cell.seed] = resample(
+                    truth, found, counts=counts, iou_type=iou_type, buckets=study.buckets
+                )
+    together = Runs(
+        runs=runs,
+        variants=study.variants,
+        bins=bin_table(truth, size_edges(study.buckets)) if truth is not None else None,
+        images=len(truth.image_ids) if truth is not None else 0,
+        seed=seed,
+    )
+    columns = ["variant", "seed", "bucket", "error", "d_ap", "count"]
+    return {
+        "comparison": compared(together, study.pairs()),
+        **{
+            comparison_name(study, iou_type): compared(
+                replace(together, runs=judged), study.pairs()
+            )
+            for iou_type, judged in others.items()
+        },
+        "size_curve": curves(together),
+        "size_difference": curve_differences(together, study.pairs()),
+        "seeds": seed_table(together),
+        "errors": pd.concat(errors, ignore_index=True)[columns]
+        if errors
+        else pd.DataFrame(columns=columns),
+    }
+
+
+def _ground_truth(study: FinishedStudy) -> GroundTruth | None:
+    files = sorted({cell.annotations for cell in study.cells})
+    if len(files) > 1:
+        raise FpnProbeError(
+            f"cells of {study.folder} were evaluated on different annotations "
+            f"({', '.join(files)}): differences need the same; run the study again with --fresh"
+        )
+    return GroundTruth.of(files[0]) if files else None

@@ -1,0 +1,157 @@
+"""The paper's two explanations as predictions about interventions, judged by a written rule."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.evidence.claims import Verdict, verdict
+from fpnprobe.evidence.controls import Intervened
+from fpnprobe.evidence.finished_cells import read_study
+
+RULE = (
+    "An explanation says what a change of the backward pass alone must do to AP. The change is "
+    "compared with its untouched twin, seed by seed, on the same images; the 95 % interval is a "
+    "hierarchical bootstrap over seeds and validation images. 'reproduced': the interval excludes "
+    "0 on the predicted side; 'contradicted': it excludes 0 on the other side; 'undecided': it "
+    "holds 0, or there is one seed only; 'not run': the study lacks the intervention, its twin or "
+    "the metric. A verdict is about this study's detector, data and schedule."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What the paper says works, and what an intervention must then do.
+
+    Attributes:
+        statement: the explanation, as a sentence.
+        intervention: ready-made intervention that tests it.
+        metric: what must change.
+        sign: to which side, +1 or -1.
+    """
+
+    statement: str
+    intervention: str
+    metric: str
+    sign: int
+
+    @property
+    def prediction(self) -> str:
+        """The consequence that is tested.
+
+        >>> EXPLANATIONS[0].prediction
+        'cut-direct lowers AP'
+        """
+        return f"{self.intervention} {'raises' if self.sign > 0 else 'lowers'} {self.metric}"
+
+
+EXPLANATIONS = (
+    Explanation("FPN works because it shortens back-propagation", "cut-direct", "AP", -1),
+    Explanation("Small-only direct signals suppress AP_L", "no-small-direct", "AP_L", +1),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """The verdict on one explanation; differences in AP points, NaN where not run.
+
+    `difference` is the intervention's AP minus its twin's; `covers` says what the interval covers.
+    """
+
+    statement: str
+    prediction: str
+    variant: str
+    twin: str
+    metric: str
+    difference: float
+    low: float
+    high: float
+    covers: str
+    seeds: int
+    verdict: Verdict
+    note: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, NaN as None."""
+        return {k: None if v != v else v for k, v in asdict(self).items()}
+
+
+def judge(study_dir: str | Path) -> list[Cause]:
+    """Judge both explanations by the study's evidence, for each pyramid that they were tested on.
+
+    Raises:
+        FpnProbeError: if the folder is not a study's output or its evidence cannot be read.
+    """
+    study = read_study(study_dir)
+    file = study.folder / "evidence" / "comparison.parquet"
+    try:
+        table = pd.read_parquet(file) if file.exists() else pd.DataFrame()
+    except (OSError, ValueError) as error:
+        raise FpnProbeError(f"{file} cannot be read ({error}): run the study again") from error
+    changed = study.intervened()
+    return [cause for each in EXPLANATIONS for cause in _judged(each, changed, table)]
+
+
+def _judged(
+    explanation: Explanation, changed: Sequence[Intervened], table: pd.DataFrame
+) -> list[Cause]:
+    tests = [each for each in changed if each.is_ready_made(explanation.intervention)]
+    if not tests:
+        return [_cause(explanation, note=f"the study has no {explanation.intervention}")]
+    return [_tested(explanation, each, table) for each in tests]
+
+
+def _tested(explanation: Explanation, test: Intervened, table: pd.DataFrame) -> Cause:
+    about = {"variant": test.variant, "twin": test.twin}
+    if not test.twin:
+        return _cause(explanation, **about, note="the study has no untouched twin")
+    rows = _rows(table, test, explanation.metric)
+    if not rows:
+        note = f"no finished cells of {test.variant} and {test.twin}"
+        return _cause(explanation, **about, note=note)
+    seeds = int(rows["images"]["n_seeds"])
+    covers = "both" if seeds > 1 else "images"
+    difference, low, high = (100 * float(rows[covers][k]) for k in ("difference", "low", "high"))
+    result: Verdict = "undecided"
+    note = ""
+    if low != low:
+        result, note = "not run", f"{explanation.metric} could not be evaluated"
+    elif seeds < 2:
+        note = "one seed: how much training itself varies is unknown"
+    else:
+        result = verdict(paper=explanation.sign, low=low, high=high)
+    return _cause(
+        explanation, **about, difference=difference, low=low, high=high, covers=covers,
+        seeds=seeds, verdict=result, note=note,
+    )  # fmt: skip
+
+
+def _cause(explanation: Explanation, **found: Any) -> Cause:
+    nan = float("nan")
+    empty: dict[str, Any] = {
+        "variant": "", "twin": "", "difference": nan, "low": nan, "high": nan, "covers": "",
+        "seeds": 0, "verdict": "not run", "note": "",
+    }  # fmt: skip
+    return Cause(
+        statement=explanation.statement,
+        prediction=explanation.prediction,
+        metric=explanation.metric,
+        **{**empty, **found},
+    )
+
+
+def _rows(table: pd.DataFrame, test: Intervened, metric: str) -> dict[str, Mapping[str, Any]]:
+    """The comparison over all seeds, by what its interval covers."""
+    if table.empty:
+        return {}
+    here = table[
+        (table["seed"] == "all")
+        & (table["metric"] == metric)
+        & (table["variant"] == test.variant)
+        & (table["baseline"] == test.twin)
+    ]
+    records = here.to_dict("records")
+    return {str(row["source"]): {str(k): v for k, v in row.items()} for row in records}

@@ -1,0 +1,118 @@
+"""The finished cells of a study's output folder, as the evidence needs them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.evidence.controls import Intervened, intervened
+from fpnprobe.scales import ScaleBucket
+from fpnprobe.store import StoredStudy
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedCell:
+    """One variant and seed that was trained and evaluated."""
+
+    variant: str
+    seed: int
+    folder: Path
+    annotations: str
+
+    @property
+    def detections(self) -> Path:
+        """Stored COCO results of the cell."""
+        return self.folder / "detections.json.gz"
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedStudy:
+    """What `study.json` and the manifests say, in the order of the study."""
+
+    name: str
+    folder: Path
+    content: Mapping[str, Any]
+    variants: tuple[str, ...]
+    buckets: tuple[ScaleBucket, ...]
+    iou_types: tuple[str, ...]
+    cells: tuple[FinishedCell, ...]
+
+    @property
+    def iou_type(self) -> str:
+        """Boxes or masks: the kind that figures and tables of evidence are about."""
+        return self.iou_types[0]
+
+    def seeds(self, variant: str) -> dict[int, FinishedCell]:
+        """The variant's finished cells by seed."""
+        return {cell.seed: cell for cell in self.cells if cell.variant == variant}
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """(variant, baseline): the baseline comes earlier, or is an intervention's twin."""
+        twins = {each.variant: each.twin for each in self.intervened()}
+        found = []
+        for first, second in combinations(self.variants, 2):
+            swap = second in (twins.get(first), first.split("~")[0])
+            found.append((first, second) if swap else (second, first))
+        return found
+
+    def intervened(self) -> list[Intervened]:
+        """The variants whose backward pass is changed, with their untouched twins."""
+        return intervened(self.content)
+
+
+def read_study(study_dir: str | Path) -> FinishedStudy:
+    """Read `study.json` and the cells that are done, of its settings, data and results version.
+
+    Raises:
+        FpnProbeError: if the folder is not a study's output, or its `study.json` is damaged.
+    """
+    stored = StoredStudy.read(study_dir, strict=True)
+    cells = [
+        FinishedCell(
+            variant=cell.variant,
+            seed=cell.seed,
+            folder=cell.folder,
+            annotations=str(cell.annotations),
+        )
+        for cell in stored.done
+    ]
+    order = list(stored.variants)
+    cells.sort(key=lambda cell: (order.index(cell.variant), cell.seed))
+    return FinishedStudy(
+        name=stored.name,
+        folder=stored.folder,
+        content=stored.content,
+        variants=stored.variants,
+        buckets=stored.buckets,
+        iou_types=stored.iou_types,
+        cells=tuple(cells),
+    )
+
+
+def comparison_name(study: FinishedStudy, iou_type: str) -> str:
+    """Name of the evidence that holds the differences of boxes or of masks.
+
+    What a study judges first is in `comparison`, a second kind in a file named after it.
+    """
+    return "comparison" if iou_type == study.iou_type else f"comparison_{iou_type}"
+
+
+def read_run(folder: str | Path) -> tuple[FinishedCell, FinishedStudy]:
+    """Read a cell folder (`cells/<variant>/seed-<n>`) and its study.
+
+    Raises:
+        FpnProbeError: if it is not the folder of a finished cell.
+    """
+    path = Path(folder).resolve()
+    if len(path.parts) > 3 and (path.parents[2] / "study.json").exists():
+        study = read_study(path.parents[2])
+        for cell in study.cells:
+            if cell.folder.resolve() == path:
+                return cell, study
+    raise FpnProbeError(
+        f"{folder} is not a finished run: expected a folder such as "
+        "reports/quickstart/cells/fpn/seed-0 of a cell that is done and not stale, or a "
+        "detection file"
+    )

@@ -1,0 +1,92 @@
+"""Seconds per iteration of a runner, without its first iterations."""
+
+import contextlib
+import io
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from fpnprobe.mm import quiet
+from fpnprobe.mm.bench.stock_runner import stock_runner
+from fpnprobe.mm.training.building import build_runner
+from fpnprobe.mm.training.loop import Keeper
+from fpnprobe.mm.training.task import Training
+
+
+class _Clock(Hook):
+    """Reads wall time and CPU time (children too, once they end) after warm-up and at the end."""
+
+    def __init__(self, warmup: int) -> None:
+        self.warmup, self.begin, self.end = warmup, 0.0, 0.0
+        self.cpu_begin = self.cpu_end = 0.0
+
+    def after_train_iter(self, runner: Any, batch_idx: int, *_: Any, **__: Any) -> None:
+        """Note the times."""
+        if torch.cuda.is_available() and next(runner.model.parameters()).is_cuda:
+            torch.cuda.synchronize()
+        self.end, self.cpu_end = time.perf_counter(), time.process_time()
+        if batch_idx + 1 == self.warmup:
+            self.begin, self.cpu_begin = self.end, self.cpu_end
+
+
+def compare(task: Training, *, warmup: int, rounds: int) -> dict[str, Any]:
+    """Train by our settings and by mmdet's stock settings by turns; medians over the rounds.
+
+    `wall` and `cpu` are seconds per iteration; `cpu` is that of the training process, so the stock
+    runner's loader processes are left out of it; `loader_cpu` is theirs. `speedup` and
+    `cpu_speedup` are stock over ours, the latter with the loaders' time.
+    """
+    count = task.iterations - warmup
+    rows: dict[str, list[tuple[float, float, float]]] = {"ours": [], "stock": []}
+    for _ in range(rounds):
+        for name, make in (("ours", _ours), ("stock", stock_runner)):
+            with (
+                tempfile.TemporaryDirectory() as scratch,
+                quiet.construction(),
+                contextlib.redirect_stdout(io.StringIO()),  # pycocotools tells of its index
+            ):
+                before = _children()
+                clock = _run(make, task, scratch, warmup)
+                loaders = (_children() - before) / task.iterations
+            wall, cpu = clock.end - clock.begin, clock.cpu_end - clock.cpu_begin
+            rows[name].append((wall / count, cpu / count, loaders))
+    result: dict[str, Any] = {}
+    for name, values in rows.items():
+        wall, cpu, loaders = (statistics.median(column) for column in zip(*values, strict=True))
+        result[name] = {"wall": wall, "cpu": cpu, "loader_cpu": loaders}
+    ours, stock = result["ours"], result["stock"]
+    result["speedup"] = stock["wall"] / ours["wall"]
+    result["cpu_speedup"] = (stock["cpu"] + stock["loader_cpu"]) / (
+        ours["cpu"] + ours["loader_cpu"]
+    )
+    return result
+
+
+def _run(make: Callable[..., Runner], task: Training, scratch: str, warmup: int) -> _Clock:
+    runner, clock = make(task, scratch=scratch), _Clock(warmup)
+    runner.register_hook(clock, priority="LOWEST")
+    runner.train()
+    del runner
+    return clock
+
+
+def _ours(task: Training, *, scratch: str) -> Runner:
+    runner = build_runner(task, scratch=scratch)
+    runner.keeper = Keeper(
+        Path(scratch), key=task.key, every=1e9, report=lambda *_: None, stop=lambda: False
+    )
+    runner.accumulate = task.config["schedule"]["accumulate"]
+    return runner
+
+
+def _children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime

@@ -1,0 +1,223 @@
+"""The gradient probe as an mmengine hook: three lines in any mmdet config.
+
+custom_imports = dict(imports=["fpnprobe.mm"])
+custom_hooks = [dict(type="GradientProbeHook", mode="routes", budget=0.02)]
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from typing import Any
+
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.interventions import Intervention
+from fpnprobe.interventions import intervention as named
+from fpnprobe.interventions.backward import IntervenedBackward
+from fpnprobe.ledger import GradientRecord, LedgerWriter
+from fpnprobe.mm.hook.distributed import reduction
+from fpnprobe.mm.hook.norms_observer import NormsObserver, stage_parameters
+from fpnprobe.mm.hook.partition_observer import PartitionObserver
+from fpnprobe.mm.hook.scalars import scalars
+from fpnprobe.mm.hook.session import (
+    FlushedObserver,
+    areas_carried,
+    around_training,
+    leave_loop_alone,
+    steps_observed,
+    waiter,
+)
+from fpnprobe.mm.hook.statistics import Account, circumstances
+from fpnprobe.probing.probe import Probe, Terms
+from fpnprobe.probing.sample import Sample
+from fpnprobe.probing.schedule import Schedule
+from fpnprobe.scales import stored_buckets
+
+INTERVALS: Mapping[str, int] = {"norms": 1, "routes": 50, "full": 100}
+
+
+@HOOKS.register_module()
+class GradientProbeHook(Hook):
+    """Writes the gradient ledger of a training, and leaves the training as it is.
+
+    Gradients are those of the loss as used in the step (after the factor of accumulation), of the
+    global batch, before clipping, without the loss scale of fp16. An `iteration` is one forward
+    pass; under accumulation each is measured by itself, except in mode `norms`.
+
+    Args:
+        mode: `norms`: norm of each stage's parameter gradient. `routes`: activation gradients by
+            bucket and route. `full`: also parameter gradients by bucket, and their cosines.
+        interval: iterations between two samples (1, 50 or 100 by mode), a list of iterations, or
+            `{"log": count, "last": iteration}`. A budget replaces it.
+        budget: fraction of the training time that samples may take, such as 0.02; the probe
+            measures its cost and sets the interval. Modes `routes` and `full`.
+        buckets: `ScaleBucket`s or (name, low, high) in px^2; COCO's by default.
+        terms: split further by loss term (`loss`), pyramid level (`level`), or `both`.
+        audit: every how many samples the sum over buckets is compared with the undivided gradient,
+            by a sketch that keeps no gradient in memory. In the others the undivided gradient gives
+            the largest bucket, which saves a backward pass and keeps a sum for each tap.
+        out_dir: folder of `ledger.parquet`; the runner's work_dir by default.
+        study: column of the ledger.
+        variant: column of the ledger.
+        seed: column of the ledger.
+        intervention: gains on chosen objects and routes in the backward pass of every step, as
+            plain data or the name of a ready-made one; see `fpnprobe.interventions`. The ledger
+            then holds the gradient before the gains.
+
+    >>> GradientProbeHook(mode="full", budget=0.02)
+    GradientProbeHook(mode='full', budget=0.02)
+    """
+
+    priority = "LOW"  # after the hooks that exchange pipelines at the beginning of an epoch
+
+    def __init__(
+        self,
+        mode: str = "routes",
+        *,
+        interval: Any = None,
+        budget: float | None = None,
+        buckets: Sequence[Any] | None = None,
+        terms: Terms = "none",
+        audit: int = 1,
+        out_dir: str | None = None,
+        study: str = "",
+        variant: str = "",
+        seed: int = 0,
+        intervention: Any = None,
+    ) -> None:
+        if mode not in INTERVALS:
+            raise FpnProbeError(f"probe mode {mode!r}: expected one of {', '.join(INTERVALS)}")
+        if audit < 1:
+            raise FpnProbeError(f"audit={audit}: expected 1 or more samples")
+        self.mode, self.audit, self.out_dir = mode, audit, out_dir
+        self.cell: dict[str, Any] = {"study": study, "variant": variant, "seed": seed}
+        schedule = Schedule.of(INTERVALS[mode] if interval is None else interval)
+        self.buckets = stored_buckets(buckets)
+        # A sample of mode `norms` is next to free: there is nothing that a budget could set.
+        self.account = Account(mode, schedule=schedule, budget=None if mode == "norms" else budget)
+        self._probe = None if mode == "norms" else Probe(mode, terms=terms)  # type: ignore[arg-type]
+        self._intervened: IntervenedBackward | None = None
+        if intervention is not None:
+            if mode == "norms":
+                raise FpnProbeError(
+                    "an intervention needs the loss as labeled rows, which probe mode norms does "
+                    "not make: use mode routes or full"
+                )
+            asked = named(intervention) if isinstance(intervention, str) else intervention
+            self._intervened = IntervenedBackward(Intervention.of(asked))
+        self._observer: FlushedObserver | None = None
+        self._refresh: Callable[[], None] | None = None
+        self._writer: LedgerWriter | None = None
+
+    def __repr__(self) -> str:
+        budget, schedule = self.account.budget, self.account.schedule
+        when = f"budget={budget.fraction}" if budget else repr(schedule)
+        return f"GradientProbeHook(mode={self.mode!r}, {when})"
+
+    def before_run(self, runner: Any) -> None:
+        """Put the coming training inside the probe."""
+        around_training(runner, lambda: self._probing(runner))
+
+    def after_run(self, runner: Any) -> None:
+        """Nothing is left, even if no training came."""
+        leave_loop_alone(runner)
+
+    def before_train_epoch(self, _runner: Any) -> None:
+        """Follow objects through a pipeline that another hook has just put in."""
+        if self._refresh is not None:
+            self._refresh()
+
+    @contextmanager
+    def _probing(self, runner: Any) -> Iterator[None]:
+        with ExitStack() as undo:
+            undo.callback(self._forget)
+            if is_main_process():
+                self._writer = undo.enter_context(
+                    LedgerWriter(
+                        self.out_dir or runner.work_dir, **self.cell, resume_at=runner.iter
+                    )
+                )
+            if self._probe is not None:
+                self._refresh = undo.enter_context(areas_carried(runner))
+                self.account.cost.wait = waiter(runner.model)
+            self._observer = self._make_observer(runner)
+            undo.enter_context(steps_observed(runner, self._observer))
+            yield
+
+    def _forget(self) -> None:
+        self._writer = self._refresh = self._observer = None
+
+    def _make_observer(self, runner: Any) -> FlushedObserver:
+        def step() -> tuple[int, int]:
+            return runner.iter, runner.epoch
+
+        def due() -> bool:
+            self.account.facts = self.account.facts or circumstances(runner)
+            return self.account.due(runner.iter)
+
+        if self._probe is None:
+            return NormsObserver(
+                runner.optim_wrapper,
+                stage_parameters(runner.model),
+                due=due,
+                step=step,
+                take=self._take_norms,
+            )
+        if self._intervened is not None:
+            self._intervened.reduction = reduction()
+        return PartitionObserver(
+            runner.model,
+            runner.optim_wrapper,
+            probe=replace(self._probe, reduction=reduction(), conflict="parameter", audit="sketch"),
+            buckets=self.buckets,
+            audited=lambda: self.account.samples % self.audit == 0,
+            due=due,
+            step=step,
+            take=lambda sample: self._take(runner, sample),
+            intervened=self._intervened,
+        )
+
+    def _take(self, runner: Any, sample: Sample) -> None:
+        self.account.add(sample)
+        if self._writer is not None:
+            self._writer.append(sample.records, sample.conflicts)
+            runner.visualizer.add_scalars(scalars(sample, self.buckets), step=runner.iter + 1)
+
+    def _take_norms(self, records: list[GradientRecord], seconds: float) -> None:
+        self.account.add_norms(len({record.iteration for record in records}), seconds=seconds)
+        if self._writer is not None:
+            self._writer.append(records)
+
+    def flush(self) -> None:
+        """Write what mode `norms` holds back, before a checkpoint for instance."""
+        if self._observer is not None:
+            self._observer.flush()
+
+    def summary(self) -> dict[str, Any]:
+        """Mode, interval, budget, cost, samples, worst residuals and circumstances, as JSON."""
+        changed = None if self._intervened is None else self._intervened.intervention.to_data()
+        return {**self.account.summary(), "intervention": changed}
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run goes on from."""
+        energy = {} if self._intervened is None else self._intervened.state_dict()
+        return {**self.account.state_dict(), "intervention": energy}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state_dict`."""
+        self.account.load_state_dict(state)
+        if self._intervened is not None:
+            self._intervened.load_state_dict(state["intervention"])
+
+    def before_save_checkpoint(self, _runner: Any, checkpoint: dict[str, Any]) -> None:
+        """Keep the probe's state in mmengine's checkpoints."""
+        self.flush()
+        checkpoint["fpnprobe"] = self.state_dict()
+
+    def after_load_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
+        """Go on where the checkpoint was made."""
+        if runner._resume and "fpnprobe" in checkpoint:
+            self.load_state_dict(checkpoint["fpnprobe"])

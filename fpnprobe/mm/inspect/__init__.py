@@ -1,0 +1,1 @@
+"""What only looks at a model: nothing here is imported by a training, or changes a result."""

@@ -1,0 +1,53 @@
+"""One question about one image of a trained cell."""
+
+from typing import Any
+
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.mm.inspect.attribution.explain import Attribution, explain, targets_of
+from fpnprobe.mm.inspect.attribution.target import Kind
+from fpnprobe.mm.inspect.trained_cell import TrainedCell
+
+
+def ask(
+    cell: TrainedCell,
+    image_id: int | None = None,
+    *,
+    detection: int | None = None,
+    object: int | None = None,
+    bucket: str | None = None,
+    **options: Any,
+) -> Attribution:
+    """Where one detection, object or bucket of an image rests, or each of its objects.
+
+    Args:
+        cell: a trained cell.
+        image_id: of the annotation file; the first validation image by default.
+        detection: number of a detection, 0 is the most confident.
+        object: number of an object.
+        bucket: name of a bucket.
+        options: `method`, `at`, `steps`, `internal_batch_size`; see `explain`.
+
+    Raises:
+        FpnProbeError: for two kinds at once, or a target that the image does not have.
+    """
+    given = {"detection": detection, "object": object, "bucket": bucket}
+    kinds: list[Kind] = [kind for kind in _KINDS if given[kind] is not None]
+    if len(kinds) > 1:
+        raise FpnProbeError(
+            f"{' and '.join(kinds)} were given: expected one of them, or none for all objects"
+        )
+    image = cell.at(0) if image_id is None else cell.image(image_id)
+    targets = targets_of(
+        cell.chain,
+        image,
+        kind=kinds[0] if kinds else "object",
+        index=detection if object is None else object,
+        bucket=bucket,
+        buckets=cell.buckets,
+    )
+    return explain(
+        cell.chain, image, targets=targets, buckets=cell.buckets, labels=cell.labels, **options
+    )
+
+
+_KINDS: tuple[Kind, ...] = ("detection", "object", "bucket")

@@ -1,0 +1,178 @@
+"""`fpnprobe attribute`: all trained cells of a study on the same images."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from fpnprobe.attribution import stored
+from fpnprobe.attribution.chain import Place
+from fpnprobe.attribution.methods import INTERNAL_BATCH, STEPS
+from fpnprobe.attribution.table import by_bucket, concat, on_assigned_level
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.mm.inspect.attribution.explain import targets_of
+from fpnprobe.mm.inspect.attribution.survey import survey
+from fpnprobe.mm.inspect.attribution.target import Kind
+from fpnprobe.mm.inspect.attribution.trust import by_method, trust
+from fpnprobe.mm.inspect.trained_cell import TrainedCell
+from fpnprobe.store.cell import MANIFEST, State, StoredCell
+from fpnprobe.store.study import StoredStudy, read_cell
+
+
+@dataclass(frozen=True, slots=True)
+class StudyAttribution:
+    """What `attribute_run` found.
+
+    Attributes:
+        rows: all cells' rows.
+        shares: share per variant, bucket and level with intervals (`table.by_bucket`).
+        agreement: how often the largest share lies on the assigned level.
+        trust: how far each method's maps can be trusted (`trust.by_method`), per variant; empty
+            unless asked for.
+        files: the cells' tables as written.
+        skipped: (cell folder, why) of the cells that could not be attributed.
+    """
+
+    rows: pd.DataFrame
+    shares: pd.DataFrame
+    agreement: pd.DataFrame
+    trust: pd.DataFrame
+    files: tuple[str, ...]
+    skipped: tuple[tuple[str, str], ...]
+
+
+def find_cells(
+    run: str | Path, *, variants: Sequence[str] = (), seeds: Sequence[int] = ()
+) -> list[StoredCell]:
+    """Return the cells of a study folder that were begun, or the one cell whose folder it is.
+
+    Args:
+        run: the folder.
+        variants: only these, all by default.
+        seeds: only these, all by default.
+
+    Raises:
+        FpnProbeError: if it is neither, or a variant or a seed is asked for that it has not.
+    """
+    folder = Path(run)
+    if (folder / MANIFEST).is_file():
+        return [read_cell(folder)]
+    try:
+        stored = StoredStudy.read(folder)
+    except FpnProbeError:
+        raise FpnProbeError(
+            f"{folder} is not a run: expected the folder of a study or of one of its cells, such "
+            "as reports/quickstart"
+        ) from None
+    cells = [cell for cell in stored.cells if cell.state is not State.PENDING]
+    if not cells:
+        raise FpnProbeError(f"{folder} has no cell yet: let run-study finish one")
+    for kind, wanted, present in (
+        ("variant", variants, [cell.variant for cell in cells]),
+        ("seed", seeds, [cell.seed for cell in cells]),
+    ):
+        for each in wanted:
+            if each not in present:
+                names = ", ".join(dict.fromkeys(map(str, present)))
+                raise FpnProbeError(f"{folder} has no {kind} {each}: expected {names}")
+    selected = [
+        cell
+        for cell in cells
+        if (not variants or cell.variant in variants) and (not seeds or cell.seed in seeds)
+    ]
+    if not selected:
+        raise FpnProbeError(f"{folder} has none of these variants with one of these seeds")
+    return selected
+
+
+def attribute_run(
+    run: str | Path,
+    *,
+    images: int,
+    variants: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+    methods: Sequence[str] = ("integrated_gradients",),
+    places: Sequence[Place] | None = None,
+    kind: Kind = "object",
+    steps: int = STEPS,
+    internal_batch_size: int = INTERNAL_BATCH,
+    trusted: int = 0,
+    device: str = "cpu",
+    report: Callable[[str, int], None] = lambda *_: None,
+) -> StudyAttribution:
+    """Attribute the trained cells of a run; write each cell's table and the study's of them all.
+
+    A cell that is not finished is skipped and named; a run without any trained cell is an error.
+    `trusted` is the number of images on which the methods themselves are judged; the other
+    arguments are those of `survey`.
+    """
+    folders = [cell.folder for cell in find_cells(run, variants=variants, seeds=seeds)]
+    frames, files, skipped, judged = [], [], [], []
+    for folder in folders:
+        try:
+            cell = TrainedCell.open(folder, device=device)
+        except FpnProbeError as error:
+            skipped.append((str(folder), str(error)))
+            continue
+        title = "{variant} seed {seed}".format(**cell.labels)
+        frame = survey(
+            cell,
+            images=images,
+            methods=methods,
+            places=places,
+            kind=kind,
+            steps=steps,
+            internal_batch_size=internal_batch_size,
+            report=lambda done, title=title: report(title, done),  # type: ignore[misc]
+        )
+        stored.write(folder / stored.CELL_TABLE, frame)
+        judged += [_judge(cell, position, methods, steps) for position in range(trusted)]
+        frames.append(frame)
+        files.append(str(folder / stored.CELL_TABLE))
+    if not frames:
+        raise FpnProbeError(f"nothing to attribute in {run}: {skipped[0][1]}")
+    rows = concat(frames)
+    shares = by_bucket(rows)
+    trusts = by_method(pd.concat(judged)) if judged else pd.DataFrame()
+    if folders != [Path(run)]:
+        stored.write(Path(run) / stored.STUDY_TABLE, shares)
+        if judged:
+            stored.write(Path(run) / stored.TRUST_TABLE, trusts)
+    return StudyAttribution(
+        rows, shares, on_assigned_level(rows), trusts, tuple(files), tuple(skipped)
+    )
+
+
+def _judge(cell: TrainedCell, position: int, methods: Sequence[str], steps: int) -> pd.DataFrame:
+    """Trust in each method on the objects of one image, at the stages."""
+    image = cell.at(position)
+    targets = targets_of(cell.chain, image, buckets=cell.buckets)
+    if not targets:
+        return pd.DataFrame()
+    found = trust(cell.chain, image, targets=targets, methods=methods, steps=steps)
+    return found.assign(**cell.labels)
+
+
+def as_json(found: StudyAttribution) -> dict[str, Any]:
+    """For `--json`: missing numbers are null."""
+    return {
+        "files": list(found.files),
+        "shares": _records(found.shares),
+        "agreement": _records(found.agreement),
+        "residual": _largest(found.rows),
+        "trust": _records(found.trust),
+        "skipped": [{"cell": cell, "reason": reason} for cell, reason in found.skipped],
+    }
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    plain = frame.astype(object).where(frame.notna(), None)
+    return plain.to_dict("records")  # type: ignore[return-value]
+
+
+def _largest(rows: pd.DataFrame) -> dict[str, float]:
+    """Largest completeness residual of each method that promises completeness."""
+    known = rows.dropna(subset="residual")
+    return {str(m): float(v) for m, v in known.groupby("method")["residual"].max().items()}

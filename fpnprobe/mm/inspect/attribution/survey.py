@@ -1,0 +1,82 @@
+"""A whole data set attributed: one table per cell, and the same over the cells of a study."""
+
+from collections.abc import Callable, Sequence
+
+import pandas as pd
+
+from fpnprobe.attribution.chain import Place
+from fpnprobe.attribution.methods import INTERNAL_BATCH, STEPS
+from fpnprobe.attribution.table import concat
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.mm.inspect.attribution.explain import explain, targets_of
+from fpnprobe.mm.inspect.attribution.target import Kind
+from fpnprobe.mm.inspect.trained_cell import TrainedCell
+
+
+def survey(
+    cell: TrainedCell,
+    *,
+    images: int,
+    methods: Sequence[str] = ("integrated_gradients",),
+    places: Sequence[Place] | None = None,
+    kind: Kind = "object",
+    steps: int = STEPS,
+    internal_batch_size: int = INTERNAL_BATCH,
+    report: Callable[[int], None] = lambda _: None,
+) -> pd.DataFrame:
+    """Attribute the targets of the first `images` validation images of a cell.
+
+    Args:
+        cell: a trained cell.
+        images: how many; the same images for every cell of a study.
+        methods: keys of `fpnprobe.attribution.methods.METHODS`.
+        places: `stages`, `pyramid`; by default all that the detector has.
+        kind: objects, detections or buckets; images without any are passed over.
+        steps: of path methods.
+        internal_batch_size: most examples in memory at once.
+        report: called with the number of images done.
+
+    Returns:
+        Rows as in `fpnprobe.attribution.table.COLUMNS`.
+
+    Raises:
+        FpnProbeError: if no image has a target, or a place is not in the detector.
+    """
+    if images < 1:
+        raise FpnProbeError(f"images={images}: expected at least 1")
+    chain = cell.chain
+    chosen = tuple(places) if places is not None else chain.places()
+    for place in chosen:
+        chain.levels(place)
+    frames = []
+    count = min(images, len(cell.images))
+    for position in range(count):
+        image = cell.at(position)
+        found = (
+            image.detections(chain)
+            if kind == "detection"
+            else targets_of(chain, image, kind=kind, buckets=cell.buckets)
+        )
+        if found:
+            frames += [
+                explain(
+                    chain,
+                    image,
+                    targets=found,
+                    method=method,
+                    at=place,
+                    steps=steps,
+                    internal_batch_size=internal_batch_size,
+                    buckets=cell.buckets,
+                    labels=cell.labels,
+                ).to_pandas()
+                for method in methods
+                for place in chosen
+            ]
+        report(position + 1)
+    if not frames:
+        raise FpnProbeError(
+            f"the first {count} images have no {kind} to attribute: take more images"
+            + (", or lower the detector's score_thr" if kind == "detection" else "")
+        )
+    return concat(frames)

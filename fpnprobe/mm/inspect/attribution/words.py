@@ -1,0 +1,50 @@
+"""What a command line may ask for."""
+
+from collections.abc import Sequence
+from typing import Any, get_args
+
+from fpnprobe.attribution.chain import Place
+from fpnprobe.attribution.methods import METHODS
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.mm.inspect.attribution.target import Kind
+
+
+def check_words(
+    *, methods: Sequence[str] | None, places: Sequence[str] | None, kind: str
+) -> dict[str, Any]:
+    """Arguments of `attribute_run` from words.
+
+    Raises:
+        FpnProbeError: for a word that is not known, with those that are.
+
+    >>> check_words(methods=None, places=["stages"], kind="object")
+    {'kind': 'object', 'places': ['stages'], 'methods': ('integrated_gradients',)}
+    """
+    for what, given, known in (
+        ("method", methods or (), tuple(METHODS)),
+        ("place", places or (), get_args(Place)),
+        ("kind", (kind,), get_args(Kind)),
+    ):
+        for word in given:
+            if word not in known:
+                raise FpnProbeError(f"unknown {what} {word!r}: expected {', '.join(known)}")
+    return {
+        "kind": kind,
+        "places": list(places) if places else None,
+        "methods": tuple(methods) if methods else ("integrated_gradients",),
+    }
+
+
+def check_seeds(text: str) -> tuple[int, ...]:
+    """Seeds from `0,1`; none from an empty text.
+
+    Raises:
+        FpnProbeError: for anything else.
+
+    >>> check_seeds("0, 1")
+    (0, 1)
+    """
+    try:
+        return tuple(int(each) for each in text.split(",") if each.strip())
+    except ValueError:
+        raise FpnProbeError(f"--seeds {text!r}: expected numbers, as 0,1") from None

@@ -1,0 +1,229 @@
+"""Mode `offline`: the same images through a detector, measured alike every time.
+
+On a CPU that is bit for bit; on CUDA some operators add in no fixed order. All products are whole
+float32 ones.
+
+The detector is in evaluation mode (statistics of batch normalization as stored, no dropout) with
+its training loss; every batch has random states of its own, and the caller's are put back.
+"""
+
+import contextlib
+import math
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.ledger import Ledger, LedgerWriter
+from fpnprobe.mm.adapters import observe
+from fpnprobe.mm.hook.statistics import Account
+from fpnprobe.mm.inspect.open_detector import open_given
+from fpnprobe.mm.training.dataset import CellImages
+from fpnprobe.probing.probe import Probe
+from fpnprobe.probing.sample import Sample
+from fpnprobe.probing.schedule import Schedule
+from fpnprobe.scales import BACKGROUND, COCO_BUCKETS, ScaleBucket, check_buckets
+from fpnprobe.statistics import gradient_shares
+
+
+@dataclass(frozen=True, slots=True)
+class OfflineResult:
+    """What an offline measurement gave.
+
+    Attributes:
+        ledger: its records; `iteration` is the number of the batch.
+        summary: mode, samples, residuals, images and seconds, as JSON.
+    """
+
+    ledger: Ledger
+    summary: dict[str, Any]
+
+    def shares(self) -> pd.DataFrame:
+        """Share of each bucket by tap, kind and route, over all batches."""
+        rows = gradient_shares(self.ledger.frame)
+        rows = rows[(rows.bucket != BACKGROUND) & (rows.state == "measured")]
+        order = list(dict.fromkeys(rows.bucket))
+        wide = rows.pivot_table("share", ["tap", "kind", "route"], "bucket", sort=False)
+        return wide[order].round(3).reset_index().rename_axis(columns=None)
+
+    def line(self) -> str:
+        """One line about images, residuals and time."""
+        worst = ", ".join(
+            f"{k} {v:.1e}" for k, v in self.summary["residuals"].items() if v is not None
+        )
+        return (
+            f"{self.summary['images']} images in {self.summary['seconds']} s; residuals {worst}; "
+            f"{self.summary['ledger']}"
+        )
+
+
+def probe_offline(
+    config: str,
+    checkpoint: Path | None,
+    *,
+    data: Path | None,
+    out: Path,
+    split: str,
+    images: int,
+    batch: int,
+    size: int | None,
+    mode: str,
+    terms: str,
+    bounds: str | None,
+    seed: int,
+    device: str,
+) -> OfflineResult:
+    """What `fpnprobe probe` runs; its options say what the arguments are.
+
+    Raises:
+        FpnProbeError: if an argument is wrong or the model, weights and data do not fit.
+    """
+    if images < 1 or batch < 1:
+        raise FpnProbeError(f"images={images}, batch={batch}: expected at least 1")
+    chosen = Probe(mode, terms)  # type: ignore[arg-type] # checked there
+    buckets = buckets_of_sides(bounds) if bounds else None
+    opened = open_given(
+        config, checkpoint, data=data, split=split, size=size, device=device, seed=seed
+    )
+    result = probe_images(
+        opened.detector,
+        opened.images,
+        out,
+        count=images,
+        batch=batch,
+        probe=chosen,
+        buckets=buckets or opened.buckets,
+        cell=opened.cell,
+        seed=seed,
+    )
+    checked = None if checkpoint is None else str(checkpoint)
+    names = {"config": config, "checkpoint": checked, "ledger": str(out / "ledger.parquet")}
+    return OfflineResult(result.ledger, {**names, **result.summary})
+
+
+def buckets_of_sides(bounds: str) -> tuple[ScaleBucket, ...]:
+    """Small, medium, large between two sides in px; other counts are named by their number.
+
+    >>> [(bucket.name, bucket.high) for bucket in buckets_of_sides("32,96")]
+    [('small', 1024.0), ('medium', 9216.0), ('large', inf)]
+    """
+    try:
+        sides = [0.0, *(float(side) for side in bounds.split(",")), math.inf]
+    except ValueError:
+        raise FpnProbeError(f"bounds {bounds!r}: expected sides in px, such as 32,96") from None
+    names = ["small", "medium", "large"]
+    if len(sides) != 4:
+        names = [f"scale{i + 1}" for i in range(len(sides) - 1)]
+    pairs = zip(names, sides, sides[1:], strict=False)
+    return check_buckets([ScaleBucket(name, a * a, b * b) for name, a, b in pairs])
+
+
+def probe_images(
+    detector: Any,
+    images: CellImages,
+    out: str | Path,
+    *,
+    count: int = 32,
+    batch: int = 2,
+    probe: Probe | None = None,
+    buckets: Sequence[ScaleBucket] = COCO_BUCKETS,
+    cell: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    each: Callable[[], None] = lambda: None,
+) -> OfflineResult:
+    """Measure the first `count` images, in batches, and write the ledger into `out`.
+
+    Args:
+        detector: a built detector, on its device; its mode and gradients come back as they were.
+        images: in order and unchanged (`seed=None`).
+        out: folder of `ledger.parquet`.
+        count: number of images; all if there are fewer.
+        batch: images per batch.
+        probe: what is measured; mode `full` by default.
+        buckets: scale buckets.
+        cell: study, variant and seed for the ledger's columns.
+        seed: of what a training loss draws, such as its sampled RoIs.
+        each: called before every batch.
+    """
+    account = Account("offline", schedule=Schedule(interval=1), budget=None)
+    start = time.perf_counter()
+    numbers = list(range(min(count, len(images))))
+    batches = [numbers[i : i + batch] for i in range(0, len(numbers), batch)]
+    with LedgerWriter(out, **dict(cell or {})) as writer, _evaluating(detector):
+        for index, chosen in enumerate(batches):
+            each()
+            given = [images[i] for i in chosen]
+            with _drawing(seed + index):
+                sample = _measured(
+                    detector, given, probe or Probe("full"), buckets, iteration=index
+                )
+            account.add(sample)
+            writer.append(sample.records, sample.conflicts)
+    found = account.summary()
+    summary = {key: found[key] for key in ("mode", "samples", "nonfinite", "residuals")}
+    summary |= {"images": len(numbers), "batch": batch}
+    summary["seconds"] = round(time.perf_counter() - start, 3)
+    return OfflineResult(Ledger.read(out), summary)
+
+
+def _measured(
+    detector: Any,
+    samples: Sequence[Mapping[str, Any]],
+    probe: Probe,
+    buckets: Sequence[ScaleBucket],
+    *,
+    iteration: int,
+) -> Sample:
+    collated = {key: [sample[key] for sample in samples] for key in ("inputs", "data_samples")}
+    with torch.enable_grad(), observe(detector, buckets) as seen:
+        data = detector.data_preprocessor(collated, training=True)
+        loss, _ = detector.parse_losses(detector(**data, mode="loss"))
+        try:
+            return probe.measure(
+                loss, seen.partition, seen.taps(), auxiliary=seen.auxiliary, iteration=iteration
+            )
+        finally:
+            seen.release()
+
+
+@contextlib.contextmanager
+def _evaluating(detector: Any) -> Iterator[None]:
+    modes = [(module, module.training) for module in detector.modules()]
+    cuda = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    chosen = torch.backends.cudnn.benchmark
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    detector.eval()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = cuda
+        torch.backends.cudnn.benchmark = chosen
+        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+        for module, training in modes:
+            module.training = training
+
+
+@contextlib.contextmanager
+def _drawing(seed: int) -> Iterator[None]:
+    """Python's, numpy's and torch's global generators from `seed` inside, as before outside."""
+    states = random.getstate(), np.random.get_state()  # noqa: NPY002 - mmdet draws from it
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        try:
+            random.seed(seed)
+            np.random.seed(seed % 2**32)  # noqa: NPY002
+            torch.manual_seed(seed)
+            yield
+        finally:
+            random.setstate(states[0])
+            np.random.set_state(states[1])  # noqa: NPY002

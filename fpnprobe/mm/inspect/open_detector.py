@@ -1,0 +1,206 @@
+"""A detector and its images from what a user names: an mmdet config, or a trained cell."""
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmdet.datasets import CocoDataset
+
+from fpnprobe.data import coco
+from fpnprobe.errors import EnvironmentProblem, FpnProbeError
+from fpnprobe.mm.detectors import build_detector
+from fpnprobe.mm.detectors.stock import read_config, stock_model
+from fpnprobe.mm.inspect.trained_cell import TrainedCell
+from fpnprobe.mm.training.dataset import CellImages
+from fpnprobe.scales import COCO_BUCKETS, ScaleBucket
+from fpnprobe.store.cell import MANIFEST
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A built detector, images for it, and what to call them.
+
+    Attributes:
+        detector: on its device, in evaluation mode.
+        images: in order and unchanged.
+        buckets: scale buckets of the study, or COCO's.
+        cell: study, variant and seed for a ledger.
+    """
+
+    detector: Any
+    images: CellImages
+    buckets: tuple[ScaleBucket, ...]
+    cell: Mapping[str, Any]
+
+
+def open_given(
+    config: str,
+    checkpoint: Path | None,
+    *,
+    data: Path | None,
+    split: str,
+    size: int | None,
+    device: str,
+    seed: int,
+) -> Opened:
+    """A trained cell where `config` is its folder, else an mmdet config with `data`.
+
+    Raises:
+        FpnProbeError: if the arguments do not fit together.
+    """
+    if not device.startswith(("cpu", "cuda")):
+        raise FpnProbeError(f"device {device!r}: expected cpu or cuda")
+    if size is not None and size < 32:
+        raise FpnProbeError(f"size={size}: expected a short side of at least 32 px")
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise EnvironmentProblem(f"device {device!r}: no CUDA device here; use --device cpu")
+    if (Path(config) / MANIFEST).is_file():
+        if checkpoint is not None or data is not None or size is not None:
+            raise FpnProbeError(
+                f"{config} is a trained cell with its own weights, images and size: leave the "
+                "checkpoint, --data and --size out"
+            )
+        return open_cell(Path(config), device=device)
+    if data is None:
+        raise FpnProbeError(f"no images for {config}: give --data, a COCO folder")
+    return open_config(
+        config, checkpoint, data=data, split=split, size=size, device=device, seed=seed
+    )
+
+
+def open_cell(folder: Path, *, device: str = "cpu") -> Opened:
+    """A trained cell of a study with its own validation images."""
+    cell = TrainedCell.open(folder, device=device)
+    return Opened(cell.detector, cell.images, cell.buckets, cell.labels)
+
+
+def open_config(
+    config: str,
+    checkpoint: Path | None,
+    *,
+    data: Path,
+    split: str = "val",
+    size: int | None = None,
+    device: str = "cpu",
+    seed: int = 0,
+) -> Opened:
+    """An mmdet config (file, or name of a shipped one) and a COCO folder.
+
+    With a checkpoint, the classes are those it was trained on and the data must have them all;
+    without one, weights are drawn from `seed` and the classes are those of the data.
+
+    Args:
+        config: as above.
+        checkpoint: weights, or None.
+        data: folder with `images/` and `annotations/<split>.json`.
+        split: name of the annotation file.
+        size: short side in px; by default the image scale of the config's test pipeline.
+        device: "cpu" or "cuda".
+        seed: of drawn weights.
+
+    Raises:
+        FpnProbeError: if one of them cannot be read, or they do not fit together.
+    """
+    content, _ = coco.read(data, split)
+    names = tuple(each["name"] for each in content["categories"])
+    loaded = read_config(config)
+    state: Mapping[str, Any] = {}
+    classes = names
+    if checkpoint is not None:
+        state, meta = _read(checkpoint)
+        classes = _trained_classes(meta, loaded, names)
+        missing = [name for name in classes if name not in names]
+        if missing:
+            raise FpnProbeError(
+                f"{checkpoint} was trained on {len(classes)} classes and {data} has no category "
+                f"{missing[0]!r}: give data with the same categories"
+            )
+    detector = build_detector(
+        stock_model(config, num_classes=len(classes), weights=None), seed=seed
+    )
+    if checkpoint is not None:
+        _load(detector, state, checkpoint)
+    images = CellImages(
+        data,
+        coco.annotation_file(data, split),
+        classes=classes,
+        size=size or _scale(loaded),
+        seed=None,
+        cache=False,
+        masks=getattr(detector, "with_mask", False),
+    )
+    detector.to(device).eval()
+    return Opened(detector, images, COCO_BUCKETS, {"variant": Path(config).stem, "seed": seed})
+
+
+def _read(checkpoint: Path) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Weights and meta data of an mmengine checkpoint, without running code from it."""
+    if not checkpoint.is_file():
+        raise FpnProbeError(f"no checkpoint {checkpoint}: expected a file of trained weights")
+    allowed: contextlib.AbstractContextManager[object] = contextlib.nullcontext()
+    with contextlib.suppress(ImportError):  # onedl-mmengine names what its own checkpoints hold
+        from mmengine.runner.checkpoint import get_torch_safe_globals
+
+        allowed = torch.serialization.safe_globals(get_torch_safe_globals())
+    try:
+        with allowed:
+            content = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises half a dozen types here
+        line = (str(error).strip() or type(error).__name__).splitlines()[0][:120]
+        raise FpnProbeError(
+            f"{checkpoint} is not a checkpoint that can be read without running code ({line}): "
+            "save its state_dict alone"
+        ) from error
+    state = content.get("state_dict", content) if isinstance(content, Mapping) else None
+    if not isinstance(state, Mapping) or not state:
+        raise FpnProbeError(f"{checkpoint} holds no weights: expected a 'state_dict'")
+    meta = content.get("meta", {})
+    return state, meta if isinstance(meta, Mapping) else {}
+
+
+def _trained_classes(
+    meta: Mapping[str, Any], config: Any, names: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Class names in the order of the labels: of the checkpoint, the config, COCO or the data."""
+    stored = meta.get("dataset_meta") or {}
+    found = stored.get("classes") or stored.get("CLASSES")
+    if not found:
+        dataset = config.get("train_dataloader", {}).get("dataset", {})
+        found = (dataset.get("metainfo") or {}).get("classes")
+    if not found:
+        count = _largest(config.get("model"), "num_classes")
+        found = CocoDataset.METAINFO["classes"] if count == 80 else names[:count]
+    return (found,) if isinstance(found, str) else tuple(found)
+
+
+def _largest(config: Any, key: str) -> int:
+    if isinstance(config, dict):
+        own = config.get(key)
+        inner = [_largest(value, key) for value in config.values()]
+        return max([own if isinstance(own, int) else 1, *inner])
+    if isinstance(config, list | tuple):
+        return max((_largest(value, key) for value in config), default=1)
+    return 1
+
+
+def _load(detector: Any, state: Mapping[str, Any], checkpoint: Path) -> None:
+    plain = {key.removeprefix("module."): value for key, value in state.items()}
+    try:
+        detector.load_state_dict(plain)
+    except RuntimeError as error:
+        lines = " ".join(str(error).split())[:200]
+        raise FpnProbeError(f"{checkpoint} holds the weights of another model: {lines}") from None
+
+
+def _scale(config: Any) -> tuple[int, int] | None:
+    """(short, long) side of the config's test images; None where it does not resize."""
+    loader = config.get("test_dataloader") or config.get("val_dataloader") or {}
+    for step in loader.get("dataset", {}).get("pipeline", []):
+        if step.get("type") == "Resize" and step.get("scale"):
+            scale = step["scale"]
+            sides = (scale, scale) if isinstance(scale, int) else scale
+            return min(sides), max(sides)
+    return None

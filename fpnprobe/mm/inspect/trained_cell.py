@@ -1,0 +1,130 @@
+"""A trained cell opened again: its detector, its validation images, its buckets."""
+
+import functools
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from fpnprobe.attribution.chain import Chain
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.mm.inspect.attribution.image import DetectorImage
+from fpnprobe.mm.inspect.attribution.segments import build_chain
+from fpnprobe.mm.training.dataset import CellImages
+from fpnprobe.mm.training.trained_model import load_final
+from fpnprobe.scales import ScaleBucket
+from fpnprobe.store.cell import StoredCell
+from fpnprobe.store.study import read_cell
+
+
+@dataclass(frozen=True)
+class TrainedCell:
+    """A cell's trained detector and the images it was evaluated on.
+
+    Attributes:
+        stored: the cell as it lies on disk.
+        detector: in evaluation mode, with the final weights.
+        images: validation images, in order and unchanged.
+    """
+
+    stored: StoredCell
+    detector: Any
+    images: CellImages
+
+    @classmethod
+    def open(cls, folder: str | Path, *, device: str = "cpu") -> "TrainedCell":
+        """Load a cell.
+
+        Raises:
+            FpnProbeError: if the folder is no cell, or the cell is stale or damaged, or has no
+                final weights (it is not finished, or its checkpoints were removed), or its data
+                are gone.
+        """
+        stored = read_cell(folder)
+        if not stored.belongs_to_study:
+            raise FpnProbeError(
+                f"{stored.title} is {stored.state} ({stored.reason}): let run-study make it anew, "
+                "or copy its folder out of the study to look at it by itself"
+            )
+        weights = stored.checkpoints / "final.pt"
+        if not weights.is_file():
+            raise FpnProbeError(
+                f"{stored.title} has no checkpoint (state {stored.state}, expected {weights}): let "
+                "run-study finish the cell, with resources.keep_checkpoint on"
+            )
+        if not stored.annotations.is_file():
+            raise FpnProbeError(
+                f"the images of {stored.title} are gone: no {stored.annotations}; run the study's "
+                "data again"
+            )
+        try:
+            size = stored.config["data"]["size"]
+            cache = stored.config["data"].get("cache", False)
+        except (KeyError, TypeError, AttributeError):
+            raise FpnProbeError(
+                f"{stored.folder} has a manifest without the size of its images: is it damaged?"
+            ) from None
+        images = CellImages(
+            stored.data_root,
+            stored.annotations,
+            classes=stored.classes,
+            size=tuple(size) if isinstance(size, list) else size,
+            seed=None,
+            cache=cache,
+        )
+        detector = load_final(
+            stored.checkpoints, stored.config, classes=len(stored.classes), device=device
+        )
+        return cls(stored, detector, images)
+
+    @property
+    def labels(self) -> dict[str, Any]:
+        """Study, variant and seed."""
+        study = str(self.stored.manifest.get("study") or "")
+        return {"study": study, "variant": self.stored.variant, "seed": self.stored.seed}
+
+    @property
+    def buckets(self) -> tuple[ScaleBucket, ...]:
+        """The study's scale buckets."""
+        return self.stored.buckets
+
+    @functools.cached_property
+    def chain(self) -> Chain:
+        """The detector, cut into segments."""
+        return build_chain(self.detector, self.at(0).pixels)
+
+    @functools.cached_property
+    def ids(self) -> tuple[int, ...]:
+        """Ids of the images, in order."""
+        content = json.loads(self.stored.annotations.read_text())
+        return tuple(int(image["id"]) for image in content["images"])
+
+    def at(self, position: int) -> DetectorImage:
+        """The image at a position."""
+        if not 0 <= position < len(self.images):
+            raise FpnProbeError(
+                f"image number {position} does not exist: expected 0 to {len(self.images) - 1}"
+            )
+        with torch.no_grad():
+            return DetectorImage.of(self.detector, self.images[position])
+
+    def picture(self, image_id: int) -> npt.NDArray[np.uint8]:
+        """The image as `(H, W, 3)`, RGB, in the detector's pixels, without padding."""
+        pixels = self.images[self._position(image_id)]["inputs"]  # (3, H, W), BGR
+        return np.ascontiguousarray(pixels.numpy().transpose(1, 2, 0)[:, :, ::-1])
+
+    def image(self, image_id: int) -> DetectorImage:
+        """The image with an id of the annotation file."""
+        return self.at(self._position(image_id))
+
+    def _position(self, image_id: int) -> int:
+        if image_id not in self.ids:
+            raise FpnProbeError(
+                f"image {image_id} is not among the {len(self.ids)} validation images: expected an "
+                f"id such as {', '.join(map(str, self.ids[:3]))}"
+            )
+        return self.ids.index(image_id)

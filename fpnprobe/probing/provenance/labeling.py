@@ -1,0 +1,74 @@
+"""Turns the cuts of a forward pass into the labeled loss calls of a partition."""
+
+import torch
+from torch import Tensor
+
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.probing.calls import LossCall
+from fpnprobe.probing.partition import LossPartition
+from fpnprobe.probing.provenance.cuts import RowCut
+from fpnprobe.probing.provenance.marks import TAKEN, is_lost
+from fpnprobe.probing.provenance.mode import Provenance, unobserved
+from fpnprobe.probing.provenance.objects import MarkedObjects
+
+_OF_ANOTHER = -1  # elements that an earlier call holds
+
+
+def add_cuts(partition: LossPartition, provenance: Provenance, objects: MarkedObjects) -> None:
+    """Add what provenance has labeled; what reaches the loss beside it is background.
+
+    Raises:
+        FpnProbeError: if a row belongs to several objects, naming loss, row and operator.
+    """
+    with unobserved():
+        provenance.settle()
+        for cut in provenance.cuts:
+            partition.add(_as_call(cut, provenance, objects, len(partition.buckets)))
+    partition.has_rest = True
+    if "rest" not in partition.terms:
+        partition.terms.append("rest")
+
+
+def _as_call(
+    found: RowCut, provenance: Provenance, objects: MarkedObjects, background: int
+) -> LossCall:
+    cut = found.cut
+    lost = is_lost(cut.marks)
+    if bool(lost.any()):
+        row = lost.nonzero()[0].tolist() if lost.dim() else []
+        reason = provenance.reasons.text(int(cut.marks[tuple(row)]))
+        raise FpnProbeError(
+            f"{found.name}: row {row[0] if row else 0} of {cut.marks.shape[0] if row else 1} "
+            f"belongs to no single object: {reason} (rows {tuple(cut.rows.shape)}, joined by "
+            f"{cut.operator}); say whose its rows are with probe.mark_rows(target, numbers)"
+        )
+    labels = _shortest(_labels(cut.marks, objects, background))
+    values = None
+    if cut.parts is not None and cut.part_marks is not None:
+        values = torch.zeros(background + 1, dtype=torch.float64, device=cut.parts.device)
+        kinds = _labels(cut.part_marks.expand(cut.parts.shape), objects, background).reshape(-1)
+        kept = kinds >= 0
+        values.index_add_(0, kinds[kept], cut.parts.detach().double().reshape(-1)[kept])
+    return LossCall(
+        found.name,
+        found.term,
+        cut.rows,
+        cut.result,
+        labels,
+        values,
+        edges=found.edges,
+        linear=cut.linear,
+    )
+
+
+def _labels(marks: Tensor, objects: MarkedObjects, background: int) -> Tensor:
+    labels = objects.labels(marks, background=background)
+    return torch.where(marks == TAKEN, _OF_ANOTHER, labels)
+
+
+def _shortest(labels: Tensor) -> Tensor:
+    """One label for a row, where all its elements have the same."""
+    labels = labels.reshape(1) if not labels.dim() else labels
+    while labels.dim() > 1 and bool((labels == labels[..., :1]).all()):
+        labels = labels[..., 0]
+    return labels

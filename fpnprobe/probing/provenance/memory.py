@@ -1,0 +1,81 @@
+"""Marks by the memory that they belong to."""
+
+import torch
+from torch import Tensor
+from torch.multiprocessing.reductions import StorageWeakRef
+
+from fpnprobe.probing.provenance.marks import NONE
+
+
+class MarkMemory:
+    """One int32 mark for each element of each storage that holds something of an object.
+
+    Marks belong to the storage and not to the tensor, so a view of a marked tensor is marked, and
+    what is written through a view is seen by its base. A storage that dies takes its marks along.
+
+    >>> memory = MarkMemory()
+    >>> boxes = torch.zeros(2, 4)
+    >>> memory.write(boxes, torch.tensor([[5], [6]]).expand(2, 4))
+    >>> memory.read(boxes[1, :2]).tolist(), memory.knows(torch.zeros(2))
+    ([6, 6], False)
+    """
+
+    def __init__(self) -> None:
+        self._by_storage: dict[int, tuple[StorageWeakRef, int, Tensor]] = {}
+        self._sweep_at = 1024
+
+    def knows(self, tensor: Tensor) -> bool:
+        """Whether something of the tensor's storage was ever marked."""
+        return (
+            tensor.layout == torch.strided and tensor.untyped_storage()._cdata in self._by_storage
+        )
+
+    def read(self, tensor: Tensor) -> Tensor:
+        """Marks of the elements of a tensor, in its shape; never write into what is returned."""
+        marks = self._view(tensor) if self.knows(tensor) else None
+        if marks is None:
+            one = torch.full((1,), NONE, dtype=torch.int32, device=tensor.device)
+            return one.expand(tensor.shape) if tensor.dim() else one[0]
+        return marks
+
+    def write(self, tensor: Tensor, marks: Tensor) -> None:
+        """Set the marks of a tensor's elements; marks may be broadcast to its shape."""
+        if not self.knows(tensor):
+            if not bool((marks != NONE).any()):
+                return
+            self._add(tensor)
+        place = self._view(tensor)
+        if place is not None:
+            place.copy_(marks)
+
+    def _add(self, tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        size = tensor.element_size()
+        flat = torch.full(
+            (storage.nbytes() // size,), NONE, dtype=torch.int32, device=tensor.device
+        )
+        # The weak reference keeps the number of the storage from being used again.
+        self._by_storage[storage._cdata] = StorageWeakRef(storage), size, flat
+        if len(self._by_storage) > self._sweep_at:
+            dead = [key for key, (alive, _, _) in self._by_storage.items() if alive.expired()]
+            for key in dead:
+                del self._by_storage[key]
+            self._sweep_at = 2 * len(self._by_storage) + 1024
+
+    def _view(self, tensor: Tensor) -> Tensor | None:
+        """The marks that a tensor looks at; None where it reads the bytes as another type."""
+        _, size, flat = self._by_storage[tensor.untyped_storage()._cdata]
+        if size != tensor.element_size():
+            return None
+        if tensor.untyped_storage().nbytes() // size > len(flat):  # the storage has grown
+            longer = torch.full(
+                (tensor.untyped_storage().nbytes() // size,),
+                NONE,
+                dtype=torch.int32,
+                device=flat.device,
+            )
+            longer[: len(flat)] = flat
+            key = tensor.untyped_storage()._cdata
+            self._by_storage[key] = self._by_storage[key][0], size, longer
+            flat = longer
+        return flat.as_strided(tensor.shape, tensor.stride(), tensor.storage_offset())

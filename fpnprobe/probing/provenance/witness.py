@@ -1,0 +1,129 @@
+"""Are the marks right? The target of a loss says on its own what its row's object must be.
+
+The sums hold for any labels, so they cannot tell. A class target can: a row of an object has the
+class of that object, and rows without an object all have the same target, which is no object's.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.probing.provenance.objects import MarkedObjects
+
+
+@dataclass(slots=True)
+class Witness:
+    """Compares targets with the objects of their rows, and counts how many rows it compared.
+
+    Attributes:
+        objects: Objects of the batch.
+        rows: Rows of each loss that have an object.
+        witnessed: Those of them whose target was compared with the object.
+        width: Number of classes that the head tells apart; None where nobody said. A target that
+            may be something else (a bin, a place in a heat map) is then compared only if it is a
+            class of the batch in every row, and the object's own in most.
+    """
+
+    objects: MarkedObjects
+    width: int | None = None
+    rows: Counter[str] = field(default_factory=Counter)
+    witnessed: Counter[str] = field(default_factory=Counter)
+
+    def check_classes(self, name: str, target: Tensor, marks: Tensor, *, columns: int) -> None:
+        """Compare class numbers `(R,)` with the classes of the rows' objects.
+
+        Args:
+            name: Name of the loss, for the message.
+            target: The class numbers.
+            marks: Objects of the rows.
+            columns: Number of scores that each row has.
+
+        Raises:
+            FpnProbeError: naming the loss and a row that disagrees.
+        """
+        has_object = marks >= 0
+        self.rows[name] += int(has_object.sum())
+        if len(self.objects.classes) and bool(has_object.any()):
+            given = target[has_object].long()
+            self._compare(name, given, self.objects.class_of(marks)[has_object], columns)
+        shared = torch.isin(target, target[has_object].unique()) & ~has_object & (marks == -1)
+        if bool(shared.any()) and bool(has_object.any()):
+            self._refuse_without_object(name, target, shared)
+        self.check_background(name, target, marks)
+
+    def check_table(self, name: str, target: Tensor, marks: Tensor) -> None:
+        """Compare one-hot, soft or quality targets `(R, C)` with the classes of the rows' objects.
+
+        Where rows name no single class (masks, boxes), nothing is compared.
+
+        Raises:
+            FpnProbeError: naming the loss and a row that disagrees.
+        """
+        has_object = marks >= 0
+        self.rows[name] += int(has_object.sum())
+        self.check_background(name, target, marks)
+        kept = target[has_object]
+        classes = self.objects.classes
+        if not len(kept) or not len(classes) or int(classes.max()) >= kept.shape[-1] > 0:
+            return
+        positive = (kept != 0).sum(-1)
+        if kept.shape[-1] == 1 or bool((positive > 1).any()) or not bool((positive == 1).any()):
+            return
+        told = positive == 1
+        given = kept.argmax(-1)[told]
+        expected = self.objects.class_of(marks)[has_object][told]
+        self._compare(name, given, expected, kept.shape[-1])
+
+    def check_background(self, name: str, target: Tensor, marks: Tensor) -> None:
+        """Rows without an object have one and the same target.
+
+        Raises:
+            FpnProbeError: naming the loss and a row with a target of its own.
+        """
+        if not len(self.objects.buckets) or not target.numel():
+            return
+        wide = target.reshape(*marks.shape, -1)  # (rows, what each is compared with)
+        plain = (marks == -1) & (wide >= 0).all(-1)
+        rows = wide[plain]
+        if len(rows) > 1:
+            unlike = (rows != rows.mode(0).values).any(-1)
+            if bool(unlike.any()):
+                where = torch.zeros_like(plain)
+                where[plain] = unlike
+                self._refuse_without_object(name, target, where)
+
+    def _compare(self, name: str, given: Tensor, expected: Tensor, columns: int) -> None:
+        wrong = given != expected
+        is_class = self.width is not None and columns in (self.width, self.width + 1)
+        if not is_class:
+            known = self.objects.classes.to(given.device)
+            is_class = bool(torch.isin(given, known).all()) and 2 * int(wrong.sum()) < len(given)
+        if not is_class:
+            return
+        self.witnessed[name] += len(given)
+        if bool(wrong.any()):
+            row = int(wrong.nonzero()[0])
+            raise FpnProbeError(
+                f"{name}: {int(wrong.sum())} of {len(given)} rows have a class target that is not "
+                f"their object's (row {row} of those with an object: target {int(given[row])}, "
+                f"object's class {int(expected[row])}): the marks do not follow this head's targets"
+            )
+
+    def _refuse_without_object(self, name: str, target: Tensor, where: Tensor) -> None:
+        row = where.nonzero()[0].tolist() if where.dim() else []
+        value = target[tuple(row)].reshape(-1)[:4].tolist()
+        raise FpnProbeError(
+            f"{name}: {int(where.sum())} rows have a target of their own but no object (row "
+            f"{_text(row)}: target {_text(value)}): the target was not made from marked tensors "
+            "by torch operators, but through Python numbers, lists or numpy; say whose its rows "
+            "are with probe.mark_rows(target, numbers), -1 for background"
+        )
+
+
+def _text(values: object) -> str:
+    if isinstance(values, list) and len(values) == 1:
+        return f"{values[0]:g}"
+    return str(values)

@@ -1,0 +1,34 @@
+"""Each figure drawn twice: for a page's width and for a phone's."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from fpnprobe.figures.svg import render
+from fpnprobe.report.page.content import Figure
+
+WIDE, NARROW = 780, 360
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """SVG text of a figure, `wide` for pages and PDF, `narrow` for small screens."""
+
+    wide: str
+    narrow: str
+
+
+def draw(figure: Figure) -> Drawing:
+    """Render both layouts; they differ in the panels to a row alone."""
+    layout: dict[str, Any] = {
+        "height": figure.height,
+        "left": figure.left,
+        "bottom": figure.bottom,
+        "keys": figure.keys,
+        "share": figure.share,
+    }
+    return Drawing(
+        render(figure.panels, slug=figure.name, columns=figure.columns, width=WIDE, **layout),
+        render(
+            figure.panels, slug=f"{figure.name}-n", columns=figure.narrow, width=NARROW, **layout
+        ),
+    )

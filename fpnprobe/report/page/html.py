@@ -1,0 +1,55 @@
+"""The report as one self-contained page: no request, no dependency, works without its script."""
+
+from collections.abc import Mapping
+from importlib.resources import files
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from fpnprobe import __version__
+from fpnprobe.figures.markup import themed
+from fpnprobe.figures.palette import DARK
+from fpnprobe.report.page.content import Figure, Report, Table, Text
+from fpnprobe.report.page.drawings import Drawing
+
+
+def page(report: Report, drawings: Mapping[str, Drawing]) -> str:
+    """The page; every string of the report is escaped."""
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.tests["text"] = lambda block: isinstance(block, Text)
+    environment.tests["table"] = lambda block: isinstance(block, Table)
+    environment.tests["figure"] = lambda block: isinstance(block, Figure)
+    template = environment.from_string(_asset("template.html.jinja"))
+    return template.render(
+        report=report,
+        style=Markup(_asset("style.css").replace("/*dark*/", _dark())),
+        script=Markup(_asset("script.js")),
+        version=__version__,
+        svg={
+            name: (_named(drawing.wide, name), _named(drawing.narrow, name))
+            for name, drawing in drawings.items()
+        },
+        csv=lambda block: _data(block.table if isinstance(block, Figure) else block.frame),
+    )
+
+
+def _named(svg: str, name: str) -> Markup:
+    """The SVG as one image to assistive technology, called what its heading says."""
+    label = f'<svg role="img" aria-labelledby="{name}-title" '
+    return Markup(themed(svg).replace("<svg ", label, 1))
+
+
+def _asset(name: str) -> str:
+    return (files("fpnprobe.report.page") / name).read_text(encoding="utf-8")
+
+
+def _dark() -> str:
+    return "".join(f"--c{light[1:]}:{dark};" for light, dark in DARK.items())
+
+
+def _data(frame: object) -> Markup:
+    """CSV inside a script element: only `</` could end it, so `<` is written as a code."""
+    text = frame.to_csv(index=False, float_format="%.6g")  # type: ignore[attr-defined]
+    return Markup(text.replace("&", "&amp;").replace("<", "&lt;"))

@@ -1,0 +1,135 @@
+"""Do gradient measures go with what happens to AP by size, over all cells?"""
+
+from functools import partial
+
+import pandas as pd
+
+from fpnprobe.figures import prediction
+from fpnprobe.figures.columns import rows, split
+from fpnprobe.figures.svg import Panel
+from fpnprobe.report.page.content import Block, Figure, Table
+from fpnprobe.report.sections.intervention_paths import changed
+from fpnprobe.report.tables.average_precision import baseline, final
+from fpnprobe.report.tables.gradient_shares import first_stage, stage_shares, variant_keys
+from fpnprobe.report.tables.read_studies import Stored
+from fpnprobe.statistics import rank_correlation
+
+_PLACE = ["ledger", "measure", "tap", "route", "metric"]
+_SHOWN = [*_PLACE, "variants", "n", "rho", "low", "high", "q"]
+LEDGERS = {"training": "training", "end": "the same images, at the end"}
+
+
+def correlations(stored: Stored) -> list[Block]:
+    """Every correlation of a stage and route with its interval; nothing without any interval."""
+    found = stored.evidence.get("association")
+    if found is None or not {*_SHOWN, "kind"} <= set(found.columns):
+        return []
+    found = found[(found["kind"] == "activation") & found["tap"].str.fullmatch(r"C\d+")]
+    found = found[found["rho"].notna()]
+    tested = found[found["low"].notna()]
+    if tested.empty:
+        return []
+    several = len(stored.studies) > 1
+    shown = ["study", *_SHOWN] if several else _SHOWN
+    frame = found.assign(
+        ledger=found["ledger"].map(LEDGERS),
+        measure=found["measure"].map({
+            "index": "all-object index", "large_share": f"share of {stored.buckets[-1]} objects",
+        }),
+        metric=found["metric"] + " change",
+    )[shown].reset_index(drop=True)  # fmt: skip
+    return [
+        Table(
+            "correlations",
+            "What goes with AP: every stage and route",
+            _verdict(tested)
+            + " Spearman's rank correlation over all cells of a study with the change of AP to "
+            f"{'its baseline' if several else baseline(stored)}; the interval counts variants, "
+            "not seeds, as witnesses; q is the false discovery rate over all rows of a study.",
+            frame,
+            {
+                **({"study": "study"} if several else {}),
+                "ledger": "gradient of", "measure": "measure", "tap": "stage", "route": "route",
+                "metric": "goes with", "variants": "variants", "n": "cells", "rho": "rho",
+                "low": "from", "high": "to", "q": "q",
+            },
+            dict.fromkeys(("rho", "low", "high", "q"), "{:.2f}"),
+            folded=True,
+        )
+    ]  # fmt: skip
+
+
+def _verdict(tested: pd.DataFrame) -> str:
+    """How many intervals exclude 0, how many would by chance, how many are left after that."""
+    clear = tested[(tested["low"] > 0) | (tested["high"] < 0)]
+    if clear.empty:
+        return f"None of {len(tested)} intervals excludes 0."
+    sure = clear[clear["q"] < 0.05]
+    named = [
+        f"{row.measure.replace('_', ' ')} at {row.tap} ({row.route}, {LEDGERS[row.ledger]}) with "
+        f"{row.metric}: {row.rho:.2f}".replace("-", "−")
+        for row in rows(clear.sort_values("q", kind="stable").head(3))
+    ]
+    return (
+        f"{len(clear)} of {len(tested)} intervals exclude 0, where chance alone gives about "
+        f"{0.05 * len(tested):.0f}; {len(sure) or 'none'} with a false discovery rate below 5 %. "
+        f"Clearest: {'; '.join(named)}."
+    )
+
+
+def figure(stored: Stored) -> list[Block]:
+    """AP_L of each cell over that share; nothing with fewer than three variants.
+
+    Interventions are left out: their ledgers hold the gradient before the change.
+    """
+    shares = stage_shares(stored)
+    if shares.empty:
+        return []
+    ap = final(stored)
+    table = stored.gradients.shares
+    buckets = list(dict.fromkeys(shares["bucket"]))
+    low = first_stage(shares)
+    table = table[
+        (table["kind"] == "activation")
+        & (table["term"] == "all")
+        & (table["tap"] == low)
+        & (table["bucket"] == buckets[-1])
+        & ~table["variant"].isin([each.variant for each in changed(stored)])
+    ]
+    ap = ap[ap["metric"] == "AP_L"][["variant", "seed", "value"]].rename(columns={"value": "ap"})
+    table = table.merge(ap, on=["variant", "seed"])
+    table = table.assign(share=100 * table["share"])[["variant", "seed", "route", "share", "ap"]]
+    table = table[table["route"].isin(["total", "direct"])].dropna()
+    table = table.sort_values("route", ascending=False, kind="stable")
+    if table["variant"].nunique() < 3:
+        return []
+    said = []
+    for route, part in split(table, "route"):
+        found = rank_correlation(part["share"], part["ap"], clusters=list(part["variant"]))
+        if found.note:
+            said.append(f"{route}: {found.note}")
+        else:
+            said.append(
+                f"{route}: rank correlation {found.rho:.2f} "
+                f"(95 % interval {found.low:.2f} to {found.high:.2f})"
+            )
+    return [
+        Figure(
+            "prediction",
+            f"Does the share of {buckets[-1]} objects at {low} go with AP_L",
+            "; ".join(said).replace("-", "−").capitalize()
+            + f". A dot is a cell; {baseline(stored)} is the baseline. Correlation over variants "
+            "is no proof of a cause; interventions are.",
+            [
+                Panel(
+                    f"AP_L over the {route} share, %",
+                    partial(prediction.draw, part, colors=stored.colors, y="AP_L"),
+                )
+                for route, part in split(table, "route")
+            ],
+            table,
+            keys=variant_keys(stored, table["variant"], "box"),
+            height=190,
+            left=34,
+        )
+    ]

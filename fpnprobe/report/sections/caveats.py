@@ -1,0 +1,82 @@
+"""What a careful reader must know before believing a number, in lines on top of the report."""
+
+import re
+from collections.abc import Sequence
+
+from fpnprobe.figures.columns import rows, split
+from fpnprobe.report.sections.soundness import OVER, UNAUDITED, residuals
+from fpnprobe.report.tables.read_studies import Stored
+
+FEW_IMAGES = 500
+
+
+def warnings(stored: Stored) -> list[str]:
+    """What a careful reader must know before believing a number."""
+    result = list(stored.holes)
+    if stored.iou_type == "segm":
+        result.append("AP is that of masks: IoU is measured between masks, not between boxes.")
+    seeds = {v: len({c.seed for c in stored.done if c.variant == v}) for v in stored.variants}
+    single = [name for name, count in seeds.items() if count == 1]
+    if single:
+        result.append(
+            f"One seed for {', '.join(single)}: the spread between seeds is unknown, and is "
+            "easily larger than a difference of one or two points."
+        )
+    images = {
+        given[1]
+        for cell in stored.done
+        if isinstance(given := (cell.manifest.get("data") or {}).get("images"), list)
+        and len(given) > 1
+    }
+    few = [count for count in images if count < FEW_IMAGES]
+    if few:
+        result.append(f"Few images: AP was evaluated on {min(few)} images.")
+    table = residuals(stored)
+    for row in rows(table):
+        name = f"{row.variant}, seed {row.seed}"
+        if row.verdict == OVER:
+            result.append(
+                f"{name}: a residual is over its tolerance of {row.tolerance:.0e}; do not use "
+                "its gradient numbers."
+            )
+        elif row.verdict == UNAUDITED:
+            result.append(f"{name}: no sample was audited; its sums are unproven.")
+        if row.nonfinite:
+            result.append(f"{name}: {row.nonfinite} samples were not finite and are left out.")
+    shares = stored.gradients.shares
+    if not shares.empty:
+        still = shares[shares["state"] == "frozen"]
+        taps: dict[str, list[str]] = {}
+        for variant, part in split(still, "variant"):
+            taps.setdefault(", ".join(sorted(set(part["tap"]))), []).append(variant)
+        result += [
+            f"Frozen: no gradient trains the parameters of {names} in {', '.join(variants)}."
+            for names, variants in taps.items()
+        ]
+    for cell in stored.done:
+        probe = cell.manifest.get("probe") or {}
+        cost, budget = probe.get("cost"), probe.get("budget")
+        if isinstance(cost, float) and isinstance(budget, float) and cost > budget:
+            result.append(
+                f"{cell.variant}, seed {cell.seed}: the probe cost {100 * cost:.1f} % of the step, "
+                f"over its budget of {100 * budget:.1f} %."
+            )
+    return grouped(result)
+
+
+def grouped(lines: Sequence[str]) -> list[str]:
+    """The same warning of several cells becomes one line that names them.
+
+    >>> grouped(["A, seed 0 failed", "few images", "A, seed 1 failed", "B, seed 0 failed"])
+    ['A, seeds 0, 1; B, seed 0 failed', 'few images']
+    """
+    groups: dict[str, dict[str, list[str]]] = {}
+    for line in lines:
+        found = re.fullmatch(r"(.+), seed (\d+)([ :].*)", line)
+        variant, seed, rest = found.groups() if found else ("", "", line)
+        groups.setdefault(rest, {}).setdefault(variant, []).append(seed)
+    result = []
+    for rest, cells in groups.items():
+        named = (f"{v}, seed{'s' * (len(s) > 1)} {', '.join(s)}" for v, s in cells.items() if v)
+        result.append("; ".join(named) + rest)
+    return result

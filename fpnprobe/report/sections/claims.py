@@ -1,0 +1,107 @@
+"""The section on the paper's claims: what was said, what was measured, and the verdict."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.evidence import claims as rules
+from fpnprobe.figures.wording import signed
+from fpnprobe.report.page.content import Block, Section, Table, Text
+
+_SIGNS = {"contradicted": "✕", "reproduced": "✓", "undecided": "?"}
+VERDICTS = ("contradicted", "reproduced", "undecided")
+
+
+def judged(folders: Sequence[Path], holes: list[str]) -> list[dict[str, Any]]:
+    """Every claim of the paper once, judged by the study that could test it; `holes` grows."""
+    found: dict[str, dict[str, Any]] = {}
+    for folder in folders:
+        try:
+            claims = rules.judge(folder)
+        except (FpnProbeError, KeyError, TypeError, ValueError) as error:
+            holes.append(f"the paper's claims were not judged: {error}")
+            continue
+        for claim in claims:
+            here = claim.as_json()
+            key = f"{here['statement']} ({here['source']})"
+            if found.get(key, {"verdict": "not run"})["verdict"] == "not run":
+                found[key] = here
+    return sorted(found.values(), key=lambda claim: claim["verdict"] == "not run")
+
+
+def document(claims: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Content of `claims.json`: the rule and all claims."""
+    return {"rule": rules.RULE, "claims": [dict(claim) for claim in claims]}
+
+
+def tally(claims: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Number of claims by verdict, of those that were run."""
+    return {
+        verdict: count
+        for verdict in VERDICTS
+        if (count := sum(claim["verdict"] == verdict for claim in claims))
+    }
+
+
+def differences(claims: Sequence[Mapping[str, Any]]) -> int:
+    """Number of measured differences that the claims were judged by: several may share one."""
+    place = ("detector", "backbone", "variant", "baseline", "metric", "iou_type")
+    return len({tuple(c.get(key) for key in place) for c in claims if c["verdict"] != "not run"})
+
+
+def section(claims: Sequence[Mapping[str, Any]]) -> Section:
+    """The claims that this study could test."""
+    run = [claim for claim in claims if claim["verdict"] != "not run"]
+    blocks: list[Block] = [Text(rules.RULE)]
+    if not run:
+        blocks.append(Text("This study could test none of the paper's claims.", "hole"))
+        return Section("verdicts", "What the paper says", blocks)
+    frame = pd.DataFrame(
+        [
+            {
+                "variant": claim["variant"],
+                "against": claim["baseline_name"],
+                "baseline": str(claim["baseline_name"]).split(",")[0],
+                "metric": ("mask " if claim.get("iou_type") == "segm" else "") + claim["metric"],
+                "paper": claim["paper"],
+                "measured": claim["measured"],
+                "interval": _interval(claim),
+                "seeds": claim["seeds"],
+                "verdict": f"{_SIGNS[claim['verdict']]} {claim['verdict']}",
+                "source": claim["source"],
+                "note": claim["note"],
+            }
+            for claim in run
+        ]
+    )
+    counts = ", ".join(f"{count} {verdict}" for verdict, count in tally(claims).items())
+    rest = len(claims) - len(run)
+    caption = (
+        f"{counts}, by {differences(run)} measured differences. The other {rest} claims need "
+        "variants or detectors of other studies."
+    )
+    notes = set(frame["note"])
+    if len(notes) == 1:
+        frame = frame.drop(columns="note")
+        caption += "".join(f" {note[:1].upper()}{note[1:]}." for note in notes if note)
+    table = Table(
+        "claims",
+        "Claims that this study can test",
+        caption + " Differences in AP points.",
+        frame,
+        {
+            name: {"baseline": "against", "source": "printed in"}.get(name, name)
+            for name in frame.columns
+            if name != "against"
+        },
+        {"paper": "{:+.1f}", "measured": "{:+.1f}"},
+    )
+    return Section("verdicts", "What the paper says", [*blocks, table])
+
+
+def _interval(claim: Mapping[str, Any]) -> str | None:
+    low, high = claim["low"], claim["high"]
+    return None if low is None or high is None else f"{signed(low)} to {signed(high)}"

@@ -1,0 +1,85 @@
+"""Figure 2 of the paper from the ledger: the ways of the gradient of two variants."""
+
+import re
+from collections.abc import Sequence
+from functools import partial
+
+import pandas as pd
+
+from fpnprobe.figures import paths
+from fpnprobe.figures.svg import Panel
+from fpnprobe.report.page.content import Block, Figure
+from fpnprobe.report.tables.average_precision import focus
+from fpnprobe.report.tables.gradient_shares import bucket_keys, objects
+from fpnprobe.report.tables.read_studies import Stored
+
+CONSUMERS = ("direct", "auxiliary", "deeper")
+
+
+def figure(stored: Stored) -> list[Block]:
+    """The figure, or nothing where no route was measured."""
+    table, levels = objects(stored), objects(stored, tap="P")
+    if not levels.empty:
+        levels = levels[(levels["term"] == "all") & (levels["route"] == "total")]
+    table = table[table["route"].isin(CONSUMERS)]
+    if table.empty:
+        return []
+    by_level = table["term"].str.fullmatch(r"L\d+") & (table["route"] == "direct")
+    table = table[(table["term"] == "all") | by_level]
+    source = [re.sub(r"^L", "P", term) if term != "all" else "" for term in table["term"]]
+    table = paths.parts(table.assign(source=source))
+    if not table["part"].any():
+        return []
+    pair = [name for name in focus(stored) if (table["variant"] == name).any()]
+    shown = pair or list(dict.fromkeys(table["variant"]))[:2]
+    buckets = list(dict.fromkeys(table["bucket"]))
+    drawn = Figure(
+        "figure-2",
+        "The ways of the gradient, measured (Figure 2 of the paper)",
+        _caption(table, shown, buckets)
+        + " A ribbon's width is its part of the squared norms that arrive at a stage, so the "
+        "ribbons into each stage have the same width together; its color is the object size. Bars "
+        "inside the levels are the buckets' shares there.",
+        [
+            Panel(
+                name,
+                partial(
+                    paths.draw,
+                    table[table["variant"] == name],
+                    levels=_of(levels, name),
+                ),
+            )
+            for name in shown
+        ],
+        table.drop(columns=["state"]),
+        keys=bucket_keys(buckets),
+        height=318,
+        left=4,
+        bottom=6,
+    )
+    return [drawn]
+
+
+def _of(levels: pd.DataFrame, name: str) -> pd.DataFrame:
+    if levels.empty:
+        return pd.DataFrame(columns=["tap", "bucket", "share"])
+    return levels[levels["variant"] == name]
+
+
+def _caption(table: pd.DataFrame, shown: Sequence[str], buckets: Sequence[str]) -> str:
+    low = min(table[table["part"] > 0]["tap"])
+    said = []
+    for name in shown:
+        here = table[(table["variant"] == name) & (table["tap"] == low)]
+        part = here.groupby("route")["part"].sum()
+        big = here[(here["route"] == "direct") & (here["bucket"] == buckets[-1])]["part"].sum()
+        direct = float(part.get("direct", 0.0))
+        if direct > 0:
+            said.append(
+                f"under {name} {100 * direct:.0f} % of {low}'s gradient is direct, and "
+                f"{100 * big / direct:.0f} % of that is from {buckets[-1]} objects"
+            )
+        else:
+            said.append(f"under {name} nothing reaches {low} directly")
+    text = "; ".join(said)
+    return text[:1].upper() + text[1:] + "."

@@ -1,0 +1,235 @@
+"""The section on gradients: whose gradient reaches each stage, and by which route."""
+
+from functools import partial
+
+import pandas as pd
+
+from fpnprobe.figures import conflict, object_index, routes, share_history
+from fpnprobe.figures.columns import largest, split
+from fpnprobe.figures.legend import Key
+from fpnprobe.figures.palette import MUTED
+from fpnprobe.figures.svg import Panel
+from fpnprobe.report.page.content import Block, Figure, Section, Text
+from fpnprobe.report.sections import association, figure2_paths
+from fpnprobe.report.tables.gradient_shares import (
+    bucket_keys,
+    first_stage,
+    stage_shares,
+    variant_keys,
+)
+from fpnprobe.report.tables.read_studies import Stored
+from fpnprobe.scales import BACKGROUND
+
+TITLE = "Whose gradient reaches each stage"
+
+
+def section(stored: Stored) -> Section:
+    """Figure 2 measured, the heat map, index, history, conflict, and what predicts AP."""
+    table = stage_shares(stored)
+    if table.empty:
+        hole = Text("Not measured: no cell of this study has a readable ledger.", "hole")
+        return Section("gradients", TITLE, [hole])
+    blocks: list[Block] = [
+        Text(
+            "A stage's gradient arrives by up to three routes: directly from the neck, from an "
+            "auxiliary head, and from the deeper stages. Their sum is the total. Each part is "
+            "told apart by the size of the object it belongs to."
+        ),
+        *figure2_paths.figure(stored),
+        _heat_map(table),
+        *_index(stored),
+        *_history(stored),
+        *_conflict(stored),
+        *association.figure(stored),
+        *association.correlations(stored),
+    ]
+    return Section("gradients", TITLE, blocks)
+
+
+def _heat_map(table: pd.DataFrame) -> Block:
+    buckets = list(dict.fromkeys(table["bucket"]))
+    low = first_stage(table)
+    at = table[
+        (table["tap"] == low) & (table["bucket"] == buckets[-1]) & (table["route"] == "total")
+    ]
+    parts = [
+        f"{name} {100 * rows['share'].iloc[0]:.0f} %"
+        for name, rows in split(at, "variant")
+        if rows["share"].notna().all()
+    ]
+    return Figure(
+        "routes",
+        "Stage × bucket × route",
+        (f"Of the whole object gradient at {low}, {buckets[-1]} objects hold: " if parts else "")
+        + ", ".join(parts)
+        + (". " if parts else "")
+        + "Each cell is a bucket's share in percent of what arrives at a stage by a route; each "
+        "triple adds up to 100. Background is left out.",
+        [Panel(name, partial(routes.draw, rows)) for name, rows in split(table, "variant")],
+        table,
+        keys=bucket_keys(buckets),
+        height=38 * table["tap"].nunique() + 40,
+        left=30,
+        bottom=14,
+    )
+
+
+def _index(stored: Stored) -> list[Block]:
+    table = stored.gradients.index
+    table = table[(table["kind"] == "activation") & table["tap"].str.fullmatch(r"C\d+")]
+    table = table.groupby(["variant", "tap", "route"], sort=False)["index"].mean().reset_index()
+    if table["index"].isna().all():
+        return []
+    buckets = len(set(stored.gradients.history["bucket"])) or 3
+    names = list(dict.fromkeys(table["variant"]))
+    taps = sorted(set(table["tap"]))
+    low = min(table.dropna(subset="index")["tap"])
+    at = table[table["tap"] == low].dropna(subset="index")
+    return [
+        Figure(
+            "all-object-index",
+            "All-object index by stage",
+            f"{_reaches(at, low)}1 means that one object counts as much as another whatever its "
+            f"size, 1/{buckets} that a single size is heard. Evenness alone is no quality: read it "
+            "beside AP.",
+            [
+                Panel(
+                    route,
+                    partial(
+                        object_index.draw, rows, colors=stored.colors, taps=taps, buckets=buckets
+                    ),
+                )
+                for route in routes.ROUTES
+                for rows in [table[table["route"] == route]]
+                if rows["index"].notna().any()
+            ],
+            table,
+            keys=variant_keys(stored, names),
+            height=170,
+            left=34,
+        )
+    ]
+
+
+def _reaches(table: pd.DataFrame, tap: str) -> str:
+    """From which variant to which the index reaches at a stage, in total and directly."""
+    said = []
+    for route, words in (("total", "in total"), ("direct", "by the direct route")):
+        found = table[table["route"] == route].sort_values("index", kind="stable")
+        ends = [f"{row[2]:.2f} ({row[1]})" for row in found[["variant", "index"]].itertuples()]
+        if len(ends) > 1:
+            said.append(f"{words} from {ends[0]} to {ends[-1]}")
+        elif ends:
+            said.append(f"{words} {ends[0]}")
+    return f"At {tap}, {'; '.join(said)}. " if said else ""
+
+
+def _history(stored: Stored) -> list[Block]:
+    table = stored.gradients.history
+    if table.empty or table["iteration"].nunique() < 2:
+        return []
+    low = first_stage(stage_shares(stored))
+    keys = ["variant", "tap", "route", "bucket", "iteration"]
+    seeds = _aligned(table[table["tap"] == low]).groupby(keys, sort=False)
+    table = seeds.agg(share=("share", "mean"), points=("points", "sum")).reset_index()
+    buckets = list(dict.fromkeys(table["bucket"]))
+    moved = []
+    for name, rows in split(table[table["route"] == "total"], "variant"):
+        line = rows[rows["bucket"] == buckets[-1]].sort_values("iteration")["share"].to_numpy()
+        few = -(-len(line) // 4)
+        if len(line) > 1:
+            first, last = line[:few].mean(), line[-few:].mean()
+            moved.append(f"{name} {100 * first:.0f} → {100 * last:.0f} %")
+    direct = (table["route"] == "direct").any()
+    keys_shown = bucket_keys(buckets) + (
+        [Key("total", MUTED, "line"), Key("direct", MUTED, "dash")] if direct else []
+    )
+    return [
+        Figure(
+            "share-history",
+            f"Gradient share at {low} over training, percent",
+            (
+                f"From the first to the last quarter, {buckets[-1]} objects at {low}: "
+                if moved
+                else ""
+            )
+            + ", ".join(moved)
+            + (". " if moved else "")
+            + "Full lines are the total; a dot stands for the samples of one stretch.",
+            [
+                Panel(name, partial(share_history.draw, rows))
+                for name, rows in split(table, "variant")
+            ],
+            table,
+            keys=keys_shown,
+            height=150,
+            left=34,
+            bottom=48,
+        )
+    ]
+
+
+def _aligned(table: pd.DataFrame) -> pd.DataFrame:
+    """Seeds of a variant on common iterations: a budget may probe each at others of its own.
+
+    Where they differ, the training is cut into as many equal stretches as the seed with the fewest
+    samples has, and the samples of a stretch stand at their mean iteration.
+    """
+    found = table
+    for _, part in split(table, "variant"):
+        probed = [sorted(set(rows["iteration"])) for _, rows in part.groupby("seed")]
+        if any(steps != probed[0] for steps in probed):
+            count, last = min(map(len, probed)), max(steps[-1] for steps in probed)
+            place = (part["iteration"] * count / (last + 1)).astype(int)
+            middle = part["iteration"].groupby(place).transform("mean")
+            iteration = found["iteration"].astype(float)
+            iteration.loc[middle.index] = middle
+            found = found.assign(iteration=iteration)
+    if found is table:
+        return table
+    order = {name: at for at, name in enumerate(dict.fromkeys(table["variant"]))}
+    return found.sort_values("iteration", kind="stable").sort_values(
+        "variant", key=lambda names: names.map(order), kind="stable"
+    )
+
+
+def _conflict(stored: Stored) -> list[Block]:
+    table = stored.gradients.conflict
+    if table.empty:
+        return []
+    table = table[table["kind"] == "activation"]
+    table = table[table["tap"].str.fullmatch(r"C\d+") & (table["bucket_a"] != table["bucket_b"])]
+    skip = {BACKGROUND, "all"}
+    table = table[~table["bucket_a"].isin(skip) & ~table["bucket_b"].isin(skip)]
+    keys = ["variant", "tap", "bucket_a", "bucket_b"]
+    table = table.groupby(keys, sort=False).agg(cosine=("cosine", "mean")).reset_index()
+    order = {name: at for at, name in enumerate(stored.buckets)}
+    for column in ("bucket_b", "bucket_a"):
+        place = [order.get(name, len(order)) for name in table[column]]
+        table = table.assign(place=place).sort_values("place", kind="stable").drop(columns="place")
+    if table.empty or table["cosine"].isna().all():
+        return []
+    worst = largest(table.assign(against=-table["cosine"]), "against")
+    said = (
+        f"The strongest conflict is between {worst.bucket_a} and {worst.bucket_b} objects "
+        f"at {worst.tap} of {worst.variant} (cosine {worst.cosine:.2f})."
+        if worst.cosine < -0.05
+        else "No two sizes pull a stage against each other: all cosines are above −0.05."
+    )
+    return [
+        Figure(
+            "conflict",
+            "Conflict between sizes",
+            said.replace("cosine -", "cosine −") + " Blue pairs agree, red pairs disagree; "
+            "near zero, the two sizes train different directions.",
+            [
+                Panel(name, partial(conflict.draw, table[table["variant"] == name]))
+                for name in stored.variants
+                if (table["variant"] == name).any()
+            ],
+            table,
+            height=34 * table["tap"].nunique() + 20,
+            left=30,
+            bottom=12,
+        )
+    ]

@@ -1,0 +1,140 @@
+"""The section on what was built and what it sees: Figures 4 and 5, attribution to levels."""
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fpnprobe.figures import modules
+from fpnprobe.figures.columns import rows, split
+from fpnprobe.figures.svg import Panel
+from fpnprobe.report.page.content import Block, Figure, Section, Table
+from fpnprobe.report.sections import figure5_compactness, figure5_feature_maps
+from fpnprobe.report.tables.read_studies import Stored
+
+MODULES, LEAST = 14, 0.002
+_PARTS = ("backbone", "neck", "auxiliary", "rpn")  # then the heads
+
+
+def section(stored: Stored) -> Section | None:
+    """Whatever of it is stored; None if nothing is."""
+    blocks = [
+        *_modules(stored),
+        *figure5_feature_maps.figure(stored),
+        *figure5_compactness.table(stored),
+        *_attribution(stored),
+    ]
+    return Section("model", "What was built, and what it sees", blocks) if blocks else None
+
+
+def module_table(stored: Stored) -> pd.DataFrame:
+    """Modules of each variant as its first finished cell lists them."""
+    found: list[dict[str, Any]] = []
+    for variant in stored.variants:
+        cells = [c for c in stored.done if c.variant == variant]
+        listed = ((cells[0].manifest.get("model") or {}).get("modules") or []) if cells else []
+        items = (
+            [{"name": name, **facts} for name, facts in listed.items() if isinstance(facts, dict)]
+            if isinstance(listed, dict)
+            else [item for item in listed if isinstance(item, dict)]
+        )
+        found += [
+            {
+                "variant": variant,
+                "name": str(item.get("name", "")),
+                "type": str(item.get("type", "")),
+                "shape": _shape(item.get("shape") or item.get("output")),
+                "parameters": float(item.get("parameters", np.nan)),
+            }
+            for item in items
+        ]
+    return pd.DataFrame(found, columns=list(modules.COLUMNS))
+
+
+def _order(name: str) -> int:
+    """Place of a module's part in the forward pass."""
+    return next((at for at, part in enumerate(_PARTS) if name.startswith(part)), len(_PARTS))
+
+
+def _shape(value: Any) -> str:
+    if isinstance(value, list | tuple) and value and all(isinstance(v, int) for v in value):
+        return " × ".join(str(v) for v in value)
+    if isinstance(value, list | tuple):
+        return ", ".join(_shape(v) for v in value)
+    return "" if value is None else str(value)
+
+
+def _modules(stored: Stored) -> list[Block]:
+    table = module_table(stored)
+    if table.empty:
+        return []
+    total = {
+        cell.variant: float((cell.manifest.get("model") or {}).get("parameters") or np.nan)
+        for cell in stored.done
+    }
+    said = ", ".join(f"{name} {count / 1e6:.2f} M" for name, count in total.items() if count > 0)
+    largest = table.assign(rank=table.groupby("variant")["parameters"].rank(ascending=False))
+    part = largest["parameters"] / largest.groupby("variant")["parameters"].transform("sum")
+    shown = largest[(largest["rank"] <= MODULES) & ~(part < LEAST)].drop(columns="rank")
+    place = {name: at for at, name in enumerate(stored.variants)}
+    shown = shown.sort_values(
+        ["variant", "name"],
+        key=lambda c: c.map(place) if c.name == "variant" else c.map(_order),
+        kind="stable",
+    )
+    reach = float(shown["parameters"].max())
+    panels = [
+        Panel(name, partial(modules.draw, part, colors=stored.colors, reach=reach))
+        for name, part in split(shown, "variant")
+    ]
+    most = int(shown.groupby("variant").size().max())
+    return [
+        Figure(
+            "figure-4",
+            "The modules as built (Figure 4 of the paper)",
+            f"Parameters in all: {said}. A gain that comes with more parameters needs a control of "
+            "equal size. From the backbone to the heads, without modules of less than "
+            f"{100 * LEAST:g} % of the parameters, the {MODULES} largest at most; bars are "
+            "parameters.",
+            panels,
+            table,
+            height=38 * most,
+            left=4,
+            bottom=12,
+        )
+    ]
+
+
+def _attribution(stored: Stored) -> list[Block]:
+    table = stored.evidence.get("attribution")
+    needed = {"variant", "method", "place", "bucket", "level", "share", "low", "high"}
+    if table is None or not needed <= set(table.columns):
+        return []
+    table = table[(table["place"] == "stages") & table["share"].notna()]
+    method = "integrated_gradients"
+    if method not in set(table["method"]) and len(table):
+        method = str(table["method"].iloc[0])
+    table = table[table["method"] == method]
+    if table.empty:
+        return []
+    levels = sorted(set(table["level"]))
+    found = []
+    for (variant, bucket), part in table.groupby(["variant", "bucket"], sort=False):
+        record = {"variant": variant, "bucket": bucket}
+        for row in rows(part):
+            record[row.level] = f"{row.share:.2f} [{row.low:.2f}, {row.high:.2f}]"
+        found.append(record)
+    frame = pd.DataFrame(found, columns=["variant", "bucket", *levels])
+    return [
+        Table(
+            "attribution",
+            "What class scores rest on",
+            f"Share of each stage in the class scores of objects, by {method.replace('_', ' ')}, "
+            "with 95 % intervals over images. It tells what a trained model uses, not what "
+            "trained it.",
+            frame,
+            {name: name for name in frame.columns},
+            dict.fromkeys(levels, "{}"),
+        )
+    ]

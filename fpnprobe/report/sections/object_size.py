@@ -1,0 +1,132 @@
+"""The section on object size: AP against size, error types by scale."""
+
+from functools import partial
+
+import pandas as pd
+
+from fpnprobe.figures import error_types, size_curve
+from fpnprobe.figures.columns import largest, rows, split
+from fpnprobe.figures.svg import Panel
+from fpnprobe.report.page.content import Block, Figure, Section
+from fpnprobe.report.tables.gradient_shares import bucket_keys, variant_keys
+from fpnprobe.report.tables.read_studies import Stored
+
+
+def section(stored: Stored) -> Section | None:
+    """Whatever of it was measured; None if nothing was."""
+    blocks = [*_size_curve(stored), *_errors(stored)]
+    return Section("scale", "Where variants part", blocks) if blocks else None
+
+
+def _size_curve(stored: Stored) -> list[Block]:
+    table = stored.evidence.get("size_curve")
+    if table is None or table["ap"].isna().all():
+        return []
+    keys = ["variant", "low", "high", "sqrt_area"]
+    pooled = table[table["seed"].astype(str) == "all"]
+    if not pooled.empty and "source" in pooled:
+        pooled = pooled.assign(rank=pooled["source"].map({"both": 0, "images": 1}))
+        pooled = pooled[pooled["band_low"].notna() | (pooled["rank"] == 1)]
+        table = pooled.sort_values("rank", kind="stable").drop_duplicates(keys).sort_index()
+    both = "source" in table and (table["source"] == "both").any()
+    over = "images and seeds" if both else "images"
+    table = (
+        table.groupby(keys, sort=False)
+        .agg(
+            ap=("ap", "mean"),
+            band_low=("band_low", "mean"),
+            band_high=("band_high", "mean"),
+            n_objects=("n_objects", "first"),
+        )
+        .reset_index()
+    )
+    table[["ap", "band_low", "band_high"]] *= 100
+    best = table.dropna(subset="ap").sort_values("sqrt_area")
+    apart = stored.evidence.get("size_difference")
+    said = f"{_leader(best, apart, 0, 'smallest objects')}; {_leader(best, apart, -1, 'largest')}"
+    return [
+        Figure(
+            "size-curve",
+            "AP against object size",
+            f"{said[:1].upper()}{said[1:]}. Bands are 95 % "
+            f"intervals over {over}; dotted lines are the borders of the buckets.",
+            [
+                Panel(
+                    "",
+                    partial(size_curve.draw, table, colors=stored.colors, borders=_borders(stored)),
+                )
+            ],
+            table,
+            keys=variant_keys(stored, table["variant"]),
+            columns=1,
+            height=280,
+            left=30,
+            bottom=48,
+        )
+    ]
+
+
+def _leader(table: pd.DataFrame, apart: pd.DataFrame | None, at: int, objects: str) -> str:
+    """Who leads at one end of the size axis: paired differences to all others exclude 0."""
+    sizes = sorted(table["sqrt_area"].unique())
+    here = table[table["sqrt_area"] == sizes[at]]
+    best = largest(here, "ap")
+    others = [str(name) for name in here["variant"] if name != best.variant]
+    sure = bool(others) and all(
+        _ahead(apart, str(best.variant), other, sizes[at]) for other in others
+    )
+    return (
+        f"{best.variant} leads on the {objects}" if sure else f"no lead is clear on the {objects}"
+    )
+
+
+def _ahead(apart: pd.DataFrame | None, best: str, other: str, size: float) -> bool:
+    """Whether the stored difference of two variants at a size excludes 0, over seeds if it can."""
+    if apart is None:
+        return False
+    known = apart[(apart["seed"].astype(str) == "all") & (apart["sqrt_area"] == size)]
+    known = known[known["band_low"].notna()]
+    for source in ("both", "images"):
+        for row in rows(known[known["source"] == source]):
+            if (row.variant, row.baseline) == (best, other):
+                return bool(row.band_low > 0)
+            if (row.variant, row.baseline) == (other, best):
+                return bool(row.band_high < 0)
+    return False
+
+
+def _borders(stored: Stored) -> list[float]:
+    """Borders between the study's buckets as the side of a square, px."""
+    return [bucket.high**0.5 for bucket in stored.scale_buckets[:-1]]
+
+
+def _errors(stored: Stored) -> list[Block]:
+    table = stored.evidence.get("errors")
+    if table is None or table["d_ap"].isna().all():
+        return []
+    table = table[table["bucket"].isin(stored.buckets)]
+    table = table.sort_values("bucket", key=lambda c: c.map(stored.buckets.index), kind="stable")
+    table = table.groupby(["variant", "bucket", "error"], sort=False)["d_ap"].mean().reset_index()
+    table["d_ap"] *= 100
+    table = table.dropna(subset="d_ap")
+    reach = float(table["d_ap"].max())
+    said = []
+    for name, part in split(table, "variant"):
+        worst = largest(part, "d_ap")
+        said.append(f"{name} {worst.error} on {worst.bucket} ({worst.d_ap:.1f})")
+    return [
+        Figure(
+            "error-types",
+            "Error types by scale",
+            f"The costliest mistakes: {', '.join(said)}. A bar is the AP, in points, that would be "
+            "won by correcting one type of error at one scale alone; the bars do not add up.",
+            [
+                Panel(name, partial(error_types.draw, part, reach=reach))
+                for name, part in split(table, "variant")
+            ],
+            table,
+            keys=bucket_keys(list(dict.fromkeys(table["bucket"]))),
+            height=36 * table["error"].nunique(),
+            left=52,
+        )
+    ]

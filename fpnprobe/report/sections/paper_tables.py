@@ -1,0 +1,137 @@
+"""The paper's Tables 1-4 beside the measured numbers."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import pandas as pd
+
+from fpnprobe.figures.wording import signed
+from fpnprobe.report.page.content import Block, Section, Table, Text
+from fpnprobe.report.tables import published
+from fpnprobe.report.tables.average_precision import final
+from fpnprobe.report.tables.read_studies import Stored
+
+METRICS = published.METRICS
+_Place = tuple[str, str, str, str]  # detector, backbone or its kin, variant, metric
+_Entry = tuple[str, str, dict[str, str], Mapping[str, Any]]  # detector, variant, facts, printed
+_UNKNOWN = (float("nan"), float("nan"))
+_NECKS = (("FPN", "FPN", "baseline"), ("FPN-CFG3", "CFG", "cfg"))
+_OWN = " (not the paper's)"
+
+
+def section(stored: Stored) -> Section:
+    """Four tables; those of which the study measured nothing are folded."""
+    ours = _measured(stored, "bbox", published.backbone)
+    blocks: list[Block] = [
+        Text(
+            "Each cell holds a value and, in brackets, its change against the baseline row of the "
+            "same detector. The paper's numbers are COCO val2017 after 12 epochs on 118,000 "
+            "images, single runs; compare the changes, and only if your data and schedule match.",
+        )
+    ]
+    one = [
+        (row["detector"], name, {"auxiliary": _yes(row["auxiliary"]),
+         "uncertainty": _yes(row["uncertainty"])}, row)
+        for row in published.numbers()["table1"]["rows"]
+        for name in ["FPN" + "-Aux" * row["auxiliary"] + "U" * row["uncertainty"]]
+    ]  # fmt: skip
+    two = [
+        (row["detector"], f"FPN-CFG{n}" if n else "FPN", {"grouping stages": str(n)}, row)
+        for row in published.numbers()["table2"]["rows"]
+        for n in [row["grouping_stages"]]
+    ]
+    blocks.append(_table("table1", "Table 1: auxiliary losses", one, ours))
+    blocks.append(_table("table2", "Table 2: feature grouping", two, ours))
+    for name, title, iou_type in (
+        ("table3", "Table 3: feature grouping in twelve detectors", "bbox"),
+        ("table4", "Table 4: mask AP", "segm"),
+    ):
+        found = _measured(stored, iou_type, published.backbone_name)
+        blocks.append(_table(name, title, _framework_rows(name, found), found))
+    return Section("paper", "Beside the paper", blocks)
+
+
+def _framework_rows(table: str, ours: Mapping[_Place, float]) -> list[_Entry]:
+    """The printed rows of Table 3 or 4, each by its backbone, then ours with other backbones."""
+    printed = [
+        (row["detector"], variant, {"backbone": row["backbone"], "neck": neck}, row[key])
+        for row in published.numbers()[table]["rows"]
+        for variant, neck, key in _NECKS
+    ]
+    there = {(detector, facts["backbone"]) for detector, _, facts, _ in printed}
+    known = {detector for detector, _ in there}
+    other = sorted({place[:2] for place in ours if place[0] in known} - there)
+    own: list[_Entry] = [
+        (detector, variant, {"backbone": backbone + _OWN, "neck": neck}, {})
+        for detector, backbone in other
+        for variant, neck, _ in _NECKS
+        if any((detector, backbone, variant, metric) in ours for metric in METRICS)
+    ]
+    return [*printed, *own]
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
+
+
+def _measured(
+    stored: Stored, iou_type: str, backbone: Callable[[Mapping[str, Any]], str]
+) -> dict[_Place, float]:
+    """Mean AP in points by detector's name in the paper, `backbone`, variant and metric."""
+    table = final(stored, iou_type=iou_type)
+    built = {s["name"]: (published.detector(s), backbone(s)) for s in stored.studies}
+    of = {cell.variant: (*built.get(cell.study, ("", "")), cell.name) for cell in stored.cells}
+    found: dict[_Place, float] = {}
+    for (variant, metric), rows in table.groupby(["variant", "metric"]):
+        found[(*of[str(variant)], str(metric))] = float(rows["value"].mean())
+    return found
+
+
+def _table(
+    name: str,
+    title: str,
+    entries: Iterable[_Entry],
+    ours: Mapping[_Place, float],
+) -> Table:
+    records = []
+    base: dict[tuple[str, str, str], tuple[float, float]] = {}
+    measured = set()
+    for detector, variant, facts, row in entries:
+        record: dict[str, Any] = {"detector": detector, **facts}
+        own = facts.get("backbone", "ResNet").removesuffix(_OWN)  # Tables 1 and 2 go by kin
+        built = detector, own
+        for metric in METRICS:
+            paper = row.get(metric)
+            here = ours.get((*built, variant, metric), float("nan"))
+            paper = float("nan") if paper is None else float(paper)
+            if variant == "FPN":
+                base[(*built, metric)] = (paper, here)
+            elif here == here:
+                measured.add(built)
+            for who, value, at in (("paper", paper, 0), ("ours", here, 1)):
+                change = value - base.get((*built, metric), _UNKNOWN)[at]
+                record[f"{metric} {who}"] = _cell(value, change, variant)
+                record[f"{metric} {who} value"] = value
+        records.append(record)
+    frame = pd.DataFrame(records)
+    shown = [c for c in frame.columns if not c.endswith(" value")]
+    if not measured:
+        shown = [c for c in shown if not c.endswith(" ours")]
+    return Table(
+        name,
+        title,
+        ("" if measured else "This study measured none of these variants. ")
+        + published.notes()[name],
+        frame,
+        {column: column for column in shown},
+        {c: "{}" for c in shown if c.endswith((" paper", " ours"))},
+        folded=not measured,
+    )
+
+
+def _cell(value: float, change: float, variant: str) -> str | None:
+    if value != value:
+        return None
+    if variant == "FPN" or change != change:
+        return f"{value:.1f}"
+    return f"{value:.1f} ({signed(change)})"

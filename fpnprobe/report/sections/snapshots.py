@@ -1,0 +1,209 @@
+"""The section on kept weights: one set of images, measured as training goes on."""
+
+from functools import partial
+
+import pandas as pd
+
+from fpnprobe.figures import kept_weights
+from fpnprobe.figures.columns import rows, split
+from fpnprobe.figures.routes import ROUTES
+from fpnprobe.figures.svg import Panel
+from fpnprobe.figures.wording import scientific
+from fpnprobe.report.page.content import Block, Figure, Section, Table, Text
+from fpnprobe.report.sections.soundness import TOLERANCE
+from fpnprobe.report.tables.gradient_shares import variant_keys
+from fpnprobe.report.tables.read_studies import Stored
+from fpnprobe.report.tables.snapshots import measured
+
+_KEYS = ["variant", "tap", "route", "quantity", "bucket", "trained"]
+
+
+def section(stored: Stored) -> Section | None:
+    """Shares and index by iterations trained; None where no cell kept weights."""
+    table = stored.kept
+    if table.empty:
+        return None
+    averaged = means(stored)
+    blocks: list[Block] = [
+        Text(
+            "Ledgers of a training compare different images at different moments. Here the same "
+            "validation images go through the weights kept on the way, so what changes is the "
+            "model alone."
+        ),
+        *_holes(stored),
+        *_shares(stored, averaged),
+        *_index(stored, averaged),
+        _numbers(averaged),
+    ]
+    return Section("kept-weights", "The same images, as training goes on", blocks)
+
+
+def means(stored: Stored) -> pd.DataFrame:
+    """Mean over seeds with the lowest and the highest: value, low, high, seeds."""
+    values = stored.kept.groupby(_KEYS, sort=False)["value"]
+    table = values.agg(value="mean", low="min", high="max", seeds="count").reset_index()
+    order = {
+        "variant": {name: at for at, name in enumerate(stored.variants)},
+        "route": {name: at for at, name in enumerate(ROUTES)},
+        "bucket": {name: at for at, name in enumerate(["", *stored.buckets])},
+        "quantity": {"share": 0, "index": 1},
+    }
+    return table.sort_values(
+        ["variant", "tap", "route", "quantity", "bucket", "trained"],
+        key=lambda column: column.map(lambda name: order.get(str(column.name), {}).get(name, name)),
+        kind="stable",
+        ignore_index=True,
+    )
+
+
+def _holes(stored: Stored) -> list[Block]:
+    """Finished cells that were not measured, and sums that do not hold."""
+    result: list[Block] = []
+    without = [f"{c.variant}, seed {c.seed}" for c in stored.done if not measured(c)]
+    if without:
+        result.append(Text(f"Not measured: {'; '.join(without)}.", "hole"))
+    over = [
+        f"{row.variant}, seed {row.seed} after {row.trained} iterations ({row.residual:.0e})"
+        for row in rows(stored.kept.drop_duplicates(["variant", "seed", "trained"]))
+        if row.residual > TOLERANCE  # measured in float32, whatever the training was
+    ]
+    if over:
+        result.append(Text(f"Over tolerance, do not use: {'; '.join(over)}.", "hole"))
+    return result
+
+
+def _shares(stored: Stored, table: pd.DataFrame) -> list[Block]:
+    name = stored.buckets[-1]
+    table = table[(table["quantity"] == "share") & (table["bucket"] == name)].dropna(subset="value")
+    if table.empty:
+        return []
+    table = table.assign(**{column: 100 * table[column] for column in ("value", "low", "high")})
+    low = min(table["tap"])
+    worst = stored.kept["residual"].max()
+    return [
+        _figure(
+            stored,
+            "kept-shares",
+            f"Share of {name} objects by stage, route and iterations trained, percent",
+            f"{_moved(table[table['tap'] == low], f'{name} objects at {low}')} Lines are means "
+            "over seeds, bands reach from the lowest to the highest seed."
+            + (f" The sums hold to {scientific(worst)}." if worst == worst else ""),
+            table,
+            f"{name} objects",
+            " %",
+            (0.0, 100.0),
+        )
+    ]
+
+
+def _moved(table: pd.DataFrame, what: str) -> str:
+    """From the first to the last weights, in total."""
+    said = []
+    for name, part in split(table[table["route"] == "total"], "variant"):
+        line = part.sort_values("trained")
+        first, last = line["value"].iloc[0], line["value"].iloc[-1]
+        said.append(
+            f"{name} {first:.0f} → {last:.0f} %" if len(line) > 1 else f"{name} {last:.0f} %"
+        )
+    if not said:
+        return ""
+    after = sorted(set(table["trained"]))
+    when = f"from {after[0]} to {after[-1]} iterations" if len(after) > 1 else f"after {after[0]}"
+    return f"In total, {when}, {what} hold: {', '.join(said)}."
+
+
+def _index(stored: Stored, table: pd.DataFrame) -> list[Block]:
+    table = table[table["quantity"] == "index"].dropna(subset="value")
+    if table.empty:
+        return []
+    count = len(stored.buckets)
+    last = table[table["trained"] == table["trained"].max()]
+    last = last[(last["tap"] == min(table["tap"])) & (last["route"] == "total")]
+    ranked = last.sort_values("value", ascending=False, kind="stable")
+    best = next(rows(ranked), None)
+    return [
+        _figure(
+            stored,
+            "kept-index",
+            "All-object index by stage, route and iterations trained",
+            (
+                f"With the last weights, {best.variant} hears objects most evenly at {best.tap} "
+                f"({best.value:.2f}). "
+                if best is not None and len(last) > 1
+                else ""
+            )
+            + f"1 means that one object counts as much as another whatever its size, 1/{count} "
+            "that a single size is heard.",
+            table,
+            "all-object index",
+            "",
+            (1 / count - 0.02, 1.02),
+        )
+    ]
+
+
+def _figure(
+    stored: Stored,
+    name: str,
+    title: str,
+    caption: str,
+    table: pd.DataFrame,
+    what: str,
+    unit: str,
+    limits: tuple[float, float],
+) -> Figure:
+    panels = []
+    for route in ROUTES:
+        here = table[table["route"] == route].sort_values("tap", kind="stable")
+        panels += [
+            Panel(
+                f"{tap} {route}",
+                partial(
+                    kept_weights.draw, part, colors=stored.colors, what=f"{tap} {route}, {what}",
+                    unit=unit, limits=limits,
+                ),
+                new_row=not at,
+            )
+            for at, (tap, part) in enumerate(split(here, "tap"))
+        ]  # fmt: skip
+    columns = ["variant", "tap", "route", "bucket", "trained", "value", "low", "high", "seeds"]
+    return Figure(
+        name, title, caption, panels, table[columns], keys=variant_keys(stored, table["variant"]),
+        columns=table["tap"].nunique(), narrow=2, height=105, left=34, share="xy",
+    )  # fmt: skip
+
+
+def _numbers(table: pd.DataFrame) -> Table:
+    """A row per variant, stage, route and quantity, a column per moment."""
+    moments = sorted(set(table["trained"]))
+    records = []
+    for (variant, tap, route, quantity, bucket), part in table.groupby(_KEYS[:-1], sort=False):
+        share = quantity == "share"
+        record = {
+            "variant": variant, "stage": tap, "route": route,
+            "of": f"{bucket} objects, %" if share else "index",
+        }  # fmt: skip
+        for row in rows(part):
+            record[str(row.trained)] = _spread(row, 100 if share else 1, 1 if share else 2)
+        records.append(record)
+    names = [str(moment) for moment in moments]
+    frame = pd.DataFrame(records, columns=["variant", "stage", "route", "of", *names])
+    return Table(
+        "kept-numbers",
+        "Shares and index by iterations trained",
+        "Mean over seeds, with the lowest and the highest seed in brackets; columns are "
+        "iterations trained.",
+        frame,
+        {name: name for name in frame.columns},
+        dict.fromkeys(names, "{}"),
+        folded=True,
+    )
+
+
+def _spread(row: object, scale: float, digits: int) -> str | None:
+    value, low, high = (scale * float(getattr(row, name)) for name in ("value", "low", "high"))
+    if value != value:
+        return None
+    text = f"{value:.{digits}f}"
+    several = getattr(row, "seeds", 0) > 1
+    return f"{text} [{low:.{digits}f}, {high:.{digits}f}]" if several else text

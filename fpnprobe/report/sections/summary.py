@@ -1,0 +1,127 @@
+"""What stands on top: the answer in a sentence and the four numbers that matter."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from fpnprobe.figures.columns import rows
+from fpnprobe.figures.wording import scientific, signed
+from fpnprobe.report.page.content import Number
+from fpnprobe.report.sections.claims import differences, tally
+from fpnprobe.report.sections.soundness import OVER, residuals
+from fpnprobe.report.tables.average_precision import against, compared, focus
+from fpnprobe.report.tables.gradient_shares import first_stage, stage_shares
+from fpnprobe.report.tables.read_studies import Stored
+
+
+def answer(stored: Stored, claims: Sequence[Mapping[str, Any]]) -> str:
+    """The measured directions, and how the paper's claims fared, in a sentence."""
+    base, other = focus(stored)
+    table = compared(stored)
+    table = table[table["variant"] == other].dropna(subset="difference")
+    parts = [_moved(row) for m in ("AP_S", "AP_L") for row in rows(table[table["metric"] == m])]
+    if not parts:
+        return "Not answered yet: no pair of variants has been evaluated."
+    fared = tally(claims)
+    said = ", ".join(f"{count} {verdict}" for verdict, count in fared.items())
+    verdict = (
+        f" Of the {sum(fared.values())} printed differences that this study can test, by "
+        f"{differences(claims)} of its own: {said}."
+        if fared
+        else ""
+    )
+    return (
+        f"From {base} to {other}, {' and '.join(parts)}; the cause is not claimed."
+        f"{_repairs(stored, other)}{verdict}"
+    )
+
+
+def _repairs(stored: Stored, plain: str) -> str:
+    """Which variants clearly win AP_L against the plain pyramid; nothing without such variants."""
+    table = against(stored, plain)
+    table = table[(table["metric"] == "AP_L") & ~table["variant"].str.contains("~")]
+    if table.empty or plain.split(": ")[-1] != "FPN":
+        return ""
+    won = table[table["low"] > 0]
+    sure, single = (
+        ", ".join(f"{r.variant} {signed(r.difference)}" for r in rows(won[won["source"].isin(of)]))
+        for of in (("both", "seeds"), ("images",))
+    )
+    if single:
+        single = f" On these images AP_L is higher with one seed of {single}."
+    if not sure:
+        return f" Against {plain}, no variant clearly wins AP_L." + single
+    return f" Against {plain}, AP_L is clearly higher with {sure}." + single
+
+
+def _moved(row: Any) -> str:
+    """What happened to a metric, as sure as its interval allows."""
+    once = " with one seed" if row.source == "images" else ""
+    change = f"{row.metric} {'rises' if row.difference > 0 else 'falls'}{once} by"
+    if row.low != row.low:
+        return f"{row.metric} {signed(row.difference)} points, without an interval"
+    if row.low <= 0 <= row.high:
+        return (
+            f"{row.metric} does not clearly change ({signed(row.difference)} points, interval "
+            f"{signed(row.low)} to {signed(row.high)})"
+        )
+    return f"{change} {abs(row.difference):.1f} points"
+
+
+def numbers(stored: Stored) -> list[Number]:
+    """AP_S and AP_L against the baseline, the large objects' share at C2, the worst residual."""
+    base, other = focus(stored)
+    result = []
+    table = compared(stored)
+    for metric in ("AP_S", "AP_L"):
+        found = table[(table["variant"] == other) & (table["metric"] == metric)]
+        row = found.iloc[0] if len(found) else None
+        known = row is not None and row["difference"] == row["difference"]
+        interval = (
+            f"95 % interval {signed(row['low'])} to {signed(row['high'])}"
+            if row is not None and row["low"] == row["low"]
+            else "no interval: one seed"
+        )
+        result.append(
+            Number(
+                f"{metric}, {other} − {base}" if other else metric,
+                signed(row["difference"]) if known and row is not None else "not measured",
+                interval if known else "",
+            )
+        )
+    return [*result, _share(stored, base, other), _residual(stored)]
+
+
+def _share(stored: Stored, base: str, other: str) -> Number:
+    table = stage_shares(stored)
+    tap = first_stage(table) if len(table) else ""
+    name = stored.buckets[-1]
+    label = f"{name}-object share of the gradient at {tap or 'C2'}"
+    at = table[(table["tap"] == tap) & (table["bucket"] == name)] if tap else table
+    value = at.set_index(["variant", "route"])["share"].dropna().to_dict() if tap else {}
+    here, there = value.get((base, "total")), value.get((other, "total"))
+    if here is None:
+        return Number(label, "not measured", "")
+    if there is None:
+        return Number(label, f"{100 * here:.0f} %", base)
+    detail = f"{base} → {other}, all routes"
+    if (other, "direct") in value:
+        detail += f"; directly {100 * value[other, 'direct']:.0f} %"
+    return Number(label, f"{100 * here:.0f} → {100 * there:.0f} %", detail)
+
+
+def _residual(stored: Stored) -> Number:
+    label = "largest residual of the sums"
+    table = residuals(stored)
+    if table.empty:
+        return Number(label, "not measured", "")
+    found = table[["loss", "gradient", "routes"]].to_numpy(float)
+    found = found[np.isfinite(found)]
+    if not len(found):
+        return Number(label, "not measured", "")
+    worst = float(found.max())
+    samples = int(table["samples"].sum())
+    over = int((table["verdict"] == OVER).sum())
+    held = f"{over} cells over tolerance" if over else "within tolerance"
+    return Number(label, scientific(worst), f"{samples} samples, {held}")

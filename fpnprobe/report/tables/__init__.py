@@ -1,0 +1,1 @@
+"""Reads what a study has stored into the tables that the report shows."""

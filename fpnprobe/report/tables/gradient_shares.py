@@ -1,0 +1,61 @@
+"""Gradient shares as the report uses them, and legends of variants and buckets."""
+
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+
+from fpnprobe.figures.legend import Key
+from fpnprobe.figures.palette import bucket_color
+from fpnprobe.figures.routes import ROUTES
+from fpnprobe.report.tables.read_studies import Stored
+from fpnprobe.scales import BACKGROUND
+
+
+def objects(stored: Stored, *, kind: str = "activation", tap: str = "C") -> pd.DataFrame:
+    """Mean over seeds of `l2` and `share` by variant, tap, route, term and object bucket."""
+    table = stored.gradients.shares
+    if table.empty:
+        return table
+    table = table[
+        (table["kind"] == kind)
+        & table["tap"].str.fullmatch(rf"{tap}\d+")
+        & ~table["bucket"].isin([BACKGROUND, "all"])
+    ]
+    order = ["variant", "tap", "route", "term", "bucket"]
+    table = (
+        table.groupby(order, sort=False)
+        .agg(l2=("l2", "mean"), share=("share", "mean"), state=("state", "first"))
+        .reset_index()
+    )
+    place = {
+        "variant": {name: at for at, name in enumerate(stored.variants)},
+        "route": {name: at for at, name in enumerate(ROUTES)},
+    }
+    return table.sort_values(
+        ["variant", "tap", "route"],
+        key=lambda column: column.map(place.get(str(column.name), lambda name: name)),
+        kind="stable",
+    ).reset_index(drop=True)
+
+
+def stage_shares(stored: Stored) -> pd.DataFrame:
+    """Share by variant, backbone stage, route and object bucket of the whole loss."""
+    table = objects(stored)
+    return table if table.empty else table[table["term"] == "all"].drop(columns="term")
+
+
+def first_stage(table: pd.DataFrame) -> str:
+    """The first backbone stage whose shares were measured, C2 unless it is frozen; "" if none."""
+    known = table[table["share"].notna()]
+    return min(known["tap"]) if len(known) else ""
+
+
+def bucket_keys(buckets: Sequence[str]) -> list[Key]:
+    """Legend of the buckets."""
+    return [Key(name, bucket_color(name, buckets)) for name in buckets]
+
+
+def variant_keys(stored: Stored, names: Iterable[str], shape: str = "line") -> list[Key]:
+    """Legend of those variants that are among `names`, in the study's order."""
+    among = set(names)
+    return [Key(name, stored.colors[name], shape) for name in stored.variants if name in among]

@@ -1,0 +1,192 @@
+"""What a study left on disk, read without torch; whatever is missing is named, never fatal."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.figures.palette import variant_colors
+from fpnprobe.report.tables.cells import Cell, label, name_cells, plain
+from fpnprobe.report.tables.gradients import CellGradients, summarize
+from fpnprobe.report.tables.snapshots import kept_records, quantities
+from fpnprobe.scales import COCO_BUCKETS, ScaleBucket
+from fpnprobe.store import StoredStudy
+
+STRETCHES = 24
+EVALUATION = ("study", "variant", "seed", "iteration", "iou_type", "metric", "value", "engine")
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """All tables of one or several studies; `label` columns name a variant within the report.
+
+    `training` holds the scalars of the trainings, `kept` the measurements of kept weights
+    (`fpnprobe.report.tables.snapshots`); `holes` are sentences about what is missing or cannot be
+    read.
+    """
+
+    studies: Sequence[Mapping[str, Any]]
+    cells: Sequence[Cell]
+    evaluation: pd.DataFrame
+    gradients: CellGradients
+    evidence: Mapping[str, pd.DataFrame]
+    training: pd.DataFrame
+    kept: pd.DataFrame
+    holes: list[str]
+    scale_buckets: tuple[ScaleBucket, ...] = COCO_BUCKETS
+
+    @property
+    def variants(self) -> list[str]:
+        """Variants in the order of the studies."""
+        return list(dict.fromkeys(cell.variant for cell in self.cells))
+
+    @property
+    def buckets(self) -> list[str]:
+        """Names of the object buckets from small to large: the study's order, else COCO's."""
+        return [bucket.name for bucket in self.scale_buckets]
+
+    @property
+    def colors(self) -> dict[str, str]:
+        """Color of every variant."""
+        return variant_colors(self.variants)
+
+    @property
+    def iou_type(self) -> str:
+        """What the studies judge, boxes or masks: "bbox" where any cell has it, else "segm"."""
+        given = set(self.evaluation["iou_type"]) or {"bbox"}
+        return "bbox" if "bbox" in given else str(min(given))
+
+    @property
+    def done(self) -> list[Cell]:
+        """Cells that finished."""
+        return [cell for cell in self.cells if cell.state == "done"]
+
+
+def read(folders: Sequence[Path]) -> Stored:
+    """Read study folders.
+
+    Raises:
+        FpnProbeError: if a folder is not a study (no `study.json` and no cell).
+    """
+    holes: list[str] = []
+    studies: list[dict[str, Any]] = []
+    cells: list[Cell] = []
+    evaluations: list[pd.DataFrame] = []
+    gradients: list[CellGradients] = []
+    evidence: dict[str, list[pd.DataFrame]] = {}
+    training: list[pd.DataFrame] = []
+    kept: list[pd.DataFrame] = []
+    on_disk = [StoredStudy.read(folder) for folder in folders]
+    for folder, name, study in zip(folders, _names(on_disk), on_disk, strict=True):
+        prefix = f"{name}: " if len(folders) > 1 else ""
+        studies.append({**study.content, "name": name})
+        here = name_cells(study, name=name, prefix=prefix, holes=holes)
+        cells += here
+        for cell in here:
+            if not cell.shown:
+                continue
+            evaluations += _evaluation(cell, holes)
+            gradients += _gradients(cell, holes)
+            training += _training(cell, holes)
+            kept += kept_records(cell, holes)
+        for path in sorted(folder.glob("evidence/*.parquet")):
+            table = _parquet(path, holes)
+            if table is not None:
+                for column in {"variant", "baseline"} & set(table.columns):
+                    table[column] = [prefix + label(v) for v in table[column]]
+                table["study"] = name
+                evidence.setdefault(path.stem, []).append(table)
+    stored = Stored(
+        studies=studies,
+        cells=cells,
+        evaluation=pd.concat(evaluations, ignore_index=True)
+        if evaluations
+        else pd.DataFrame(columns=list(EVALUATION)),
+        gradients=CellGradients.joined(gradients),
+        evidence={name: pd.concat(tables, ignore_index=True) for name, tables in evidence.items()},
+        training=_averaged(training),
+        kept=quantities(kept),
+        holes=holes,
+        scale_buckets=on_disk[0].buckets if on_disk else COCO_BUCKETS,
+    )
+    return replace(stored, gradients=stored.gradients.ordered(stored.buckets))
+
+
+def _names(studies: Sequence[StoredStudy]) -> list[str]:
+    """What the report calls each study: its name, or its folder where two have one name.
+
+    Raises:
+        FpnProbeError: if a folder is given twice.
+    """
+    names = [plain(study.name) for study in studies]
+    places = [study.folder.resolve() for study in studies]
+    for at, place in enumerate(places):
+        if place in places[:at]:
+            raise FpnProbeError(f"{studies[at].folder} is given twice: give each study folder once")
+    ends = [place.name for place in places]
+    return [
+        name
+        if names.count(name) == 1
+        else plain(place.name if ends.count(place.name) == 1 else place)
+        for name, place in zip(names, places, strict=True)
+    ]
+
+
+def _parquet(path: Path, holes: list[str]) -> pd.DataFrame | None:
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError):
+        holes.append(f"{path.parent.name}/{path.name} is no readable parquet file")
+        return None
+
+
+def _evaluation(cell: Cell, holes: list[str]) -> list[pd.DataFrame]:
+    assert cell.folder is not None
+    path = cell.folder / "evaluation.parquet"
+    if not path.exists():
+        holes.append(f"{cell.variant}, seed {cell.seed} has no evaluation: AP not measured")
+        return []
+    table = _parquet(path, holes)
+    if table is None:
+        return []
+    table["study"], table["variant"], table["seed"] = cell.study, cell.variant, cell.seed
+    return [table]
+
+
+def _training(cell: Cell, holes: list[str]) -> list[pd.DataFrame]:
+    """Losses and other scalars of a cell, if it kept them: iteration, name, value."""
+    assert cell.folder is not None
+    path = cell.folder / "training.parquet"
+    table = _parquet(path, holes) if path.exists() else None
+    if table is None or not {"iteration", "name", "value"} <= set(table.columns):
+        return []
+    stretch = max(1, -(-int(table["iteration"].max() + 1) // STRETCHES))
+    middle = (stretch - 1) / 2
+    table = table.assign(iteration=table["iteration"] // stretch * stretch + middle)
+    table = table.groupby(["name", "iteration"], sort=False)["value"].mean().reset_index()
+    return [table.assign(variant=cell.variant)]
+
+
+def _averaged(parts: list[pd.DataFrame]) -> pd.DataFrame:
+    if not parts:
+        return pd.DataFrame(columns=["variant", "name", "iteration", "value", "seeds"])
+    keys = ["variant", "name", "iteration"]
+    table = pd.concat(parts).groupby(keys, sort=False)["value"]
+    return table.agg(value="mean", seeds="count").reset_index()
+
+
+def _gradients(cell: Cell, holes: list[str]) -> list[CellGradients]:
+    assert cell.folder is not None
+    if not (cell.folder / "ledger.parquet").exists():
+        holes.append(f"{cell.variant}, seed {cell.seed} has no ledger: gradients not measured")
+        return []
+    try:
+        return [summarize(cell.folder, study=cell.study, variant=cell.variant, seed=cell.seed)]
+    except FpnProbeError as error:
+        holes.append(f"{cell.variant}, seed {cell.seed}: {plain(error)}")
+    except (OSError, ValueError):
+        holes.append(f"{cell.variant}, seed {cell.seed}: the ledger is no readable parquet file")
+    return []

@@ -1,0 +1,166 @@
+"""The ways into a study that the command line has: plan it, run it to the end."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from fpnprobe.store import locks
+from fpnprobe.store.cell import State
+from fpnprobe.store.study import STUDY
+from fpnprobe.study.folder import dataset, study_folder
+from fpnprobe.study.folder.study_folder import Output
+from fpnprobe.study.models import check_models
+from fpnprobe.study.planning import plan
+from fpnprobe.study.request import Request, differences
+from fpnprobe.study.runner import launchers, local, machine, slurm
+from fpnprobe.study.runner.display import Display
+
+
+def make_plan(asked: Request, *, jobs: int | None = None) -> dict[str, Any]:
+    """What `run_all` would do; data may be generated, nothing else is written."""
+    found = dataset.prepare(asked.study, out=asked.out, write=False)
+    result = study_folder.of(asked.study, source=found, out=asked.out)
+    check_models(result, asked.selected(result))
+    number = machine.default_jobs(result, "cpu", jobs)
+    return plan(result, asked.selected(result), jobs=number)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """How the cells of a study run.
+
+    Attributes:
+        jobs: cells at the same time; None for what the study and the machine allow.
+        device: "auto", "cpu" or "cuda".
+        launcher: "none", "pytorch" (torchrun) or "slurm".
+        nproc: processes per cell.
+        keep_going: whether the others go on when a cell fails.
+        fresh: whether what the cells have is deleted first.
+    """
+
+    jobs: int | None = None
+    device: str = "auto"
+    launcher: str = "none"
+    nproc: int = 1
+    keep_going: bool = True
+    fresh: bool = False
+
+
+def run_all(
+    asked: Request, how: Running, *, finish: Callable[[Path], Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Run every missing cell, then the evidence and, by `finish(out)`, the report.
+
+    Returns `{study, out, complete, cells: [{variant, seed, state, reason}], report,
+    contradicted}`, the last being the claims that the study contradicts.
+
+    Raises:
+        FpnProbeError: for bad data, an output folder that cannot be written, a wrong option.
+        fpnprobe.study.runner.local.Interrupted: on Ctrl-C, when all cells have saved their state.
+    """
+    schedule = asked.study.schedule
+    launchers.check(
+        how.launcher, nproc=how.nproc, batch=schedule.batch, accumulate=schedule.accumulate
+    )
+    study_folder.check_writable(asked.out)
+    if how.launcher != "slurm":  # the login node need not have the device of the jobs
+        how = replace(how, device=machine.check_device(how.device))
+    found = dataset.prepare(asked.study, out=asked.out)
+    result = study_folder.of(asked.study, source=found, out=asked.out)
+    selected = asked.selected(result)
+    check_models(result, selected)
+    jobs = machine.default_jobs(result, how.device, how.jobs, nproc=how.nproc)
+    via = slurm.executor(result, jobs=how.jobs) if how.launcher == "slurm" else None
+    with Display(jobs=jobs, images=found.images[1]) as display:
+        for line in [] if asked.repeated is None else differences(asked.repeated, result):
+            display.say(f"differs from the manifest: {line}")
+        _write(result, display)
+        try:
+            if how.fresh:
+                for cell in selected:
+                    study_folder.forget(cell)
+            if via is None and any(cell.state() is not State.DONE for cell in selected):
+                dataset.decode(found, asked.study)
+            launch = launchers.Launch(device=how.device, nproc=how.nproc)
+            if via is not None:
+                tracked = slurm.run(result, selected, launch=launch, via=via, watcher=display)
+            else:
+                tracked = local.run(
+                    result,
+                    selected,
+                    launch=launch,
+                    jobs=jobs,
+                    keep_going=how.keep_going,
+                    watcher=display,
+                )
+        except KeyboardInterrupt:
+            display.say("stopped, nothing is lost; to go on, run the same command again:")
+            display.say(result.command)
+            raise
+        report = _finish(result, finish, display)
+    return {
+        "study": asked.study.name,
+        "out": str(asked.out),
+        "complete": all(cell.state() is State.DONE for cell in result.cells),
+        "cells": [
+            {
+                "variant": each.cell.variant,
+                "seed": each.cell.seed,
+                "state": each.state.value,
+                "reason": each.reason,
+            }
+            for each in tracked
+        ],
+        "report": dict(report),
+        "contradicted": _contradicted(report),
+    }
+
+
+def lines(result: Mapping[str, Any]) -> str:
+    """The result for a person."""
+    rows = [
+        f"{each['variant']} seed {each['seed']}: {each['state']} {each['reason']}".rstrip()
+        for each in result["cells"]
+    ]
+    rows += [f"contradicted: {statement}" for statement in result["contradicted"]]
+    return "\n".join([*rows, *(str(path) for path in result["report"].values() if path)])
+
+
+def exit_code(result: Mapping[str, Any], *, fail_on_claims: bool = False) -> int:
+    """0 if every cell that was asked for is done, and no claim contradicted if that counts."""
+    failed = any(each["state"] != "done" for each in result["cells"])
+    return int(failed or (fail_on_claims and bool(result["contradicted"])))
+
+
+def _contradicted(report: Mapping[str, Any]) -> list[str]:
+    """Statements that the study contradicts, from the report's `claims.json`."""
+    if not report.get("claims"):
+        return []
+    content = json.loads(Path(report["claims"]).read_text())
+    claims = [*content["claims"], *content.get("causes", {}).get("claims", [])]
+    return [each["statement"] for each in claims if each["verdict"] == "contradicted"]
+
+
+def _finish(
+    result: Output, finish: Callable[[Path], Mapping[str, Any]], display: Display
+) -> Mapping[str, Any]:
+    """Evidence and report, one runner at a time; nothing while no cell is done."""
+    from fpnprobe.evidence import build
+
+    if not any(cell.state() is State.DONE for cell in result.cells):
+        return {}
+    display.say("writing the report")
+    with locks.held(result.out / "lock", wait=600):
+        build.build(result.out)
+        return finish(result.out)
+
+
+def _write(result: Output, display: Display) -> None:
+    """Write `study.json`, one runner at a time; tell what no longer belongs to the study."""
+    with locks.held(result.out / "lock", wait=30):
+        study_folder.remove_temporaries(result.out.glob(f".{STUDY}.*"))
+        result.write()
+        for title in study_folder.archive_foreign(result):
+            display.say(f"{title} is not in the study any more: moved to {result.out}/archive")

@@ -1,0 +1,100 @@
+"""The key of a cell: a hash of everything that its result depends on."""
+
+import ast
+import functools
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import fpnprobe
+from fpnprobe.config.schema import Study
+from fpnprobe.results_version import results_version
+
+_IDLE = {  # what may change without changing a result
+    "data": ("root", "cache"),
+    "schedule": ("workers",),
+}
+
+
+def digest(content: object) -> str:
+    """SHA-256 of JSON content, independent of the order of its keys.
+
+    >>> digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
+    True
+    """
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def cell_config(study: Study, variant: str, seed: int) -> dict[str, Any]:
+    """The resolved configuration of one cell: a study of one variant and one seed, as JSON."""
+    content = study.model_dump(mode="json")
+    content["variants"] = [study.variant(variant).model_dump(mode="json", exclude={"seeds"})]
+    content["seeds"] = [seed]
+    return content
+
+
+def cell_key(study: Study, variant: str, seed: int, *, data_hash: str) -> str:
+    """Content key of a cell: its settings, its seed, its data and the version of the results.
+
+    Settings that stand at their default are left out, so that a new setting whose default changes
+    nothing outdates no cell; a default that changes numbers bumps `fpnprobe.results_version`. Where
+    the data lies, how many workers load it, how cells are spread over machines and the text of the
+    question are left out as well, and so is the code: they do not change a result.
+    """
+    content = study.model_dump(mode="json", exclude_defaults=True)
+    chosen = study.variant(variant)
+    content["variants"] = [chosen.model_dump(mode="json", exclude={"seeds"}, exclude_defaults=True)]
+    content["seeds"] = [seed]
+    for name in ("resources", "question", "expected"):
+        content.pop(name, None)
+    for part, idle in _IDLE.items():
+        for name in idle:
+            content[part].pop(name, None)
+    if "scenes" in content["data"]:
+        content["data"].pop("scenes")  # the data hash tells it
+    versions = results_version(chosen.built)
+    return digest({"cell": content, "data": data_hash, "version": versions})
+
+
+@functools.cache
+def code_version() -> str:
+    """Version of this package and a hash of its code: a fact for the manifest, no part of a key.
+
+    The hash is of the syntax trees without docstrings, so comments and formatting do not count.
+    """
+    root = Path(fpnprobe.__file__).parent
+    sha = hashlib.sha256()
+    for file in sorted(root.rglob("*.py")):
+        sha.update(file.relative_to(root).as_posix().encode())
+        sha.update(_essence(file.read_text()).encode())
+    return f"{fpnprobe.__version__}+{sha.hexdigest()[:12]}"
+
+
+def _essence(source: str) -> str:
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
+            and ast.get_docstring(node, clean=False) is not None
+        ):
+            del node.body[0]
+    return ast.dump(tree)
+
+
+def difference(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Dotted keys at which two configurations differ, with both values.
+
+    >>> difference({"a": {"b": 1}}, {"a": {"b": 2}})
+    ['a.b: 1 -> 2']
+    """
+    found: list[str] = []
+    for key in sorted({*old, *new}):
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            found += difference(before, after, f"{prefix}{key}.")
+        elif before != after:
+            found.append(f"{prefix}{key}: {before} -> {after}")
+    return found

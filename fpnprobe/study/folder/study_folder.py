@@ -1,0 +1,257 @@
+"""The output folder of a study: `study.json` and the cells it names."""
+
+import contextlib
+import itertools
+import re
+import shlex
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fpnprobe.config import loading
+from fpnprobe.config.schema import Study
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.store import atomic, locks
+from fpnprobe.store.cell import LOCK, MANIFEST, State, StoredCell, write_manifest
+from fpnprobe.store.documents import MissingDocument, read_object
+from fpnprobe.store.study import STUDY, find_cell_folders
+from fpnprobe.study.folder import cell_key
+from fpnprobe.study.folder.cells import Cell
+from fpnprobe.study.folder.dataset import Source, iterations
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A study with its data, in its folder.
+
+    Attributes:
+        study: the resolved study.
+        source: its data.
+        out: the folder.
+        cells: one per variant and seed, in the order of the study, seeds inside variants.
+        command: the command line that wrote it.
+    """
+
+    study: Study
+    source: Source
+    out: Path
+    cells: tuple[Cell, ...]
+    command: str = ""
+
+    @property
+    def iterations(self) -> int:
+        """Optimizer steps of each cell."""
+        return iterations(self.study, self.source.images[0])
+
+    def cell(self, variant: str, seed: int) -> Cell:
+        """The cell of a variant and a seed."""
+        return next(c for c in self.cells if (c.variant, c.seed) == (variant, seed))
+
+    def write(self) -> None:
+        """Write `study.json`."""
+        content: dict[str, Any] = {
+            **self.study.model_dump(mode="json"),
+            "variants": [variant.name for variant in self.study.variants],
+            "study": self.study.model_dump(mode="json"),
+            "source": self.source.as_json(study=self.out),
+            "iterations": self.iterations,
+            "command": self.command,
+            "cells": [{"variant": c.variant, "seed": c.seed, "key": c.key} for c in self.cells],
+        }
+        atomic.write_json(self.out / STUDY, content)
+
+
+def of(study: Study, *, source: Source, out: str | Path) -> Output:
+    """The output that a study has in a folder."""
+    folder = Path(out)
+    found = tuple(
+        Cell(
+            study.name,
+            variant.name,
+            seed,
+            cell_key.cell_key(study, variant.name, seed, data_hash=source.root_hash),
+            folder,
+        )
+        for variant in study.variants
+        for seed in study.seeds_of(variant.name)
+    )
+    program = Path(sys.argv[0]).name.replace("__main__.py", "fpnprobe")
+    command = shlex.join([program, *sys.argv[1:]])
+    return Output(study, source, folder, found, command)
+
+
+def read(out: str | Path) -> Output:
+    """The output that `study.json` in a folder tells of, with the keys it was written with.
+
+    Raises:
+        FpnProbeError: if the folder is not the output of a study, or the file is damaged.
+    """
+    file = Path(out) / STUDY
+    try:
+        content = read_object(file)
+    except MissingDocument:
+        raise FpnProbeError(
+            f"{out} is not the output of a study: expected {STUDY} in it, as `run-study` writes"
+        ) from None
+    except FpnProbeError as error:
+        raise FpnProbeError(f"{error}: run `run-study` again") from None
+    if not isinstance(content.get("study"), dict):
+        raise FpnProbeError(f"{file} cannot be read (no study in it): run `run-study` again")
+    study = loading.validate(content["study"], source=str(file))
+    try:
+        source = Source.from_json(content["source"], study=out)
+        if not all(re.fullmatch("[0-9a-f]{16,64}", each["key"]) for each in content["cells"]):
+            raise ValueError("the key of a cell is none")  # it becomes a path
+        found = tuple(
+            Cell(study.name, str(each["variant"]), int(each["seed"]), each["key"], Path(out))
+            for each in content["cells"]
+        )
+        result = Output(study, source, Path(out), found, str(content["command"]))
+        check = result.iterations > 0
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
+        raise FpnProbeError(f"{file} is damaged ({error}): run `run-study` again") from None
+    assert check  # a study trains at least one iteration
+    return result
+
+
+def check_writable(out: str | Path) -> None:
+    """Make the folder.
+
+    Raises:
+        FpnProbeError: if it is a file, or cannot be written to.
+    """
+    folder = Path(out)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise FpnProbeError(
+            f"cannot write to the output folder {out}: {error.strerror or error}; choose another "
+            "with --out"
+        ) from None
+
+
+def settle(cell: Cell, *, is_ours: Callable[[StoredCell], bool] = lambda _: False) -> list[str]:
+    """Make the folder hold nothing but what belongs to the cell's key; its lock must be held.
+
+    Content of another key moves to the archive of that key, content of this key comes back from
+    its archive, and temporary files of a killed process go. A move that was killed is finished.
+    Content whose manifest is missing or damaged is never deleted: it stays where `is_ours` knows it
+    by other means (the manifest is then written anew), else it moves to `archive/damaged-<n>`.
+
+    Returns:
+        Sentences about damage, for the log and the manifest.
+
+    Raises:
+        FpnProbeError: if the disk fails to read the manifest.
+    """
+    remove_temporaries(cell.folder.rglob(".*"))
+    try:
+        (cell.folder / MANIFEST).read_bytes()
+    except FileNotFoundError:
+        pass
+    except OSError as error:  # a moment's failure of a disk must not cost what is there
+        raise FpnProbeError(
+            f"{cell.folder / MANIFEST} cannot be read ({error.strerror}): nothing was "
+            "changed; run the same command again"
+        ) from None
+    stored, notes = cell.stored(lock_is_ours=True), list[str]()
+    if stored.state is State.DAMAGED:
+        if is_ours(stored):
+            notes.append(f"{stored.reason}: written anew, since the weights are those of the cell")
+        else:
+            target = _next_damaged(cell.out)
+            _move(cell.folder, target)
+            notes.append(f"{stored.reason}: what was there is now in {target}")
+    elif stored.manifest and stored.manifest.get("key") != cell.key:
+        _move(cell.folder, archive_of(cell.out, stored))
+    if cell.archive.is_dir():
+        _move(cell.archive, cell.folder)
+        cell.archive.rmdir()
+        with contextlib.suppress(OSError):
+            cell.archive.parent.rmdir()
+    return notes
+
+
+def archive_of(out: Path, stored: StoredCell) -> Path:
+    """Where the content of a stored cell goes: by its key, if that is one, and never outside.
+
+    >>> key = "0123456789abcdef" * 4
+    >>> cell = StoredCell.read("none")
+    >>> archive_of(Path("out"), replace(cell, manifest={"key": key})).as_posix()
+    'out/archive/0123456789abcdef'
+    >>> archive_of(Path("out"), replace(cell, manifest={"key": "../../x"})).as_posix()
+    'out/archive/damaged-1'
+    """
+    key = stored.manifest.get("key") or ""
+    if re.fullmatch("[0-9a-f]{16,64}", key):
+        return out / "archive" / str(key)[:16]
+    return _next_damaged(out)
+
+
+def _next_damaged(out: Path) -> Path:
+    """A folder of the archive that is not there yet, so that nothing is written over."""
+    numbers = (out / "archive" / f"damaged-{number}" for number in itertools.count(1))
+    return next(folder for folder in numbers if not folder.exists())
+
+
+def archive_foreign(output: Output) -> list[str]:
+    """Move cells that are not of the study any more out of `cells/`; return what moved."""
+    ours, moved = {cell.folder for cell in output.cells}, []
+    for folder in find_cell_folders(output.out):
+        if folder in ours:
+            continue
+        with contextlib.suppress(locks.Taken), locks.held(folder / LOCK, wait=0):
+            stored = StoredCell.read(folder, lock_is_ours=True)
+            _move(folder, archive_of(output.out, stored))
+            moved.append(stored.title)
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+            folder.parent.rmdir()
+    return moved
+
+
+def forget(cell: Cell) -> None:
+    """Delete what a cell has, for `--fresh`."""
+    with locks.held(cell.lock):
+        stored = cell.stored(lock_is_ours=True)
+        if stored.state is State.DONE:  # if we are killed, what is left must not pass for whole
+            write_manifest(cell.folder, {**stored.manifest, "state": "running"})
+        for content in sorted(cell.folder.iterdir(), key=lambda each: each.name == MANIFEST):
+            if content.name != cell.lock.name:
+                _remove(content)
+        _remove(cell.archive)
+
+
+def remove_temporaries(files: Iterable[Path]) -> None:
+    """Remove what an atomic write of a killed process left."""
+    for file in files:
+        if file.is_file():
+            file.unlink(missing_ok=True)
+
+
+def _move(source: Path, target: Path) -> None:
+    """Move a cell's content into the archive or out of it.
+
+    The manifest goes last into the archive and comes first out of it, so that the cell's folder
+    has it as long as the content is in two places.
+    """
+    away = target.parent.name == "archive"
+    if away and (target / MANIFEST).exists():
+        shutil.rmtree(target)
+    target.mkdir(parents=True, exist_ok=True)
+    for content in sorted(source.iterdir(), key=lambda each: (each.name == MANIFEST) == away):
+        if content.name != LOCK:
+            content.rename(target / content.name)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

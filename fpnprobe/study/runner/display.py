@@ -1,0 +1,139 @@
+"""Progress of a study on stderr: bars with an honest estimate, or plain lines where piped."""
+
+import sys
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+
+from fpnprobe.store.cell import State
+from fpnprobe.study.runner import estimate
+from fpnprobe.study.runner.estimate import Remaining
+from fpnprobe.study.runner.local import Tracked
+
+_EVERY = 30.0  # seconds between two plain lines
+
+
+class Display:
+    """Draws the cells; a `fpnprobe.study.runner.local.Watcher`.
+
+    Args:
+        jobs: cells at the same time.
+        images: validation images of a cell.
+    """
+
+    def __init__(self, *, jobs: int, images: int) -> None:
+        self._console = Console(file=sys.stderr)
+        self._jobs, self._images = jobs, images
+        self._bars: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
+        self._said: dict[str, str] = {}
+        self._last = time.monotonic()
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._bars = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[note]}"),
+                console=self._console,
+            )
+            self._bars.start()
+            self._tasks[""] = self._bars.add_task("study", total=None, note="")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+
+    def say(self, text: str) -> None:
+        """Print one line."""
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def update(self, cells: Sequence[Tracked]) -> None:
+        """Show where the cells are."""
+        left = estimate.text(_left(cells, jobs=self._jobs, images=self._images))
+        done = sum(each.state is State.DONE for each in cells)
+        if self._bars is not None:
+            self._bars.update(
+                self._tasks[""], completed=done, total=len(cells), note=f"{left} left"
+            )
+        due = time.monotonic() - self._last >= _EVERY
+        for each in cells:
+            self._show(each, due)
+        if due and self._bars is None:
+            self._last = time.monotonic()
+            self.say(f"{done} of {len(cells)} cells done, {left} left")
+
+    def _show(self, each: Tracked, due: bool) -> None:
+        stage, count, note = _where(each)
+        title = each.cell.title
+        if self._bars is None:
+            if self._said.get(title) != stage:
+                self._said[title] = stage
+                self.say(f"{title}: {stage} {note}".rstrip())
+            elif due and stage == "train":
+                self.say(f"{title}: {count} of {each.iterations} iterations {note}")
+            return
+        if title not in self._tasks:
+            if each.state is State.PENDING and not each.elsewhere:
+                return
+            self._tasks[title] = self._bars.add_task(title, total=each.iterations, note="")
+        self._bars.update(self._tasks[title], completed=count, note=f"{stage} {note}")
+
+
+def _where(each: Tracked) -> tuple[str, int, str]:
+    """Stage, finished iterations and a note of a cell."""
+    reading = each.reading()
+    count = 0 if reading is None else reading.iteration
+    if each.state is State.DONE:
+        return "done", each.iterations, ""
+    if each.state is State.FAILED:
+        return "failed", count, each.reason
+    if each.elsewhere:
+        return "elsewhere", count, "another runner has it"
+    if each.state is State.INTERRUPTED:
+        return "interrupted", count, ""
+    if each.process is None:
+        return "waiting", count, ""
+    if reading is None or reading.stage == "start":
+        return "start", count, ""
+    if reading.stage in ("done", "failed", "interrupted"):
+        return "ending", count, ""
+    speed = "" if reading.per_iteration is None else f"{reading.per_iteration:.2f} s/it"
+    loss = "" if reading.loss is None else f" loss {reading.loss:.3f}"
+    return reading.stage, count, (speed + loss).strip()
+
+
+def _left(cells: Sequence[Tracked], *, jobs: int, images: int) -> float | None:
+    todo, known, tails = [], {}, []
+    for each in sorted(cells, key=lambda one: one.process is None):
+        reading = each.reading()
+        if each.state in (State.FAILED, State.INTERRUPTED):
+            continue
+        if each.state is State.DONE:
+            timings = (each.cell.manifest() or {}).get("timings", {})
+            if timings.get("per_iteration_s"):
+                known[each.cell.variant] = timings["per_iteration_s"]
+            if timings.get("evaluate_s"):
+                tails.append(timings["evaluate_s"])
+            continue
+        measured = reading.per_iteration if reading is not None and reading.iteration > 4 else None
+        todo.append(
+            Remaining(
+                each.cell.variant,
+                each.iterations - (0 if reading is None else reading.iteration),
+                measured,
+                started=each.process is not None and measured is not None,
+            )
+        )
+    return estimate.seconds_left(todo, jobs=jobs, images=images, known=known, tails=tails)

@@ -1,0 +1,196 @@
+"""Run the cells of a study side by side, each in a process of its own, until none is missing."""
+
+import contextlib
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.store.cell import State, write_manifest
+from fpnprobe.study.folder import progress
+from fpnprobe.study.folder.cells import Cell
+from fpnprobe.study.folder.study_folder import Output
+from fpnprobe.study.runner import failures, worker
+from fpnprobe.study.runner.launchers import Launch
+
+_POLL = 0.25  # seconds
+_PATIENCE = 20.0  # seconds that a stopping cell has to save its state
+
+
+class Watcher(Protocol):
+    """Is told how the cells come on."""
+
+    def update(self, cells: Sequence["Tracked"]) -> None:
+        """Called several times a second."""
+
+
+@dataclass(slots=True)
+class Tracked:
+    """A cell as the runner sees it; `elsewhere` while another runner works on it."""
+
+    cell: Cell
+    iterations: int
+    state: State = State.PENDING
+    reason: str = ""
+    elsewhere: bool = False
+    started: float = 0.0  # time of the last start of its process
+    slot: int = 0  # which of the cells at the same time it is
+    process: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
+
+    def reading(self) -> progress.Progress | None:
+        """The cell's last progress, if its present process has told any."""
+        found = progress.read(self.cell.folder)
+        return None if found is None or found.updated < self.started else found
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C: the cells have saved their state and stopped."""
+
+
+def run(
+    result: Output,
+    selected: Sequence[Cell],
+    *,
+    launch: Launch,
+    jobs: int,
+    keep_going: bool,
+    watcher: Watcher,
+) -> list[Tracked]:
+    """Run what is missing of the selected cells; return all of them with their states.
+
+    Args:
+        result: the study in its folder, `study.json` written.
+        selected: cells to run.
+        launch: how a cell's process is started.
+        jobs: cells at the same time.
+        keep_going: whether the others go on when a cell fails.
+        watcher: is told how it goes.
+
+    Raises:
+        Interrupted: on Ctrl-C, after every cell has saved its state.
+    """
+    tracked = [Tracked(cell, result.iterations) for cell in selected]
+    for each in tracked:
+        state = each.cell.state()
+        each.state = State.DONE if state is State.DONE else State.PENDING
+        if state is State.DONE and each.cell.archive.is_dir():
+            each.state = State.PENDING  # its worker brings it back
+    try:
+        while not _finished(tracked):
+            _poll(tracked)
+            failed = any(each.state is State.FAILED for each in tracked)
+            if failed and not keep_going:
+                _stop(tracked, watcher)
+                break
+            _start(result, tracked, launch=launch, jobs=jobs)
+            watcher.update(tracked)
+            time.sleep(_POLL)
+    except KeyboardInterrupt:
+        with _patient():
+            _stop(tracked, watcher)
+        raise Interrupted from None
+    except BaseException:
+        _stop(tracked, watcher)
+        raise
+    watcher.update(tracked)
+    return tracked
+
+
+def _finished(tracked: Sequence[Tracked]) -> bool:
+    return all(each.state in (State.DONE, State.FAILED, State.INTERRUPTED) for each in tracked)
+
+
+def _start(result: Output, tracked: Sequence[Tracked], *, launch: Launch, jobs: int) -> None:
+    for each in tracked:
+        if sum(other.process is not None for other in tracked) >= jobs:
+            return
+        if each.state is not State.PENDING or each.process is not None:
+            continue
+        now = each.cell.state()
+        each.elsewhere = now is State.RUNNING
+        if each.elsewhere:
+            continue
+        if now is State.DONE and not each.cell.archive.is_dir():
+            each.state = State.DONE
+            continue
+        each.cell.folder.mkdir(parents=True, exist_ok=True)
+        busy = {other.slot for other in tracked if other.process is not None}
+        each.slot = min(set(range(jobs)) - busy)
+        each.process = launch.start(result, each.cell, slot=each.slot)
+        each.state, each.started = State.RUNNING, time.time()
+
+
+def _poll(tracked: Sequence[Tracked]) -> None:
+    for each in tracked:
+        if each.process is None:
+            continue
+        code = each.process.poll()
+        if code is None:
+            continue
+        _close(each.process)
+        each.process = None
+        judge(each, code)
+
+
+def judge(each: Tracked, code: int) -> None:
+    """What the end of a cell's process means."""
+    manifest = each.cell.manifest() or {}
+    recorded = manifest.get("state") if manifest.get("key") == each.cell.key else None
+    if recorded == "done":
+        each.state = State.DONE
+    elif code == worker.BUSY:
+        each.state = State.PENDING  # another runner was faster
+    elif recorded == "failed":
+        each.state, each.reason = State.FAILED, str(manifest.get("reason", ""))
+    elif code == worker.OTHER:
+        each.state, each.reason = (
+            State.FAILED,
+            ("another run-study has changed the study in this folder: give each its own --out"),
+        )
+    elif code == worker.STOPPED:
+        each.state, each.reason = State.INTERRUPTED, "asked to stop from outside"
+    else:
+        each.state, each.reason = State.FAILED, failures.exit_reason(code)
+        if recorded is not None:
+            with contextlib.suppress(FpnProbeError, OSError):
+                content = manifest | {"state": "failed", "reason": each.reason}
+                write_manifest(each.cell.folder, content)
+
+
+def _stop(tracked: Sequence[Tracked], watcher: Watcher) -> None:
+    """Ask the running cells to save their state and end; wait for them, but not for ever."""
+    running = [each for each in tracked if each.process is not None]
+    for each in running:
+        assert each.process is not None
+        with contextlib.suppress(ProcessLookupError):
+            each.process.terminate()
+    until = time.monotonic() + _PATIENCE
+    for each in running:
+        assert each.process is not None
+        try:
+            each.process.wait(timeout=max(0.1, until - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            each.process.kill()
+            each.process.wait()
+        _close(each.process)
+        each.process, each.state = None, State.INTERRUPTED
+    watcher.update(tracked)
+
+
+def _close(process: "subprocess.Popen[bytes]") -> None:
+    if process.stdin is not None:
+        with contextlib.suppress(OSError):
+            process.stdin.close()
+
+
+@contextlib.contextmanager
+def _patient() -> Iterator[None]:
+    """A second Ctrl-C while cells save their state does not lose it."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,42 @@
+"""What this machine offers the cells of a study: a device, and how many cells at once."""
+
+import os
+
+from fpnprobe.errors import EnvironmentProblem, FpnProbeError
+from fpnprobe.study.folder.study_folder import Output
+
+
+def default_jobs(result: Output, device: str, asked: int | None, *, nproc: int = 1) -> int:
+    """Cells at the same time: as asked, else by the study and its processors or GPUs."""
+    if asked is not None:
+        return asked
+    if device.startswith("cuda"):
+        import torch
+
+        at_once = torch.cuda.device_count() * result.study.resources.cells_per_gpu
+        return max(1, at_once // nproc)
+    processors = len(os.sched_getaffinity(0))
+    return max(1, min(result.study.resources.jobs, processors // result.study.resources.threads))
+
+
+def check_device(device: str) -> str:
+    """The device that "auto" means, or the one asked for.
+
+    Raises:
+        EnvironmentProblem: if CUDA is asked for and absent.
+    """
+    if device == "cpu":
+        return device
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device != "cuda":
+        raise FpnProbeError(
+            f"--device {device!r}: expected auto, cpu or cuda; CUDA_VISIBLE_DEVICES chooses GPUs"
+        )
+    if not torch.cuda.is_available():
+        raise EnvironmentProblem(
+            "--device cuda: torch finds no CUDA device; use --device cpu or see `fpnprobe doctor`"
+        )
+    return device

@@ -1,0 +1,121 @@
+"""The first step of a cell, its training, in the cell's own process."""
+
+import contextlib
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.store.cell import StoredCell
+from fpnprobe.study.folder import cell_key
+from fpnprobe.study.folder.cells import Cell
+from fpnprobe.study.folder.study_folder import Output
+from fpnprobe.study.runner.failures import Interrupted
+from fpnprobe.study.runner.steps import CellWork
+
+if TYPE_CHECKING:
+    from fpnprobe.mm.training.task import Training
+
+
+def train_cell(work: CellWork) -> None:
+    """Train, unless the final weights are there; put what was measured into the manifest."""
+    from fpnprobe.mm.detectors.complexity import complexity
+    from fpnprobe.mm.environment import describe
+    from fpnprobe.mm.training.loop import Stopped
+    from fpnprobe.mm.training.train import train
+    from fpnprobe.mm.training.trained_model import final_facts
+
+    if work.stop():
+        raise Interrupted
+    work.manifest["environment"] = describe()
+    accumulate = work.output.study.schedule.accumulate
+    every = max(1, work.output.iterations * accumulate // 50)
+    folder = work.cell.folder / "checkpoints"
+
+    def report(done: int, seconds: float, loss: float | None) -> None:
+        if done == 1 or done % every == 0:
+            shown = "" if loss is None else f" loss {loss:.4f}"
+            print(f"pass {done}{shown} {seconds / done:.3f} s", flush=True)  # noqa: T201 - the log
+        work.progress(
+            stage="train",
+            iteration=done // accumulate,
+            seconds=seconds,
+            per_iteration=seconds / done * accumulate,
+            loss=work.progress.now.loss if loss is None else loss,
+        )
+
+    if not (folder / "final.pt").is_file():
+        try:
+            train(
+                training(work.output, work.cell, device=work.device),
+                report=report,
+                stop=work.stop,
+                checkpoint_every=work.output.study.resources.checkpoint_seconds,
+            )
+        except Stopped:
+            raise Interrupted from None
+    facts = final_facts(folder)
+    work.manifest["timings"] |= {
+        "train_s": round(facts["seconds"], 3),
+        "per_iteration_s": round(facts["seconds"] / work.output.iterations, 5),
+    }
+    work.manifest["probe"] |= facts["probe"]
+    size = work.output.study.data.size or 640
+    sides = (size, size) if isinstance(size, int) else size
+    height, width = (-(-side // 32) * 32 for side in sides)  # images are padded to multiples of 32
+    work.manifest["model"] = complexity(work.model(), size=(height, width))
+
+
+def holds_weights_of(stored: StoredCell, key: str) -> bool:
+    """Whether a cell folder without a manifest has a checkpoint of the cell with that key."""
+    from fpnprobe.mm.training import checkpoint
+
+    for name in (checkpoint.FINAL, checkpoint.RESUME):
+        with contextlib.suppress(FpnProbeError):
+            if checkpoint.key_of(checkpoint.read(stored.checkpoints / name)) == key:
+                return True
+    return False
+
+
+def training(result: Output, cell: Cell, *, device: str) -> "Training":
+    """What the training of a cell needs."""
+    from fpnprobe.mm.training.task import Training
+
+    return Training(
+        config=json.loads(json.dumps(cell_key.cell_config(result.study, cell.variant, cell.seed))),
+        key=cell.key,
+        folder=cell.folder,
+        root=result.source.root,
+        annotations=result.source.train,
+        classes=result.source.classes,
+        iterations=result.iterations,
+        rate=result.study.schedule.rate,
+        buckets=result.study.scale_buckets(),
+        device=device,
+    )
+
+
+def assist(result: Output, cell: Cell, *, device: str, stop: Callable[[], bool]) -> bool:
+    """Train as a further process of the first one's cell; return whether it got to the end.
+
+    Where the first process finds the cell trained already, it does not train either.
+    """
+    from fpnprobe.mm.training.loop import Stopped
+    from fpnprobe.mm.training.train import train
+
+    for folder in (cell.folder, cell.archive):
+        stored = StoredCell.read(folder)
+        final = (stored.checkpoints / "final.pt").is_file()
+        done = final or stored.manifest.get("state") == "done"
+        if stored.manifest.get("key") == cell.key and done:
+            return True
+    try:
+        train(
+            training(result, cell, device=device),
+            report=lambda *_: None,
+            stop=stop,
+            checkpoint_every=float("inf"),
+        )
+    except Stopped:
+        return False
+    return True

@@ -1,0 +1,164 @@
+"""The process of one cell: `python -m fpnprobe.study.runner.worker OUT --variant V --seed S`."""
+
+import argparse
+import contextlib
+import logging
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.store import locks
+from fpnprobe.store.cell import LOG, State, write_manifest
+from fpnprobe.study.folder import manifest, study_folder
+from fpnprobe.study.folder.cells import Cell
+from fpnprobe.study.folder.progress import ProgressWriter
+from fpnprobe.study.folder.study_folder import Output
+from fpnprobe.study.runner import failures, machine
+from fpnprobe.study.runner.failures import Interrupted
+from fpnprobe.study.runner.steps import STEPS, CellWork, Step
+from fpnprobe.study.runner.training import assist, holds_weights_of, train_cell
+
+DONE, FAILED, BUSY, OTHER, STOPPED = 0, 1, 75, 78, 130
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the cell that the arguments name; return an exit code of this module."""
+    parser = argparse.ArgumentParser(prog="fpnprobe.study.runner.worker")
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--variant", required=True)
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--key", default="", help="of the cell; another one is refused")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--watch-stdin", action="store_true", help="stop when stdin is closed")
+    options = parser.parse_args(arguments)
+    asked = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: asked.set())
+    if options.watch_stdin:
+        threading.Thread(target=_watch, args=(asked,), daemon=True).start()
+    result = study_folder.read(options.out)
+    wanted = (options.variant, options.seed)
+    if options.key and options.key not in {
+        cell.key for cell in result.cells if (cell.variant, cell.seed) == wanted
+    }:
+        return OTHER
+    device = machine.check_device(options.device)
+    return run(result, *wanted, device=device, stop=asked)
+
+
+def run(result: Output, variant: str, seed: int, *, device: str, stop: threading.Event) -> int:
+    """Run one cell to its end, unless another process has it or it is done."""
+    cell = result.cell(variant, seed)
+    if int(os.environ.get("RANK", "0")) > 0:
+        done = assist(result, cell, device=device, stop=stop.is_set)
+        return DONE if done else STOPPED
+    try:
+        with locks.held(cell.lock):
+            notes = study_folder.settle(
+                cell, is_ours=lambda stored: holds_weights_of(stored, cell.key)
+            )
+            if cell.stored(lock_is_ours=True).state is State.DONE:
+                return DONE
+            with _logged(cell.folder / LOG):
+                return _guarded(result, cell, device=device, stop=stop, notes=notes)
+    except locks.Taken:
+        return BUSY
+
+
+def _guarded(
+    result: Output, cell: Cell, *, device: str, stop: threading.Event, notes: Sequence[str]
+) -> int:
+    for note in notes:
+        print(note)  # noqa: T201 - the log
+    progress = ProgressWriter(cell.folder, iterations=result.iterations)
+    content = manifest.begin(
+        cell,
+        study=result.study,
+        source=result.source,
+        iterations=result.iterations,
+        command=result.command,
+        device=device,
+    )
+    content["notes"] = [*notes, *content["notes"]]
+    try:
+        write_manifest(cell.folder, content)
+        work = CellWork(result, cell, device, content, progress, stop.is_set)
+        train_cell(work)
+        for step in STEPS:
+            if not step.is_done(work):
+                progress(stage=step.name)
+                _run_step(step, work)
+                write_manifest(cell.folder, content)
+        if not result.study.resources.keep_checkpoint:
+            shutil.rmtree(cell.folder / "checkpoints", ignore_errors=True)
+        content |= {"state": "done"}
+        progress(stage="done", iteration=result.iterations)
+        write_manifest(cell.folder, content)
+    except Interrupted:
+        progress(stage="interrupted")
+        return STOPPED
+    except BaseException as error:
+        traceback.print_exc()
+        content |= {"state": "failed", "reason": failures.reason(error)}
+        with contextlib.suppress(FpnProbeError, OSError):  # the disk may be full
+            write_manifest(cell.folder, content)
+            progress(stage="failed")
+        return FAILED
+    return DONE
+
+
+def _run_step(step: Step, work: CellWork) -> None:
+    """Run a step; a picture that cannot be made becomes a hole of the trained cell."""
+    try:
+        step.run(work)
+    except Exception as error:
+        if not step.picture:
+            raise
+        traceback.print_exc()
+        work.manifest["holes"][step.name] = failures.reason(error)
+
+
+@contextlib.contextmanager
+def _logged(file: Path) -> Iterator[None]:
+    """Send everything that anybody prints in this process to the cell's log."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = os.dup(1), os.dup(2)
+    with (
+        file.open("a", buffering=1) as log,
+        contextlib.redirect_stdout(log),
+        contextlib.redirect_stderr(log),
+    ):
+        os.dup2(log.fileno(), 1)  # what libraries write below Python
+        os.dup2(log.fileno(), 2)
+        print(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')} pid {os.getpid()}")  # noqa: T201
+        logging.captureWarnings(True)
+        try:
+            yield
+        finally:
+            logging.captureWarnings(False)
+            for number, handle in enumerate(kept, start=1):
+                os.dup2(handle, number)
+                os.close(handle)
+
+
+def _watch(asked: threading.Event) -> None:
+    """Stop when the process that started us is gone, which closes our stdin."""
+    with contextlib.suppress(OSError, ValueError):
+        while os.read(0, 1):
+            pass
+    asked.set()
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # all is written; taking the frameworks apart would only keep Ctrl-C waiting

@@ -1,0 +1,52 @@
+"""`fpnprobe bench probe` measures what it says; how fast this machine is, is not tested."""
+
+import json
+import math
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from fpnprobe.bench.probe import run
+from fpnprobe.cli import main
+from fpnprobe.errors import EnvironmentProblem, FpnProbeError
+from fpnprobe.mm.bench.timing import peak_memory
+
+KEYS = {
+    "mode", "interval", "step_s", "probed_step_s", "overhead", "limit", "ratio_to_limit",
+    "peak_memory_ratio", "passes", "derived", "extra_ratio", "naive_s", "speedup",
+}  # fmt: skip
+
+
+def test_rows_have_the_documented_keys() -> None:
+    main.register()
+    words = ["bench", "probe", "--size", "96", "--batch", "1", "--repeats", "1", "--json"]
+    found = CliRunner().invoke(main.app, words)
+    assert found.exit_code == 0, found.output
+    rows = json.loads(found.stdout[found.stdout.index("[{") :])
+    assert [(row["mode"], row["passes"]) for row in rows] == [
+        ("norms", 0), ("routes", 3), ("routes", 4), ("full", 3), ("full", 4),
+    ]  # fmt: skip
+    for row in rows:
+        assert set(row) == KEYS
+        assert all(math.isfinite(row[key]) for key in KEYS - {"mode", "derived"})
+        assert row["limit"] > row["step_s"] > 0
+        assert row["peak_memory_ratio"] >= 1
+    assert rows[0]["overhead"] < 0.05
+
+
+def test_peak_memory_sees_what_is_in_use_at_once() -> None:
+    def work() -> None:
+        for _ in range(3):  # one after the other
+            torch.zeros(250_000).add_(1)
+
+    held = torch.zeros(1000)
+    assert peak_memory(work, "cpu", held=lambda: [held]) == pytest.approx(1_004_000, rel=0.01)
+
+
+def test_bad_options_are_refused() -> None:
+    with pytest.raises(FpnProbeError, match="at least 1"):
+        run(repeats=0)
+    if not torch.cuda.is_available():
+        with pytest.raises(EnvironmentProblem, match="no CUDA device"):
+            run(device="cuda")

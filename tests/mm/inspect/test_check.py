@@ -1,0 +1,140 @@
+"""`fpnprobe check`: the invariants on any mmdet config."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from fpnprobe.cli import main
+from fpnprobe.data import scenes
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.mm.inspect import check
+from fpnprobe.probing import Residuals
+from tests.mm.adapters.frameworks import CLASSES, CONFIGS, tiny
+
+SMALL = """
+model = dict(
+    type='RetinaNet',
+    data_preprocessor=dict(type='DetDataPreprocessor', pad_size_divisor=32),
+    backbone=dict(type='ResNet', depth=18, base_channels=8, stem_channels=8, num_stages=4,
+        out_indices=(0, 1, 2, 3), init_cfg=dict(type='Pretrained', checkpoint='torchvision://x')),
+    neck=dict(type='FPN', in_channels=[8, 16, 32, 64], out_channels=16, num_outs=5),
+    bbox_head=dict(type='RetinaHead', num_classes=7, in_channels=16, feat_channels=16,
+        stacked_convs=1,
+        anchor_generator=dict(type='AnchorGenerator', octave_base_scale=4, scales_per_octave=1,
+            ratios=[1.0], strides=[4, 8, 16, 32, 64]),
+        bbox_coder=dict(type='DeltaXYWHBBoxCoder'), HEAD),
+    train_cfg=dict(assigner=dict(type='MaxIoUAssigner', pos_iou_thr=0.5, neg_iou_thr=0.4,
+        min_pos_iou=0), sampler=dict(type='PseudoSampler'), allowed_border=-1, pos_weight=-1,
+        debug=False))
+"""
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> str:
+    path = tmp_path / "small.py"
+    path.write_text(SMALL.replace("HEAD", "loss_cls=dict(type='FocalLoss', use_sigmoid=True)"))
+    return str(path)
+
+
+def run(*arguments: str) -> Any:
+    if not main.app.registered_commands:
+        main.register()
+    return CliRunner().invoke(main.app, ["check", *arguments, "--size", "96"])
+
+
+def test_json_is_the_contract(small: str) -> None:
+    result = run(small, "--json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert found["config"] == small and found["ok"] is True and found["tolerance"] == 1e-5
+    assert set(found["residuals"]) == {"loss", "parameter", "activation", "routes"}
+    assert all(0 <= value <= 1e-5 for value in found["residuals"].values())
+
+
+def test_a_given_batch_is_checked_as_well(small: str, tmp_path: Path) -> None:
+    data = scenes.make(tmp_path / "scenes", train=1, val=2, size=96)
+    result = run(small, "--data", str(data), "--json")
+    assert result.exit_code == 0, result.output
+    assert all(0 <= value <= 1e-5 for value in json.loads(result.stdout)["residuals"].values())
+    assert run(small, "--data", str(tmp_path / "none")).exit_code != 0
+
+
+def test_several_configs_make_one_table(small: str) -> None:
+    result = run(small, small, "--markdown")
+    lines = result.stdout.splitlines()
+    assert lines[0] == "| config | loss | parameter | activation | routes | ok |"
+    assert len(lines) == 4 and all(line.endswith("| yes |") for line in lines[2:])
+    plain = run(small)
+    names = ["config", "loss", "parameter", "activation", "routes", "ok"]
+    assert plain.stdout.splitlines()[0].split() == names
+    assert len(json.loads(run(small, small, "--json").stdout)) == 2
+
+
+def test_beyond_the_tolerance_the_exit_code_is_1(small: str) -> None:
+    result = run(small, "--tolerance", "1e-12", "--json")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["ok"] is False
+    assert "residual is" in result.stderr and "expected at most 1e-12" in result.stderr
+
+
+def test_a_loss_that_the_partition_misses_is_found() -> None:
+    detector = tiny("retinanet")
+    original = detector.bbox_head.loss
+    detector.bbox_head.loss = lambda x, s: original(x, s) | {"loss_more": x[0].square().mean()}
+    result = check.check_model(detector, name="more", classes=CLASSES, size=96)
+    assert not result.ok and result.residuals.loss > 1e-5 and result.residuals.activation > 1e-5
+    assert check.problem([result]) is not None
+
+
+def test_a_residual_that_was_not_measured_is_not_ok() -> None:
+    result = check.CheckResult("x", Residuals(loss=0.0), 1e-5, (), 0)
+    assert not result.ok and result.to_dict()["residuals"]["routes"] is None
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ("retinanet_r50_fpn_1x_cocoo", "nearest: retinanet_r50_fpn_1x_coco"),
+        (
+            "yolof_r50-c5_8xb8-1x_coco",
+            r"head YOLOFHead calls bbox_head.loss_cls .*register_head\(YOLOFHead\)",
+        ),
+        ("detr_r50_8xb2-150e_coco", r"head DETRHead \(bbox_head\) is not known"),
+    ],
+)
+def test_what_cannot_be_checked_says_why(config: str, message: str) -> None:
+    with pytest.raises(FpnProbeError, match=message):
+        check.check_config(config, size=64)
+
+
+@pytest.mark.parametrize(
+    "options", [{"size": 0}, {"size": -5}, {"tolerance": -1.0}, {"tolerance": float("nan")}]
+)
+def test_options_out_of_range_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(FpnProbeError, match="expected a side of at least 32 px"):
+        check.check_config("retinanet_r50_fpn_1x_coco", **options)
+
+
+def test_a_file_that_is_no_config(tmp_path: Path) -> None:
+    (tmp_path / "config.py").write_text("model = = 3")
+    for name in (tmp_path / "config.py", tmp_path / "text"):
+        name.touch()
+        with pytest.raises(FpnProbeError, match="mmdet config"):
+            check.check_config(str(name))
+
+
+def test_checkpointing_is_refused_with_a_reason() -> None:
+    detector = tiny("fcos", with_cp=True, frozen_stages=-1)
+    with pytest.raises(FpnProbeError, match="reentrant gradient checkpointing"):
+        check.check_model(detector, classes=CLASSES, size=96)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CONFIGS)
+def test_stock_configs_are_exact(name: str) -> None:
+    torch.manual_seed(0)
+    assert check.check_config(CONFIGS[name], size=96).ok

@@ -1,0 +1,155 @@
+"""The studies of the paper's figures and tables: whole and mini, every variant's model config."""
+
+import json
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from mmengine.optim import DefaultOptimWrapperConstructor
+
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.evidence.published import numbers
+from fpnprobe.mm.detectors import build_detector
+from fpnprobe.mm.detectors.stock import read_config
+from fpnprobe.mm.training.building import build_runner
+from fpnprobe.mm.training.model import model_config
+from fpnprobe.mm.training.optimizer import optim_wrapper, rate_over_time
+from fpnprobe.study import load
+from fpnprobe.study.folder import cell_key, dataset, study_folder
+from fpnprobe.study.runner import training, worker
+
+ROOT = Path(__file__).parents[3] / "studies"
+FILES = sorted(
+    file
+    for folder in ("figure1", "figure3", "table1", "table2", "table3", "table4")
+    for file in (ROOT / folder).glob("*.py")
+)
+STEPS = 7330  # of one epoch of train2017
+IDS = [f"{file.parent.name}/{file.stem}" for file in FILES]
+
+
+def test_all_frameworks_of_the_tables_are_there() -> None:
+    assert len([i for i in IDS if i.startswith("table3/")]) == len(numbers()["table3"]["rows"])
+    assert len([i for i in IDS if i.startswith("table4/")]) == len(numbers()["table4"]["rows"])
+
+
+def test_table_4_trains_no_cell_of_table_3_again() -> None:
+    def cells(file: Path) -> dict[tuple[str, str], str]:
+        study = load(file)
+        return {
+            (study.name, each.name): cell_key.cell_key(study, each.name, 0, data_hash="")
+            for each in study.variants
+        }
+
+    for name, file in (
+        ("study", "mask_rcnn"),
+        ("mask_rcnn_swin", "mask_rcnn_swin"),
+        ("cascade_mask_rcnn", "cascade_mask_rcnn"),
+    ):
+        assert cells(ROOT / f"table4/{name}.py") == cells(ROOT / f"table3/{file}.py")
+
+
+def groups(paramwise: Mapping[str, Any] | None) -> list[tuple[str, float, float]]:
+    """Rate and decay of each parameter, as mmengine gives them to a small model."""
+    model = torch.nn.ModuleDict(
+        {
+            "stem": torch.nn.Conv2d(3, 8, 3),
+            "norm1": torch.nn.GroupNorm(2, 8),
+            "other": torch.nn.BatchNorm2d(8),
+            "attention": torch.nn.ParameterDict(
+                {"relative_position_bias_table": torch.nn.Parameter(torch.zeros(9, 2))}
+            ),
+            "absolute_pos_embed": torch.nn.Linear(4, 4),
+        }
+    )
+    config = {"optimizer": {"type": "SGD", "lr": 1.0, "weight_decay": 1.0}}
+    found = DefaultOptimWrapperConstructor(config, paramwise and dict(paramwise))(model)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    return [
+        (names[id(parameter)], group["lr"], group["weight_decay"])
+        for group in found.optimizer.param_groups
+        for parameter in group["params"]
+    ]
+
+
+@pytest.mark.parametrize("file", FILES, ids=IDS)
+def test_schedule_is_the_papers_and_the_zoos(file: Path) -> None:
+    study = load(file)
+    schedule = study.schedule.model_dump(mode="json")
+    zoo = read_config(study.detector["config"])
+    wrapper = optim_wrapper(schedule, rate=study.schedule.rate, device="cpu")
+    assert wrapper["optimizer"].pop("fused")
+    given = dict(zoo.optim_wrapper.optimizer)
+    assert given.pop("betas", (0.9, 0.999)) == (0.9, 0.999)  # torch's own
+    assert wrapper["optimizer"] == given
+    assert wrapper.get("clip_grad") == zoo.optim_wrapper.get("clip_grad")
+    assert groups(wrapper.get("paramwise_cfg")) == groups(zoo.optim_wrapper.get("paramwise_cfg"))
+    steps = STEPS * round(study.schedule.epochs or 0)
+    ours = rate_over_time(schedule, steps=steps, rate=study.schedule.rate)
+    warmup, drops = (dict(part) for part in zoo.param_scheduler)
+    assert {"begin": 0, **ours[0]} == warmup
+    repeats = study.schedule.epochs / drops["end"]  # the zoo's 3x is 12 epochs of the data 3 times
+    assert repeats == zoo.train_dataloader.dataset.get("times", 1)
+    assert ours[1]["gamma"] == drops["gamma"]
+    epochs = [9, 11] if repeats == 1 else drops["milestones"]  # the paper's; 3x has the zoo's
+    assert ours[1]["milestones"] == [STEPS * repeats * each for each in epochs]
+    zoos = load(file, ["preset=zoo"]).schedule.model_dump(mode="json")
+    ours = rate_over_time(zoos, steps=steps, rate=study.schedule.rate)
+    assert ours[1]["milestones"] == [STEPS * repeats * each for each in drops["milestones"]]
+    assert (schedule["batch"], study.data.size) == (zoo.auto_scale_lr.base_batch_size, (800, 1333))
+    assert "The paper (percent" in study.expected
+    assert "None" not in study.question + study.expected
+    assert (file.parent / "README.md").is_file()
+
+
+@pytest.mark.parametrize("file", FILES, ids=IDS)
+@pytest.mark.parametrize("preset", [(), ("preset=mini",)], ids=["full", "mini"])
+def test_every_variant_has_a_model_config(file: Path, preset: tuple[str, ...]) -> None:
+    study = load(file, preset)
+    for variant in study.variants:
+        config = cell_key.cell_config(study, variant.name, 0)
+        model = model_config(json.loads(json.dumps(config)), classes=80)
+        assert model.backbone and model.neck
+
+
+# mmdet gives its own mask structures to NumPy.
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_mask_detector_judged_by_boxes_trains_on_masks(tmp_path: Path) -> None:
+    study = load(ROOT / "table3" / "mask_rcnn.py", ["preset=mini"])
+    assert study.evaluation.iou_types == ("bbox", "segm")
+    result = study_folder.of(study, source=dataset.prepare(study, out=tmp_path), out=tmp_path)
+    task = training.training(result, result.cell("FPN", 0), device="cpu")
+    runner = build_runner(task, scratch=str(tmp_path / "scratch"))
+    batch = runner.model.data_preprocessor(next(iter(runner._train_dataloader)), training=True)
+    losses = runner.model(**batch, mode="loss")
+    assert torch.isfinite(losses["loss_mask"])
+    images = runner._train_dataloader.dataset
+    images._outline = False  # as with a COCO folder
+    with pytest.raises(FpnProbeError, match="has no segmentation"):
+        images[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", FILES, ids=IDS)
+def test_every_variant_of_the_mini_studies_builds(file: Path) -> None:
+    study = load(file, ["preset=mini"])
+    for variant in study.variants:
+        config = cell_key.cell_config(study, variant.name, 0)
+        build_detector(model_config(json.loads(json.dumps(config)), classes=5))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:__array__ implementation")  # of pycocotools
+@pytest.mark.parametrize("name", ["table3/mask_rcnn", "table4/study"])
+def test_a_mini_study_with_masks_runs_to_its_end(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FPNPROBE_CACHE", str(tmp_path / "cache"))
+    study = load(ROOT / f"{name}.py", ["preset=mini"])
+    result = study_folder.of(study, source=dataset.prepare(study, out=tmp_path), out=tmp_path)
+    result.write()
+    code = worker.run(result, "FPN", 0, device="cpu", stop=threading.Event())
+    assert code == worker.DONE, (result.cells[0].folder / "log.txt").read_text()

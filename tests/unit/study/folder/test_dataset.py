@@ -1,0 +1,29 @@
+"""The data of a study made ready before its cells start."""
+
+from pathlib import Path
+
+import pytest
+
+from fpnprobe.config import loading
+from fpnprobe.data import pixels
+from fpnprobe.study.folder import dataset, study_folder
+from tests.mm.tiny import CONTENT
+
+
+def test_images_are_decoded_once_for_all_cells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FPNPROBE_CACHE", str(tmp_path / "cache"))
+    study = loading.validate(CONTENT)
+    found = dataset.prepare(study, out=tmp_path / "out")
+    dataset.decode(found, study)
+    kept = sorted((tmp_path / "cache" / "pixels").iterdir())
+    assert len(kept) == 2
+    result = study_folder.of(study, source=found, out=tmp_path / "out")
+
+    def again(*_: object) -> None:
+        raise AssertionError("decoded again")
+
+    monkeypatch.setattr(pixels, "_fill", again)
+    dataset.decode(result.source, result.study)
+    assert sorted((tmp_path / "cache" / "pixels").iterdir()) == kept
