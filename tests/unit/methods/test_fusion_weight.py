@@ -103,3 +103,13 @@ def test_functions_are_shared_as_asked(per_stage: bool, per_level: bool, count: 
     options = CascadeOptions(weight_per_stage=per_stage, weight_per_level=per_level)
     assert len(CascadedGrouping(16, stages=3, cascade=options).weights) == count
     assert len(CascadedGrouping(16, stages=1, cascade=options).weights) == 0
+
+
+def test_later_stages_begin_with_their_gain() -> None:
+    module = CascadedGrouping(16, stages=3, cascade=CascadeOptions(later_gain=0.5))
+    spreads = [
+        [float(torch.linalg.svdvals(swap.expand.bias.view(16, 16)).max()) for swap in stage.swaps]  # type: ignore[union-attr]
+        for stage in module.stages
+    ]
+    expected = [[gain] * 4 for gain in (1.0, 0.5, 0.5)]
+    torch.testing.assert_close(torch.tensor(spreads), torch.tensor(expected))
