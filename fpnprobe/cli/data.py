@@ -47,7 +47,9 @@ def add(app: typer.Typer) -> None:
 
     @verb.command()
     def check(
-        root: Annotated[Path, typer.Argument(help="COCO folder: images/ and annotations/.")],
+        root: Annotated[
+            Path, typer.Argument(help="Data folder: COCO's layout, ours, CVAT's or Roboflow's.")
+        ],
         split: Annotated[
             list[str] | None, typer.Option(help="Annotation file to check; repeatable.")
         ] = None,

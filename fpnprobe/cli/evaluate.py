@@ -20,6 +20,9 @@ def add(app: typer.Typer) -> None:
         engine: Annotated[
             str, typer.Option(help="hotcoco (fast) or pycocotools (the oracle).")
         ] = "hotcoco",
+        area: Annotated[
+            str | None, typer.Option(help="box: take each object's area from its box.")
+        ] = None,
         as_json: Annotated[
             bool, typer.Option("--json", help="Print the numbers and the engine as JSON.")
         ] = False,
@@ -27,7 +30,9 @@ def add(app: typer.Typer) -> None:
         """Evaluate detections: AP and AR, over all objects and by size."""
         from fpnprobe.evaluation import evaluate as run
 
-        found = run(annotations, detections, iou_type=iou_type, engine=engine)
+        found = run(annotations, detections, iou_type=iou_type, engine=engine, area=area)
+        for line in found.warnings:
+            typer.echo(f"warning: {line}", err=True)
         if as_json:
             typer.echo(json.dumps(found.as_json()))
         else:

@@ -1,28 +1,20 @@
-"""Read and check a COCO folder: `images/`, `annotations/train.json`, `annotations/val.json`."""
+"""A data folder: find a split, read it, check it."""
 
 import hashlib
-import json
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from fpnprobe import scales
-from fpnprobe.data import boxes, images
+from fpnprobe.data import images, layouts
+from fpnprobe.data.annotations import Annotations
+from fpnprobe.data.annotations import read as read_annotations
+from fpnprobe.data.problems import Notice, shown
+from fpnprobe.data.usable import usable
 from fpnprobe.errors import FpnProbeError
-
-Content = dict[str, Any]
-
-_KEYS = {
-    "images": ("id", "file_name", "width", "height"),
-    "annotations": ("id", "image_id", "category_id", "bbox", "area", "iscrowd"),
-    "categories": ("id", "name"),
-}
-_FIXES = {
-    "area": "; add it (width x height of the box where there is no mask)",
-    "iscrowd": "; add it (0 for a single object)",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,29 +22,39 @@ class CocoSummary:
     """What a split holds, after every check has passed.
 
     Attributes:
-        root: The COCO folder.
-        split: "train" or "val".
+        root: The data folder.
+        split: "train" or "val", or the name of an annotation file.
+        layout: Which layout the folder has.
+        annotations: The annotation file, from `root`.
+        folder: The folder of the images, from `root`.
         images: Number of images.
-        objects: Number of annotations that are not crowds.
+        objects: Number of annotations that are used and are not crowds.
         crowds: Number of crowd regions.
         categories: Names in the order of the file.
         empty: Names of categories without an object; they are fine.
         scales: Objects per COCO bucket of `area`: small, medium, large.
+        left_out: Annotations that are not used.
         clipped: Boxes that stuck out of their image and were clipped.
         masks: Whether every object has a segmentation.
+        with_masks: Number of objects that have one.
         warnings: Lines for the user.
     """
 
     root: str
     split: str
+    layout: str
+    annotations: str
+    folder: str
     images: int
     objects: int
     crowds: int
     categories: tuple[str, ...]
     empty: tuple[str, ...]
     scales: dict[str, int]
+    left_out: int
     clipped: int
     masks: bool
+    with_masks: int
     warnings: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -60,149 +62,189 @@ class CocoSummary:
         return asdict(self)
 
 
-def annotation_file(root: str | Path, split: str) -> Path:
-    """The annotation file of a split.
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A split of a data folder, read: what is used of its annotations, and where its images are.
 
-    Raises:
-        FpnProbeError: if the folder, its `images/` or the file is missing.
+    Attributes:
+        root: the data folder.
+        name: of the split.
+        layout: which layout the folder has.
+        file: its annotation file.
+        folder: of its images.
+        annotations: what is used.
+        notices: what was left out or changed while reading.
+        given: number of annotations in the file.
     """
-    folder = Path(root).expanduser()
-    if not folder.is_dir():
-        raise FpnProbeError(
-            f"no data folder {folder}: give a COCO folder, or generate one with "
-            "`fpnprobe data make FOLDER`"
+
+    root: Path
+    name: str
+    layout: str
+    file: Path
+    folder: Path
+    annotations: Annotations
+    notices: tuple[Notice, ...]
+    given: int
+
+    @property
+    def changed(self) -> bool:
+        """Whether the file itself does not say what is used: readers need a written part."""
+        found = self.annotations
+        return bool(
+            self.notices
+            or found.area_of_box
+            or not found.image_keys.plain
+            or not found.category_keys.plain
         )
-    if not (folder / "images").is_dir():
-        raise FpnProbeError(f"{folder} has no folder images/: expected images/ and annotations/")
-    file = folder / "annotations" / f"{split}.json"
-    if not file.is_file():
-        present = sorted(path.stem for path in (folder / "annotations").glob("*.json"))
-        raise FpnProbeError(f"no annotation file {file}; there is: {', '.join(present) or 'none'}")
-    return file
+
+    def paths(self) -> tuple[Path, ...]:
+        """The image files, in order."""
+        return tuple(self.folder / name for name in self.annotations.image_names)
+
+    def check_images(self, *, seen: Callable[[], None] = lambda: None) -> tuple[Notice, ...]:
+        """Check the image files; see `fpnprobe.data.images.check`."""
+        found = self.annotations
+        return images.check(self.folder, found.image_names, found.sizes, seen=seen)
+
+    def content_hash(self) -> str:
+        """Hash of the annotation file's bytes, and name and length of each image file.
+
+        The pixels are not read, so it takes seconds also for COCO; a copy elsewhere hashes the
+        same.
+        """
+        with self.file.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256")
+        found = self.annotations
+        names, sizes = found.image_names, found.sizes
+        digest.update(images.fingerprint(self.folder, names, sizes, times=False).encode())
+        return digest.hexdigest()
 
 
-def read(root: str | Path, split: str) -> tuple[Content, int]:
-    """The checked annotations of a split, boxes clipped to their images, and how many were.
+def annotation_file(root: str | Path, split: str) -> Path:
+    """The annotation file of a split, in whatever layout; see `fpnprobe.data.layouts`."""
+    return layouts.find_layout(root, split).annotations
 
-    Image files are not opened; `check` does that too.
+
+def open_split(root: str | Path, split: str, *, area: str | None = None) -> Split:
+    """Read a split; image files are not opened (`Split.check_images` does that).
+
+    Args:
+        root: the data folder.
+        split: "train", "val", or the name of an annotation file.
+        area: "box" takes the area of an object from its box, for data that have none.
 
     Raises:
         FpnProbeError: one line that names the file, the first bad entry, and how many there are.
     """
-    file = annotation_file(root, split)
-    content = _parse(file)
-    for part, keys in _KEYS.items():
-        _check_entries(file, part, content[part], keys)
-    if not content["images"]:
-        raise FpnProbeError(f"{file} lists no image")
-    _check_unique(
-        file, "category name", [str(category["name"]) for category in content["categories"]]
+    layout = layouts.find_layout(root, split)
+    given = read_annotations(layout.annotations, area=area)
+    found, notices = usable(given)
+    folder = image_folder(layout.root, layout.annotations, found)
+    return Split(
+        root=layout.root,
+        name=split,
+        layout=layout.name,
+        file=layout.annotations,
+        folder=folder,
+        annotations=found,
+        notices=notices,
+        given=len(given.image),
     )
-    image_ids = {image["id"] for image in content["images"]}
-    category_ids = {category["id"] for category in content["categories"]}
-    annotations = content["annotations"]
-    _check_pointers(file, annotations, "image_id", image_ids, "image")
-    _check_pointers(file, annotations, "category_id", category_ids, "category")
-    clipped = boxes.clip(file, content["images"], annotations)
-    return content, clipped
 
 
-def check(root: str | Path, split: str) -> CocoSummary:
+def image_folder(root: str | Path, file: str | Path, found: Annotations) -> Path:
+    """Where the images of an annotation file lie: as the file says, or as the layout has it."""
+    place = Path(root).expanduser()
+    if found.folder is not None:
+        return place / found.folder
+    return layouts.find_images(place, Path(file), found.image_names)
+
+
+def check(
+    root: str | Path,
+    split: str,
+    *,
+    area: str | None = None,
+    seen: Callable[[], None] = lambda: None,
+) -> CocoSummary:
     """Check everything about a split, also that its image files are there and are whole images.
 
     The result for the image files is remembered until one of them changes.
 
+    Args:
+        root: the data folder.
+        split: "train", "val", or the name of an annotation file.
+        area: see `open_split`.
+        seen: called once for each image file that is opened.
+
     Raises:
-        FpnProbeError: see `read`; and for image files that are missing, cut off or no images.
+        FpnProbeError: see `open_split`; and for image files that are missing, cut off or no images.
     """
-    content, clipped = read(root, split)
-    images.check(Path(root).expanduser() / "images", content["images"])
-    objects = [entry for entry in content["annotations"] if not entry["iscrowd"]]
-    if not objects:
-        raise FpnProbeError(f"{annotation_file(root, split)} has no object: nothing to learn from")
-    counts = Counter(entry["category_id"] for entry in objects)
-    names = {category["id"]: str(category["name"]) for category in content["categories"]}
-    buckets = Counter(scales.bucket_index([entry["area"] for entry in objects]).tolist())
-    warning = f"{split}: {clipped} of {len(content['annotations'])} boxes stick out of their image"
+    found = open_split(root, split, area=area)
+    return summarize(found, found.check_images(seen=seen))
+
+
+def summarize(split: Split, notices: Sequence[Notice] = ()) -> CocoSummary:
+    """What a split holds; `notices` are those of its image files.
+
+    Raises:
+        FpnProbeError: if it has no object.
+    """
+    found = split.annotations
+    single = ~found.crowd
+    if not single.any():
+        raise FpnProbeError(f"{split.file} has no object: nothing to learn from")
+    counts = np.bincount(found.category[single], minlength=len(found.category_names))
+    names = found.category_names
+    buckets = np.bincount(
+        scales.bucket_index(found.areas[single]), minlength=len(scales.COCO_BUCKETS)
+    )
+    masked = int((found.masks.present() & single).sum())
+    clipped = sum(each.count for each in split.notices if each.what.endswith("were clipped"))
     return CocoSummary(
-        root=str(root),
-        split=split,
-        images=len(content["images"]),
-        objects=len(objects),
-        crowds=len(content["annotations"]) - len(objects),
-        categories=tuple(names.values()),
-        empty=tuple(name for number, name in names.items() if not counts[number]),
-        scales={bucket.name: buckets[i] for i, bucket in enumerate(scales.COCO_BUCKETS)},
+        root=str(split.root),
+        split=split.name,
+        layout=split.layout,
+        annotations=_from(split.root, split.file),
+        folder=_from(split.root, split.folder),
+        images=len(found.image_keys),
+        objects=int(single.sum()),
+        crowds=int(found.crowd.sum()),
+        categories=names,
+        empty=tuple(name for name, count in zip(names, counts, strict=True) if not count),
+        scales={bucket.name: int(buckets[i]) for i, bucket in enumerate(scales.COCO_BUCKETS)},
+        left_out=split.given - len(found.image),
         clipped=clipped,
-        masks=all(entry.get("segmentation") for entry in objects),
-        warnings=(f"{warning} and were clipped",) if clipped else (),
+        masks=masked == int(single.sum()),
+        with_masks=masked,
+        warnings=tuple(f"{split.name}: {each.line()}" for each in (*split.notices, *notices)),
     )
 
 
-def content_hash(root: str | Path, split: str) -> str:
-    """Hash of a split: its annotation file's bytes, and name and length of each image file.
+def _from(root: Path, place: Path) -> str:
+    return str(place.relative_to(root)) if place.is_relative_to(root) else str(place)
 
-    The pixels are not read, so it takes a second also for COCO; a copy elsewhere hashes the same.
+
+def match_categories(train: Split, val: Split) -> Split:
+    """The validation split with the categories of the training split, in their order.
+
+    A category that only the training has is added, without objects; one that only the validation
+    has is left out if it has no object there.
+
+    Raises:
+        FpnProbeError: if the validation has objects of a category that is not trained.
     """
-    file = annotation_file(root, split)
-    digest = hashlib.sha256(file.read_bytes())
-    folder = Path(root).expanduser() / "images"
-    digest.update(images.fingerprint(folder, _parse(file)["images"], times=False).encode())
-    return digest.hexdigest()
-
-
-def _parse(file: Path) -> Content:
-    try:
-        content = json.loads(file.read_bytes())
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        where = f"line {error.lineno}" if isinstance(error, json.JSONDecodeError) else "encoding"
+    names, found = train.annotations.category_names, val.annotations
+    if found.category_names == names:
+        return val
+    objects = np.bincount(found.category[~found.crowd], minlength=len(found.category_names))
+    strange = [i for i, name in enumerate(found.category_names) if name not in names]
+    used = [i for i in strange if objects[i]]
+    if used:
+        first = found.category_names[used[0]]
         raise FpnProbeError(
-            f"{file} is not valid JSON ({where}: {error}); it may be cut off: copy it again"
-        ) from error
-    except OSError as error:
-        raise FpnProbeError(f"cannot read {file}: {error.strerror}") from error
-    for part in _KEYS:
-        if not isinstance(content, dict) or not isinstance(content.get(part), list):
-            raise FpnProbeError(f"{file} has no list {part!r}: expected COCO's detection format")
-    result: Content = content
-    return result
-
-
-def _check_entries(file: Path, part: str, entries: Sequence[Any], keys: Sequence[str]) -> None:
-    """Every entry has the keys, and ids are unique."""
-    for key in keys:
-        bad = [
-            i for i, entry in enumerate(entries) if not isinstance(entry, dict) or key not in entry
-        ]
-        if bad:
-            raise FpnProbeError(
-                f"{file}: {len(bad)} of {len(entries)} {part} have no {key!r} "
-                f"(first: number {bad[0]}){_FIXES.get(key, '')}"
-            )
-    for key in (name for name in keys if name == "id" or name.endswith("_id")):
-        bad = [i for i, entry in enumerate(entries) if not isinstance(entry[key], int | str)]
-        if bad:
-            raise FpnProbeError(
-                f"{file}: {key} of number {bad[0]} of {part} is {entries[bad[0]][key]!r:.60}, "
-                "expected a whole number"
-            )
-    _check_unique(file, f"id of {part}", [entry["id"] for entry in entries])
-
-
-def _check_unique(file: Path, what: str, values: Sequence[Any]) -> None:
-    repeated = [value for value, count in Counter(values).items() if count > 1]
-    if repeated:
-        raise FpnProbeError(
-            f"{file}: {len(repeated)} {what} occur more than once (first: {repeated[0]!r})"
+            f"{val.file}: {int(objects[used].sum())} objects are of {len(used)} categories that "
+            f"{train.file} does not have (first: {shown(first)}, {objects[used[0]]} objects): use "
+            "the same categories in both"
         )
-
-
-def _check_pointers(
-    file: Path, annotations: Sequence[Content], key: str, known: set[Any], what: str
-) -> None:
-    bad = [entry for entry in annotations if entry[key] not in known]
-    if bad:
-        raise FpnProbeError(
-            f"{file}: {len(bad)} of {len(annotations)} annotations point to no {what} "
-            f"(first: annotation {bad[0]['id']}, {key} {bad[0][key]!r}); add it or remove them"
-        )
+    return replace(val, annotations=found.with_categories(names))

@@ -1,102 +1,219 @@
-"""Image files of a COCO folder: there, whole, and of the size that the annotations say."""
+"""Image files of a data folder: there, whole, and as the training's decoder will give them.
 
+Plain JPEG and PNG files are believed by their header and ending. Everything else is decoded as the
+training decodes it, and so is every file of a set that is small enough.
+"""
+
+import contextlib
 import hashlib
-from collections.abc import Sequence
+import json
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
+import cv2
+import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from fpnprobe.data import cache
+from fpnprobe.data.headers import Header, read_header
+from fpnprobe.data.problems import Notice
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.store import atomic
 
-# Last bytes of a whole file; any other ending is decoded to the end before it is believed.
-_ENDINGS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}
+Sizes = npt.NDArray[np.int64]
+
+_VERSION = 2  # of what is checked; raise it and every set is checked again
+_ALL = (20_000, 200 * 2**20)  # files, bytes: sets up to here are decoded whole, in half a minute
 _ORIENTATION = 0x0112  # EXIF tag; 5 to 8 exchange width and height
 
 
-def fingerprint(folder: Path, images: Sequence[dict[str, Any]], *, times: bool) -> str:
+def fingerprint(folder: Path, names: Sequence[str], sizes: Sizes, *, times: bool) -> str:
     """Hash of names and lengths of the image files, with `times` also of their last change.
+
+    Args:
+        folder: of the images.
+        names: of the files, from `folder`.
+        sizes: height and width as annotated, `(I, 2)`.
+        times: see above.
 
     Raises:
         FpnProbeError: if files are missing.
     """
-    digest, missing = hashlib.sha256(), []
-    for image in images:
-        file = folder / _inside(image["file_name"])
+    digest, missing, place = hashlib.sha256(), list[str](), f"{folder}{os.sep}"
+    for name, (height, width) in zip(names, sizes.tolist(), strict=True):
         try:
-            status = file.stat()
+            status = os.stat(place + name)  # noqa: PTH116 -- COCO has 118,287 of them
         except OSError:
-            missing.append(file)
+            missing.append(place + name)
             continue
         changed = status.st_mtime_ns if times else ""
-        size = f"{image['width']}x{image['height']}"
-        digest.update(f"{image['file_name']}|{status.st_size}|{size}|{changed}\n".encode())
+        digest.update(f"{name}|{status.st_size}|{width}x{height}|{changed}\n".encode())
     if missing:
         raise FpnProbeError(
-            f"{len(missing)} of {len(images)} images are missing (first: {missing[0]}): "
+            f"{len(missing)} of {len(names)} images are missing (first: {missing[0]}): "
             "copy them there, or remove them from the annotation file"
         )
     return digest.hexdigest()
 
 
-def _inside(name: object) -> str:
-    """A file name that stays inside its folder.
+def check(
+    folder: Path, names: Sequence[str], sizes: Sizes, *, seen: Callable[[], None] = lambda: None
+) -> tuple[Notice, ...]:
+    """Check every image file; a set that has passed is not opened again.
+
+    Args:
+        folder: of the images.
+        names: of the files, from `folder`.
+        sizes: height and width as annotated, `(I, 2)`.
+        seen: called once for each file that is opened.
+
+    Returns:
+        What the user should know.
 
     Raises:
-        FpnProbeError: for anything else.
+        FpnProbeError: for the first file that is missing, no image, cut off, of another size, or
+            turned by its camera so that the boxes may not fit.
     """
-    if not isinstance(name, str) or Path(name).is_absolute() or ".." in Path(name).parts:
+    stamp = f"{_VERSION}{folder.resolve()}{fingerprint(folder, names, sizes, times=True)}"
+    note = cache.folder() / "checked" / f"{hashlib.sha256(stamp.encode()).hexdigest()}.json"
+    with contextlib.suppress(OSError, ValueError, TypeError):
+        return tuple(Notice(**each) for each in json.loads(note.read_text()))
+    length = sum((folder / name).stat().st_size for name in names) if len(names) <= _ALL[0] else 0
+    decode_all = len(names) <= _ALL[0] and length <= _ALL[1]
+    turned, unclear, deep = list[str](), list[str](), list[str]()
+    with _quiet_decoder() as said:
+        for name, size in zip(names, sizes.tolist(), strict=True):
+            header = _check_one(folder / name, (size[0], size[1]), said, decode=decode_all)
+            seen()
+            if header.bits > 8:
+                deep.append(name)
+            if header.orientation >= 5 and header.size[0] != header.size[1]:
+                turned.append(name)
+            elif header.orientation > 1:
+                unclear.append(name)
+    if unclear and not turned:
         raise FpnProbeError(
-            f"file_name {name!r} of an image does not name a file inside images/: expected a "
-            "relative name without '..'"
+            f"{len(unclear)} of {len(names)} images are turned or mirrored by their EXIF tag "
+            f"(first: {folder / unclear[0]}), and their size does not tell whether their boxes "
+            "are: store the pixels as the boxes lie, without the tag"
         )
-    return name
+    notices = _notices(len(names), turned + unclear, deep)
+    atomic.write_json(note, [asdict(notice) for notice in notices])
+    return notices
 
 
-def check(folder: Path, images: Sequence[dict[str, Any]]) -> None:
-    """Open the header of every image file; a set that has passed is not opened again.
-
-    Raises:
-        FpnProbeError: for the first file that is missing, no image, cut off, or of another size.
-    """
-    seen = fingerprint(folder, images, times=True)
-    note = (
-        cache.folder()
-        / "checked"
-        / f"{hashlib.sha256(f'{folder.resolve()}{seen}'.encode()).hexdigest()}"
+def _notices(total: int, turned: list[str], deep: list[str]) -> tuple[Notice, ...]:
+    lines = {
+        "are turned by their EXIF tag, as their boxes are": turned,
+        "have 16 bits a channel and are read as 8 (value / 256)": deep,
+    }
+    return tuple(
+        Notice(what, len(found), total, "images", found[0])
+        for what, found in lines.items()
+        if found
     )
-    if note.is_file():
-        return
-    for image in images:
-        _check_one(folder / str(image["file_name"]), int(image["width"]), int(image["height"]))
-    atomic.write_text(note, f"{folder.resolve()}\n")
 
 
-def _check_one(file: Path, width: int, height: int) -> None:
+def _check_one(
+    file: Path, size: tuple[int, int], said: Callable[[], str], *, decode: bool
+) -> Header:
+    """The header of a file that is whole and of the annotated size (height, width)."""
     try:
-        with Image.open(file) as image:
-            size = image.size
-            turned = size == (height, width) and image.getexif().get(_ORIENTATION, 1) >= 5
-            whole = _ends_well(file, image.format)
-            if not whole:
-                image.load()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        header = read_header(file)
+    except OSError as error:
+        raise FpnProbeError(f"{file} cannot be read: {error.strerror}") from error
+    if header is None or not header.whole or header.bits != 8 or decode:
+        given = _decoded(file, said)
+        header = header or _header_of_decoded(file, given)
+    elif header.orientation >= 5:
+        given = header.size[::-1]
+    else:
+        given = header.size
+    if given != size:
+        hint = ""
+        if given == size[::-1] and header.orientation > 1:
+            hint = (
+                f": its EXIF tag (orientation {header.orientation}) turns it, and its boxes are of "
+                "the unturned picture; store the pixels as the boxes lie, without the tag"
+            )
         raise FpnProbeError(
-            f"{file} cannot be read as an image ({' '.join(str(error).split())}): "
-            "replace it, or remove it from the annotation file"
-        ) from error
-    if size != (width, height) and not turned:
-        raise FpnProbeError(
-            f"{file} is {size[0]} x {size[1]} px, its annotation says {width} x {height}"
+            f"{file} is {given[1]} x {given[0]} px, its annotation says {size[1]} x {size[0]}{hint}"
         )
+    return header
 
 
-def _ends_well(file: Path, kind: str | None) -> bool:
-    ending = _ENDINGS.get(kind or "")
-    if ending is None:
-        return False
-    with file.open("rb") as handle:
-        handle.seek(-len(ending), 2)
-        return handle.read() == ending
+def _decoded(file: Path, said: Callable[[], str]) -> tuple[int, int]:
+    """Height and width of the picture as the training's decoder gives it."""
+    said()
+    try:
+        picture = cv2.imread(str(file), cv2.IMREAD_COLOR)
+    except cv2.error:  # larger than it decodes
+        picture = None
+    # libjpeg fills what is missing with gray and says so; every other decoder fails
+    if picture is None or "premature end" in said().lower():
+        reason = "it is cut off" if picture is not None else _reason(file)
+        raise FpnProbeError(
+            f"{file} cannot be read as an image ({reason}): replace it, or remove it from the "
+            "annotation file"
+        )
+    return picture.shape[0], picture.shape[1]
+
+
+def _reason(file: Path) -> str:
+    """Why a file is no image, by Pillow, which says more than the decoder."""
+    try:
+        with warnings.catch_warnings(action="ignore"), Image.open(file) as picture:
+            picture.load()
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        return " ".join(str(error).split())[:120]
+    return "OpenCV cannot decode it"
+
+
+def _header_of_decoded(file: Path, decoded: tuple[int, int]) -> Header:
+    """Size, orientation and depth of a file that is neither JPEG nor PNG and could be decoded."""
+    plain = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
+    kind = np.dtype(np.uint8) if plain is None else plain.dtype
+    if kind not in (np.uint8, np.uint16):
+        raise FpnProbeError(
+            f"{file} holds numbers of type {kind}, which are no colors from 0 to 255: store it "
+            "with 8 bits a channel"
+        )
+    try:
+        with warnings.catch_warnings(action="ignore"), Image.open(file) as picture:
+            orientation = int(picture.getexif().get(_ORIENTATION, 1))
+            return Header((picture.height, picture.width), orientation, 8 * kind.itemsize, True)
+    except (OSError, SyntaxError, ValueError, TypeError, Image.DecompressionBombError):
+        return Header(decoded, 1, 8 * kind.itemsize, True)
+
+
+@contextlib.contextmanager
+def _quiet_decoder() -> Iterator[Callable[[], str]]:
+    """Catch what C libraries write to stderr inside; yields a function that reads it.
+
+    OpenCV gives no warning back to Python: that a JPEG is cut off is only printed, by libjpeg.
+    """
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as sink:
+
+        def said() -> str:
+            if not sink.seek(0, os.SEEK_END):
+                return ""
+            sink.seek(0)
+            text = sink.read().decode(errors="replace")
+            sink.seek(0)
+            sink.truncate()
+            return text
+
+        os.dup2(sink.fileno(), 2)
+        try:
+            yield said
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)

@@ -71,28 +71,27 @@ class ImageStore:
 
 
 def store(
-    root: str | Path,
-    images: Sequence[dict[str, Any]],
+    paths: Sequence[Path],
+    sizes: npt.NDArray[np.int64],
     *,
     size: int | tuple[int, int] | None,
     cache: bool | str = "auto",
 ) -> ImageStore:
-    """The images of a COCO folder at the training size, cached unless they take over 4 GiB.
+    """Image files at the training size, cached unless they take over 4 GiB.
 
     Args:
-        root: COCO folder with `images/`.
-        images: the `images` list of the annotation file.
+        paths: the image files.
+        sizes: their height and width in px, `(I, 2)`.
         size: see `target_size`.
         cache: True, False, or "auto" for the limit above.
     """
-    folder = Path(root) / "images"
-    paths = tuple(folder / str(image["file_name"]) for image in images)
-    shapes = tuple(target_size(image["height"], image["width"], size) for image in images)
+    files = tuple(paths)
+    shapes = tuple(target_size(height, width, size) for height, width in sizes.tolist())
     total = sum(height * width * 3 for height, width in shapes)
     if cache is False or (cache == "auto" and total > _AUTO_LIMIT):
-        return ImageStore(paths, shapes, None)
-    file = cache_folder() / "pixels" / f"{_identity(paths, shapes)}.npy"
-    result = ImageStore(paths, shapes, file)
+        return ImageStore(files, shapes, None)
+    file = cache_folder() / "pixels" / f"{_identity(files, shapes)}.npy"
+    result = ImageStore(files, shapes, file)
     if not file.is_file():
         atomic.write(file, lambda out: _fill(out, result, total))
     return result

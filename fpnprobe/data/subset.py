@@ -1,50 +1,50 @@
-"""A smaller data set cut out of a COCO folder, always the same one."""
+"""A smaller data set cut out of a data folder, always the same one."""
 
 import hashlib
 import shutil
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from fpnprobe.data import coco
+import numpy as np
+
+from fpnprobe.data import coco, parts
+from fpnprobe.data.annotations import Annotations
+from fpnprobe.data.usable import with_plain_ids
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.store import atomic
 
 _SPLITS = ("train", "val")
 
 
-def frequent_classes(content: coco.Content, count: int) -> tuple[str, ...]:
+def frequent_classes(content: Annotations, count: int) -> tuple[str, ...]:
     """Names of the `count` categories with the most objects, in the order of the file.
 
     Raises:
         FpnProbeError: if there are fewer categories.
     """
-    categories = content["categories"]
-    if not 1 <= count <= len(categories):
-        raise FpnProbeError(f"{count} classes asked for, the data has {len(categories)}")
-    objects = Counter(
-        entry["category_id"] for entry in content["annotations"] if not entry["iscrowd"]
-    )
-    order = sorted(categories, key=lambda category: (-objects[category["id"]], category["id"]))
-    chosen = {category["id"] for category in order[:count]}
-    return tuple(category["name"] for category in categories if category["id"] in chosen)
+    names = content.category_names
+    if not 1 <= count <= len(names):
+        raise FpnProbeError(f"{count} classes asked for, the data has {len(names)}")
+    objects = np.bincount(content.category[~content.crowd], minlength=len(names))
+    numbers = content.category_keys.numbers
+    chosen = sorted(range(len(names)), key=lambda i: (-objects[i], numbers[i]))[:count]
+    return tuple(names[i] for i in sorted(chosen))
 
 
 def select(
-    content: coco.Content,
+    content: Annotations,
     *,
     images: int | None = None,
     classes: Sequence[str] | None = None,
     min_objects: int = 0,
     seed: int = 0,
-) -> coco.Content:
-    """A COCO file with fewer images and classes; ids stay, `content` is not changed.
+) -> Annotations:
+    """Annotations with fewer images and classes; ids stay, `content` is not changed.
 
     Images are ranked by a hash of the seed and their file name, so the choice depends on nothing
     else and a larger subset contains the smaller one.
 
     Args:
-        content: A COCO file, as `coco.read` gives it.
+        content: Annotations, as `coco.open_split` gives them.
         images: Most images to keep; None for all.
         classes: Names of the categories to keep; None for all.
         min_objects: Fewest objects (no crowds) of the kept classes that an image must have.
@@ -58,28 +58,25 @@ def select(
             f"images={images}, min_objects={min_objects}: expected at least 1 image (or all) and "
             "no negative number of objects"
         )
-    names = [category["name"] for category in content["categories"]]
+    names = content.category_names
     unknown = [name for name in classes or () if name not in names]
     if unknown:
         raise FpnProbeError(f"no class {unknown[0]!r} in the data; there is: {', '.join(names)}")
-    kept = [c for c in content["categories"] if classes is None or c["name"] in classes]
-    ids = {category["id"] for category in kept}
-    annotations = [entry for entry in content["annotations"] if entry["category_id"] in ids]
-    objects = Counter(entry["image_id"] for entry in annotations if not entry["iscrowd"])
-    enough = [image for image in content["images"] if objects[image["id"]] >= min_objects]
-    ranked = sorted(enough, key=lambda image: _rank(seed, str(image["file_name"])))
-    chosen = {image["id"] for image in ranked[:images]}
-    if not chosen:
+    part = content
+    if classes is not None:
+        part = content.take_categories(i for i, name in enumerate(names) if name in classes)
+    total = len(part.image_keys)
+    objects = np.bincount(part.image[~part.crowd], minlength=total)
+    enough = np.flatnonzero(objects >= min_objects)
+    if images is not None and images < len(enough):
+        ranked = sorted(enough.tolist(), key=lambda i: _rank(seed, part.image_names[i]))
+        enough = np.array(ranked[:images], dtype=np.int64)
+    if not len(enough):
         raise FpnProbeError(
             f"no image is left: images={images}, min_objects={min_objects}, "
             f"classes={', '.join(classes or ['all'])}"
         )
-    return {
-        **{key: value for key, value in content.items() if key in ("info", "licenses")},
-        "images": [image for image in content["images"] if image["id"] in chosen],
-        "annotations": [entry for entry in annotations if entry["image_id"] in chosen],
-        "categories": kept,
-    }
+    return part if len(enough) == total else part.take_images(enough)
 
 
 def make(
@@ -92,10 +89,12 @@ def make(
     min_objects: int = 1,
     seed: int = 0,
     link: bool = False,
+    area: str | None = None,
 ) -> Path:
     """Write a COCO folder with a subset of both splits; the classes are the training split's.
 
-    `link` makes symbolic links to the image files instead of copies.
+    `link` makes symbolic links to the image files instead of copies; `area` is that of
+    `coco.open_split`.
 
     Raises:
         FpnProbeError: for bad input, or a target that is not new or empty.
@@ -103,16 +102,29 @@ def make(
     folder = Path(target).expanduser()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise FpnProbeError(f"{folder} holds something else: expected a new or empty folder")
-    source = Path(root).expanduser() / "images"
     names: tuple[str, ...] | None = None
+    places: dict[str, Path] = {}
     for split, count in zip(_SPLITS, (images, val_images), strict=True):
-        content, _ = coco.read(root, split)
+        source = coco.open_split(root, split, area=area)
         if classes is not None and names is None:
-            names = frequent_classes(content, classes)
-        part = select(content, images=count, classes=names, min_objects=min_objects, seed=seed)
-        for image in part["images"]:
-            _copy(source / image["file_name"], folder / "images" / image["file_name"], link=link)
-        atomic.write_json(folder / "annotations" / f"{split}.json", part)
+            names = frequent_classes(source.annotations, classes)
+        part = select(
+            source.annotations, images=count, classes=names, min_objects=min_objects, seed=seed
+        )
+        for name in part.image_names:
+            place = source.folder / name
+            if places.setdefault(name, place) != place:
+                raise FpnProbeError(
+                    f"both splits of {root} have an image named {name}, which the subset's one "
+                    "folder cannot hold: rename the images of one split"
+                )
+            _copy(place, folder / "images" / name, link=link)
+        parts.write_part(
+            folder / "annotations" / f"{split}.json",
+            with_plain_ids(part),
+            root=folder,
+            folder=folder / "images",
+        )
     return folder
 
 

@@ -1,23 +1,22 @@
 """Detections in columns, read from COCO result files."""
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from fpnprobe.data import documents
+from fpnprobe.data.identity import Key, Keys, key_of, note_stranger
+from fpnprobe.data.problems import Problems, shown
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.evaluation.documents import read_json
-from fpnprobe.evaluation.ground_truth import (
-    Floats,
-    GroundTruth,
-    Ints,
-    boxes_of,
-    column,
-    index_of,
-)
+from fpnprobe.evaluation.ground_truth import Floats, GroundTruth, Ints
 from fpnprobe.evaluation.masks import encode, mask_areas
+
+_BOX_FIX = "expected four numbers, x, y, width, height in px, width and height >= 0"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -26,7 +25,8 @@ class Detections:
 
     `image` and `category` (D,) index `GroundTruth.image_ids` and `.category_ids`; `boxes` (D, 4)
     are x, y, width, height in px; `areas` (D,) px^2, of the box or, for masks, of the mask;
-    `scores` (D,). `masks` holds compressed RLEs, and is empty where boxes are evaluated.
+    `scores` (D,). `masks` holds compressed RLEs, and is empty where boxes are evaluated. `where`
+    names the file.
     """
 
     image: Ints
@@ -35,6 +35,7 @@ class Detections:
     areas: Floats
     scores: Floats
     masks: tuple[Any, ...]
+    where: str = "the detections"
 
     def __repr__(self) -> str:
         return f"Detections({len(self.image)} boxes on {len(np.unique(self.image))} images)"
@@ -58,34 +59,120 @@ class Detections:
         if isinstance(source, Detections):
             return source
         where = str(source) if isinstance(source, str | Path) else "the detections"
-        content = read_json(source) if isinstance(source, str | Path) else source
+        content = documents.read_json(source) if isinstance(source, str | Path) else source
         if not isinstance(content, list):
+            hint = "; take its list 'annotations'" if _is_wrapped(content) else ""
             raise FpnProbeError(
                 f"{where} holds a {type(content).__name__}, expected a list of COCO results "
-                "(image_id, category_id, bbox, score)"
+                f"(image_id, category_id, bbox, score){hint}"
             )
-        scores = column(content, "score", where)
-        if not np.isfinite(scores).all():
-            raise FpnProbeError(f"{where}: a score is not finite, expected a number")
-        image = index_of(
-            column(content, "image_id", where, int), ground_truth.image_ids, "image", where
-        )
-        category = index_of(
-            column(content, "category_id", where, int),
-            ground_truth.category_ids,
-            "category",
-            where,
-        )
-        boxes: Floats
-        masks: tuple[Any, ...]
-        if iou_type == "segm":
-            masks = encode(
-                [entry.get("segmentation") for entry in content], ground_truth.sizes[image], where
+        return _Rows(where, boxes=iou_type != "segm").read(content, ground_truth)
+
+
+class _Rows:
+    """The entries of a result file while they are read."""
+
+    def __init__(self, where: str, *, boxes: bool) -> None:
+        self._where, self._with_boxes = where, boxes
+        self._problems = Problems(where, "detections")
+        self._images: list[Key | None] = []
+        self._categories: list[Key | None] = []
+        self._scores = array("d")
+        self._boxes = array("d")
+
+    def read(self, content: list[Any], truth: GroundTruth) -> Detections:
+        for number, entry in enumerate(content):
+            self._add(number, entry)
+        self._problems.refuse(len(content))
+        image = self._places(self._images, truth.images_named(), "image_id")
+        category = self._places(self._categories, truth.categories_named(), "category_id")
+        scores, boxes = _doubles(self._scores), _doubles(self._boxes).reshape(-1, 4)
+        for row in np.flatnonzero(~np.isfinite(scores)):
+            self._problems.add(
+                "have a score that is not finite", f"entry {row}, score {scores[row]}", "mend them"
             )
+        wrong = ~np.isfinite(boxes).all(axis=1) | (boxes[:, 2:] < 0).any(axis=1)
+        for row in np.flatnonzero(wrong):
+            example = f"entry {row} has the bbox {boxes[row].tolist()}"
+            self._problems.add("have no usable box", example, _BOX_FIX)
+        self._problems.refuse(len(content))
+        masks: tuple[Any, ...] = ()
+        areas: Floats = boxes[:, 2] * boxes[:, 3]
+        if not self._with_boxes:
+            given = [entry.get("segmentation") for entry in content]
+            masks = encode(given, truth.sizes[image], self._where)
             boxes, areas = np.zeros((len(content), 4)), mask_areas(masks)
-        else:
-            masks, boxes = (), boxes_of(content, where)
-            areas = boxes[:, 2] * boxes[:, 3]
-        return cls(
-            image=image, category=category, boxes=boxes, areas=areas, scores=scores, masks=masks
+        return Detections(
+            image=image,
+            category=category,
+            boxes=boxes,
+            areas=areas,
+            scores=scores,
+            masks=masks,
+            where=self._where,
         )
+
+    def _add(self, number: int, entry: Any) -> None:
+        if not isinstance(entry, dict):
+            self._problems.add(
+                "are no objects",
+                f"entry {number}, {shown(entry)}",
+                "expected image_id, category_id, bbox and score",
+            )
+            return
+        self._images.append(self._key(number, entry, "image_id"))
+        self._categories.append(self._key(number, entry, "category_id"))
+        self._scores.append(self._score(number, entry))
+        if self._with_boxes:
+            self._add_box(number, entry)
+
+    def _key(self, number: int, entry: dict[str, Any], key: str) -> Key | None:
+        value = entry.get(key)
+        if type(value) is int or type(value) is str:
+            return value
+        known = key_of(value)
+        if known is None:
+            example = f"entry {number}, {key} {shown(value)}"
+            self._problems.add(f"have no usable {key}", example, "expected that of the annotations")
+        return known
+
+    def _score(self, number: int, entry: dict[str, Any]) -> float:
+        value = entry.get("score")
+        if type(value) is float or type(value) is int or isinstance(value, np.floating):
+            try:
+                return float(value)
+            except OverflowError:
+                return float("inf")
+        example = f"entry {number}, score {shown(value)}" if "score" in entry else f"entry {number}"
+        what = "have a score that is no number" if "score" in entry else "have no 'score'"
+        self._problems.add(what, example, "expected a number")
+        return 0.0
+
+    def _add_box(self, number: int, entry: dict[str, Any]) -> None:
+        box = entry.get("bbox")
+        if isinstance(box, list | tuple) and len(box) == 4:
+            numbers = (int, float, np.floating, np.integer)
+            if all(isinstance(side, numbers) and type(side) is not bool for side in box):
+                try:
+                    self._boxes.extend([float(side) for side in box])
+                    return
+                except OverflowError:
+                    pass
+        example = f"entry {number}, bbox {shown(box)}" if "bbox" in entry else f"entry {number}"
+        self._problems.add("have no box of four numbers", example, _BOX_FIX)
+
+    def _places(self, wanted: list[Key | None], known: Keys, key: str) -> Ints:
+        places = known.places(wanted)
+        for row in np.flatnonzero(places < 0):
+            note_stranger(self._problems, f"entry {row}", key, wanted[row], known)
+        self._problems.refuse(len(wanted))
+        return places
+
+
+def _doubles(values: "array[float]") -> Floats:
+    numbers: npt.NDArray[np.float64] = np.frombuffer(values, np.float64) if values else np.zeros(0)
+    return numbers
+
+
+def _is_wrapped(content: Any) -> bool:
+    return isinstance(content, dict) and isinstance(content.get("annotations"), list)

@@ -1,4 +1,8 @@
-"""The evaluators: hotcoco, fast and parity tested, and pycocotools, the oracle."""
+"""The evaluators: hotcoco, fast and parity tested, and pycocotools, the oracle.
+
+Both know images and categories by their place, from 1: one of them carries ids as doubles, in which
+9007199254740993 is 9007199254740992.
+"""
 
 import contextlib
 import io
@@ -56,24 +60,24 @@ def run_engine(
 
 def _images(ground_truth: GroundTruth) -> list[dict[str, int]]:
     return [
-        {"id": int(i), "height": int(h), "width": int(w)}
-        for i, (h, w) in zip(ground_truth.image_ids, ground_truth.sizes, strict=True)
+        {"id": i, "height": int(h), "width": int(w)}
+        for i, (h, w) in enumerate(ground_truth.sizes, start=1)
     ]
 
 
 def _categories(ground_truth: GroundTruth) -> list[dict[str, Any]]:
     return [
-        {"id": int(i), "name": name or str(i)}
-        for i, name in zip(ground_truth.category_ids, ground_truth.category_names, strict=True)
+        {"id": i, "name": name or str(i)}
+        for i, name in enumerate(ground_truth.category_names, start=1)
     ]
 
 
-def _mask_results(ground_truth: GroundTruth, detections: Detections) -> list[dict[str, Any]]:
+def _mask_results(detections: Detections) -> list[dict[str, Any]]:
     return [
         {"image_id": int(i), "category_id": int(c), "score": float(s), "segmentation": mask}
         for i, c, s, mask in zip(
-            ground_truth.image_ids[detections.image],
-            ground_truth.category_ids[detections.category],
+            detections.image + 1,
+            detections.category + 1,
             detections.scores,
             detections.masks,
             strict=True,
@@ -87,8 +91,8 @@ def _hotcoco(truth: GroundTruth, found: Detections, masks: Any, ranges: list[lis
     gt = hotcoco.COCO.from_arrays(
         _images(truth),
         _categories(truth),
-        truth.image_ids[truth.image],
-        truth.category_ids[truth.category],
+        truth.image + 1,
+        truth.category + 1,
         truth.boxes,
         area=truth.areas,
         iscrowd=truth.crowd,
@@ -96,19 +100,19 @@ def _hotcoco(truth: GroundTruth, found: Detections, masks: Any, ranges: list[lis
     )
     if masks is None or not len(found):
         columns = [
-            truth.image_ids[found.image],
+            found.image + 1,
             found.boxes,
             found.scores,
-            truth.category_ids[found.category],
+            found.category + 1,
         ]
         dt = gt.load_res(np.column_stack(columns).astype(np.float64))
     else:
-        dt = gt.load_res(_mask_results(truth, found))
+        dt = gt.load_res(_mask_results(found))
     run = hotcoco.COCOeval(gt, dt, "bbox" if masks is None else "segm")
     run.params.area_rng = ranges
     run.params.area_rng_lbl = ["all", *(f"range {i}" for i in range(1, len(ranges)))]
-    run.params.img_ids = truth.image_ids.tolist()
-    run.params.cat_ids = truth.category_ids.tolist()
+    run.params.img_ids = list(range(1, len(truth.image_ids) + 1))
+    run.params.cat_ids = list(range(1, len(truth.category_ids) + 1))
     run.params.max_dets = list(MAX_DETECTIONS)
     run.evaluate()
     run.accumulate()
@@ -128,8 +132,8 @@ def _pycocotools(
         "annotations": [
             {
                 "id": i + 1,  # an id of 0 reads as "not matched" there
-                "image_id": int(truth.image_ids[truth.image[i]]),
-                "category_id": int(truth.category_ids[truth.category[i]]),
+                "image_id": int(truth.image[i]) + 1,
+                "category_id": int(truth.category[i]) + 1,
                 "bbox": truth.boxes[i].tolist(),
                 "area": float(truth.areas[i]),
                 "iscrowd": int(truth.crowd[i]),
@@ -143,8 +147,8 @@ def _pycocotools(
         "annotations": [
             {
                 "id": i + 1,
-                "image_id": int(truth.image_ids[found.image[i]]),
-                "category_id": int(truth.category_ids[found.category[i]]),
+                "image_id": int(found.image[i]) + 1,
+                "category_id": int(found.category[i]) + 1,
                 "bbox": found.boxes[i].tolist(),
                 "area": float(found.areas[i]),
                 "iscrowd": 0,
@@ -160,8 +164,8 @@ def _pycocotools(
         run = COCOeval(gt, dt, "bbox" if masks is None else "segm")
         run.params.areaRng = ranges
         run.params.areaRngLbl = ["all", *(f"range {i}" for i in range(1, len(ranges)))]
-        run.params.imgIds = truth.image_ids.tolist()
-        run.params.catIds = truth.category_ids.tolist()
+        run.params.imgIds = list(range(1, len(truth.image_ids) + 1))
+        run.params.catIds = list(range(1, len(truth.category_ids) + 1))
         run.params.maxDets = list(MAX_DETECTIONS)
         run.evaluate()
         run.accumulate()

@@ -44,7 +44,7 @@ def error_types(
     """
     check_iou_type(iou_type)
     buckets = check_buckets(buckets)
-    truth = GroundTruth.of(annotations)
+    truth = GroundTruth.of(annotations, iou_type=iou_type)
     found = Detections.of(detections, ground_truth=truth, iou_type=iou_type)
     matches = match(
         truth,

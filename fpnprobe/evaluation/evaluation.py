@@ -13,6 +13,7 @@ from fpnprobe.evaluation.engines import Curves, run_engine
 from fpnprobe.evaluation.ground_truth import Floats, GroundTruth
 from fpnprobe.evaluation.masks import check_iou_type
 from fpnprobe.evaluation.ranges import area_ranges
+from fpnprobe.evaluation.suspicions import suspect_form
 from fpnprobe.scales import COCO_BUCKETS, ScaleBucket, check_buckets
 
 LETTERS = ("S", "M", "L")
@@ -25,7 +26,8 @@ class Evaluation:
 
     `metrics` maps AP, AP_50, AP_75, AP_S, AP_M, AP_L, AR_1, AR_10, AR_100, AR_S, AR_M, AR_L (or
     AP_<name>, AR_<name> of custom buckets) to values in [0, 1], NaN where nothing could be
-    evaluated; `per_category` has one row per category with the AP metrics.
+    evaluated; `per_category` has one row per category with the AP metrics. `warnings` are lines
+    about detections that are likely not what they seem.
     """
 
     metrics: Mapping[str, float]
@@ -36,6 +38,7 @@ class Evaluation:
     images: int
     objects: int
     detections: int
+    warnings: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{name} {value:.3f}" for name, value in self.metrics.items())
@@ -77,6 +80,7 @@ def evaluate(
     iou_type: str = "bbox",
     buckets: Sequence[ScaleBucket] = COCO_BUCKETS,
     engine: str = "hotcoco",
+    area: str | None = None,
 ) -> Evaluation:
     """Evaluate detections as COCO does (Lin et al., 2014; the definitions of pycocotools).
 
@@ -91,6 +95,7 @@ def evaluate(
         iou_type: `bbox` or `segm`.
         buckets: size buckets; three of them are also reported as S, M, L.
         engine: `hotcoco` (fast) or `pycocotools` (the oracle); they agree to 1e-12.
+        area: "box" takes the area of an object from its box, for data that have none.
 
     Raises:
         FpnProbeError: if a file is malformed or an option is unknown.
@@ -105,7 +110,7 @@ def evaluate(
     """
     check_iou_type(iou_type)
     buckets = check_buckets(buckets)
-    truth = GroundTruth.of(annotations)
+    truth = GroundTruth.of(annotations, iou_type=iou_type, area=area)
     found = Detections.of(detections, ground_truth=truth, iou_type=iou_type)
     curves = run_engine(
         engine,
@@ -123,7 +128,17 @@ def evaluate(
         images=len(truth.image_ids),
         objects=len(truth.image),
         detections=len(found),
+        warnings=_warnings(truth, found),
     )
+
+
+def _warnings(truth: GroundTruth, found: Detections) -> tuple[str, ...]:
+    lines = [suspect_form(truth, found)]
+    if truth.unmasked:
+        lines.append(
+            f"{truth.unmasked} of {len(truth.image)} objects have no mask and count neither way"
+        )
+    return tuple(line for line in lines if line)
 
 
 def bucket_metrics(buckets: Sequence[ScaleBucket], prefix: str = "AP") -> dict[str, int]:

@@ -1,15 +1,18 @@
 """Ground truth in columns: what the engines, the matching and the bootstrap all read."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from fpnprobe.data import annotations
+from fpnprobe.data.annotations import Annotations
+from fpnprobe.data.identity import Key, Keys
+from fpnprobe.data.masks import Masks
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.evaluation.documents import read_json
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -24,6 +27,9 @@ class GroundTruth:
     `boxes` (G, 4) are x, y, width, height in px; `areas` (G,) px^2 of the original image, the
     annotation's own `area`; `crowd` (G,) marks regions that count neither way. `sizes` (I, 2)
     height and width. `segmentations` holds polygons or RLEs, `None` where an object has no mask.
+    `image_keys` and `category_keys` are what the file calls them where that is not a plain number.
+    `mask_problem` says what is wrong with a mask, which matters where masks are evaluated;
+    `unmasked` counts the objects that have none there, and so count neither way.
 
     >>> GroundTruth.of({"images": [{"id": 7}], "categories": [{"id": 1, "name": "ring"}],
     ...     "annotations": [{"image_id": 7, "category_id": 1, "bbox": [0, 0, 9, 9], "area": 50}]})
@@ -39,7 +45,11 @@ class GroundTruth:
     boxes: Floats
     areas: Floats
     crowd: Bools
-    segmentations: tuple[Any, ...]
+    segmentations: Sequence[Any]
+    image_keys: tuple[Key, ...] = ()
+    category_keys: tuple[Key, ...] = ()
+    mask_problem: str | None = None
+    unmasked: int = 0
 
     def __repr__(self) -> str:
         return (
@@ -48,100 +58,105 @@ class GroundTruth:
         )
 
     @classmethod
-    def of(cls, source: "str | Path | Mapping[str, Any] | GroundTruth") -> "GroundTruth":
+    def of(
+        cls,
+        source: "str | Path | Mapping[str, Any] | GroundTruth | Annotations",
+        *,
+        iou_type: str = "bbox",
+        area: str | None = None,
+    ) -> "GroundTruth":
         """Read a path or a COCO dictionary; ground truth passes through.
+
+        Args:
+            source: see above.
+            iou_type: for "segm" see `with_masks`.
+            area: "box" takes the area of an object from its box, for data that have none.
 
         Raises:
             FpnProbeError: if it is not COCO ground truth, naming the first thing that is wrong.
         """
         if isinstance(source, GroundTruth):
-            return source
-        if isinstance(source, Mapping):
-            return _columns(source, "the annotations")
-        return _columns(read_json(source), str(source))
+            found = source
+        elif isinstance(source, Annotations):
+            found = _columns(source)
+        elif isinstance(source, str | Path):
+            found = _columns(annotations.read(source, area=area))
+        else:
+            found = _columns(annotations.of(source, "the annotations", area=area))
+        return found.with_masks() if iou_type == "segm" else found
 
+    def images_named(self) -> Keys:
+        """What detections call the images, in the order of `image_ids`."""
+        return Keys(self.image_keys or tuple(self.image_ids.tolist()))
 
-def index_of(ids: Ints, known: Ints, what: str, where: str) -> Ints:
-    """Position of each id in the sorted `known`, or an error that names the first stranger."""
-    position = np.searchsorted(known, ids)
-    strange = (
-        known[np.minimum(position, len(known) - 1)] != ids
-        if len(known)
-        else np.ones(len(ids), dtype=bool)
-    )
-    if strange.any():
-        raise FpnProbeError(
-            f"{where}: entry {int(strange.argmax())} points to {what} "
-            f"{int(ids[strange.argmax()])}, which is not in the annotation file"
+    def categories_named(self) -> Keys:
+        """What detections call the categories, in the order of `category_ids`."""
+        return Keys(self.category_keys or tuple(self.category_ids.tolist()))
+
+    def with_masks(self) -> "GroundTruth":
+        """The same where every object has a mask, to be judged by masks.
+
+        An object without a mask counts neither way, as a crowd does: detections within its box are
+        no mistakes.
+
+        Raises:
+            FpnProbeError: if a mask cannot be used, or no object has one.
+        """
+        if self.mask_problem is not None:
+            raise FpnProbeError(self.mask_problem)
+        masks = self.segmentations
+        if isinstance(masks, Masks):
+            present = masks.present()
+        else:
+            present = np.array([bool(each) for each in masks], dtype=np.bool_)
+        if present.all():
+            return self
+        if not present.any():
+            raise FpnProbeError(
+                f"none of the {len(present)} objects has a usable segmentation, which "
+                "iou_type='segm' needs: evaluate boxes, or use data with masks"
+            )
+        return replace(
+            self,
+            crowd=self.crowd | ~present,
+            segmentations=[
+                masks[row] if present[row] else _outline(self.boxes[row])
+                for row in range(len(present))
+            ],
+            unmasked=int((~present).sum()),
         )
-    return position.astype(np.int64)
 
 
-def column(entries: list[Any], key: str, where: str, kind: type = float) -> Any:
-    """One field of all entries as an array; missing or non-numeric fields raise."""
-    try:
-        values = np.array([entry[key] for entry in entries])
-    except (KeyError, TypeError, ValueError) as error:
-        raise FpnProbeError(
-            f"{where}: every entry needs a numeric {key!r} ({type(error).__name__}: {error})"
-        ) from error
-    whole = values.dtype.kind in "iu" or (
-        values.dtype.kind == "f" and np.array_equal(values, np.trunc(values))
-    )
-    if values.dtype.kind not in "iuf" or (kind is int and not whole):
-        raise FpnProbeError(
-            f"{where}: every entry needs {'an integer' if kind is int else 'a numeric'} {key!r}"
-        )
-    return values.astype(np.int64 if kind is int else np.float64)
+def _outline(box: Floats) -> list[list[float]]:
+    left, top, width, height = box.tolist()
+    right, bottom = left + width, top + height
+    return [[left, top, right, top, right, bottom, left, bottom]]
 
 
-def boxes_of(entries: list[Any], where: str) -> Floats:
-    """Boxes (N, 4) as x, y, width, height in px, checked to be finite and not negative."""
-    boxes: Floats = column(entries, "bbox", where)
-    if len(entries) and boxes.shape[1:] != (4,):
-        raise FpnProbeError(f"{where}: every bbox needs 4 numbers: x, y, width, height")
-    boxes = boxes.reshape(-1, 4)
-    bad = ~np.isfinite(boxes).all(axis=1) | (boxes[:, 2:] < 0).any(axis=1)
-    if bad.any():
-        raise FpnProbeError(
-            f"{where}: entry {int(bad.argmax())} has the bbox {boxes[bad.argmax()].tolist()}, "
-            "expected finite numbers with width and height >= 0"
-        )
-    return boxes
-
-
-def _columns(content: Any, where: str) -> GroundTruth:
-    if not isinstance(content, Mapping):
-        raise FpnProbeError(f"{where} holds a {type(content).__name__}, expected a COCO dictionary")
-    for key in ("images", "annotations", "categories"):
-        if not isinstance(content.get(key), list):
-            raise FpnProbeError(f"{where} has no list {key!r}: expected COCO annotations")
-    images, categories = content["images"], content["categories"]
-    entries = content["annotations"]
-    image_ids = column(images, "id", f"{where}, images", int)
-    category_ids = column(categories, "id", f"{where}, categories", int)
-    for what, ids in (("image", image_ids), ("category", category_ids)):
-        if len(np.unique(ids)) < len(ids):
-            raise FpnProbeError(f"{where}: an {what} id appears twice, expected unique ids")
-    by_image, by_category = np.argsort(image_ids), np.argsort(category_ids)
-    areas = column(entries, "area", f"{where}, annotations")
-    if not np.isfinite(areas).all() or (areas < 0).any():
-        raise FpnProbeError(f"{where}: an area is negative or not finite, expected px^2 >= 0")
-    spot = f"{where}, annotations"
+def _columns(given: Annotations) -> GroundTruth:
+    by_image, by_category = given.image_keys.order(), given.category_keys.order()
     return GroundTruth(
-        image_ids=image_ids[by_image],
-        sizes=np.array(
-            [(images[i].get("height", 0), images[i].get("width", 0)) for i in by_image],
-            dtype=np.int64,
-        ).reshape(-1, 2),
-        category_ids=category_ids[by_category],
-        category_names=tuple(str(categories[i].get("name", "")) for i in by_category),
-        image=index_of(column(entries, "image_id", spot, int), image_ids[by_image], "image", spot),
-        category=index_of(
-            column(entries, "category_id", spot, int), category_ids[by_category], "category", spot
-        ),
-        boxes=boxes_of(entries, spot),
-        areas=areas,
-        crowd=np.array([bool(entry.get("iscrowd", 0)) for entry in entries], dtype=bool),
-        segmentations=tuple(entry.get("segmentation") for entry in entries),
+        image_ids=given.image_keys.numbers[by_image],
+        sizes=given.sizes[by_image].reshape(-1, 2),
+        category_ids=given.category_keys.numbers[by_category],
+        category_names=tuple(given.category_names[i] for i in by_category),
+        image=_inverse(by_image)[given.image],
+        category=_inverse(by_category)[given.category],
+        boxes=given.boxes,
+        areas=given.areas,
+        crowd=given.crowd,
+        segmentations=given.masks,
+        image_keys=_unless_plain(given.image_keys, by_image),
+        category_keys=_unless_plain(given.category_keys, by_category),
+        mask_problem=given.mask_problem,
     )
+
+
+def _unless_plain(keys: Keys, order: list[int]) -> tuple[Key, ...]:
+    return () if keys.plain else tuple(keys.values[i] for i in order)
+
+
+def _inverse(order: list[int]) -> Ints:
+    places = np.empty(len(order), dtype=np.int64)
+    places[order] = np.arange(len(order))
+    return places

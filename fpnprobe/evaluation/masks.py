@@ -1,4 +1,4 @@
-"""Masks as compressed run-length codes, by pycocotools' own encoder."""
+"""Masks as compressed run-length codes, by pycocotools' encoder, which sees checked ones only."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as rle
 
+from fpnprobe.data.masks import RUNS, MaskColumns, Masks
 from fpnprobe.errors import FpnProbeError
 
 IOU_TYPES = ("bbox", "segm")
@@ -27,29 +28,46 @@ def encode(
     `sizes` (N, 2) holds each image's height and width in px.
 
     Raises:
-        FpnProbeError: if an entry has no mask or one that cannot be read.
+        FpnProbeError: if an entry has no mask, or one that does not fit its image.
     """
-    codes = []
-    for index, (segmentation, size) in enumerate(zip(segmentations, sizes, strict=True)):
-        height, width = int(size[0]), int(size[1])
-        try:
-            if not segmentation:
-                raise ValueError("it is missing")
-            if isinstance(segmentation, list):
-                code = rle.merge(rle.frPyObjects(segmentation, height, width))
-            elif isinstance(segmentation["counts"], list):
-                code = rle.frPyObjects(segmentation, height, width)
-            else:
-                code = {"size": segmentation["size"], "counts": segmentation["counts"]}
-                if isinstance(code["counts"], str):
-                    code["counts"] = code["counts"].encode("ascii")
-        except Exception as error:  # the C encoder raises bare Exception
-            raise FpnProbeError(
-                f"{where}: entry {index} has no usable segmentation ({error}), expected polygons "
-                "or an RLE, which iou_type='segm' needs"
-            ) from error
-        codes.append(code)
-    return tuple(codes)
+    masks = (
+        segmentations if isinstance(segmentations, Masks) else _packed(segmentations, sizes, where)
+    )
+    present = masks.present()
+    if not present.all():
+        raise FpnProbeError(
+            f"{where}: entry {int(present.argmin())} has no usable segmentation, which "
+            "iou_type='segm' needs"
+        )
+    return tuple(_code(masks, i, sizes[i], where) for i in range(len(masks)))
+
+
+def _packed(segmentations: Sequence[Any], sizes: npt.NDArray[np.int64], where: str) -> Masks:
+    columns = MaskColumns()
+    for each in segmentations:
+        columns.add(each)
+    masks = columns.finish(np.asarray(sizes, dtype=np.int64).reshape(-1, 2))
+    if columns.wrong:
+        index, what = columns.wrong[0]
+        raise FpnProbeError(
+            f"{where}: entry {index} has no usable segmentation: {what}; expected polygons "
+            "[[x, y, ...]] in px or an RLE of the image's size"
+        )
+    return masks
+
+
+def _code(masks: Masks, index: int, size: npt.NDArray[np.int64], where: str) -> dict[str, Any]:
+    if masks.kind[masks.row[index]] == RUNS:
+        height, width = masks.sizes[masks.row[index]].tolist()
+        return {"size": [height, width], "counts": masks.run_lengths(index)}
+    if not size.all():
+        raise FpnProbeError(
+            f"{where}: the image of entry {index} has no height and width, which polygons need: "
+            "add them to the entries of 'images'"
+        )
+    outlines = [part.tolist() for part in masks.polygons(index)]
+    code: dict[str, Any] = rle.merge(rle.frPyObjects(outlines, int(size[0]), int(size[1])))
+    return code
 
 
 def mask_areas(codes: Sequence[dict[str, Any]]) -> npt.NDArray[np.float64]:

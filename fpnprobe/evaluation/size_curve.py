@@ -44,7 +44,7 @@ def size_curve(
     """
     check_iou_type(iou_type)
     buckets = check_buckets(buckets)
-    truth = GroundTruth.of(annotations)
+    truth = GroundTruth.of(annotations, iou_type=iou_type)
     found = Detections.of(detections, ground_truth=truth, iou_type=iou_type)
     counts = resample_counts(len(truth.image_ids), resamples=resamples, seed=seed)
     run = resample(truth, found, counts=counts, iou_type=iou_type, buckets=buckets)

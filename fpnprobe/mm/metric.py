@@ -10,9 +10,10 @@ from mmdet.structures.mask import encode_mask_results
 from mmengine.evaluator import BaseMetric
 from mmengine.registry import METRICS
 
+from fpnprobe.data.annotations import read
+from fpnprobe.data.identity import Key, key_of
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.evaluation import GroundTruth, evaluate
-from fpnprobe.evaluation.documents import read_json
 from fpnprobe.evaluation.masks import check_iou_type
 from fpnprobe.scales import stored_buckets
 from fpnprobe.store import atomic
@@ -55,8 +56,7 @@ class SizeBucketMetric(BaseMetric):
             check_iou_type(each)
         self.buckets = stored_buckets(buckets)
         self.engine, self.out_file = engine, out_file
-        self.annotations = read_json(ann_file)
-        GroundTruth.of(self.annotations)  # a bad file fails here, before any training
+        self.annotations = read(ann_file)  # a bad file fails here, before any training
 
     def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:  # noqa: ARG002 -- mmengine's
         """Keep the predictions of one batch, with class indices still."""
@@ -94,9 +94,10 @@ class SizeBucketMetric(BaseMetric):
             found |= {f"{iou_type}_{name}": value for name, value in evaluation.metrics.items()}
         return found
 
-    def _of_classes(self) -> tuple[dict[str, Any], list[int]]:
+    def _of_classes(self) -> tuple[GroundTruth, list[Key]]:
         """Annotations of the data set's classes alone, and each class index's category id."""
-        known = {c["name"]: c["id"] for c in self.annotations["categories"]}
+        given = self.annotations
+        known = dict(zip(given.category_names, given.category_keys.values, strict=True))
         classes = (self.dataset_meta or {}).get("classes") or list(known)
         strange = [name for name in classes if name not in known]
         if strange:
@@ -104,26 +105,18 @@ class SizeBucketMetric(BaseMetric):
                 f"the data set has the class {strange[0]!r}, which the annotation file lacks: "
                 f"expected some of {', '.join(map(str, known))}"
             )
-        ids = [int(known[name]) for name in classes]
-        chosen = set(ids)
-        content = {
-            "images": self.annotations["images"],
-            "categories": [c for c in self.annotations["categories"] if c["id"] in chosen],
-            "annotations": [
-                a for a in self.annotations["annotations"] if a["category_id"] in chosen
-            ],
-        }
-        return content, ids
+        chosen = [i for i, name in enumerate(given.category_names) if name in set(classes)]
+        return GroundTruth.of(given.take_categories(chosen)), [known[name] for name in classes]
 
 
-def _rows(results: list[dict[str, Any]], ids: list[int], iou_type: str) -> list[dict[str, Any]]:
+def _rows(results: list[dict[str, Any]], ids: list[Key], iou_type: str) -> list[dict[str, Any]]:
     rows = []
     for result in results:
         masks = result.get("masks") if iou_type == "segm" else None
         scores = result["scores"] if masks is None else result["mask_scores"]
         for k, label in enumerate(result["labels"]):
             row = {
-                "image_id": int(result["image"]),
+                "image_id": key_of(result["image"]),
                 "category_id": ids[label],
                 "bbox": result["boxes"][k],
                 "score": scores[k],

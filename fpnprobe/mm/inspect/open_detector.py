@@ -104,8 +104,9 @@ def open_config(
     Raises:
         FpnProbeError: if one of them cannot be read, or they do not fit together.
     """
-    content, _ = coco.read(data, split)
-    names = tuple(each["name"] for each in content["categories"])
+    found = coco.open_split(data, split)
+    found.check_images()
+    names = found.annotations.category_names
     loaded = read_config(config)
     state: Mapping[str, Any] = {}
     classes = names
@@ -125,7 +126,7 @@ def open_config(
         _load(detector, state, checkpoint)
     images = CellImages(
         data,
-        coco.annotation_file(data, split),
+        found.file,
         classes=classes,
         size=size or _scale(loaded),
         seed=None,

@@ -1,7 +1,6 @@
 """A trained cell opened again: its detector, its validation images, its buckets."""
 
 import functools
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,8 +99,7 @@ class TrainedCell:
     @functools.cached_property
     def ids(self) -> tuple[int, ...]:
         """Ids of the images, in order."""
-        content = json.loads(self.stored.annotations.read_text())
-        return tuple(int(image["id"]) for image in content["images"])
+        return tuple(self.images.image_ids.tolist())
 
     def at(self, position: int) -> DetectorImage:
         """The image at a position."""

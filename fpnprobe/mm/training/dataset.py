@@ -1,9 +1,7 @@
 """COCO images as mmdet samples, each a pure function of a seed and a position in training."""
 
 import functools
-import json
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,9 @@ from mmdet.structures.mask import PolygonMasks
 from mmengine.structures import InstanceData
 from torch.utils.data import Dataset, Sampler
 
-from fpnprobe.data import pixels
+from fpnprobe.data import coco, pixels
+from fpnprobe.data.annotations import read
+from fpnprobe.data.usable import usable
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm.training.shapes import grouped
 
@@ -33,7 +33,7 @@ class CellImages(Dataset[dict[str, Any]]):
     a batch is wide or tall as a whole (`fpnprobe.mm.training.shapes`).
 
     Args:
-        root: COCO folder with `images/`.
+        root: data folder.
         annotations: its annotation file.
         classes: names of the classes, in the order of the labels.
         size: see `fpnprobe.data.pixels.target_size`.
@@ -62,23 +62,26 @@ class CellImages(Dataset[dict[str, Any]]):
         masks: bool = False,
         outline: bool = False,
     ) -> None:
-        content = json.loads(Path(annotations).read_text())
+        given, _ = usable(read(annotations))
         self.metainfo = {"classes": classes}
-        self.category_ids = _category_ids(content, classes)
-        self._labels = {category: label for label, category in enumerate(self.category_ids)}
-        self._images: list[dict[str, Any]] = content["images"]
-        self._objects: dict[int, list[dict[str, Any]]] = defaultdict(list)
-        for each in content["annotations"]:
-            if each["category_id"] in self._labels:
-                self._objects[each["image_id"]].append(each)
-        self._store = pixels.store(root, self._images, size=size, cache=cache)
+        self.annotations = given.with_categories(classes)
+        self.image_ids = self.annotations.image_keys.numbers
+        self.category_ids: list[int] = self.annotations.category_keys.numbers.tolist()
+        # objects of image i, in the order of the file: rows[first[i] : first[i + 1]]
+        self._rows = np.argsort(self.annotations.image, kind="stable")
+        self._first = np.searchsorted(
+            self.annotations.image[self._rows], np.arange(len(self.image_ids) + 1)
+        )
+        folder = coco.image_folder(root, annotations, given)
+        paths = [folder / name for name in given.image_names]
+        self._store = pixels.store(paths, given.sizes, size=size, cache=cache)
         self._offsets = self._store.offsets()
         self._seed, self._flip, self._masks, self._outline = seed, flip, masks, outline
         self._batch = batch
         self._tall = np.array([height > width for height, width in self._store.shapes])
 
     def __len__(self) -> int:
-        return len(self._images)
+        return len(self.image_ids)
 
     @property
     def cached(self) -> bool:
@@ -103,29 +106,27 @@ class CellImages(Dataset[dict[str, Any]]):
 
     def sample(self, index: int, *, flip: bool) -> dict[str, Any]:
         """The sample of one image."""
-        image = self._images[index]
+        size = self.annotations.sizes[index]
+        full_height, full_width = int(size[0]), int(size[1])
         height, width = self._store.shapes[index]
         array = self._pixels(index)
         if flip:
             array = array[:, ::-1]
         sample = DetDataSample(
             metainfo={
-                "img_id": image["id"],
+                "img_id": int(self.image_ids[index]),
                 "img_path": str(self._store.paths[index]),
-                "ori_shape": (image["height"], image["width"]),
+                "ori_shape": (full_height, full_width),
                 "img_shape": (height, width),
-                "scale_factor": (width / image["width"], height / image["height"]),
+                "scale_factor": (width / full_width, height / full_height),
                 "flip": flip,
                 "flip_direction": "horizontal" if flip else None,
             }
         )
-        objects = self._objects[image["id"]]
-        sample.gt_instances = self._instances(
-            [each for each in objects if not each.get("iscrowd", 0)], image, (height, width), flip
-        )
-        sample.ignored_instances = self._instances(
-            [each for each in objects if each.get("iscrowd", 0)], image, (height, width), flip
-        )
+        rows = self._rows[self._first[index] : self._first[index + 1]]
+        crowd = self.annotations.crowd[rows]
+        sample.gt_instances = self._instances(rows[~crowd], index, flip)
+        sample.ignored_instances = self._instances(rows[crowd], index, flip)
         tensor = torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1)))  # (3, H, W)
         return {"inputs": tensor, "data_samples": sample}
 
@@ -136,54 +137,40 @@ class CellImages(Dataset[dict[str, Any]]):
         flat = self._mapped[self._offsets[index] : self._offsets[index + 1]]
         return np.array(flat).reshape(*shape, 3)
 
-    def _instances(
-        self,
-        objects: list[dict[str, Any]],
-        image: Mapping[str, Any],
-        shape: tuple[int, int],
-        flip: bool,
-    ) -> InstanceData:
-        height, width = shape
-        scale = np.array([width / image["width"], height / image["height"]] * 2)
-        boxes: Floats = np.array([o["bbox"] for o in objects], dtype=np.float64).reshape(-1, 4)
+    def _instances(self, rows: npt.NDArray[np.int64], index: int, flip: bool) -> InstanceData:
+        """Objects of image `index`, given by their rows in the annotations."""
+        height, width = self._store.shapes[index]
+        full = self.annotations.sizes[index][::-1]  # width, height
+        scale = np.array([width / full[0], height / full[1]] * 2)
+        boxes: Floats = self.annotations.boxes[rows]
         boxes[:, 2:] += boxes[:, :2]
-        boxes = np.clip(boxes, 0, [image["width"], image["height"]] * 2)
-        kept = np.flatnonzero(((boxes[:, 2:] - boxes[:, :2]) > 0).all(axis=1))  # any of it inside
-        boxes, objects = boxes[kept] * scale, [objects[i] for i in kept]
+        boxes = np.clip(boxes, 0, [*full, *full]) * scale
         if flip:
             boxes[:, [0, 2]] = width - boxes[:, [2, 0]]
         found = InstanceData(
             bboxes=torch.from_numpy(boxes.astype(np.float32)),
-            labels=torch.tensor([self._labels[o["category_id"]] for o in objects]).long(),
-            areas=torch.tensor([o["area"] for o in objects], dtype=torch.float64),
+            labels=torch.from_numpy(self.annotations.category[rows]),
+            areas=torch.from_numpy(self.annotations.areas[rows]),
         )
         if self._masks:
-            found.masks = self._polygons(objects, image, shape, flip)
+            found.masks = self._polygons(rows, index, flip)
         return found
 
-    def _polygons(
-        self,
-        objects: list[dict[str, Any]],
-        image: Mapping[str, Any],
-        shape: tuple[int, int],
-        flip: bool,
-    ) -> PolygonMasks:
-        outlines = [
-            [np.asarray(part, float) for part in o.get("segmentation") or self._box(o)]
-            for o in objects
-        ]
-        masks = PolygonMasks(outlines, image["height"], image["width"]).resize(shape)
+    def _polygons(self, rows: npt.NDArray[np.int64], index: int, flip: bool) -> PolygonMasks:
+        full_height, full_width = self.annotations.sizes[index].tolist()
+        outlines = [self.annotations.masks.polygons(row) or self._box(row) for row in rows]
+        masks = PolygonMasks(outlines, full_height, full_width).resize(self._store.shapes[index])
         return masks.flip("horizontal") if flip else masks
 
-    def _box(self, entry: Mapping[str, Any]) -> list[list[float]]:
+    def _box(self, row: int) -> list[Floats]:
         if not self._outline:
             raise FpnProbeError(
-                f"annotation {entry.get('id')} has no segmentation, and this detector trains on "
+                f"{self.annotations.name_of(row)} has no segmentation, and this detector trains on "
                 "masks: use data with masks, or a detector without a mask head"
             )
-        left, top, width, height = entry["bbox"]
+        left, top, width, height = self.annotations.boxes[row]
         right, bottom = left + width, top + height
-        return [[left, top, right, top, right, bottom, left, bottom]]
+        return [np.array([left, top, right, top, right, bottom, left, bottom])]
 
 
 class Positions(Sampler[int]):
@@ -204,9 +191,3 @@ class Positions(Sampler[int]):
         for number in range(self.start, self.passes):
             first = (number * self.world + self.rank) * self.size
             yield from range(first, first + self.size)
-
-
-def _category_ids(content: Mapping[str, Any], classes: tuple[str, ...]) -> list[int]:
-    """Category id of each class, in the order of the labels."""
-    by_name = {each["name"]: each["id"] for each in content["categories"]}
-    return [by_name[name] for name in classes]

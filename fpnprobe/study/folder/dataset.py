@@ -2,13 +2,17 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fpnprobe.config.schema import Study
-from fpnprobe.store import atomic, paths
+from fpnprobe.store import paths
 from fpnprobe.study.folder.cell_key import digest
+
+if TYPE_CHECKING:
+    from fpnprobe.data.annotations import Annotations
+    from fpnprobe.data.coco import Split
 
 _PATHS = ("root", "train", "val")
 
@@ -70,8 +74,9 @@ def iterations(study: Study, images: int) -> int:
 def prepare(study: Study, *, out: str | Path, write: bool = True) -> Source:
     """Make or check the data of a study.
 
-    Training images without an object are left out. Where that, the study's limits, or boxes that
-    stick out of their image change a split, its annotation file is `<out>/data/<split>.json`.
+    Training images without an object are left out. Where that, the study's limits, or anything
+    that `fpnprobe.data.usable` changes or leaves out makes a split another one than its file, its
+    annotation file is `<out>/data/<split>.json`.
 
     Args:
         study: the study.
@@ -81,41 +86,38 @@ def prepare(study: Study, *, out: str | Path, write: bool = True) -> Source:
     Raises:
         FpnProbeError: if the COCO folder is missing or an annotation or image is bad.
     """
-    from fpnprobe.data import coco, scenes
+    from fpnprobe.data import coco, parts, scenes
 
     data = study.data
     if data.scenes is not None:
         root = scenes.cached(**data.scenes).absolute()
     else:
         root = Path(str(data.root)).expanduser().absolute()
-    summaries = [coco.check(root, split) for split in (data.train, data.val)]
-    parts = _parts(study, root)
+    train = coco.open_split(root, data.train, area=data.area)
+    val = coco.open_split(root, data.val, area=data.area)
+    notes = [
+        line
+        for split in (train, val)
+        for line in coco.summarize(split, split.check_images()).warnings
+    ]
+    train_used, val_used = _limited(study, train, val)
     files = []
-    for split, part in zip((data.train, data.val), parts, strict=True):
-        file = coco.annotation_file(root, split)
-        if part is not None:
-            file = Path(out).absolute() / "data" / f"{split}.json"
+    for split, used in ((train, train_used), (val, val_used)):
+        file = split.file
+        if used is not split.annotations or split.changed:
+            file = Path(out).absolute() / "data" / _file_name(split, other=train)
             if write:
-                atomic.write_json(file, part)
+                parts.write_part(file, used, root=root, folder=split.folder)
         files.append(str(file))
-    kept = [
-        (part and len(part["images"])) or summary.images
-        for part, summary in zip(parts, summaries, strict=True)
-    ]
-    objects = [
-        (part and sum(not each["iscrowd"] for each in part["annotations"])) or summary.objects
-        for part, summary in zip(parts, summaries, strict=True)
-    ]
-    names = (part := parts[0]) and tuple(str(each["name"]) for each in part["categories"])
     return Source(
         root=str(root),
         train=files[0],
         val=files[1],
-        classes=names or summaries[0].categories,
-        root_hash=digest([coco.content_hash(root, split) for split in (data.train, data.val)]),
-        images=(kept[0], kept[1]),
-        objects=(objects[0], objects[1]),
-        notes=tuple(line for summary in summaries for line in summary.warnings),
+        classes=train_used.category_names,
+        root_hash=digest([split.content_hash() for split in (train, val)]),
+        images=(len(train_used.image_keys), len(val_used.image_keys)),
+        objects=(int((~train_used.crowd).sum()), int((~val_used.crowd).sum())),
+        notes=tuple(notes),
     )
 
 
@@ -124,25 +126,42 @@ def decode(found: Source, study: Study) -> None:
 
     Cells that start together would each do it, and a cell that is stopped waits for it.
     """
-    from fpnprobe.data import pixels
+    from fpnprobe.data import annotations, coco, pixels
 
     for file in (found.train, found.val):
-        images = json.loads(Path(file).read_text())["images"]
-        pixels.store(found.root, images, size=study.data.size, cache=study.data.cache)
+        given = annotations.read(file)
+        folder = coco.image_folder(found.root, file, given)
+        paths = [folder / name for name in given.image_names]
+        pixels.store(paths, given.sizes, size=study.data.size, cache=study.data.cache)
 
 
-def _parts(study: Study, root: Path) -> list[dict[str, Any] | None]:
-    """Content of each split as it is used, or None where that is the file as it is."""
+def _file_name(split: "Split", *, other: "Split") -> str:
+    """Name of a written part; two splits may be the same file, used in two ways."""
+    plain = split.name.replace("/", "-").removesuffix(".gz").removesuffix(".json")
+    return (
+        f"{plain}-val.json" if split is not other and split.name == other.name else f"{plain}.json"
+    )
+
+
+def _limited(study: Study, train: "Split", val: "Split") -> tuple["Annotations", "Annotations"]:
+    """What is used of both splits; what is used whole is the split's own, not a copy."""
     from fpnprobe.data import coco, subset
 
-    data, limits, classes = study.data, study.data.limits, study.data.limits.classes
-    parts: list[dict[str, Any] | None] = []
-    for split, count in ((data.train, limits.train_images), (data.val, limits.val_images)):
-        content, clipped = coco.read(root, split)
-        if isinstance(classes, int):
-            classes = subset.frequent_classes(content, classes)
-        fewest = 1 if split == data.train or classes else 0
-        part = subset.select(content, images=count, classes=classes, min_objects=fewest)
-        same = len(part["images"]) == len(content["images"]) and classes is None and not clipped
-        parts.append(None if same else part)
-    return parts
+    limits, classes = study.data.limits, study.data.limits.classes
+    if isinstance(classes, int):
+        classes = subset.frequent_classes(train.annotations, classes)
+    train_used = subset.select(
+        train.annotations, images=limits.train_images, classes=classes, min_objects=1
+    )
+    if classes is None:
+        val = coco.match_categories(train, val)
+    elif missing := [name for name in classes if name not in val.annotations.category_names]:
+        known = [*val.annotations.category_names, *missing]
+        val = replace(val, annotations=val.annotations.with_categories(known))
+    val_used = subset.select(
+        val.annotations,
+        images=limits.val_images,
+        classes=classes,
+        min_objects=1 if classes else 0,
+    )
+    return train_used, val_used

@@ -49,7 +49,7 @@ def test_check(folder: Path) -> None:
 def test_check_warns_about_clipped_boxes_on_stderr(folder: Path) -> None:
     file = folder / "annotations" / "train.json"
     content = json.loads(file.read_text())
-    content["annotations"][0]["bbox"] = [-3, 1, 20, 20]
+    content["annotations"][0] |= {"bbox": [-3, 1, 20, 20], "area": 400}
     file.write_text(json.dumps(content))
     out, err = run("check", folder, "--json")
     assert err.startswith("warning: train: 1 of ")

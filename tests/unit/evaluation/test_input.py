@@ -35,25 +35,36 @@ def change(document: Any, *keys: Any, to: Any) -> Any:
 ANNOTATIONS: list[tuple[tuple[Any, ...], Any, str]] = [
     (("images",), KeyError, "no list 'images'"),
     (("annotations",), {}, "no list 'annotations'"),
-    (("annotations", 3, "image_id"), 999, "entry 3 points to image 999"),
-    (("annotations", 2, "category_id"), 77, "entry 2 points to category 77"),
-    (("annotations", 1, "area"), KeyError, "numeric 'area'"),
-    (("annotations", 1, "area"), -4.0, "area is negative"),
-    (("annotations", 1, "bbox"), [1, 2, 3], "numeric 'bbox'|4 numbers"),
-    (("annotations", 1, "bbox"), [1, 2, float("nan"), 4], "entry 1 has the bbox"),
-    (("annotations", 1, "bbox"), [1, 2, -3, 4], "width and height >= 0"),
-    (("annotations", 1, "image_id"), 1.5, "an integer 'image_id'"),
-    (("images", 1, "id"), 1, "image id appears twice"),
-    (("categories", 1, "id"), "two", "an integer 'id'"),
+    (("annotations", 3, "image_id"), 999, "point to no image .first: annotation 4, image_id 999"),
+    (
+        ("annotations", 2, "category_id"),
+        77,
+        "point to no category .first: annotation 3, category_id 77",
+    ),
+    (("annotations", 1, "area"), KeyError, "have no 'area' .first: annotation 2"),
+    (("annotations", 1, "area"), -4.0, "an area that is negative"),
+    (("annotations", 1, "bbox"), [1, 2, 3], "no box of four numbers .first: annotation 2"),
+    (("annotations", 1, "bbox"), [1, 2, float("nan"), 4], "a box with NaN or infinity"),
+    (("annotations", 1, "bbox"), [1, 2, -3, 4], "a box of negative width or height"),
+    (
+        ("annotations", 1, "image_id"),
+        1.5,
+        "have no usable image_id .first: annotation 2, image_id 1.5",
+    ),
+    (("images", 1, "id"), 1, "1 of 6 images repeat an id"),
+    (("categories", 1, "id"), True, "an id of another type"),
+    (("images", 1, "height"), "high", "a height that is no number of pixels"),
 ]
 DETECTIONS: list[tuple[tuple[Any, ...], Any, str]] = [
-    ((1, "image_id"), 999, "entry 1 points to image 999"),
-    ((1, "category_id"), 999, "entry 1 points to category 999"),
-    ((1, "score"), KeyError, "numeric 'score'"),
-    ((1, "score"), "high", "numeric 'score'"),
-    ((1, "score"), float("nan"), "score is not finite"),
+    ((1, "image_id"), 999, "point to no image .first: entry 1, image_id 999"),
+    ((1, "category_id"), 999, "point to no category .first: entry 1"),
+    ((1, "score"), KeyError, "have no 'score' .first: entry 1"),
+    ((1, "score"), "high", "a score that is no number .first: entry 1"),
+    ((1, "score"), float("nan"), "a score that is not finite"),
     ((1, "bbox"), [0, 0, float("inf"), 1], "entry 1 has the bbox"),
-    ((1,), "box", "numeric 'score'"),
+    ((1,), "box", "are no objects .first: entry 1"),
+    ((1, "score"), True, "a score that is no number"),
+    ((1, "image_id"), "1", "here it is text and the image's own id is a number"),
 ]
 
 
@@ -79,7 +90,7 @@ def test_bad_detections(good: Any, keys: Any, to: Any, message: str) -> None:
     ("spoil", "message"),
     [
         (lambda path: path.write_bytes(path.read_bytes()[:200]), "not complete JSON"),
-        (lambda path: path.write_text(""), "not complete JSON"),
+        (lambda path: path.write_text(""), "is empty"),
         (lambda path: path.unlink(), "cannot read .*No such file"),
         (lambda path: path.write_text("[]"), "holds a list"),
         (lambda path: path.write_text("[" * 100_000), "not complete JSON"),
@@ -104,7 +115,7 @@ def test_detections_that_are_no_list(good: Any) -> None:
 
 
 def test_masks_that_are_missing(good: Any) -> None:
-    with pytest.raises(FpnProbeError, match="entry 0 has no usable segmentation"):
+    with pytest.raises(FpnProbeError, match="none of the 44 objects has a usable segmentation"):
         evaluate(*good, iou_type="segm")
 
 

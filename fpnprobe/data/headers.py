@@ -1,0 +1,112 @@
+"""Size of a JPEG or PNG from its header, and whether the file is whole, without decoding it.
+
+What is not plain (16 bits, an unusual kind, an ending that is missing) is not answered here: then
+the decoder of the training has to say.
+"""
+
+import os
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+_HEAD = 65_536  # bytes; thumbnails and profiles before the size are usually shorter
+_PNG = b"\x89PNG\r\n\x1a\n"
+_PNG_END = b"IEND\xaeB`\x82"
+_ORIENTATION = 0x0112
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What the header of an image file says.
+
+    Attributes:
+        size: height and width as stored, px.
+        orientation: EXIF's 1 to 8; 1 is as stored, 5 to 8 exchange height and width.
+        bits: per channel.
+        whole: whether the file ends as a whole one does.
+    """
+
+    size: tuple[int, int]
+    orientation: int
+    bits: int
+    whole: bool
+
+
+def read_header(file: Path) -> Header | None:
+    """The header of a JPEG or PNG; None for other files and for what is unusual.
+
+    Raises:
+        OSError: if the file cannot be read.
+    """
+    handle = os.open(file, os.O_RDONLY)
+    try:
+        head = os.read(handle, _HEAD)
+        length = os.fstat(handle).st_size
+        tail = head[-12:] if length <= len(head) else os.pread(handle, 12, length - 12)
+    finally:
+        os.close(handle)
+    try:
+        if head[:3] == b"\xff\xd8\xff":
+            return _jpeg(head, tail)
+        if head[:8] == _PNG:
+            return _png(head, tail)
+    except (struct.error, IndexError):
+        pass
+    return None
+
+
+def _png(head: bytes, tail: bytes) -> Header | None:
+    width, height, bits = struct.unpack(">IIB", head[16:25])
+    place, orientation = 8, 1
+    while place + 8 <= len(head):
+        length, kind = struct.unpack(">I4s", head[place : place + 8])
+        if kind == b"eXIf":
+            orientation = exif_orientation(head[place + 8 : place + 8 + length])
+        if kind == b"IDAT":
+            break
+        place += 12 + length
+    return Header((height, width), orientation, bits, tail[-8:] == _PNG_END)
+
+
+def _jpeg(head: bytes, tail: bytes) -> Header | None:
+    place, orientation = 2, 1
+    while place + 4 <= len(head):
+        if head[place] != 0xFF:
+            return None
+        marker = head[place + 1]
+        if marker == 0xFF or marker == 0x01 or 0xD0 <= marker <= 0xD8:
+            place += 1 if marker == 0xFF else 2
+            continue
+        length = struct.unpack(">H", head[place + 2 : place + 4])[0]
+        if marker == 0xE1 and head[place + 4 : place + 10] == b"Exif\0\0":
+            orientation = exif_orientation(head[place + 10 : place + 2 + length])
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            bits, height, width = struct.unpack(">BHH", head[place + 4 : place + 9])
+            return Header((height, width), orientation, bits, tail[-2:] == b"\xff\xd9")
+        if marker == 0xDA:
+            return None
+        place += 2 + length
+    return None
+
+
+def exif_orientation(block: bytes) -> int:
+    """The orientation in a block of EXIF data, 1 where there is none.
+
+    >>> exif_orientation(bytes.fromhex("49492a00080000000100120103000100000006000000"))
+    6
+    """
+    order = {b"II": "<", b"MM": ">"}.get(block[:2])
+    if order is None:
+        return 1
+    try:
+        start = struct.unpack(order + "I", block[4:8])[0]
+        count = struct.unpack(order + "H", block[start : start + 2])[0]
+        for number in range(count):
+            entry = block[start + 2 + 12 * number : start + 14 + 12 * number]
+            tag, kind = struct.unpack(order + "HH", entry[:4])
+            if tag == _ORIENTATION and kind == 3:
+                value = struct.unpack(order + "H", entry[8:10])[0]
+                return int(value) if 1 <= value <= 8 else 1
+    except struct.error:
+        pass
+    return 1

@@ -1,0 +1,150 @@
+"""Where a data folder keeps its annotation files and images: COCO's own layout and its relatives.
+
+Each split has an annotation file and a folder of images. The places that exporters use are tried in
+turn; of the folders that exist, the one that holds the images named in the file is taken.
+
+    annotations/train.json                    images/                    ours, mmdet
+    annotations/instances_train2017.json      train2017/                 COCO
+    annotations/instances_Train.json          images/Train/              CVAT
+    train/_annotations.coco.json              train/                     Roboflow
+    train/labels.json, train/annotations.json train/data/, train/images/ FiftyOne and others
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fpnprobe.errors import FpnProbeError
+
+_ALIASES = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation"),
+}
+_ROBOFLOW = "_annotations.coco.json"
+_INSIDE = (_ROBOFLOW, "annotations.json", "labels.json", "instances.json", "coco.json")
+_SAMPLE = 20  # names that are looked for
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where a split lies.
+
+    Attributes:
+        name: of the layout, for a person.
+        root: the data folder.
+        split: name of the split, as it was asked for.
+        annotations: its annotation file.
+    """
+
+    name: str
+    root: Path
+    split: str
+    annotations: Path
+
+
+def find_layout(root: str | Path, split: str) -> Layout:
+    """The annotation file of a split, in whatever layout the folder has.
+
+    Args:
+        root: the data folder.
+        split: "train", "val", the name of an annotation file without `.json`, or its path from
+            the folder.
+
+    Raises:
+        FpnProbeError: if the folder or the file is missing, or several files could be meant.
+    """
+    folder = Path(root).expanduser()
+    if not folder.is_dir():
+        raise FpnProbeError(
+            f"no data folder {folder}: give a COCO folder, or generate one with "
+            "`fpnprobe data make FOLDER`"
+        )
+    for name, files in _candidates(folder, split):
+        found = sorted({file.resolve(): file for file in files if file.is_file()}.values())
+        if len(found) > 1:
+            names = ", ".join(str(file.relative_to(folder)) for file in found)
+            raise FpnProbeError(
+                f"{folder} has several annotation files for {split!r}: {names}; say which: "
+                f"`--split {found[-1].stem}`, `--set data.{split}={found[-1].stem}`"
+            )
+        if found:
+            return Layout(name, folder, split, found[0])
+    raise FpnProbeError(_missing(folder, split))
+
+
+def find_images(root: Path, file: Path, names: Sequence[str]) -> Path:
+    """The folder of the images of an annotation file.
+
+    Raises:
+        FpnProbeError: if none of the places where it may be exists.
+    """
+    stem = re.sub(r"^(instances|annotations|labels)_|_annotations$", "", file.stem)
+    bare = re.sub(r"\d{4}$", "", stem)
+    below = file.parent if file.parent != root / "annotations" else root
+    places = [
+        *(root / "images" / name for name in (stem, bare)),
+        *(root / name for name in (stem, bare)),
+        *(below / name for name in ("images", "data", "JPEGImages")),
+        *(root / name for name in ("images", "JPEGImages", "data")),
+        below,
+        file.parent,
+        root,
+    ]
+    present = list(dict.fromkeys(place for place in places if place.is_dir()))
+    step = max(1, len(names) // _SAMPLE)
+    sample = names[::step][:_SAMPLE]
+    counts = [sum((place / name).is_file() for name in sample) for place in present]
+    if max(counts, default=0):
+        return present[counts.index(max(counts))]
+    usual = root / "images"
+    return usual if usual.is_dir() or not present else present[0]
+
+
+def _candidates(folder: Path, split: str) -> Iterator[tuple[str, list[Path]]]:
+    """Name of a layout and the files that a split may have in it, in turn."""
+    lists = folder / "annotations"
+    if split and not Path(split).is_absolute() and ".." not in Path(split).parts:
+        exact = [lists / f"{split}.json", lists / f"{split}.json.gz", lists / split]
+        if split.endswith((".json", ".json.gz")):
+            exact.append(folder / split)
+        yield _name_of(folder, split), exact[:1]
+        yield _name_of(folder, split), exact[1:]
+    for alias in _ALIASES.get(split.lower(), (split,)):
+        present = list(lists.glob("*.json")) if lists.is_dir() else []
+        pattern = re.compile(rf"instances_{re.escape(alias)}(\d{{4}})?", re.IGNORECASE)
+        yield "COCO", [file for file in present if pattern.fullmatch(file.stem)]
+        pattern = re.compile(rf"{re.escape(alias)}(\d{{4}})?", re.IGNORECASE)
+        yield "COCO", [file for file in present if pattern.fullmatch(file.stem)]
+        yield "Roboflow", [folder / alias / _ROBOFLOW]
+        for name in (*_INSIDE[1:], f"{alias}.json"):
+            yield "a folder per split", [folder / alias / name]
+        yield "a file per split", [folder / f"{alias}.json"]
+
+
+def _name_of(folder: Path, split: str) -> str:
+    if split.startswith("instances_"):
+        return "CVAT" if (folder / "images").is_dir() else "COCO"
+    return "images/ and annotations/" if (folder / "images").is_dir() else "an image folder a split"
+
+
+def _missing(folder: Path, split: str) -> str:
+    lists = folder / "annotations"
+    present = sorted(path.stem for path in lists.glob("*.json")) if lists.is_dir() else []
+    inside = sorted(str(path.parent.relative_to(folder)) for path in folder.glob(f"*/{_ROBOFLOW}"))
+    if present:
+        return (
+            f"no annotation file {lists / f'{split}.json'}; there is: {', '.join(present)}; name "
+            "one (`--split NAME`, `--set data.train=NAME --set data.val=NAME`)"
+        )
+    if inside:
+        return f"{folder} has no split {split!r}; there is: {', '.join(inside)} (Roboflow's layout)"
+    if any(folder.rglob("*.xml")):
+        return (
+            f"{folder} holds XML files and no COCO annotation file: expected images/ and "
+            'annotations/train.json; convert VOC to COCO first (its area: data.area="box")'
+        )
+    return (
+        f"no annotation file of split {split!r} in {folder}: expected images/ and "
+        f"annotations/{split}.json, or COCO's, CVAT's or Roboflow's layout"
+    )

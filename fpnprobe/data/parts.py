@@ -1,0 +1,71 @@
+"""Write annotations as a COCO file, an entry at a time: what of a data set a study uses."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from fpnprobe.data.annotations import FOLDER_KEY, Annotations
+from fpnprobe.data.usable import with_plain_ids
+from fpnprobe.store import atomic
+
+
+def write_part(path: str | Path, part: Annotations, *, root: Path, folder: Path) -> None:
+    """Write a COCO file that every reader understands, ours and others.
+
+    Ids are whole numbers below 2^53, those of the source where they were. The folder of the images
+    is noted from the data's root.
+
+    Args:
+        path: the file to write.
+        part: what is used.
+        root: the data folder.
+        folder: of the images.
+    """
+    plain = with_plain_ids(part)
+    atomic.write(path, lambda file: _fill(file, plain, os.path.relpath(folder, root)))
+
+
+def _fill(file: BinaryIO, part: Annotations, folder: str) -> None:
+    head = json.dumps({**part.other, FOLDER_KEY: folder})
+    file.write(head[:-1].encode())
+    for name, entries in (
+        ("categories", _categories(part)),
+        ("images", _images(part)),
+        ("annotations", _objects(part)),
+    ):
+        file.write(f', "{name}": ['.encode())
+        between = ""
+        for entry in entries:
+            file.write(f"{between}{json.dumps(entry)}".encode())
+            between = ", "
+        file.write(b"]")
+    file.write(b"}\n")
+
+
+def _categories(part: Annotations) -> Iterator[dict[str, Any]]:
+    for key, name in zip(part.category_keys.values, part.category_names, strict=True):
+        yield {"id": key, "name": name}
+
+
+def _images(part: Annotations) -> Iterator[dict[str, Any]]:
+    for key, name, (height, width) in zip(
+        part.image_keys.values, part.image_names, part.sizes.tolist(), strict=True
+    ):
+        yield {"id": key, "file_name": name, "width": width, "height": height}
+
+
+def _objects(part: Annotations) -> Iterator[dict[str, Any]]:
+    images, categories = part.image_keys.values, part.category_keys.values
+    for row in range(len(part.image)):
+        entry = {
+            "id": row + 1,
+            "image_id": images[part.image[row]],
+            "category_id": categories[part.category[row]],
+            "bbox": part.boxes[row].tolist(),
+            "area": float(part.areas[row]),
+            "iscrowd": int(part.crowd[row]),
+        }
+        mask = part.masks[row]
+        yield entry if mask is None else entry | {"segmentation": mask}

@@ -1,0 +1,79 @@
+"""What is wrong in a file, counted: one line names the first entry and how many there are."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from fpnprobe.errors import FpnProbeError
+
+_LONGEST = 60  # characters of a value in a message
+
+
+@dataclass(slots=True)
+class Problems:
+    """Counts what is wrong with the entries of one list of a file.
+
+    Attributes:
+        where: name of the file.
+        part: name of the list.
+    """
+
+    where: str
+    part: str
+    _found: dict[str, list[Any]] = field(default_factory=dict)
+
+    def add(self, what: str, example: str, fix: str) -> None:
+        """Note one entry: what is wrong, the entry and its value, the remedy."""
+        known = self._found.setdefault(what, [0, example, fix])
+        known[0] += 1
+
+    def refuse(self, total: int) -> None:
+        """Raise about what was noted first.
+
+        Raises:
+            FpnProbeError: if anything was.
+        """
+        for what, (count, example, fix) in self._found.items():
+            raise FpnProbeError(
+                f"{self.where}: {count} of {total} {self.part} {what} (first: {example}); {fix}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that was left out or changed, with a count and the first example.
+
+    Attributes:
+        what: "boxes stick out of their image and were clipped", and the like.
+        count: number of entries.
+        total: of how many.
+        part: what is counted, in the plural.
+        example: the first entry.
+    """
+
+    what: str
+    count: int
+    total: int
+    part: str
+    example: str
+
+    def line(self) -> str:
+        """For a person.
+
+        >>> Notice("have no extent and are left out", 2, 9, "annotations", "annotation 7").line()
+        '2 of 9 annotations have no extent and are left out (first: annotation 7)'
+        """
+        return f"{self.count} of {self.total} {self.part} {self.what} (first: {self.example})"
+
+
+def shown(value: Any) -> str:
+    """A value for a message, cut where it is long.
+
+    >>> shown("x" * 100)[-8:], shown(10 ** 400)[:12]
+    ("xxxx...'", '100000000000')
+    """
+    try:
+        text = repr(value)
+    except ValueError:  # Python prints no number of more than 4300 digits
+        return "a number of thousands of digits"
+    text = text.encode("ascii", "backslashreplace").decode()
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 4]}...{text[-1]}"
