@@ -63,6 +63,8 @@ class GradientProbeHook(Hook):
         study: column of the ledger.
         variant: column of the ledger.
         seed: column of the ledger.
+        area: "box" takes the area of an object from its box, for data sets that have no `area`
+            (VOC, CrowdHuman); by default it is the annotation's own.
         intervention: gains on chosen objects and routes in the backward pass of every step, as
             plain data or the name of a ready-made one; see `fpnprobe.interventions`. The ledger
             then holds the gradient before the gains.
@@ -86,13 +88,16 @@ class GradientProbeHook(Hook):
         study: str = "",
         variant: str = "",
         seed: int = 0,
+        area: str | None = None,
         intervention: Any = None,
     ) -> None:
         if mode not in INTERVALS:
             raise FpnProbeError(f"probe mode {mode!r}: expected one of {', '.join(INTERVALS)}")
         if audit < 1:
             raise FpnProbeError(f"audit={audit}: expected 1 or more samples")
-        self.mode, self.audit, self.out_dir = mode, audit, out_dir
+        if area not in (None, "box"):
+            raise FpnProbeError(f"area={area!r}: expected 'box', or None for the annotation's own")
+        self.mode, self.audit, self.out_dir, self.area = mode, audit, out_dir, area
         self.cell: dict[str, Any] = {"study": study, "variant": variant, "seed": seed}
         schedule = Schedule.of(INTERVALS[mode] if interval is None else interval)
         self.buckets = stored_buckets(buckets)
@@ -141,7 +146,7 @@ class GradientProbeHook(Hook):
                     )
                 )
             if self._probe is not None:
-                self._refresh = undo.enter_context(areas_carried(runner))
+                self._refresh = undo.enter_context(areas_carried(runner, area=self.area))
                 self.account.cost.wait = waiter(runner.model)
             self._observer = self._make_observer(runner)
             undo.enter_context(steps_observed(runner, self._observer))
@@ -199,7 +204,8 @@ class GradientProbeHook(Hook):
     def summary(self) -> dict[str, Any]:
         """Mode, interval, budget, cost, samples, worst residuals and circumstances, as JSON."""
         changed = None if self._intervened is None else self._intervened.intervention.to_data()
-        return {**self.account.summary(), "intervention": changed}
+        area = "the annotation's own" if self.area is None else "that of the box"
+        return {**self.account.summary(), "intervention": changed, "area": area}
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run goes on from."""
