@@ -6,7 +6,6 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from fpnprobe.errors import FpnProbeError
 from fpnprobe.evidence.controls import Intervened, intervened
 from fpnprobe.scales import ScaleBucket
 from fpnprobe.store import StoredStudy
@@ -91,28 +90,29 @@ def read_study(study_dir: str | Path) -> FinishedStudy:
     )
 
 
+def study_of_runs(stored: StoredStudy) -> FinishedStudy:
+    """The runs of a `StoredStudy.of_runs` that kept their detections, as far as they are paired."""
+    cells = [
+        FinishedCell(cell.variant, cell.seed, cell.folder, str(cell.manifest["annotations"]))
+        for cell in stored.cells
+        if cell.detections.is_file() and cell.manifest.get("annotations")
+    ]
+    order = list(stored.variants)
+    cells.sort(key=lambda cell: (order.index(cell.variant), cell.seed))
+    return FinishedStudy(
+        name=stored.name,
+        folder=stored.folder,
+        content=stored.content,
+        variants=stored.variants,
+        buckets=stored.buckets,
+        iou_types=stored.iou_types,
+        cells=tuple(cells),
+    )
+
+
 def comparison_name(study: FinishedStudy, iou_type: str) -> str:
     """Name of the evidence that holds the differences of boxes or of masks.
 
     What a study judges first is in `comparison`, a second kind in a file named after it.
     """
     return "comparison" if iou_type == study.iou_type else f"comparison_{iou_type}"
-
-
-def read_run(folder: str | Path) -> tuple[FinishedCell, FinishedStudy]:
-    """Read a cell folder (`cells/<variant>/seed-<n>`) and its study.
-
-    Raises:
-        FpnProbeError: if it is not the folder of a finished cell.
-    """
-    path = Path(folder).resolve()
-    if len(path.parts) > 3 and (path.parents[2] / "study.json").exists():
-        study = read_study(path.parents[2])
-        for cell in study.cells:
-            if cell.folder.resolve() == path:
-                return cell, study
-    raise FpnProbeError(
-        f"{folder} is not a finished run: expected a folder such as "
-        "reports/quickstart/cells/fpn/seed-0 of a cell that is done and not stale, or a "
-        "detection file"
-    )

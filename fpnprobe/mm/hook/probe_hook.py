@@ -7,7 +7,8 @@ custom_hooks = [dict(type="GradientProbeHook", mode="routes", budget=0.02)]
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
@@ -21,6 +22,7 @@ from fpnprobe.ledger import GradientRecord, LedgerWriter
 from fpnprobe.mm.hook.distributed import reduction
 from fpnprobe.mm.hook.norms_observer import NormsObserver, stage_parameters
 from fpnprobe.mm.hook.partition_observer import PartitionObserver
+from fpnprobe.mm.hook.run_record import RunRecord, config_name, refuse_sharded
 from fpnprobe.mm.hook.scalars import scalars
 from fpnprobe.mm.hook.session import (
     FlushedObserver,
@@ -61,13 +63,22 @@ class GradientProbeHook(Hook):
             the largest bucket, which saves a backward pass and keeps a sum for each tap.
         out_dir: folder of `ledger.parquet`; the runner's work_dir by default.
         study: column of the ledger.
+<<<<<<< HEAD
         variant: column of the ledger.
         seed: column of the ledger.
         area: "box" takes the area of an object from its box, for data sets that have no `area`
             (VOC, CrowdHuman); by default it is the annotation's own.
+=======
+        variant: column of the ledger; by default the name of the config.
+        seed: column of the ledger; by default that of the run's `randomness`, else 0.
+>>>>>>> main
         intervention: gains on chosen objects and routes in the backward pass of every step, as
             plain data or the name of a ready-made one; see `fpnprobe.interventions`. The ledger
             then holds the gradient before the gains.
+        strict: stop the training where an invariant does not hold; by default that is a warning,
+            and the sample's rows are `unsound`.
+        run_file: write `fpnprobe.json` and the AP of each validation beside the ledger, which
+            makes the folder a run for `fpnprobe report`.
 
     >>> GradientProbeHook(mode="full", budget=0.02)
     GradientProbeHook(mode='full', budget=0.02)
@@ -87,22 +98,41 @@ class GradientProbeHook(Hook):
         out_dir: str | None = None,
         study: str = "",
         variant: str = "",
+<<<<<<< HEAD
         seed: int = 0,
         area: str | None = None,
+=======
+        seed: int | None = None,
+>>>>>>> main
         intervention: Any = None,
+        strict: bool = False,
+        run_file: bool = True,
     ) -> None:
         if mode not in INTERVALS:
             raise FpnProbeError(f"probe mode {mode!r}: expected one of {', '.join(INTERVALS)}")
         if audit < 1:
             raise FpnProbeError(f"audit={audit}: expected 1 or more samples")
+<<<<<<< HEAD
         if area not in (None, "box"):
             raise FpnProbeError(f"area={area!r}: expected 'box', or None for the annotation's own")
         self.mode, self.audit, self.out_dir, self.area = mode, audit, out_dir, area
         self.cell: dict[str, Any] = {"study": study, "variant": variant, "seed": seed}
+=======
+        self.mode, self.audit, self.out_dir = mode, audit, out_dir
+        self._given = study, variant, seed
+        self._logger, self._said = cast(Any, None), set[str]()
+>>>>>>> main
         schedule = Schedule.of(INTERVALS[mode] if interval is None else interval)
         self.buckets = stored_buckets(buckets)
         # A sample of mode `norms` is next to free: there is nothing that a budget could set.
-        self.account = Account(mode, schedule=schedule, budget=None if mode == "norms" else budget)
+        self.account = Account(
+            mode,
+            schedule=schedule,
+            budget=None if mode == "norms" else budget,
+            strict=strict,
+            tell=self._warn,
+        )
+        self._keeps_run, self._run = run_file, cast("RunRecord | None", None)
         self._probe = None if mode == "norms" else Probe(mode, terms=terms)  # type: ignore[arg-type]
         self._intervened: IntervenedBackward | None = None
         if intervention is not None:
@@ -116,6 +146,7 @@ class GradientProbeHook(Hook):
         self._observer: FlushedObserver | None = None
         self._refresh: Callable[[], None] | None = None
         self._writer: LedgerWriter | None = None
+        self._rows: dict[str, int] = {}  # of the ledger when the checkpoint was made
 
     def __repr__(self) -> str:
         budget, schedule = self.account.budget, self.account.schedule
@@ -135,16 +166,47 @@ class GradientProbeHook(Hook):
         if self._refresh is not None:
             self._refresh()
 
+    def _warn(self, sentence: str) -> None:
+        if sentence not in self._said and self._logger is not None and is_main_process():
+            self._said.add(sentence)
+            self._logger.warning(f"fpnprobe: {sentence}")
+
+    def _cell(self, runner: Any) -> dict[str, Any]:
+        study, variant, seed = self._given
+        given = getattr(runner, "_randomness_cfg", {}).get("seed") if seed is None else seed
+        return {"study": study, "variant": variant or config_name(runner), "seed": given or 0}
+
+    @contextmanager
+    def _recorded(self, runner: Any, folder: Path, cell: dict[str, Any]) -> Iterator[None]:
+        """The run file tells of the training inside, however it ends."""
+        budget, schedule = self.account.budget, self.account.schedule
+        when = f"budget {100 * budget.fraction:g} %" if budget else repr(schedule)
+        when = f"every {schedule.interval} iterations" if not budget and schedule.interval else when
+        run = RunRecord(
+            runner, folder, cell, buckets=self.buckets, probe=f"mode {self.mode}, {when}"
+        )
+        self._run, error = run, cast("BaseException | None", None)
+        try:
+            yield
+        except BaseException as raised:
+            error = raised
+            raise
+        finally:
+            run.close(runner, self.summary(), error)
+
     @contextmanager
     def _probing(self, runner: Any) -> Iterator[None]:
         with ExitStack() as undo:
             undo.callback(self._forget)
+            refuse_sharded(runner.model)
+            self._logger = runner.logger
+            folder, cell = Path(self.out_dir or runner.work_dir), self._cell(runner)
             if is_main_process():
                 self._writer = undo.enter_context(
-                    LedgerWriter(
-                        self.out_dir or runner.work_dir, **self.cell, resume_at=runner.iter
-                    )
+                    LedgerWriter(folder, **cell, resume_at=runner.iter, resume_rows=self._rows)
                 )
+                if self._keeps_run:
+                    undo.enter_context(self._recorded(runner, folder, cell))
             if self._probe is not None:
                 self._refresh = undo.enter_context(areas_carried(runner, area=self.area))
                 self.account.cost.wait = waiter(runner.model)
@@ -153,7 +215,7 @@ class GradientProbeHook(Hook):
             yield
 
     def _forget(self) -> None:
-        self._writer = self._refresh = self._observer = None
+        self._writer = self._refresh = self._observer = self._run = None
 
     def _make_observer(self, runner: Any) -> FlushedObserver:
         def step() -> tuple[int, int]:
@@ -183,13 +245,17 @@ class GradientProbeHook(Hook):
             step=step,
             take=lambda sample: self._take(runner, sample),
             intervened=self._intervened,
+            tell=self._warn,
         )
 
     def _take(self, runner: Any, sample: Sample) -> None:
-        self.account.add(sample)
         if self._writer is not None:
             self._writer.append(sample.records, sample.conflicts)
-            runner.visualizer.add_scalars(scalars(sample, self.buckets), step=runner.iter + 1)
+            shown = scalars(sample, self.buckets, cost=self.account.fraction)
+            runner.visualizer.add_scalars(shown, step=runner.iter + 1)
+        self.account.add(sample)
+        if self._run is not None:
+            self._run.progress(runner.iter + 1, self.summary())
 
     def _take_norms(self, records: list[GradientRecord], seconds: float) -> None:
         self.account.add_norms(len({record.iteration for record in records}), seconds=seconds)
@@ -204,24 +270,44 @@ class GradientProbeHook(Hook):
     def summary(self) -> dict[str, Any]:
         """Mode, interval, budget, cost, samples, worst residuals and circumstances, as JSON."""
         changed = None if self._intervened is None else self._intervened.intervention.to_data()
+<<<<<<< HEAD
         area = "the annotation's own" if self.area is None else "that of the box"
         return {**self.account.summary(), "intervention": changed, "area": area}
+=======
+        proof = self._observer.proof if isinstance(self._observer, PartitionObserver) else None
+        self.account.soundness.proof = proof or self.account.soundness.proof
+        return {**self.account.summary(), "intervention": changed}
+>>>>>>> main
+
+    def before_val(self, runner: Any) -> None:
+        """Let the evaluator keep its detections."""
+        if self._run is not None:
+            self._run.dump_detections(runner)
+
+    def after_val_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
+        """Keep the AP of a validation."""
+        if self._run is not None:
+            self._run.take_evaluation(runner, metrics)
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run goes on from."""
         energy = {} if self._intervened is None else self._intervened.state_dict()
-        return {**self.account.state_dict(), "intervention": energy}
+        rows = self._rows if self._writer is None else dict(self._writer.rows)
+        return {**self.account.state_dict(), "intervention": energy, "rows": rows}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from `state_dict`."""
         self.account.load_state_dict(state)
+        self._rows = dict(state.get("rows") or {})
         if self._intervened is not None:
             self._intervened.load_state_dict(state["intervention"])
 
-    def before_save_checkpoint(self, _runner: Any, checkpoint: dict[str, Any]) -> None:
+    def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
         """Keep the probe's state in mmengine's checkpoints."""
         self.flush()
         checkpoint["fpnprobe"] = self.state_dict()
+        if self._run is not None:
+            self._run.progress(runner.iter, self.summary())
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
         """Go on where the checkpoint was made."""
