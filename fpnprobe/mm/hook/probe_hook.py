@@ -63,15 +63,10 @@ class GradientProbeHook(Hook):
             the largest bucket, which saves a backward pass and keeps a sum for each tap.
         out_dir: folder of `ledger.parquet`; the runner's work_dir by default.
         study: column of the ledger.
-<<<<<<< HEAD
-        variant: column of the ledger.
-        seed: column of the ledger.
-        area: "box" takes the area of an object from its box, for data sets that have no `area`
-            (VOC, CrowdHuman); by default it is the annotation's own.
-=======
         variant: column of the ledger; by default the name of the config.
         seed: column of the ledger; by default that of the run's `randomness`, else 0.
->>>>>>> main
+        area: "box" takes the area of an object from its box, for data sets that have no `area`
+            (VOC, CrowdHuman); by default it is the annotation's own.
         intervention: gains on chosen objects and routes in the backward pass of every step, as
             plain data or the name of a ready-made one; see `fpnprobe.interventions`. The ledger
             then holds the gradient before the gains.
@@ -98,12 +93,8 @@ class GradientProbeHook(Hook):
         out_dir: str | None = None,
         study: str = "",
         variant: str = "",
-<<<<<<< HEAD
-        seed: int = 0,
-        area: str | None = None,
-=======
         seed: int | None = None,
->>>>>>> main
+        area: str | None = None,
         intervention: Any = None,
         strict: bool = False,
         run_file: bool = True,
@@ -112,16 +103,11 @@ class GradientProbeHook(Hook):
             raise FpnProbeError(f"probe mode {mode!r}: expected one of {', '.join(INTERVALS)}")
         if audit < 1:
             raise FpnProbeError(f"audit={audit}: expected 1 or more samples")
-<<<<<<< HEAD
         if area not in (None, "box"):
             raise FpnProbeError(f"area={area!r}: expected 'box', or None for the annotation's own")
         self.mode, self.audit, self.out_dir, self.area = mode, audit, out_dir, area
-        self.cell: dict[str, Any] = {"study": study, "variant": variant, "seed": seed}
-=======
-        self.mode, self.audit, self.out_dir = mode, audit, out_dir
         self._given = study, variant, seed
         self._logger, self._said = cast(Any, None), set[str]()
->>>>>>> main
         schedule = Schedule.of(INTERVALS[mode] if interval is None else interval)
         self.buckets = stored_buckets(buckets)
         # A sample of mode `norms` is next to free: there is nothing that a budget could set.
@@ -270,14 +256,10 @@ class GradientProbeHook(Hook):
     def summary(self) -> dict[str, Any]:
         """Mode, interval, budget, cost, samples, worst residuals and circumstances, as JSON."""
         changed = None if self._intervened is None else self._intervened.intervention.to_data()
-<<<<<<< HEAD
-        area = "the annotation's own" if self.area is None else "that of the box"
-        return {**self.account.summary(), "intervention": changed, "area": area}
-=======
         proof = self._observer.proof if isinstance(self._observer, PartitionObserver) else None
         self.account.soundness.proof = proof or self.account.soundness.proof
-        return {**self.account.summary(), "intervention": changed}
->>>>>>> main
+        area = "the annotation's own" if self.area is None else "that of the box"
+        return {**self.account.summary(), "intervention": changed, "area": area}
 
     def before_val(self, runner: Any) -> None:
         """Let the evaluator keep its detections."""

@@ -174,6 +174,8 @@ def write(root: Path, mutated: list[Callable[[Content], None]], *, both: bool) -
     for split, name in enumerate(("train", "val")):
         content = good(split)
         for change in mutated if both or name == "train" else []:
-            with contextlib.suppress(TypeError, AttributeError, IndexError, KeyError, ValueError):
+            with contextlib.suppress(
+                LookupError, TypeError, ValueError, AttributeError, OverflowError
+            ):
                 change(content)  # one may leave nothing that the next could change
         (root / "annotations" / f"{name}.json").write_text(json.dumps(content))
