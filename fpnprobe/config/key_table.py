@@ -1,9 +1,9 @@
 """The keys of a study file as a table, made from the models, so that it cannot lag behind them."""
 
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -42,7 +42,7 @@ def study_keys(
     """Yield every key of a study in the order of the models, parts opened.
 
     >>> next(key for key in study_keys() if key.name == "schedule.batch").kind
-    'int >= 1'
+    'int >= 1 and <= 1048576'
     """
     for name, field in model.model_fields.items():
         extra = field.json_schema_extra
@@ -55,7 +55,7 @@ def study_keys(
             continue
         yield StudyKey(
             name=prefix + name,
-            kind=" ".join([describe_type(field.annotation), *_bounds(field)]),
+            kind=" ".join([describe_type(field.annotation), *_bounds([field])]),
             default="required" if field.is_required() else repr(field.default),
             meaning=field.description or "",
             changes_results=counts,
@@ -72,6 +72,8 @@ def describe_type(annotation: Any) -> str:
     origin, arguments = get_origin(annotation), get_args(annotation)
     if annotation is type(None):
         return "None"
+    if origin is Annotated:
+        return " ".join([describe_type(arguments[0]), *_bounds(arguments[1:])])
     if origin is Literal:
         return " or ".join(map(repr, arguments))
     if origin in (Union, types.UnionType):
@@ -98,12 +100,17 @@ def format_keys(keys: Iterator[StudyKey] | list[StudyKey], *, markdown: bool = F
     )
 
 
-def _bounds(field: FieldInfo) -> Iterator[str]:
+def _bounds(fields: Iterable[FieldInfo]) -> list[str]:
+    """Say the range of a number, as `[">= 0 and < 1"]`; nothing where it has none."""
     signs = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
-    for constraint in field.metadata:
-        for attribute, sign in signs.items():
-            if hasattr(constraint, attribute):
-                yield f"{sign} {getattr(constraint, attribute)}"
+    limits = [
+        f"{sign} {getattr(constraint, attribute)}"
+        for field in fields
+        for constraint in field.metadata
+        for attribute, sign in signs.items()
+        if hasattr(constraint, attribute)
+    ]
+    return [" and ".join(limits)] if limits else []
 
 
 def _is_list(annotation: Any) -> bool:

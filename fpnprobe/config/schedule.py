@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from fpnprobe.config.schema_parts import UNKEYED, Spec
+from fpnprobe.config.schema_parts import MOST, UNKEYED, Part, Spec
 
 
 class Factors(Spec):
@@ -47,13 +47,13 @@ class Schedule(Spec):
     steps the rate is `warmup_start` of it, rising (`linear`) or not (`constant`).
     """
 
-    iterations: int | None = Field(default=None, ge=1)
+    iterations: int | None = Field(default=None, ge=1, le=MOST)
     """Optimizer steps; give this or `epochs`."""
-    epochs: float | None = Field(default=None, gt=0)
+    epochs: float | None = Field(default=None, gt=0, le=1e6)
     """Passes over the training images; give this or `iterations`."""
-    batch: int = Field(default=4, ge=1)
+    batch: int = Field(default=4, ge=1, le=2**20)
     """Images of one optimizer step, over all processes."""
-    lr: float = Field(default=2e-3, gt=0)
+    lr: float = Field(default=2e-3, gt=0, le=1e6)
     """Learning rate, for a batch of `base_batch` images where that is given."""
     base_batch: int | None = Field(default=None, ge=1)
     """Batch that `lr` is meant for (linear rule); None takes `lr` as it is."""
@@ -65,11 +65,11 @@ class Schedule(Spec):
     """Momentum of SGD."""
     policy: Literal["cosine", "step"] = "cosine"
     """How the learning rate falls after the warm-up."""
-    steps: tuple[float, ...] = (8 / 12, 11 / 12)
+    steps: tuple[Part, ...] = (8 / 12, 11 / 12)
     """Parts of the training at which policy `step` divides the rate by 10."""
     final_lr: float = Field(default=0.02, ge=0, le=1)
     """Part of the rate that policy `cosine` ends at."""
-    warmup: int = Field(default=50, ge=0)
+    warmup: int = Field(default=50, ge=0, le=MOST)
     """Steps of the warm-up."""
     warmup_start: float = Field(default=0.01, gt=0, le=1)
     """Part of the rate at the first step of the warm-up."""
@@ -83,7 +83,7 @@ class Schedule(Spec):
     """Half precision of the training; None trains in float32."""
     accumulate: int = Field(default=1, ge=1)
     """Passes that one optimizer step is split into."""
-    workers: int | None = Field(default=None, ge=0, json_schema_extra=UNKEYED)
+    workers: int | None = Field(default=None, ge=0, le=1024, json_schema_extra=UNKEYED)
     """Worker processes that load images; None for what the machine allows."""
     channels_last: bool = True
     """Whether tensors lie in memory with the channels last."""

@@ -6,24 +6,23 @@ from typing import Any, Self
 from pydantic import Field, field_validator, model_validator
 
 from fpnprobe.config.schedule import Schedule
-from fpnprobe.config.schema_parts import (
-    UNKEYED,
-    Data,
-    EvaluationSpec,
-    ProbeSpec,
-    Resources,
-    Spec,
-)
+from fpnprobe.config.schema_parts import UNKEYED, Data, EvaluationSpec, ProbeSpec, Resources, Spec
 from fpnprobe.config.variants import VariantSpec
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.scales import ScaleBucket, names, stored_buckets
 from fpnprobe.variants import VariantName, slug, split_variant
 
+_SEEDS = 2**32  # numpy takes no greater one
+
 
 class Study(Spec):
-    """A question, with variants x seeds; its unit of work is the cell (one variant, one seed)."""
+    """A question, with variants x seeds; its unit of work is the cell (one variant, one seed).
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    `compare_with_paper` says why AP by size is set beside the paper's although `buckets` are not
+    COCO's; without a reason it is not.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)
     """Name of the study, and of its folder in reports/ by default."""
     question: str = Field(json_schema_extra=UNKEYED)
     """The question that the study asks."""
@@ -45,6 +44,8 @@ class Study(Spec):
     """Size buckets as (name, low, high) in px^2, None for no upper end; () for COCO's."""
     evaluation: EvaluationSpec = EvaluationSpec()
     """The evaluation."""
+    compare_with_paper: str = Field(default="", json_schema_extra=UNKEYED)
+    """Why AP by size is set beside the paper's although `buckets` are not COCO's; "" for not."""
     resources: Resources = Field(default=Resources(), json_schema_extra=UNKEYED)
     """The machine."""
     imports: tuple[str, ...] = ()
@@ -59,6 +60,16 @@ class Study(Spec):
             return value
         return [{"name": each} if isinstance(each, str) else each for each in value]
 
+    @field_validator("buckets", mode="before")
+    @classmethod
+    def _bounds(cls, value: object) -> object:
+        """Refuse what only looks like a bound, such as "0"."""
+        try:
+            stored_buckets(value)
+        except FpnProbeError as error:
+            raise ValueError(str(error)) from error
+        return value
+
     @model_validator(mode="after")
     def _distinct(self) -> Self:
         folders = [slug(variant.name) for variant in self.variants]
@@ -72,8 +83,10 @@ class Study(Spec):
             except FpnProbeError as error:
                 raise ValueError(str(error)) from error
         for seeds in (self.seeds, *(each.seeds for each in self.variants if each.seeds)):
-            if len(set(seeds)) < len(seeds) or min(seeds) < 0:
-                raise ValueError(f"seeds {list(seeds)} must be distinct and not negative")
+            if len(set(seeds)) < len(seeds) or min(seeds) < 0 or max(seeds) >= _SEEDS:
+                raise ValueError(
+                    f"seeds {list(seeds)} must be distinct, not negative and below 2**32"
+                )
         try:
             labels = names(self.scale_buckets())
             for each in self.variants:

@@ -5,19 +5,40 @@ and is therefore left out of the key of a cell.
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 UNKEYED: Any = {"changes_results": False}
+MOST = 10**9  # of iterations and other counts, which 64-bit integers and file names must hold
+Side = Annotated[int, Field(ge=32, le=20_000)]
+Part = Annotated[float, Field(ge=0, le=1)]
 
 
 class Spec(BaseModel):
-    """Base of all parts: frozen, no unknown keys."""
+    """Base of all parts: frozen, no unknown keys, only numbers that a training can use."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True
+        frozen=True,
+        extra="forbid",
+        validate_default=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_truth_as_number(cls, content: Any) -> Any:
+        """Refuse True where a number is expected, which Python takes for 1."""
+        for name, value in content.items() if isinstance(content, Mapping) else ():
+            field = cls.model_fields.get(name)
+            if (
+                isinstance(value, bool)
+                and field is not None
+                and "bool" not in str(field.annotation)
+            ):
+                raise ValueError(f"{name} is {value}, expected no truth value")
+        return content
 
 
 class Limits(Spec):
@@ -30,7 +51,7 @@ class Limits(Spec):
     """Images of the training split, None for all."""
     val_images: int | None = Field(default=None, ge=1)
     """Images of the validation split, None for all."""
-    classes: int | tuple[str, ...] | None = None
+    classes: Annotated[int, Field(ge=1)] | tuple[str, ...] | None = None
     """Names of classes, or how many of the most frequent ones; None for all."""
 
 
@@ -53,7 +74,7 @@ class Data(Spec):
     """Name of the validation split, or its annotation file."""
     limits: Limits = Limits()
     """A subset of the data."""
-    size: int | tuple[int, int] | None = None
+    size: Side | tuple[Side, Side] | None = None
     """Short side of the resized image in px, or (short, long); None keeps the size."""
     flip: float = Field(default=0.5, ge=0, le=1)
     """Chance that a training image is mirrored."""
@@ -79,11 +100,11 @@ class ProbeSpec(Spec):
 
     mode: Literal["norms", "routes", "full"] | None = "routes"
     """What is recorded: norms, routes, or cosines as well (full); None trains without a probe."""
-    interval: int | None = Field(default=None, ge=1)
+    interval: int | None = Field(default=None, ge=1, le=MOST)
     """Forward passes from one probed pass to the next; None for the mode's own."""
     budget: float | None = Field(default=None, gt=0, lt=1)
     """Share of the training time that the probe may cost; it then sets the interval."""
-    offline: int = Field(default=0, ge=0)
+    offline: int = Field(default=0, ge=0, le=10**6)
     """Validation images that are measured after the training, each with the same weights."""
     snapshots: tuple[float, ...] = ()
     """Points of the training, between 0 and 1, whose weights are kept and measured offline."""
@@ -142,9 +163,9 @@ class Resources(Spec):
     `jobs` cells run at the same time on a CPU, `cells_per_gpu` on each GPU of a machine.
     """
 
-    jobs: int = Field(default=2, ge=1)
+    jobs: int = Field(default=2, ge=1, le=1024)
     """Cells that run at the same time on a CPU."""
-    threads: int = Field(default=1, ge=1)
+    threads: int = Field(default=1, ge=1, le=1024)
     """Threads of each cell on a CPU."""
     checkpoint_seconds: float = Field(default=60.0, ge=0)
     """Seconds from one checkpoint of a training to the next."""
