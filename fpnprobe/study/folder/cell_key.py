@@ -44,13 +44,18 @@ def cell_key(study: Study, variant: str, seed: int, *, data_hash: str) -> str:
     chosen = study.variant(variant)
     content["variants"] = [chosen.model_dump(mode="json", exclude={"seeds"}, exclude_defaults=True)]
     content["seeds"] = [seed]
-    for key in study_keys():
-        if not key.changes_results:
-            _drop(content, key.name)
+    drop_unkeyed(content)
     if "scenes" in content["data"]:
         content["data"].pop("scenes")  # the data hash tells it
     versions = results_version(chosen.built)
     return digest({"cell": content, "data": data_hash, "version": versions})
+
+
+def drop_unkeyed(content: dict[str, Any]) -> None:
+    """Take the keys that no training sees out of a study's content, in place."""
+    for key in study_keys():
+        if not key.changes_results:
+            _drop(content, key.name)
 
 
 def _drop(content: dict[str, Any], key: str) -> None:
@@ -58,7 +63,7 @@ def _drop(content: dict[str, Any], key: str) -> None:
     part, _, rest = key.partition(".")
     if not rest:
         content.pop(part, None)
-    elif part in content:
+    elif isinstance(content.get(part), dict):
         _drop(content[part], rest)
         if part == "resources" and not content[part]:
             content.pop(part)
