@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 
 from fpnprobe.attribution.chain import Chain
+from fpnprobe.config.cell_config import CellConfig
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm.inspect.attribution.image import DetectorImage
 from fpnprobe.mm.inspect.attribution.segments import build_chain
@@ -68,23 +69,17 @@ class TrainedCell:
                 f"the images of {stored.title} are gone: no {stored.annotations}; run the study's "
                 "data again"
             )
-        try:
-            size = stored.config["data"]["size"]
-            cache = stored.config["data"].get("cache", False)
-        except (KeyError, TypeError, AttributeError):
-            raise FpnProbeError(
-                f"{stored.folder} has a manifest without the size of its images: is it damaged?"
-            ) from None
+        config = CellConfig.read(stored.config, source=str(stored.folder / MANIFEST))
         images = CellImages(
             stored.data_root,
             stored.annotations,
             classes=stored.classes,
-            size=tuple(size) if isinstance(size, list) else size,
+            size=config.data.size,
             seed=None,
-            cache=cache,
+            cache=config.data.cache,
         )
         detector = load_final(
-            stored.checkpoints, stored.config, classes=len(stored.classes), device=device
+            stored.checkpoints, config, classes=len(stored.classes), device=device
         )
         return cls(stored, detector, images)
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from fpnprobe.config.cell_config import CellConfig
 from fpnprobe.study.folder.cells import Cell
 from fpnprobe.study.folder.progress import ProgressWriter
 from fpnprobe.study.folder.study_folder import Output
@@ -53,7 +54,7 @@ class CellWork:
 
             self._models[file] = load_final(
                 self.cell.folder / "checkpoints",
-                self.manifest["config"],
+                CellConfig.of(self.output.study, self.cell.variant, self.cell.seed),
                 classes=len(self.output.source.classes),
                 device=self.device,
                 file=file,
