@@ -86,7 +86,8 @@ def prepare(study: Study, *, out: str | Path, write: bool = True) -> Source:
     Raises:
         FpnProbeError: if the COCO folder is missing or an annotation or image is bad.
     """
-    from fpnprobe.data import coco, parts, scenes
+    from fpnprobe.data import coco, column_file, parts, scenes
+    from fpnprobe.data.usable import with_plain_ids
 
     data = study.data
     if data.scenes is not None:
@@ -108,6 +109,8 @@ def prepare(study: Study, *, out: str | Path, write: bool = True) -> Source:
             file = Path(out).absolute() / "data" / _file_name(split, other=train)
             if write:
                 parts.write_part(file, used, root=root, folder=split.folder)
+        if write:
+            column_file.keep_usable(file, with_plain_ids(used))
         files.append(str(file))
     return Source(
         root=str(root),
@@ -126,10 +129,10 @@ def decode(found: Source, study: Study) -> None:
 
     Cells that start together would each do it, and a cell that is stopped waits for it.
     """
-    from fpnprobe.data import annotations, coco, pixels
+    from fpnprobe.data import coco, column_file, pixels
 
     for file in (found.train, found.val):
-        given = annotations.read(file)
+        given = column_file.read_usable(file)
         folder = coco.image_folder(found.root, file, given)
         paths = [folder / name for name in given.image_names]
         pixels.store(paths, given.sizes, size=study.data.size, cache=study.data.cache)
