@@ -14,6 +14,8 @@ from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm.training.dataset import CellImages
 from fpnprobe.mm.training.masks import load_masks
 
+# mmdet gives its masks to NumPy, pycocotools its own to it.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation")
 HEIGHT, WIDTH = 32, 48
 TRIANGLE = [4.0, 4.0, 24.0, 4.0, 4.0, 28.0]
 
@@ -86,7 +88,6 @@ def test_an_object_without_a_mask() -> None:
         assert boxes.to_ndarray()[1].sum() == pytest.approx(14 * 12, rel=0.1)
 
 
-@pytest.mark.filterwarnings("ignore:__array__ implementation")  # mmdet gives its masks to NumPy
 def test_a_crowd_has_no_mask_and_is_ignored(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setenv("FPNPROBE_CACHE", str(tmp_path / "cache"))
     (tmp_path / "images").mkdir()
