@@ -15,6 +15,7 @@ from fpnprobe.ledger import Ledger
 from fpnprobe.scales import COCO_BUCKETS, ScaleBucket
 from fpnprobe.store.cell import MANIFEST, State, StoredCell
 from fpnprobe.store.feature_maps import Features, stored_images
+from fpnprobe.store.runs import is_run
 from fpnprobe.store.study import StoredStudy, read_cell
 
 if TYPE_CHECKING:
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
 
 
 def open_run(path: str | Path) -> "Run":
-    """Open the folder of a study, or of one of its cells, finished or not.
+    """Open the folder of a study, of one of its cells, or of a training with the probe.
+
+    Finished or not; a tree with several trainings is one run of several cells.
 
     Nothing is read before it is asked for, and what is not there yet is empty.
 
@@ -31,14 +34,15 @@ def open_run(path: str | Path) -> "Run":
         FpnProbeError: if the folder is neither.
     """
     folder = Path(path)
-    if (folder / MANIFEST).is_file():
+    if (folder / MANIFEST).is_file() or is_run(folder):
         return Run(folder, (read_cell(folder),))
     try:
         stored = StoredStudy.read(folder)
     except FpnProbeError:
         raise FpnProbeError(
-            f"{folder} is not a run: expected the folder of a study (study.json, cells/) or of a "
-            "cell (manifest.json), such as reports/quickstart"
+            f"{folder} is not a run: expected the folder of a study (study.json, cells/), of a "
+            "cell (manifest.json), such as reports/quickstart, or the work_dir of a training with "
+            "the probe (ledger.parquet)"
         ) from None
     return Run(folder, tuple(cell for cell in stored.cells if cell.state is not State.PENDING))
 

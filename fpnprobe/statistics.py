@@ -19,6 +19,7 @@ from fpnprobe.scales import BACKGROUND
 
 Floats = npt.NDArray[np.float64]
 
+USED = ("measured", "frozen")  # rows of other states (unsound, nonfinite, underflow) are left out
 CELL = ["study", "variant", "seed", "tap", "kind", "route"]
 _NEEDED = [*CELL, "iteration", "bucket", "term", "l2", "n_objects", "state"]
 
@@ -28,7 +29,8 @@ def gradient_shares(frame: pd.DataFrame) -> pd.DataFrame:
 
     `l2` is the root mean square over the probed iterations; `share` is `l2_b^2` over its sum for
     the object buckets, in [0, 1]. Background has a norm but no share. A frozen tap keeps its rows
-    with NaN and `state` "frozen".
+    with NaN and `state` "frozen". Rows that do not hold (`unsound`, `nonfinite`, `underflow`) are
+    left out.
 
     Args:
         frame: the ledger's table (columns as in `fpnprobe.ledger`).
@@ -41,6 +43,8 @@ def gradient_shares(frame: pd.DataFrame) -> pd.DataFrame:
         [*CELL, "bucket"], sort=False, observed=True
     )
     found = group.agg(energy=("energy", "mean"), state=("state", "first")).reset_index()
+    # What was measured once is measured, whatever became of other iterations.
+    found["state"] = found["state"].astype(object).where(found["energy"].isna(), "measured")
     found["l2"] = np.sqrt(found["energy"])
     objects = found["energy"].where(found["bucket"] != BACKGROUND)
     total = objects.groupby([found[key] for key in CELL]).transform("sum")
@@ -98,7 +102,7 @@ def _summed_terms(frame: pd.DataFrame) -> pd.DataFrame:
         )
     rows = frame[(frame["term"] == "all") & (frame["bucket"] != "all")]
     norms = rows["l2"].astype(np.float64)
-    return rows.assign(l2=norms.where(np.isfinite(norms)))
+    return rows.assign(l2=norms.where(np.isfinite(norms) & rows["state"].isin(USED)))
 
 
 CONFIDENCE = 0.95

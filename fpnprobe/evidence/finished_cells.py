@@ -10,6 +10,7 @@ from fpnprobe.errors import FpnProbeError
 from fpnprobe.evidence.controls import Intervened, intervened
 from fpnprobe.scales import ScaleBucket
 from fpnprobe.store import StoredStudy
+from fpnprobe.store.runs import is_run
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,26 @@ def read_study(study_dir: str | Path) -> FinishedStudy:
     )
 
 
+def study_of_runs(stored: StoredStudy) -> FinishedStudy:
+    """The runs of a `StoredStudy.of_runs` that kept their detections, as far as they are paired."""
+    cells = [
+        FinishedCell(cell.variant, cell.seed, cell.folder, str(cell.manifest["annotations"]))
+        for cell in stored.cells
+        if cell.detections.is_file() and cell.manifest.get("annotations")
+    ]
+    order = list(stored.variants)
+    cells.sort(key=lambda cell: (order.index(cell.variant), cell.seed))
+    return FinishedStudy(
+        name=stored.name,
+        folder=stored.folder,
+        content=stored.content,
+        variants=stored.variants,
+        buckets=stored.buckets,
+        iou_types=stored.iou_types,
+        cells=tuple(cells),
+    )
+
+
 def comparison_name(study: FinishedStudy, iou_type: str) -> str:
     """Name of the evidence that holds the differences of boxes or of masks.
 
@@ -100,12 +121,20 @@ def comparison_name(study: FinishedStudy, iou_type: str) -> str:
 
 
 def read_run(folder: str | Path) -> tuple[FinishedCell, FinishedStudy]:
-    """Read a cell folder (`cells/<variant>/seed-<n>`) and its study.
+    """Read a cell folder (`cells/<variant>/seed-<n>`) and its study, or a run's folder.
 
     Raises:
-        FpnProbeError: if it is not the folder of a finished cell.
+        FpnProbeError: if it is not the folder of a finished cell, or of a run with detections.
     """
     path = Path(folder).resolve()
+    if is_run(path):
+        runs = study_of_runs(StoredStudy.of_runs([path]))
+        if not runs.cells:
+            raise FpnProbeError(
+                f"{folder} has no detections: a run keeps those of mmdet's COCO metric at each "
+                "validation (val_evaluator of type CocoMetric); train with one"
+            )
+        return runs.cells[0], runs
     if len(path.parts) > 3 and (path.parents[2] / "study.json").exists():
         study = read_study(path.parents[2])
         for cell in study.cells:
@@ -113,6 +142,6 @@ def read_run(folder: str | Path) -> tuple[FinishedCell, FinishedStudy]:
                 return cell, study
     raise FpnProbeError(
         f"{folder} is not a finished run: expected a folder such as "
-        "reports/quickstart/cells/fpn/seed-0 of a cell that is done and not stale, or a "
-        "detection file"
+        "reports/quickstart/cells/fpn/seed-0 of a cell that is done and not stale, the work_dir "
+        "of a training with the probe, or a detection file"
     )

@@ -5,8 +5,6 @@ from collections.abc import Collection, Iterable, Mapping
 from torch import Tensor
 from torch.autograd.graph import Node
 
-from fpnprobe.errors import FpnProbeError
-
 Edge = tuple[Node, int]  # a node, and the number of one of its inputs or outputs
 
 
@@ -37,25 +35,3 @@ def edges_into(
                 seen.add(child)
                 todo.append(child)
     return found
-
-
-def refuse_checkpointing(loss: Tensor) -> None:
-    """Raise where the graph holds reentrant checkpoints, which give no partial gradients.
-
-    Raises:
-        FpnProbeError: naming the remedy.
-    """
-    todo = [loss.grad_fn] if loss.grad_fn is not None else []
-    seen = set(todo)
-    while todo:
-        node = todo.pop()
-        if "CheckpointFunction" in node.name():
-            raise FpnProbeError(
-                "the model uses reentrant gradient checkpointing (with_cp=True), which refuses "
-                "partial gradients: set with_cp=False, or use use_reentrant=False in every "
-                "iteration of the run"
-            )
-        for child, _ in node.next_functions:
-            if child is not None and child not in seen:
-                seen.add(child)
-                todo.append(child)

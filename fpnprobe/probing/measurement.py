@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from fpnprobe.errors import FpnProbeError
+from fpnprobe.probing.arithmetic import arithmetic_of
 from fpnprobe.probing.calls import RowCotangents, masked
+from fpnprobe.probing.checkpoints import refuse_reentrant, state_set_aside
 from fpnprobe.probing.closing import closed_for
-from fpnprobe.probing.graph import refuse_checkpointing
 from fpnprobe.probing.moments import Compare, Gradients, Moments, plus, square
 from fpnprobe.probing.partition import LossPartition
 from fpnprobe.probing.passes import Passes, Place, Sink
@@ -20,6 +21,7 @@ from fpnprobe.probing.reduction import Reduction
 from fpnprobe.probing.sample import Sample
 from fpnprobe.probing.summary import Totals, summarize
 from fpnprobe.probing.taps import Tap
+from fpnprobe.probing.underflow import QUANTUM, held_elements
 
 
 class Measurement:
@@ -40,7 +42,9 @@ class Measurement:
         conflict: Literal["none", "parameter", "all"] = "none",
         terms: Sequence[str] = (),
         derive: bool = False,
+        derived: int = -1,
         audit: Literal["exact", "sketch"] = "exact",
+        arithmetic: str = "",
         weight: float = 1.0,
         loss_scale: float = 1.0,
         auxiliary: Sequence[Tensor] = (),
@@ -48,10 +52,14 @@ class Measurement:
         iteration: int = 0,
         epoch: int = 0,
     ) -> None:
-        refuse_checkpointing(loss)
+        refuse_reentrant(loss)
         self._loss, self._partition, self._terms = loss, partition, tuple(terms)
-        self._derived, self._audited = -1, False
-        self._weight, self._step = weight, (iteration, epoch)
+        self._derived, self._wanted, self._audited = -1, derived, False
+        made = [call.rows for call in partition.calls]
+        made += [tap.activation for tap in taps if tap.activation is not None]
+        self._arithmetic = arithmetic or arithmetic_of(made)
+        self._held: dict[str, list[Tensor]] = {}
+        self._weight, self._scale, self._step = weight, loss_scale, (iteration, epoch)
         self._reduction = reduction or Reduction()
         self._seconds = 0.0
         self._values = torch.zeros(len(partition.labels), dtype=torch.float64)
@@ -86,13 +94,15 @@ class Measurement:
         start = time.perf_counter()
         cotangents, values = self._partition.cotangents(self._loss, scale=self._passes.factor)
         self._values = values * self._weight
-        self._derived = self._largest(cotangents) if self._derive else -1
-        for label in range(len(self._partition.labels)):
-            if label != self._derived:
-                self._pass_rows(cotangents, label, "all", partial(self._add, label))
-        for term in self._terms:
+        if self._derive:
+            self._derived = self._wanted if self._wanted >= 0 else self._largest(cotangents)
+        with state_set_aside():
             for label in range(len(self._partition.labels)):
-                self._pass_rows(cotangents, label, term, partial(self._add_term, term))
+                if label != self._derived:
+                    self._pass_rows(cotangents, label, "all", partial(self._add, label))
+            for term in self._terms:
+                for label in range(len(self._partition.labels)):
+                    self._pass_rows(cotangents, label, term, partial(self._add_term, term))
         self._seconds += time.perf_counter() - start
 
     def _pass_rows(
@@ -112,7 +122,8 @@ class Measurement:
     def total_now(self) -> None:
         """Compute the undivided gradient by one more pass. The training graph is kept."""
         start = time.perf_counter()
-        self._passes.of_loss(self._take_total)
+        with state_set_aside():
+            self._passes.of_loss(self._take_total)
         self._audited = True
         self._seconds += time.perf_counter() - start
 
@@ -136,6 +147,8 @@ class Measurement:
             gaps=self._gaps,
             frozen=self._passes.frozen,
             audited=self._audited and self._derived < 0,
+            arithmetic=self._arithmetic,
+            counts=self._held,
         )
         sample = summarize(totals, self._partition, self._reduction, self._step)
         self._seconds += time.perf_counter() - start
@@ -155,6 +168,8 @@ class Measurement:
         parts: dict[str, Gradients] = {}
         for place, gradients in found.items():
             self._moments[place].add(label, gradients)
+            if self._arithmetic == "float16":
+                self._count(label, place, gradients)
             if place.kind == "activation" and place.route != "total":
                 parts[place.tap] = plus(parts.get(place.tap, [None]), gradients)
         for place, gradients in found.items():
@@ -162,6 +177,12 @@ class Measurement:
                 gap = plus(gradients, parts[place.tap], sign=-1)
                 pair = [square(gap), square(gradients)]
                 self._gaps.setdefault((place, "all"), []).extend(pair)
+
+    def _count(self, label: int, place: Place, gradients: Gradients) -> None:
+        if (place.kind, place.route) == ("activation", "total"):
+            none = torch.zeros((), dtype=torch.float64)
+            held = self._held.setdefault(place.tap, [none] * len(self._partition.labels))
+            held[label] = held_elements(gradients[0]) * (QUANTUM / self._scale) ** 2
 
     def _add_term(self, term: str, found: Mapping[Place, Gradients]) -> None:
         for place, gradients in found.items():

@@ -9,6 +9,7 @@ c_k = (do_k/dx_k)^T u_k, the gradient of bucket b at any tensor C is
 exactly, because every row r has one label s(r), whatever the loss formula is.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -30,6 +31,7 @@ class LossPartition:
         terms: Loss terms in order of first appearance; a model may announce them beforehand.
         levels: Pyramid levels that are announced; those of the rows need not be.
         objects: Annotated objects in the batch, by bucket; -1 where nobody counted.
+        idle: Background rows without a gradient, by call; known once there are cotangents.
         has_rest: Whether what reaches the loss beside the calls is background (term `rest`), and
             not missing.
 
@@ -49,6 +51,7 @@ class LossPartition:
     terms: list[str] = field(default_factory=list)
     levels: list[int] = field(default_factory=list)
     objects: list[int] = field(default_factory=list)
+    idle: list[tuple[LossCall, Tensor]] = field(default_factory=list)
     has_rest: bool = False
 
     def __post_init__(self) -> None:
@@ -113,8 +116,14 @@ class LossPartition:
         self.add(LossCall(f"{term} of {bucket}", term, loss, loss, label))
 
     def count(self, term: str = "all") -> list[int]:
-        """Rows with each label, of one term, one level (`L3`) or of all."""
+        """Rows with each label, of one term, one level (`L3`) or of all.
+
+        Once there are cotangents, background counts the rows that carry loss: not the anchors that
+        were ignored or not sampled.
+        """
         total = [0] * len(self.labels)
+        for call, idle in self.idle:
+            total[-1] -= int((idle & row_mask(call, term)).sum())
         for call in self.calls:
             kept = call.labels[row_mask(call, term) & (call.labels >= 0)]
             for label, n in enumerate(torch.bincount(kept, minlength=len(total)).tolist()):
@@ -152,6 +161,7 @@ class LossPartition:
             if rest:
                 values[-1] += loss.detach().to(values) - values.sum()
             found += rest
+        self.idle = self._idle_rows(found)
         return found, values
 
     def _of_calls(
@@ -160,7 +170,7 @@ class LossPartition:
         outer = torch.autograd.grad(
             loss, [call.loss for call in calls], retain_graph=True, allow_unused=True
         )
-        found = []
+        found: list[RowCotangents] = []
         for call, u in zip(calls, outer, strict=True):
             if u is None:  # computed but not part of this loss
                 continue
@@ -169,7 +179,9 @@ class LossPartition:
                 values.index_add_(0, call.labels, part.sum(1, dtype=torch.float64))
                 found.append(RowCotangents(call, u * scale))
                 continue
-            if call.values is not None:
+            if call.values is None:  # nobody split it: then no value is known
+                values.fill_(float("nan"))
+            else:
                 values += call.values.to(values) * u.sum().to(values)
             (c,) = torch.autograd.grad(call.loss, call.rows, u * scale, retain_graph=True)
             found.append(RowCotangents(call, c))
@@ -204,3 +216,37 @@ class LossPartition:
         label = torch.full((1,), len(self.buckets), device=loss.device)
         rest = LossCall("rest", "rest", loss, loss, label)
         return [RowCotangents(rest, torch.full_like(loss, scale), edges)]
+
+    def _idle_rows(self, found: Sequence[RowCotangents]) -> list[tuple[LossCall, Tensor]]:
+        """Background rows of each call whose cotangent is zero, `(R,)` bool."""
+        carries = {
+            id(each.call): each.cotangent.detach()
+            .reshape(*each.call.labels.shape, -1)
+            .ne(0)
+            .any(-1)
+            for each in found
+        }
+        background = len(self.buckets)
+        return [
+            (call, (call.labels == background) & ~carries.get(id(call), call.labels < 0))
+            for call in self.calls
+            if call.labels.numel()
+        ]
+
+    def forget(self) -> None:
+        """Forget the loss calls, and with them the graph."""
+        self.calls.clear()
+        self.idle.clear()
+
+    def absent(self, loss: Tensor) -> LossCall | None:
+        """The first loss call with labeled rows that the loss does not depend on, or None."""
+        calls = [call for call in self.calls if call.labels.numel() and not call.edges]
+        tracked = [call for call in calls if call.loss.requires_grad]
+        outer: tuple[Tensor | None, ...] = ()
+        if tracked and loss.requires_grad:
+            outer = torch.autograd.grad(
+                loss, [call.loss for call in tracked], retain_graph=True, allow_unused=True
+            )
+        used = {id(c) for c, u in zip(tracked, outer, strict=False) if u is not None}
+        empty = (c for c in calls if id(c) not in used and bool(c.loss.detach().ne(0).any()))
+        return next(empty, None)

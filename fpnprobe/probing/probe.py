@@ -72,6 +72,8 @@ class Probe:
         weight: float = 1.0,
         loss_scale: float = 1.0,
         auxiliary: Sequence[Tensor] = (),
+        derived: int = -1,
+        arithmetic: str = "",
     ) -> Measurement:
         """Start a measurement whose undivided gradient the training's own backward pass gives.
 
@@ -85,6 +87,9 @@ class Probe:
                 in the gradients.
             loss_scale: Factor of mixed precision, divided out again in float32.
             auxiliary: Tensors made by auxiliary heads, which tell their route.
+            derived: Number of the label to derive, see `steadiest`; by default the one with the
+                most cotangent energy at the predictions.
+            arithmetic: A key of `arithmetic.TOLERANCES`; by default that of rows and taps.
         """
         terms: list[str] = []
         if self.terms in ("loss", "both"):
@@ -99,7 +104,9 @@ class Probe:
             conflict=self.conflict if self.mode == "full" else "none",
             terms=terms,
             derive=self.derive,
+            derived=derived,
             audit=self.audit,
+            arithmetic=arithmetic,
             weight=weight,
             loss_scale=loss_scale,
             auxiliary=auxiliary,
@@ -119,6 +126,7 @@ class Probe:
         weight: float = 1.0,
         loss_scale: float = 1.0,
         auxiliary: Sequence[Tensor] = (),
+        arithmetic: str = "",
     ) -> Sample:
         """Measure at once: as `begin`, with one more pass for the undivided gradient."""
         with self.begin(
@@ -130,6 +138,7 @@ class Probe:
             weight=weight,
             loss_scale=loss_scale,
             auxiliary=auxiliary,
+            arithmetic=arithmetic,
         ) as measurement:
             measurement.run()
             measurement.total_now()

@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from fpnprobe.ledger import ConflictRecord, GradientRecord
+from fpnprobe.probing.verdict import Verdict, judge
 
 _NAN = float("nan")
 
@@ -35,6 +36,11 @@ class Residuals:
         """The worst of all."""
         return worst((self.loss, self.activation, self.parameter, self.routes))
 
+    def judge(self, arithmetic: str, *, tolerance: float | None = None) -> Verdict:
+        """Hold them against the tolerance of an arithmetic, or a given one."""
+        named = [(name, getattr(self, name)) for name in self.__slots__]
+        return judge(named, arithmetic, tolerance=tolerance)
+
 
 def worst(values: Sequence[float]) -> float:
     """Largest value that is a number, or NaN.
@@ -58,6 +64,7 @@ class Sample:
         conflicts: Rows for the conflict table.
         residuals: The invariants.
         finite: Whether every gradient was finite; if not, all records say `nonfinite`.
+        verdict: Whether the invariants hold; where they do not, all records say `unsound`.
         passes: Extra backward passes made.
         seconds: Wall time they took.
     """
@@ -70,6 +77,7 @@ class Sample:
     conflicts: tuple[ConflictRecord, ...]
     residuals: Residuals
     finite: bool
+    verdict: Verdict = field(default_factory=Verdict)
     passes: int = 0
     seconds: float = 0.0
 
@@ -77,8 +85,46 @@ class Sample:
         """Return the sample with its cost."""
         return replace(self, passes=passes, seconds=seconds)
 
+    @property
+    def sound(self) -> bool:
+        """Whether its numbers may be used."""
+        return self.finite and self.verdict.sound
+
+    @property
+    def underflows(self) -> list[str]:
+        """Tap and bucket of every gradient that half precision could not hold."""
+        return [f"{r.bucket} at {r.tap}" for r in self.records if r.state == "underflow"]
+
+    def judged(self, verdict: Verdict) -> "Sample":
+        """Return the sample under another verdict, which its records then tell."""
+        before, after = ("measured", "unsound") if not verdict.sound else ("unsound", "measured")
+        records = tuple(replace(r, state=after) if r.state == before else r for r in self.records)
+        return replace(self, verdict=verdict, records=records)
+
     def __repr__(self) -> str:
         return (
             f"Sample(iteration {self.iteration}, loss {self.loss:.4g}, {len(self.records)} "
             f"records, worst residual {self.residuals.worst:.1e}, {self.passes} passes)"
         )
+
+
+def steadiest(sample: Sample) -> int:
+    """Number of the label that is best derived: the one whose gradient is nowhere small.
+
+    A derived bucket has the rounding of the undivided gradient. So it should be the label whose
+    least part of it, over the taps, is the largest: not the one that is largest at the predictions,
+    of which little may reach the stages (the background of FSAF).
+    """
+    total: dict[tuple[str, str], float] = {}
+    part: dict[str, list[float]] = {}
+    whole = [r for r in sample.records if (r.route, r.term) == ("total", "all")]
+    for record in whole:
+        if record.bucket == "all":
+            total[record.tap, record.kind] = record.l2
+    for record in whole:
+        size = total.get((record.tap, record.kind), 0.0)
+        if record.bucket != "all" and record.tap.startswith("C") and size > 0:
+            part.setdefault(record.bucket, []).append(record.l2 / size)
+    labels = list(sample.values)
+    least = [min(part.get(label, [0.0])) for label in labels]
+    return least.index(max(least))

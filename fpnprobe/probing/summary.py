@@ -1,7 +1,7 @@
 """From squares and inner products to ledger records, over all processes."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from fpnprobe.probing.partition import LossPartition
 from fpnprobe.probing.passes import Place
 from fpnprobe.probing.reduction import Reduction
 from fpnprobe.probing.sample import Residuals, Sample, worst
+from fpnprobe.probing.underflow import underflows
 
 Floats = npt.NDArray[np.float64]
 _Key = tuple[Place, str]
@@ -22,7 +23,10 @@ _NAN = float("nan")
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What the backward passes of one iteration added up to, in this process."""
+    """What the backward passes of one iteration added up to, in this process.
+
+    `counts` are for `underflows`, in float16.
+    """
 
     loss: Tensor
     values: Tensor
@@ -31,6 +35,8 @@ class Totals:
     gaps: Mapping[tuple[Place, str], list[Tensor]]
     frozen: Sequence[Place]
     audited: bool
+    arithmetic: str = "float32"
+    counts: Mapping[str, Sequence[Tensor]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,15 +135,19 @@ def summarize(
     objects = tuple(max(-1, n) for n in counts[0][:-1])
     header = _Header(*step, partition.labels, objects, residuals)
     finite = all(np.isfinite(vector).all() for vector in moments.values())
-    state = "measured" if finite else "nonfinite"
+    verdict = residuals.judge(totals.arithmetic)
+    state = "measured" if finite and verdict.sound else "unsound" if finite else "nonfinite"
+    lost = underflows(moments, totals.counts, rows["all"], reduction) if finite else {}
     records: list[GradientRecord] = []
     conflicts: list[ConflictRecord] = []
     for place, vector in moments.items():
         gram = vector[:-2].reshape(size, size)
-        records += header.place(place, "all", np.diag(gram), rows["all"], state)
+        here = header.place(place, "all", np.diag(gram), rows["all"], state)
+        gone = {partition.labels[label] for label in lost.get(place.tap, ())}
+        records += [replace(r, state="underflow") if r.bucket in gone else r for r in here]
         total = np.sqrt(vector[-2])
         records.append(header.record(place, "all", l2=total, rows=sum(rows["all"]), state=state))
-        if totals.moments[place].gram and finite:
+        if totals.moments[place].gram and finite and verdict.sound:
             conflicts += header.conflicts(place, gram)
     for (place, term), squares in terms.items():
         records += header.place(place, term, squares, rows[term], state)
@@ -155,6 +165,7 @@ def summarize(
         conflicts=tuple(conflicts),
         residuals=residuals,
         finite=finite,
+        verdict=verdict,
     )
 
 

@@ -145,7 +145,7 @@ class StoredCell:
         Raises:
             FpnProbeError: if the manifest's are damaged.
         """
-        return stored_buckets(self.config.get("buckets"))
+        return stored_buckets(self.config.get("buckets") or self.manifest.get("buckets"))
 
     @property
     def annotations(self) -> Path:

@@ -1,7 +1,7 @@
 """A study's folder: `study.json` and the cells it names, read without trusting either."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from fpnprobe.errors import FpnProbeError
 from fpnprobe.scales import COCO_BUCKETS, ScaleBucket, stored_buckets
 from fpnprobe.store.cell import MANIFEST, State, StoredCell
 from fpnprobe.store.documents import MissingDocument, drop_wrong_types, read_object
+from fpnprobe.store.runs import describe_runs, find_runs, is_run, read_run, read_runs
 from fpnprobe.variants import slug
 
 STUDY = "study.json"
@@ -44,7 +45,8 @@ class StoredStudy:
         """Read a folder.
 
         Args:
-            folder: the output folder of `run-study`.
+            folder: the output folder of `run-study`, the work_dir of a training with the probe, or
+                a tree with several.
             strict: whether a `study.json` that is missing or damaged is an error; without, what
                 can be read is read and the rest is named in `problems`.
 
@@ -55,10 +57,14 @@ class StoredStudy:
         try:
             content, problems = _repair(read_object(place / STUDY))
         except MissingDocument:
+            found = [] if any(find_cell_folders(place)) else list(find_runs(place))
+            if found:
+                return cls.of_runs(found, name=place.absolute().name)
             if strict or not any(find_cell_folders(place)):
                 raise FpnProbeError(
                     f"{place} is not a study folder: expected {STUDY} or cells/*/*/{MANIFEST} in "
-                    "it; give the folder that run-study wrote"
+                    "it, or a ledger; give the folder that run-study wrote, or the work_dir of a "
+                    "training with the probe"
                 ) from None
             content, problems = {}, ()
         except FpnProbeError as error:
@@ -69,6 +75,34 @@ class StoredStudy:
             raise FpnProbeError(f"{place / STUDY} is damaged: {problems[0]}; run `run-study` again")
         named = tuple(f"{STUDY}: {each}" if content else each for each in problems)
         return cls(folder=place, content=content, cells=_read_cells(place, content), problems=named)
+
+    @classmethod
+    def of_runs(
+        cls, folders: Sequence[str | Path], *, names: Sequence[str] = (), name: str = ""
+    ) -> "StoredStudy":
+        """Read folders with a ledger (`fpnprobe.store.runs`) as the cells of one study.
+
+        Args:
+            folders: of trainings under the hook or `fpnprobe.watch`.
+            names: what they are called; by default as they say themselves.
+            name: name of the study; by default that of the runs.
+
+        Raises:
+            FpnProbeError: see `read_runs`.
+        """
+        cells = read_runs(folders, names=names)
+        title = name or " + ".join(dict.fromkeys(cell.variant for cell in cells))
+        return cls(
+            folder=Path(folders[0]),
+            content=describe_runs(cells, title),
+            cells=tuple(cells),
+            problems=(),
+        )
+
+    @property
+    def is_of_runs(self) -> bool:
+        """Whether it is made of runs that no study trained."""
+        return self.content.get("kind") == "runs"
 
     @property
     def name(self) -> str:
@@ -108,6 +142,8 @@ def read_cell(folder: str | Path) -> StoredCell:
         FpnProbeError: if the folder holds no manifest.
     """
     place = Path(folder)
+    if is_run(place):
+        return read_run(place)
     if not (place / MANIFEST).is_file():
         raise FpnProbeError(
             f"{place} is not a cell of a study: expected {MANIFEST} in it, such as "

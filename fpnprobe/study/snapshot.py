@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from fpnprobe.store.runs import find_runs
+from fpnprobe.store.study import STUDY, StoredStudy
 from fpnprobe.study.folder import progress, study_folder
 
 
@@ -13,8 +15,13 @@ def status(out: str | Path) -> dict[str, Any]:
     running cell is at; `reason` says why one failed. Nothing is changed or waited for.
 
     Raises:
-        FpnProbeError: if the folder is not the output of a study.
+        FpnProbeError: if the folder is neither the output of a study nor has trainings with a
+            probe in it.
     """
+    if not (Path(out) / STUDY).exists():
+        runs = list(find_runs(out))
+        if runs:
+            return _runs(StoredStudy.of_runs(runs, name=Path(out).absolute().name))
     result = study_folder.read(out)
     rows = []
     for cell in result.cells:
@@ -37,11 +44,30 @@ def status(out: str | Path) -> dict[str, Any]:
     return {"study": result.study.name, "cells": rows}
 
 
+def _runs(stored: StoredStudy) -> dict[str, Any]:
+    """The same of trainings that no study started."""
+    rows = []
+    for cell in stored.cells:
+        done = cell.manifest.get("iteration")
+        rows.append(
+            {
+                "variant": cell.variant,
+                "seed": cell.seed,
+                "state": cell.state.value,
+                "stage": cell.state.value,
+                "iteration": done if isinstance(done, int) else 0,
+                "iterations": cell.manifest.get("iterations"),
+                "reason": cell.reason,
+            }
+        )
+    return {"study": stored.name, "cells": rows}
+
+
 def lines(result: dict[str, Any]) -> str:
     """A status for a person."""
     rows = [
         f"{each['variant']} seed {each['seed']}: {each['stage']} "
-        f"{each['iteration']}/{each['iterations']} {each['reason']}".rstrip()
+        f"{each['iteration']}/{each['iterations'] or '?'} {each['reason']}".rstrip()
         for each in result["cells"]
     ]
     return "\n".join([f"study {result['study']}", *rows])

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from fpnprobe.errors import FpnProbeError
@@ -12,6 +13,9 @@ from fpnprobe.mm.adapters.objects import Objects
 from fpnprobe.mm.adapters.recorder import Recorder
 from fpnprobe.mm.adapters.registry import adapter_for
 from fpnprobe.mm.detectors.stages import Stage, neck_levels, stages
+from fpnprobe.probing.arithmetic import arithmetic_of, autocast_type
+from fpnprobe.probing.checkpoints import partial_checkpoints
+from fpnprobe.probing.compiled import eagerly
 from fpnprobe.probing.partition import LossPartition
 from fpnprobe.probing.rows import LossRows
 from fpnprobe.probing.taps import Tap
@@ -25,16 +29,44 @@ class Observation:
         partition: The loss as labeled rows.
         auxiliary: Tensors made by auxiliary heads.
         losses: The loss dict that the detector returned.
+        autocast: Type of autocast in that forward pass, or None.
+        notes: Sentences about what runs in another way than without the probe.
     """
 
     def __init__(self, partition: LossPartition, found: Sequence[Stage]) -> None:
         self.partition = partition
         self.auxiliary: list[Tensor] = []
         self.losses: dict[str, Any] = {}
+        self.autocast: torch.dtype | None = None
+        self.notes: list[str] = []
         self._stages = found
         self._features: dict[str, Tensor] = {}
         self._pyramid: dict[int, Tensor] = {}
         self._maps: dict[int, Tensor] = {}
+
+    @property
+    def arithmetic(self) -> str:
+        """The coarsest arithmetic of that forward pass: a key of `arithmetic.TOLERANCES`."""
+        made = [*self._features.values(), *(call.rows for call in self.partition.calls)]
+        return arithmetic_of(made, autocast=self.autocast)
+
+    def record_stage_output(self, stage: Stage, output: Any) -> None:
+        """Take what a stage made, once in each forward pass.
+
+        Raises:
+            FpnProbeError: if the stage ran before in it: one gradient would be in two maps.
+        """
+        if not torch.is_grad_enabled():  # a teacher, or a sampler: no part of the loss
+            return
+        if stage.name in self._features:
+            raise FpnProbeError(
+                f"stage {stage.name} ran twice in one forward pass of the detector: the probe "
+                "reads one map of each stage; call the backbone once with all images as one "
+                "batch, or make the second call under torch.no_grad()"
+            )
+        feature = stage.pick(output)
+        self._features[stage.name] = feature
+        self.autocast = autocast_type(feature.device.type)
 
     def taps(self) -> list[Tap]:
         """Stage outputs, shallow to deep, then pyramid levels.
@@ -64,7 +96,7 @@ class Observation:
 
     def release(self) -> None:
         """Forget the tensors, and with them the graph."""
-        self.partition.calls.clear()
+        self.partition.forget()
         self.auxiliary.clear()
         self.losses = {}
         self._features.clear()
@@ -79,7 +111,8 @@ def observe(
     """Observe the forward passes made inside; the last one counts.
 
     Nothing that the detector computes is changed, and every hook and wrapper is gone afterwards,
-    also when the forward pass raises.
+    also when the forward pass raises. Inside, compiled parts run eagerly, and checkpoints are
+    non-reentrant.
 
     Args:
         detector: An mmdet detector, without the wrapper of distributed training.
@@ -97,12 +130,14 @@ def observe(
         _watch_inputs(detector, seen, recorder, undo)
         for stage in found:
 
-            def keep(_m: nn.Module, _i: Any, out: Any, stage: Stage = stage) -> None:
-                seen._features[stage.name] = stage.pick(out)
+            def record(_m: nn.Module, _i: Any, out: Any, stage: Stage = stage) -> None:
+                seen.record_stage_output(stage, out)
 
-            undo.callback(stage.module.register_forward_hook(keep).remove)
+            undo.callback(stage.module.register_forward_hook(record).remove)
         _watch_maps(detector, seen, recorder, undo)
         _watch_heads(detector, seen, recorder, undo)
+        undo.enter_context(partial_checkpoints(seen.notes.append))
+        undo.enter_context(eagerly(detector, seen.notes.append))
         yield seen
 
 
@@ -129,6 +164,8 @@ def _watch_maps(detector: Any, seen: Observation, recorder: Recorder, undo: Exit
     numbers = [stage.level for stage in seen._stages]
 
     def after_backbone(_m: nn.Module, _i: Any, maps: Any) -> None:
+        if not torch.is_grad_enabled():
+            return
         maps = [maps] if isinstance(maps, Tensor) else list(maps)
         chosen = getattr(backbone, "out_indices", None)
         levels = numbers[-len(maps) :]
@@ -139,6 +176,8 @@ def _watch_maps(detector: Any, seen: Observation, recorder: Recorder, undo: Exit
         recorder.saw_maps(levels)
 
     def after_neck(_m: nn.Module, _i: Any, maps: Any) -> None:
+        if not torch.is_grad_enabled():
+            return
         maps = [maps] if isinstance(maps, Tensor) else list(maps)
         sizes = {level: (one.shape[-2], one.shape[-1]) for level, one in seen._maps.items()}
         levels = neck_levels(maps, sizes)

@@ -5,6 +5,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from fpnprobe.errors import FpnProbeError
@@ -53,7 +54,7 @@ class Recorder:
     def begin(self, objects: Objects) -> None:
         """Begin a forward pass: forget the one before."""
         self._objects = objects
-        self.partition.calls.clear()
+        self.partition.forget()
         self.partition.objects = objects.count(len(self.partition.buckets))
         self.levels = Levels()
         self._stack, self._starts, self._shown = [], [], []
@@ -105,7 +106,8 @@ class Recorder:
         calls, start = self.partition.calls, self._starts.pop()
         within, calls[start:] = calls[start:], []
         where = self._stack[-1] if self._stack else None
-        if module in self._muted:
+        # A loss under no_grad chooses rows (OHEM's sampler asks it so) and is no part of the loss.
+        if module in self._muted or not torch.is_grad_enabled():
             return
         if where is None:
             raise FpnProbeError(

@@ -13,10 +13,11 @@ from mmengine.optim import OptimWrapper
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.interventions.backward import IntervenedBackward
 from fpnprobe.mm.adapters import Observation, observe
+from fpnprobe.mm.hook.second_look import SecondLook
 from fpnprobe.mm.hook.training_step import loss_scale, loss_weight
 from fpnprobe.probing.measurement import Measurement
 from fpnprobe.probing.probe import Probe
-from fpnprobe.probing.sample import Sample
+from fpnprobe.probing.sample import Sample, steadiest
 from fpnprobe.scales import ScaleBucket
 
 
@@ -38,6 +39,7 @@ class PartitionObserver:
         take: is given each sample.
         intervened: what changes the backward pass of every step; samples then hold the gradient
             before the change.
+        tell: is given a sentence about what a second look at a sample found.
     """
 
     def __init__(
@@ -52,12 +54,15 @@ class PartitionObserver:
         step: Callable[[], tuple[int, int]],
         take: Callable[[Sample], object],
         intervened: IntervenedBackward | None = None,
+        tell: Callable[[str], object] = lambda _sentence: None,
     ) -> None:
         self._model = model.module if is_model_wrapper(model) else model
         self._wrapper, self._buckets = wrapper, buckets
         self._audited, self._derived = replace(probe, derive=False), replace(probe, derive=True)
         self._is_audited, self._due, self._step, self._take = audited, due, step, take
         self._intervened = intervened
+        self._look, self._tell = SecondLook(probe, buckets, tell=tell), tell
+        self._steadiest = -1
         self._sampled = False
         self._seen: Observation | None = None
         self._measurement: Measurement | None = None
@@ -70,9 +75,16 @@ class PartitionObserver:
         if not self._sampled and self._intervened is None:
             yield
             return
-        with observe(self._model, buckets=self._buckets, values=self._sampled) as seen:
+        with ExitStack() as inside:
+            if self._sampled:
+                inside.enter_context(self._look.remembered(self._model))
+            seen = inside.enter_context(
+                observe(self._model, buckets=self._buckets, values=self._sampled)
+            )
             yield
         self._seen = seen
+        for note in dict.fromkeys(seen.notes):
+            self._tell(note)
 
     @contextmanager
     def update(self, loss: torch.Tensor) -> Iterator[None]:
@@ -96,7 +108,9 @@ class PartitionObserver:
     @contextmanager
     def _measuring(self, seen: Observation, loss: torch.Tensor) -> Iterator[None]:
         iteration, epoch = self._step()
-        probe = self._audited if self._is_audited() else self._derived
+        # The first sample is audited: it tells which label is best derived in later ones.
+        audited = self._is_audited() or self._steadiest < 0
+        probe = self._audited if audited else self._derived
         with probe.begin(
             loss,
             seen.partition,
@@ -106,11 +120,13 @@ class PartitionObserver:
             epoch=epoch,
             weight=loss_weight(self._wrapper),
             loss_scale=float(loss_scale(self._wrapper, loss)),
+            derived=self._steadiest,
+            arithmetic=seen.arithmetic,
         ) as measurement:
             measurement.run()
             if self._intervened is not None:
                 measurement.total_now()  # the training's own pass will be another one
-                self._take(measurement.finish())
+                self._finish(measurement)
                 yield
                 return
             self._measurement = measurement
@@ -133,7 +149,18 @@ class PartitionObserver:
             return
         with measurement.total_from_backward():
             yield
-        self._take(measurement.finish())
+        self._finish(measurement)
+
+    def _finish(self, measurement: Measurement) -> None:
+        sample = self._look.review(self._model, measurement.finish())
+        if sample.sound and not math.isnan(sample.residuals.gradient):
+            self._steadiest = steadiest(sample)
+        self._take(sample)
+
+    @property
+    def proof(self) -> dict[str, Any] | None:
+        """What the second look at the first sample of reduced precision found."""
+        return self._look.proof
 
     @contextmanager
     def _changed(

@@ -7,7 +7,8 @@ custom_hooks = [dict(type="GradientProbeHook", mode="routes", budget=0.02)]
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
@@ -21,6 +22,7 @@ from fpnprobe.ledger import GradientRecord, LedgerWriter
 from fpnprobe.mm.hook.distributed import reduction
 from fpnprobe.mm.hook.norms_observer import NormsObserver, stage_parameters
 from fpnprobe.mm.hook.partition_observer import PartitionObserver
+from fpnprobe.mm.hook.run_record import RunRecord, config_name, refuse_sharded
 from fpnprobe.mm.hook.scalars import scalars
 from fpnprobe.mm.hook.session import (
     FlushedObserver,
@@ -61,11 +63,15 @@ class GradientProbeHook(Hook):
             the largest bucket, which saves a backward pass and keeps a sum for each tap.
         out_dir: folder of `ledger.parquet`; the runner's work_dir by default.
         study: column of the ledger.
-        variant: column of the ledger.
-        seed: column of the ledger.
+        variant: column of the ledger; by default the name of the config.
+        seed: column of the ledger; by default that of the run's `randomness`, else 0.
         intervention: gains on chosen objects and routes in the backward pass of every step, as
             plain data or the name of a ready-made one; see `fpnprobe.interventions`. The ledger
             then holds the gradient before the gains.
+        strict: stop the training where an invariant does not hold; by default that is a warning,
+            and the sample's rows are `unsound`.
+        run_file: write `fpnprobe.json` and the AP of each validation beside the ledger, which
+            makes the folder a run for `fpnprobe report`.
 
     >>> GradientProbeHook(mode="full", budget=0.02)
     GradientProbeHook(mode='full', budget=0.02)
@@ -85,19 +91,29 @@ class GradientProbeHook(Hook):
         out_dir: str | None = None,
         study: str = "",
         variant: str = "",
-        seed: int = 0,
+        seed: int | None = None,
         intervention: Any = None,
+        strict: bool = False,
+        run_file: bool = True,
     ) -> None:
         if mode not in INTERVALS:
             raise FpnProbeError(f"probe mode {mode!r}: expected one of {', '.join(INTERVALS)}")
         if audit < 1:
             raise FpnProbeError(f"audit={audit}: expected 1 or more samples")
         self.mode, self.audit, self.out_dir = mode, audit, out_dir
-        self.cell: dict[str, Any] = {"study": study, "variant": variant, "seed": seed}
+        self._given = study, variant, seed
+        self._logger, self._said = cast(Any, None), set[str]()
         schedule = Schedule.of(INTERVALS[mode] if interval is None else interval)
         self.buckets = stored_buckets(buckets)
         # A sample of mode `norms` is next to free: there is nothing that a budget could set.
-        self.account = Account(mode, schedule=schedule, budget=None if mode == "norms" else budget)
+        self.account = Account(
+            mode,
+            schedule=schedule,
+            budget=None if mode == "norms" else budget,
+            strict=strict,
+            tell=self._warn,
+        )
+        self._keeps_run, self._run = run_file, cast("RunRecord | None", None)
         self._probe = None if mode == "norms" else Probe(mode, terms=terms)  # type: ignore[arg-type]
         self._intervened: IntervenedBackward | None = None
         if intervention is not None:
@@ -130,16 +146,47 @@ class GradientProbeHook(Hook):
         if self._refresh is not None:
             self._refresh()
 
+    def _warn(self, sentence: str) -> None:
+        if sentence not in self._said and self._logger is not None and is_main_process():
+            self._said.add(sentence)
+            self._logger.warning(f"fpnprobe: {sentence}")
+
+    def _cell(self, runner: Any) -> dict[str, Any]:
+        study, variant, seed = self._given
+        given = getattr(runner, "_randomness_cfg", {}).get("seed") if seed is None else seed
+        return {"study": study, "variant": variant or config_name(runner), "seed": given or 0}
+
+    @contextmanager
+    def _recorded(self, runner: Any, folder: Path, cell: dict[str, Any]) -> Iterator[None]:
+        """The run file tells of the training inside, however it ends."""
+        budget, schedule = self.account.budget, self.account.schedule
+        when = f"budget {100 * budget.fraction:g} %" if budget else repr(schedule)
+        when = f"every {schedule.interval} iterations" if not budget and schedule.interval else when
+        run = RunRecord(
+            runner, folder, cell, buckets=self.buckets, probe=f"mode {self.mode}, {when}"
+        )
+        self._run, error = run, cast("BaseException | None", None)
+        try:
+            yield
+        except BaseException as raised:
+            error = raised
+            raise
+        finally:
+            run.close(runner, self.summary(), error)
+
     @contextmanager
     def _probing(self, runner: Any) -> Iterator[None]:
         with ExitStack() as undo:
             undo.callback(self._forget)
+            refuse_sharded(runner.model)
+            self._logger = runner.logger
+            folder, cell = Path(self.out_dir or runner.work_dir), self._cell(runner)
             if is_main_process():
                 self._writer = undo.enter_context(
-                    LedgerWriter(
-                        self.out_dir or runner.work_dir, **self.cell, resume_at=runner.iter
-                    )
+                    LedgerWriter(folder, **cell, resume_at=runner.iter)
                 )
+                if self._keeps_run:
+                    undo.enter_context(self._recorded(runner, folder, cell))
             if self._probe is not None:
                 self._refresh = undo.enter_context(areas_carried(runner))
                 self.account.cost.wait = waiter(runner.model)
@@ -148,7 +195,7 @@ class GradientProbeHook(Hook):
             yield
 
     def _forget(self) -> None:
-        self._writer = self._refresh = self._observer = None
+        self._writer = self._refresh = self._observer = self._run = None
 
     def _make_observer(self, runner: Any) -> FlushedObserver:
         def step() -> tuple[int, int]:
@@ -178,13 +225,17 @@ class GradientProbeHook(Hook):
             step=step,
             take=lambda sample: self._take(runner, sample),
             intervened=self._intervened,
+            tell=self._warn,
         )
 
     def _take(self, runner: Any, sample: Sample) -> None:
-        self.account.add(sample)
         if self._writer is not None:
             self._writer.append(sample.records, sample.conflicts)
-            runner.visualizer.add_scalars(scalars(sample, self.buckets), step=runner.iter + 1)
+            shown = scalars(sample, self.buckets, cost=self.account.fraction)
+            runner.visualizer.add_scalars(shown, step=runner.iter + 1)
+        self.account.add(sample)
+        if self._run is not None:
+            self._run.progress(runner.iter + 1, self.summary())
 
     def _take_norms(self, records: list[GradientRecord], seconds: float) -> None:
         self.account.add_norms(len({record.iteration for record in records}), seconds=seconds)
@@ -199,7 +250,19 @@ class GradientProbeHook(Hook):
     def summary(self) -> dict[str, Any]:
         """Mode, interval, budget, cost, samples, worst residuals and circumstances, as JSON."""
         changed = None if self._intervened is None else self._intervened.intervention.to_data()
+        proof = self._observer.proof if isinstance(self._observer, PartitionObserver) else None
+        self.account.soundness.proof = proof or self.account.soundness.proof
         return {**self.account.summary(), "intervention": changed}
+
+    def before_val(self, runner: Any) -> None:
+        """Let the evaluator keep its detections."""
+        if self._run is not None:
+            self._run.dump_detections(runner)
+
+    def after_val_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
+        """Keep the AP of a validation."""
+        if self._run is not None:
+            self._run.take_evaluation(runner, metrics)
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run goes on from."""
@@ -212,10 +275,12 @@ class GradientProbeHook(Hook):
         if self._intervened is not None:
             self._intervened.load_state_dict(state["intervention"])
 
-    def before_save_checkpoint(self, _runner: Any, checkpoint: dict[str, Any]) -> None:
+    def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
         """Keep the probe's state in mmengine's checkpoints."""
         self.flush()
         checkpoint["fpnprobe"] = self.state_dict()
+        if self._run is not None:
+            self._run.progress(runner.iter, self.summary())
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
         """Go on where the checkpoint was made."""

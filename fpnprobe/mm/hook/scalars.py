@@ -7,22 +7,33 @@ from fpnprobe.scales import ScaleBucket
 from fpnprobe.statistics import evenness
 
 
-def scalars(sample: Sample, buckets: tuple[ScaleBucket, ...]) -> dict[str, float]:
-    """All-object index, and share of the largest bucket, of each stage's activation gradient.
+def scalars(
+    sample: Sample, buckets: tuple[ScaleBucket, ...], *, cost: float = math.nan
+) -> dict[str, float]:
+    """What each stage hears, how loud it is, and what the sums and the probe are worth.
 
-    `probe/C3/index` is in [1/K, 1], `probe/C3/large` in [0, 1]; a stage is left out where the
-    batch has no object of some bucket (index), or no gradient.
+    By stage: `probe/C3/index`, the all-object index, in [1/K, 1]; `probe/C3/large` and
+    `probe/C3/direct/large`, the share of the largest bucket in all that arrives and in what comes
+    directly, in [0, 1]; `probe/C3/norm`, the norm of the gradient at the stage. And
+    `probe/residual` and `probe/cost`. Left out where the batch has no object of some bucket
+    (index), where there is no gradient, and (all of a stage) where the sample does not hold.
     """
     names = [bucket.name for bucket in buckets]
-    found: dict[str, dict[str, tuple[float, float]]] = {}
-    for record in sample.records:
-        place = (record.kind, record.route, record.term) == ("activation", "total", "all")
-        if place and record.tap.startswith("C") and record.bucket in names:
-            objects = record.n_objects or math.nan
-            energy = (record.l2 / objects) ** 2
-            found.setdefault(record.tap, {})[record.bucket] = (energy, record.share)
-    shown = {}
-    for tap, rows in found.items():
-        shown[f"probe/{tap}/index"] = evenness([rows[name][0] for name in names])
-        shown[f"probe/{tap}/{names[-1]}"] = rows[names[-1]][1]
+    found: dict[tuple[str, str], dict[str, tuple[float, float]]] = {}
+    shown = {"probe/residual": sample.residuals.worst, "probe/cost": cost}
+    for record in sample.records if sample.sound else ():
+        if (record.kind, record.term) != ("activation", "all") or not record.tap.startswith("C"):
+            continue
+        if record.bucket in names and record.route in ("total", "direct"):
+            energy = (record.l2 / (record.n_objects or math.nan)) ** 2
+            place = found.setdefault((record.tap, record.route), {})
+            place[record.bucket] = (energy, record.share)
+        if (record.bucket, record.route) == ("all", "total"):
+            shown[f"probe/{record.tap}/norm"] = record.l2
+    for (tap, route), rows in found.items():
+        if route == "total":
+            shown[f"probe/{tap}/index"] = evenness([rows[name][0] for name in names])
+            shown[f"probe/{tap}/{names[-1]}"] = rows[names[-1]][1]
+        else:
+            shown[f"probe/{tap}/{route}/{names[-1]}"] = rows[names[-1]][1]
     return {name: value for name, value in shown.items() if math.isfinite(value)}

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -11,10 +11,9 @@ from mmengine.dist import get_world_size
 from fpnprobe.mm.hook.session import common
 from fpnprobe.probing.budget import Budget
 from fpnprobe.probing.cost import Cost
-from fpnprobe.probing.sample import Sample, worst
+from fpnprobe.probing.sample import Sample
 from fpnprobe.probing.schedule import Schedule
-
-_RESIDUALS = ("loss", "gradient", "routes")
+from fpnprobe.probing.soundness import Soundness
 
 
 class Account:
@@ -24,15 +23,24 @@ class Account:
         mode: `norms`, `routes` or `full`.
         schedule: due iterations where there is no budget.
         budget: fraction of the training time, or None.
+        strict: raise where an invariant does not hold.
+        tell: is given warnings.
     """
 
-    def __init__(self, mode: str, *, schedule: Schedule, budget: float | None) -> None:
+    def __init__(
+        self,
+        mode: str,
+        *,
+        schedule: Schedule,
+        budget: float | None,
+        strict: bool = False,
+        tell: Callable[[str], object] = lambda _sentence: None,
+    ) -> None:
         self.mode, self.schedule = mode, schedule
+        self.soundness = Soundness(strict=strict, tell=tell)
         self.cost = Cost()
         self.budget = None if budget is None else Budget(budget, cost=self.cost, agree=common)
         self.facts: dict[str, Any] = {}
-        self.samples = self.nonfinite = 0
-        self._residuals = dict.fromkeys(_RESIDUALS, math.nan)
         self._norms_s, self._start = 0.0, math.nan
 
     def due(self, iteration: int) -> bool:
@@ -47,17 +55,17 @@ class Account:
         return due
 
     def add(self, sample: Sample) -> None:
-        """Count a sample of mode `routes` or `full`."""
-        self.samples += 1
-        self.nonfinite += not sample.finite
-        if sample.finite:
-            for name in _RESIDUALS:
-                found = getattr(sample.residuals, name)
-                self._residuals[name] = worst((self._residuals[name], found))
+        """Count a sample of mode `routes` or `full`; see `Soundness.add`."""
+        self.soundness.add(sample)
+
+    @property
+    def samples(self) -> int:
+        """Samples so far."""
+        return self.soundness.samples
 
     def add_norms(self, samples: int, *, seconds: float) -> None:
         """Count samples of mode `norms`, and the time of this process that they took."""
-        self.samples += samples
+        self.soundness.samples += samples
         self._norms_s += seconds
 
     @property
@@ -79,9 +87,7 @@ class Account:
             "cost": _number(self.fraction),
             "step_s": _number(self.cost.step_s),
             "extra_s": _number(self.cost.extra_s),
-            "samples": self.samples,
-            "nonfinite": self.nonfinite,
-            "residuals": {name: _number(value) for name, value in self._residuals.items()},
+            **self.soundness.summary(),
             "facts": self.facts,
         }
 
@@ -90,9 +96,7 @@ class Account:
         return {
             "cost": self.cost.state_dict(),
             "interval": None if self.budget is None else self.budget.interval,
-            "samples": self.samples,
-            "nonfinite": self.nonfinite,
-            "residuals": dict(self._residuals),
+            "soundness": self.soundness.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -100,8 +104,7 @@ class Account:
         self.cost.load_state_dict(state["cost"])
         if self.budget is not None:
             self.budget.interval = state["interval"]
-        self.samples, self.nonfinite = state["samples"], state["nonfinite"]
-        self._residuals = dict(state["residuals"])
+        self.soundness.load_state_dict(state.get("soundness", state))
 
 
 def circumstances(runner: Any) -> dict[str, Any]:

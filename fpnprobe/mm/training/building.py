@@ -125,4 +125,5 @@ def _probe(task: Training) -> GradientProbeHook:
         study=task.config["name"],
         variant=task.config["variants"][0]["name"],
         seed=task.seed,
+        run_file=False,  # a cell has its manifest
     )

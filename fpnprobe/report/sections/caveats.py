@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from fpnprobe.figures.columns import rows, split
-from fpnprobe.report.sections.soundness import OVER, UNAUDITED, residuals
+from fpnprobe.report.sections.soundness import OVER, UNAUDITED, UNSOUND, residuals
 from fpnprobe.report.tables.read_studies import Stored
 
 FEW_IMAGES = 500
@@ -32,8 +32,13 @@ def warnings(stored: Stored) -> list[str]:
     if few:
         result.append(f"Few images: AP was evaluated on {min(few)} images.")
     table = residuals(stored)
+    problems = {
+        (cell.variant, cell.seed): str((cell.manifest.get("probe") or {}).get("problem") or "")
+        for cell in stored.cells
+    }
     for row in rows(table):
         name = f"{row.variant}, seed {row.seed}"
+        problem = problems.get((row.variant, row.seed), "")
         if row.verdict == OVER:
             result.append(
                 f"{name}: a residual is over its tolerance of {row.tolerance:.0e}; do not use "
@@ -41,6 +46,18 @@ def warnings(stored: Stored) -> list[str]:
             )
         elif row.verdict == UNAUDITED:
             result.append(f"{name}: no sample was audited; its sums are unproven.")
+        elif row.verdict == UNSOUND:
+            result.append(f"{name}: no sample holds; its gradients are shown nowhere. {problem}")
+        if row.unsound and row.verdict != UNSOUND:
+            result.append(
+                f"{name}: {row.unsound} of {row.samples} samples do not hold and are left out. "
+                f"{problem}".strip()
+            )
+        if row.underflow:
+            result.append(
+                f"{name}: in {row.underflow} samples float16 could not hold some bucket's "
+                "gradient; those are left out."
+            )
         if row.nonfinite:
             result.append(f"{name}: {row.nonfinite} samples were not finite and are left out.")
     shares = stored.gradients.shares

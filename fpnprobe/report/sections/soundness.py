@@ -14,11 +14,18 @@ from fpnprobe.report.tables.read_studies import Stored
 
 TOLERANCE = 1e-5
 HALF_TOLERANCE = 1e-3
-OVER, UNAUDITED = "OVER TOLERANCE", "not audited"
+OVER, UNAUDITED, UNSOUND = "OVER TOLERANCE", "not audited", "UNSOUND"
+SPLIT = "holds; values do not split"  # as those of GHM's loss, whose gradients do
 
 
 def tolerance(cell: Cell) -> float:
-    """Residual that a cell may have: 1e-5 in float32, 1e-3 where training ran in half precision."""
+    """Residual that a cell may have, by the arithmetic that its probe saw.
+
+    Where an older fpnprobe did not tell: 1e-5, and 1e-3 where training ran in half precision.
+    """
+    known = number((cell.manifest.get("probe") or {}).get("tolerance"))
+    if known == known:
+        return known
     schedule = (cell.manifest.get("config") or {}).get("schedule") or {}
     return HALF_TOLERANCE if schedule.get("amp") else TOLERANCE
 
@@ -32,8 +39,25 @@ def residuals(stored: Stored) -> pd.DataFrame:
     table = table.assign(
         tolerance=[limits[v, s] for v, s in zip(table["variant"], table["seed"], strict=True)]
     )
-    worst = table[["loss", "gradient", "routes"]].max(axis=1)
-    verdict = np.select([worst.isna(), worst <= table["tolerance"]], [UNAUDITED, "holds"], OVER)
+    limit = table["tolerance"]
+    worst = table[["gradient", "routes"]].max(axis=1)
+    # The probe judged each sample: values over tolerance beside sound gradients do not split.
+    judged = {
+        (cell.variant, cell.seed)
+        for cell in stored.cells
+        if "unsound" in (cell.manifest.get("probe") or {})
+    }
+    split = [key in judged for key in zip(table["variant"], table["seed"], strict=True)]
+    verdict = np.select(
+        [
+            (table["unsound"] > 0) & (table["unsound"] == table["samples"]),
+            worst.isna() & table["loss"].isna(),
+            (worst > limit) | ((table["loss"] > limit) & ~pd.Series(split, index=table.index)),
+            table["loss"] > limit,
+        ],
+        [UNSOUND, UNAUDITED, OVER, SPLIT],
+        "holds",
+    )
     return table.assign(verdict=verdict)
 
 
@@ -49,7 +73,7 @@ def section(stored: Stored) -> Section:
     if table.empty:
         blocks.append(Text("Not measured: no ledger.", "hole"))
     else:
-        held = int((table["verdict"] == "holds").sum())
+        held = int(table["verdict"].isin(["holds", SPLIT]).sum())
         names = ("loss", "gradient", "routes", "tolerance")
         blocks.append(
             Table(
@@ -59,6 +83,7 @@ def section(stored: Stored) -> Section:
                 table,
                 {
                     "variant": "variant", "seed": "seed", "samples": "samples",
+                    **{s: s for s in ("unsound", "underflow") if table[s].any()},
                     "nonfinite": "non-finite", "loss": "loss", "gradient": "gradient",
                     "routes": "routes", "tolerance": "tolerance", "verdict": "verdict",
                 },

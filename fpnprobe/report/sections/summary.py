@@ -9,7 +9,7 @@ from fpnprobe.figures.columns import rows
 from fpnprobe.figures.wording import scientific, signed
 from fpnprobe.report.page.content import Number
 from fpnprobe.report.sections.claims import differences, tally
-from fpnprobe.report.sections.soundness import OVER, residuals
+from fpnprobe.report.sections.soundness import OVER, UNSOUND, residuals
 from fpnprobe.report.tables.average_precision import against, compared, focus
 from fpnprobe.report.tables.gradient_shares import first_stage, stage_shares
 from fpnprobe.report.tables.read_studies import Stored
@@ -122,6 +122,6 @@ def _residual(stored: Stored) -> Number:
         return Number(label, "not measured", "")
     worst = float(found.max())
     samples = int(table["samples"].sum())
-    over = int((table["verdict"] == OVER).sum())
+    over = int(table["verdict"].isin([OVER, UNSOUND]).sum())
     held = f"{over} cells over tolerance" if over else "within tolerance"
     return Number(label, scientific(worst), f"{samples} samples, {held}")

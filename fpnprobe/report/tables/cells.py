@@ -9,6 +9,7 @@ from typing import Any
 
 from fpnprobe.figures.wording import short
 from fpnprobe.store import State, StoredCell, StoredStudy
+from fpnprobe.store.runs import is_run
 
 LONGEST = 48
 
@@ -19,7 +20,7 @@ class Cell:
 
     `name` is the variant's own name; `variant` is what the report calls it, which begins with the
     study where several are combined. Its tables are shown where `shown` is true: results of other
-    settings are not set side by side.
+    settings are not set side by side. `is_run` is true of a training that no study started.
     """
 
     study: str
@@ -31,6 +32,7 @@ class Cell:
     manifest: Mapping[str, Any]
     folder: Path | None
     shown: bool = True
+    is_run: bool = False
 
 
 def plain(value: object) -> str:
@@ -83,4 +85,5 @@ def _name_cell(cell: StoredCell, study: str, prefix: str) -> Cell:
         manifest=cell.manifest,
         folder=cell.folder if started else None,
         shown=started and cell.belongs_to_study,
+        is_run=is_run(cell.folder),
     )

@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
+from fpnprobe.ledger import Ledger
+from fpnprobe.ledger.files import parts
 from fpnprobe.scales import BACKGROUND
-from fpnprobe.statistics import all_object_index, gradient_shares
+from fpnprobe.statistics import USED, all_object_index, gradient_shares
 
 BINS = 40
 _READ = [
@@ -28,7 +30,7 @@ class CellGradients:
         history: study, variant, seed, tap, route, bucket, iteration (mean of the bin), share,
             points (samples in the bin).
         residuals: study, variant, seed, loss, gradient, routes (largest over the iterations),
-            samples, nonfinite.
+            samples, nonfinite, unsound, underflow.
         conflict: study, variant, seed, kind, tap, bucket_a, bucket_b, cosine (mean), points.
     """
 
@@ -65,12 +67,18 @@ class CellGradients:
 
 
 def summarize(folder: Path, *, study: str, variant: str, seed: int) -> CellGradients:
-    """Read `ledger.parquet` and, if there, `conflict.parquet` of a cell."""
-    frame = pq.read_table(
-        folder / "ledger.parquet",
-        columns=_READ,
-        read_dictionary=["tap", "kind", "route", "bucket", "term", "state"],
-    ).to_pandas(strings_to_categorical=True)
+    """Read `ledger.parquet` and, if there, `conflict.parquet` of a cell.
+
+    An interrupted run has left its last samples beside them, in parts.
+    """
+    whole = None if not parts(folder, "ledger") else Ledger.read(folder)
+    texts = ["tap", "kind", "route", "bucket", "term", "state"]
+    if whole is None:
+        frame = pq.read_table(
+            folder / "ledger.parquet", columns=_READ, read_dictionary=texts
+        ).to_pandas(strings_to_categorical=True)
+    else:
+        frame = whole.frame[_READ].astype(dict.fromkeys(texts, "category"))
     for name, value in (("study", study), ("variant", variant), ("seed", seed)):
         frame[name] = pd.Categorical([value] * len(frame))
     conflict = folder / "conflict.parquet"
@@ -79,7 +87,11 @@ def summarize(folder: Path, *, study: str, variant: str, seed: int) -> CellGradi
         _text(all_object_index(frame)),
         _history(frame),
         _residuals(frame),
-        _conflict(pd.read_parquet(conflict)) if conflict.exists() else pd.DataFrame(),
+        _conflict(whole.conflict)
+        if whole is not None
+        else _conflict(pd.read_parquet(conflict))
+        if conflict.exists()
+        else pd.DataFrame(),
     )
     for table in tables:
         for name, value in (("study", study), ("variant", variant), ("seed", seed)):
@@ -101,6 +113,7 @@ def _history(frame: pd.DataFrame) -> pd.DataFrame:
         & (frame["kind"] == "activation")
         & frame["bucket"].isin(set(frame["bucket"].unique()) - {BACKGROUND, "all"})
         & frame["route"].isin(["total", "direct"])
+        & frame["state"].isin(USED)
     ]
     steps = np.sort(rows["iteration"].unique())
     if not len(steps):
@@ -119,12 +132,17 @@ def _history(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _residuals(frame: pd.DataFrame) -> pd.DataFrame:
     names = ("loss", "gradient", "routes")
+    used = frame[frame["state"].isin(USED)]
     return pd.DataFrame(
         [
             {
-                **{name: float(frame[f"residual_{name}"].max()) for name in names},
+                # Of what is used: samples that do not hold are counted, and left out.
+                **{name: float(used[f"residual_{name}"].max()) for name in names},
                 "samples": int(frame["iteration"].nunique()),
-                "nonfinite": int(frame.loc[frame["state"] == "nonfinite", "iteration"].nunique()),
+                **{
+                    state: int(frame.loc[frame["state"] == state, "iteration"].nunique())
+                    for state in ("nonfinite", "unsound", "underflow")
+                },
             }
         ]
     )

@@ -8,12 +8,15 @@ from typing import Any
 import pandas as pd
 
 from fpnprobe.errors import FpnProbeError
+from fpnprobe.evidence.build import RESAMPLES, tables
+from fpnprobe.evidence.finished_cells import study_of_runs
 from fpnprobe.figures.palette import variant_colors
 from fpnprobe.report.tables.cells import Cell, label, name_cells, plain
 from fpnprobe.report.tables.gradients import CellGradients, summarize
 from fpnprobe.report.tables.snapshots import kept_records, quantities
 from fpnprobe.scales import COCO_BUCKETS, ScaleBucket
 from fpnprobe.store import StoredStudy
+from fpnprobe.store.runs import LEDGER
 
 STRETCHES = 24
 EVALUATION = ("study", "variant", "seed", "iteration", "iou_type", "metric", "value", "engine")
@@ -60,16 +63,23 @@ class Stored:
         return "bbox" if "bbox" in given else str(min(given))
 
     @property
+    def is_of_runs(self) -> bool:
+        """Whether no study is among them: trainings with a probe alone."""
+        return all(study.get("kind") == "runs" for study in self.studies)
+
+    @property
     def done(self) -> list[Cell]:
         """Cells that finished."""
         return [cell for cell in self.cells if cell.state == "done"]
 
 
-def read(folders: Sequence[Path]) -> Stored:
-    """Read study folders.
+def read(folders: Sequence[Path], *, names: Sequence[str] = ()) -> Stored:
+    """Read study folders, and folders of trainings with a probe.
+
+    All trainings are one study together; `names` says what they are called.
 
     Raises:
-        FpnProbeError: if a folder is not a study (no `study.json` and no cell).
+        FpnProbeError: if a folder is neither a study (`study.json` or a cell) nor has a ledger.
     """
     holes: list[str] = []
     studies: list[dict[str, Any]] = []
@@ -79,9 +89,10 @@ def read(folders: Sequence[Path]) -> Stored:
     evidence: dict[str, list[pd.DataFrame]] = {}
     training: list[pd.DataFrame] = []
     kept: list[pd.DataFrame] = []
-    on_disk = [StoredStudy.read(folder) for folder in folders]
-    for folder, name, study in zip(folders, _names(on_disk), on_disk, strict=True):
-        prefix = f"{name}: " if len(folders) > 1 else ""
+    on_disk = read_studies(folders, names=names)
+    for name, study in zip(_names(on_disk), on_disk, strict=True):
+        folder = study.folder
+        prefix = f"{name}: " if len(on_disk) > 1 else ""
         studies.append({**study.content, "name": name})
         here = name_cells(study, name=name, prefix=prefix, holes=holes)
         cells += here
@@ -92,13 +103,15 @@ def read(folders: Sequence[Path]) -> Stored:
             gradients += _gradients(cell, holes)
             training += _training(cell, holes)
             kept += kept_records(cell, holes)
-        for path in sorted(folder.glob("evidence/*.parquet")):
-            table = _parquet(path, holes)
+        made = _evidence_of_runs(study, holes) if study.is_of_runs else {}
+        found = {} if study.is_of_runs else {p.stem: p for p in folder.glob("evidence/*.parquet")}
+        for stem in sorted({**made, **found}):
+            table = made[stem] if stem in made else _parquet(found[stem], holes)
             if table is not None:
                 for column in {"variant", "baseline"} & set(table.columns):
                     table[column] = [prefix + label(v) for v in table[column]]
                 table["study"] = name
-                evidence.setdefault(path.stem, []).append(table)
+                evidence.setdefault(stem, []).append(table)
     stored = Stored(
         studies=studies,
         cells=cells,
@@ -113,6 +126,39 @@ def read(folders: Sequence[Path]) -> Stored:
         scale_buckets=on_disk[0].buckets if on_disk else COCO_BUCKETS,
     )
     return replace(stored, gradients=stored.gradients.ordered(stored.buckets))
+
+
+def read_studies(folders: Sequence[Path], *, names: Sequence[str] = ()) -> list[StoredStudy]:
+    """The studies among some folders, and one more of all trainings that are no study's cells.
+
+    Raises:
+        FpnProbeError: see `read`.
+    """
+    studies: list[StoredStudy] = []
+    runs: list[Path] = []
+    for folder in folders:
+        stored = StoredStudy.read(folder)
+        if stored.is_of_runs:
+            runs += [cell.folder for cell in stored.cells]
+        else:
+            studies.append(stored)
+    if names and not runs:
+        raise FpnProbeError("names are for trainings with a probe: a study names its variants")
+    if runs:
+        studies.append(StoredStudy.of_runs(runs, names=names))
+    return studies
+
+
+def _evidence_of_runs(study: StoredStudy, holes: list[str]) -> dict[str, pd.DataFrame]:
+    """Differences and size curves with intervals, of runs that kept detections of the same data."""
+    runs = study_of_runs(study)
+    if not runs.cells:
+        return {}
+    try:
+        return tables(runs, resamples=RESAMPLES, seed=0)
+    except FpnProbeError as error:
+        holes.append(f"no intervals of AP: {plain(error)}")
+        return {}
 
 
 def _names(studies: Sequence[StoredStudy]) -> list[str]:
@@ -147,7 +193,8 @@ def _evaluation(cell: Cell, holes: list[str]) -> list[pd.DataFrame]:
     assert cell.folder is not None
     path = cell.folder / "evaluation.parquet"
     if not path.exists():
-        holes.append(f"{cell.variant}, seed {cell.seed} has no evaluation: AP not measured")
+        if not cell.is_run:  # a training need not evaluate
+            holes.append(f"{cell.variant}, seed {cell.seed} has no evaluation: AP not measured")
         return []
     table = _parquet(path, holes)
     if table is None:
@@ -180,7 +227,7 @@ def _averaged(parts: list[pd.DataFrame]) -> pd.DataFrame:
 
 def _gradients(cell: Cell, holes: list[str]) -> list[CellGradients]:
     assert cell.folder is not None
-    if not (cell.folder / "ledger.parquet").exists():
+    if not any((cell.folder / name).exists() for name in LEDGER):
         holes.append(f"{cell.variant}, seed {cell.seed} has no ledger: gradients not measured")
         return []
     try:

@@ -203,7 +203,7 @@ def test_steps_that_are_not_sampled_make_no_values_and_the_same_gradients() -> N
     assert not any(without)
     assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
     assert float(parts.sum()) > 0
-    assert float(nothing.abs().sum()) == 0
+    assert bool(nothing.isnan().all())  # not known, which is not zero
 
 
 def test_the_bench_has_a_row_for_each_ready_made_one() -> None:

@@ -127,10 +127,9 @@ def test_a_file_that_is_no_config(tmp_path: Path) -> None:
             check.check_config(str(name))
 
 
-def test_checkpointing_is_refused_with_a_reason() -> None:
+def test_reentrant_checkpointing_is_measured() -> None:
     detector = tiny("fcos", with_cp=True, frozen_stages=-1)
-    with pytest.raises(FpnProbeError, match="reentrant gradient checkpointing"):
-        check.check_model(detector, classes=CLASSES, size=96)
+    assert check.check_model(detector, classes=CLASSES, size=96).ok
 
 
 @pytest.mark.slow

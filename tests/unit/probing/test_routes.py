@@ -5,7 +5,7 @@ from torch.utils.checkpoint import checkpoint
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.probing import LossPartition, Probe, Routes, Tap
-from fpnprobe.probing.graph import refuse_checkpointing
+from fpnprobe.probing.checkpoints import refuse_reentrant
 from fpnprobe.testing import ToyPyramid, assert_routes_sum_to_total
 
 STAGES = ("C2", "C3", "C4")
@@ -109,8 +109,8 @@ def test_reentrant_checkpoints_are_refused_and_others_are_exact() -> None:
     layer = nn.Linear(3, 3).double()
     images = torch.ones(4, 3, dtype=torch.float64, requires_grad=True)
     refused = checkpoint(layer, images, use_reentrant=True)
-    with pytest.raises(FpnProbeError, match="with_cp=False"):
-        refuse_checkpointing(refused.sum())
+    with pytest.raises(FpnProbeError, match="use_reentrant=False"):
+        refuse_reentrant(refused.sum())
     samples = []
     for again in (True, False):
         c2 = checkpoint(layer, images, use_reentrant=False) if again else layer(images)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 import fpnprobe
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.ledger import Ledger
+from fpnprobe.store.run_file import read_run_file
 from fpnprobe.testing import ToyPyramid, assert_no_hooks_left
 
 TAPS = ("layer1", "layer2", "layer3")
@@ -163,3 +164,104 @@ def test_stages_are_found_by_name_or_named() -> None:
     taps = {"stage2": model.body.layer1}
     with pytest.raises(FpnProbeError, match="tap 'stage2'"), fpnprobe.watch(model, taps=taps):
         pass
+
+
+def test_a_ledger_is_never_overwritten(tmp_path: Path) -> None:
+    model = ToyPyramid()
+    with fpnprobe.watch(model, out_dir=tmp_path) as probe:
+        train(model, probe, iterations=5)
+        assert len(probe.samples) == 1  # the others are on disk
+    with (
+        pytest.raises(FpnProbeError, match="give start=5 to go on"),
+        fpnprobe.watch(model, out_dir=tmp_path),
+    ):
+        pass
+    with fpnprobe.watch(model, out_dir=tmp_path, start=3) as probe:
+        train(model, probe, iterations=4)
+    assert sorted(set(Ledger.read(tmp_path).frame.iteration)) == list(range(7))
+    told = read_run_file(tmp_path)
+    assert (told["state"], told["iteration"], told["variant"]) == ("done", 7, tmp_path.name)
+    assert told["probe"]["arithmetic"] == "float64"
+
+
+def test_an_interrupted_run_says_so(tmp_path: Path) -> None:
+    model = ToyPyramid()
+    with pytest.raises(KeyboardInterrupt), fpnprobe.watch(model, out_dir=tmp_path) as probe:
+        train(model, probe, iterations=2)
+        raise KeyboardInterrupt
+    assert read_run_file(tmp_path)["state"] == "interrupted"
+
+
+def one_step(probe: Any, model: Any, *, extra: Any = None, rows: Any = None, **options: Any) -> Any:
+    c = model.stages(torch.ones(6, 3, 16, 16, dtype=next(model.parameters()).dtype))
+    own = sum(model.rows(model.pyramid(c)), torch.zeros(6))
+    loss = own.sum() / 6 + (0 if extra is None else extra(c))
+    given = own if rows is None else rows(own)
+    return probe.measure(loss, rows=given, labels=torch.arange(6) % 4, **options)
+
+
+def test_a_term_that_no_row_holds_is_unsound(caplog: pytest.LogCaptureFixture) -> None:
+    for extra, sentence in (
+        (lambda c: c[1].square().mean(), "a term of the loss is outside the known rows"),
+        (lambda c: c[1].mean() - c[1].detach().mean(), "whose value is zero or small"),
+    ):
+        caplog.clear()
+        with fpnprobe.watch(ToyPyramid()) as probe:
+            samples = [one_step(probe, probe._model, extra=extra) for _ in range(2)]
+        assert {r.state for s in samples for r in s.records} == {"unsound"}
+        assert [sentence in each for each in caplog.messages] == [True]
+        with (
+            pytest.raises(FpnProbeError, match="iteration 0"),
+            fpnprobe.watch(ToyPyramid(), strict=True) as probe,
+        ):
+            one_step(probe, probe._model, extra=extra)
+
+
+@pytest.mark.parametrize("rows", [lambda r: r.detach(), lambda r: r * 1.0])
+def test_rows_that_are_no_part_of_the_loss_are_an_error(rows: Any) -> None:
+    with (
+        pytest.raises(FpnProbeError, match="no part of the loss"),
+        fpnprobe.watch(ToyPyramid()) as probe,
+    ):
+        one_step(probe, probe._model, rows=rows)
+
+
+def test_a_stage_that_ran_twice_is_an_error() -> None:
+    model = ToyPyramid()
+    x = torch.ones(6, 3, 16, 16, dtype=torch.float64)
+    with fpnprobe.watch(model) as probe:
+        with torch.no_grad():
+            model.stages(x)
+        assert one_step(probe, model).sound
+        model.stages(x)
+        with pytest.raises(FpnProbeError, match="C2 ran twice before measure"):
+            model.stages(x)
+
+
+@pytest.mark.parametrize("factor", [0.0, 1e-3])
+def test_the_first_sample_of_bfloat16_is_proven_in_float32(factor: float) -> None:
+    """A term that no row holds hides under the tolerance of bfloat16, and not in float32."""
+    model = ToyPyramid().float()
+
+    def step() -> tuple[Tensor, Tensor, Tensor]:
+        c = model.stages(torch.ones(6, 3, 16, 16))
+        rows = torch.stack(model.rows(model.pyramid(c))).sum(0)
+        return rows.sum() / 6 + factor * c[1].square().mean(), rows, torch.arange(6) % 4
+
+    with fpnprobe.watch(model) as probe:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            loss, rows, labels = step()
+        sample = probe.measure(loss, rows=rows, labels=labels, again=step)
+    assert sample is not None
+    assert sample.verdict.arithmetic == "bfloat16"
+    assert probe.soundness.proof is not None
+    assert probe.soundness.proof["holds"] == (factor == 0) == sample.sound
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of the compiler
+def test_a_compiled_stage_is_measured_eagerly() -> None:
+    model = ToyPyramid()
+    model.layer2.compile(backend="eager")
+    with fpnprobe.watch(model, interval=2) as probe:
+        train(model, probe)
+    assert [s.sound for s in probe.samples] == [True, True]

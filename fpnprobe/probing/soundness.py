@@ -1,0 +1,121 @@
+"""Keeps count of samples that do not hold, and says so once, in a sentence."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.probing.sample import Residuals, Sample, worst
+
+_NAMES = ("loss", "gradient", "routes")
+
+
+class Soundness:
+    """What the samples of one run are worth.
+
+    Args:
+        strict: Raise at the first sample that does not hold.
+        tell: Is given each warning; the same kind of warning is given once.
+
+    Attributes:
+        samples: All samples.
+        unsound: Those whose sums do not hold.
+        nonfinite: Those with a gradient that is not finite.
+        underflow: Those with a bucket that float16 could not hold.
+        proof: What measuring the first sample again in float32 gave, or None.
+    """
+
+    def __init__(
+        self, *, strict: bool = False, tell: Callable[[str], object] = lambda _sentence: None
+    ) -> None:
+        self._strict, self._tell, self._told = strict, tell, set[str]()
+        self.samples = self.unsound = self.nonfinite = self.underflow = 0
+        self.arithmetic, self.sentence = "", ""
+        self.tolerance = math.nan
+        self.proof: dict[str, Any] | None = None
+        self.residuals = dict.fromkeys(_NAMES, math.nan)
+
+    def add(self, sample: Sample) -> Sample:
+        """Count a sample, and warn of what is wrong with it.
+
+        Raises:
+            FpnProbeError: if its sums do not hold and the run is strict.
+        """
+        self.samples += 1
+        verdict, when = sample.verdict, f"iteration {sample.iteration}"
+        self.arithmetic = verdict.arithmetic
+        self.tolerance = worst((self.tolerance, verdict.tolerance))
+        if not sample.finite:
+            self.nonfinite += 1
+            self._warn("nonfinite", f"{when}: a gradient is not finite, its rows are left out")
+            return sample
+        for name in _NAMES:
+            found = getattr(sample.residuals, name)
+            self.residuals[name] = worst((self.residuals[name], found))
+        if not verdict.sound:
+            self.unsound += 1
+            self.sentence = self.sentence or verdict.sentence
+            if self._strict:
+                raise FpnProbeError(f"{when}: {verdict.sentence}")
+            self._warn(
+                "unsound",
+                f"{when}: {verdict.sentence}; its rows are unsound and left out of every figure",
+            )
+        elif verdict.sentence:
+            self._warn("note", f"{when}: {verdict.sentence}")
+        if sample.underflows:
+            self.underflow += 1
+            shown = ", ".join(sample.underflows[:3]) + (", ..." if sample.underflows[3:] else "")
+            self._warn(
+                "underflow",
+                f"{when}: float16 cannot hold the gradient of {shown}: those rows say underflow",
+            )
+        return sample
+
+    def prove(self, sample: Sample, found: Residuals) -> Sample:
+        """The sample under what the same step gave in whole float32."""
+        verdict = found.judge("float32")
+        self.proof = {"arithmetic": "float32", "residual": found.worst, "holds": verdict.sound}
+        if verdict.sound:
+            return sample.judged(replace(sample.verdict, sound=True))
+        sentence = f"measured again in float32, {verdict.sentence}"
+        return sample.judged(replace(sample.verdict, sound=False, sentence=sentence))
+
+    def note(self, sentence: str) -> None:
+        """Say something that is no fault, once."""
+        self._warn(sentence, sentence)
+
+    def summary(self) -> dict[str, Any]:
+        """For run file and manifest: JSON, with None for what was not measured."""
+        return {
+            "samples": self.samples,
+            "unsound": self.unsound,
+            "nonfinite": self.nonfinite,
+            "underflow": self.underflow,
+            "arithmetic": self.arithmetic or None,
+            "tolerance": _number(self.tolerance),
+            "proof": self.proof,
+            "problem": self.sentence,
+            "residuals": {name: _number(value) for name, value in self.residuals.items()},
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run goes on from."""
+        names = ("samples", "unsound", "nonfinite", "underflow", "sentence", "tolerance")
+        return {**{name: getattr(self, name) for name in names}, "residuals": {**self.residuals}}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state_dict`."""
+        for name in ("samples", "unsound", "nonfinite", "underflow", "sentence", "tolerance"):
+            setattr(self, name, state.get(name, getattr(self, name)))
+        self.residuals = dict(state["residuals"])
+
+    def _warn(self, kind: str, sentence: str) -> None:
+        if kind not in self._told:
+            self._told.add(kind)
+            self._tell(sentence)
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None

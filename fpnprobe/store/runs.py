@@ -1,0 +1,181 @@
+"""Folders with a ledger as cells of a study: what the hook and `fpnprobe.watch` leave.
+
+A run folder holds `fpnprobe.json` (see `run_file`), or a ledger alone. Several are read as one
+study, in the order given: each is a cell, its name is its variant.
+"""
+
+import os
+import socket
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.scales import stored_buckets
+from fpnprobe.store.cell import MANIFEST, State, StoredCell
+from fpnprobe.store.run_file import NAME, read_run_file
+
+LEDGER = ("ledger.parquet", "ledger.parts")
+_DEEPEST = 6  # folders below the given one that a scan goes into
+
+
+def is_run(folder: str | Path) -> bool:
+    """Whether a folder holds a ledger or a run file, and is no cell of a study."""
+    place = Path(folder)
+    if (place / MANIFEST).exists():
+        return False
+    return any((place / name).exists() for name in (NAME, *LEDGER))
+
+
+def find_runs(tree: str | Path) -> Iterator[Path]:
+    """Yield the run folders in a tree, in order; below one, and in studies, nothing is looked for.
+
+    Links are not followed.
+    """
+    place = Path(tree)
+    if is_run(place):
+        yield place
+        return
+    yield from _below(place, _DEEPEST)
+
+
+def _below(place: Path, depth: int) -> Iterator[Path]:
+    if depth == 0 or (place / "study.json").exists():
+        return
+    try:
+        inner = sorted(e for e in place.iterdir() if e.is_dir() and not e.is_symlink())
+    except OSError:
+        return
+    for each in inner:
+        if each.name.startswith("."):
+            continue
+        if is_run(each):
+            yield each
+        else:
+            yield from _below(each, depth - 1)
+
+
+def read_run(folder: str | Path, *, variant: str = "", seed: int | None = None) -> StoredCell:
+    """Read a run folder as a cell; never raises for what is in it.
+
+    Args:
+        folder: the folder.
+        variant: what it is called; by default as its run file says, else as the folder.
+        seed: its seed; by default as its run file says.
+    """
+    place = Path(folder)
+    content: Mapping[str, Any] = {}
+    state, reason = State.DONE, ""
+    if (place / NAME).exists():
+        try:
+            content = _checked(read_run_file(place))
+            state, reason = _state(content)
+        except FpnProbeError as error:
+            state, reason = State.DAMAGED, str(error).replace(f"{place}/", "")
+    return StoredCell(
+        folder=place,
+        variant=variant or str(content.get("variant") or "") or place.absolute().name,
+        seed=seed if seed is not None else int(content.get("seed") or 0),
+        manifest=content,
+        state=state,
+        reason=reason,
+    )
+
+
+def read_runs(folders: Sequence[str | Path], *, names: Sequence[str] = ()) -> list[StoredCell]:
+    """Read run folders as cells with different names or seeds.
+
+    Where two say the same of themselves, they are called by their folders; runs that `names` calls
+    the same are seeds of one variant.
+
+    Raises:
+        FpnProbeError: if there are not as many names as folders, or a folder is given twice.
+    """
+    if names and len(names) != len(folders):
+        raise FpnProbeError(
+            f"{len(names)} names for {len(folders)} runs ({', '.join(names)}): give one for each"
+        )
+    places = [Path(folder) for folder in folders]
+    real = [place.resolve() for place in places]
+    for at, place in enumerate(real):
+        if place in real[:at]:
+            raise FpnProbeError(f"{places[at]} is given twice: give each run once")
+    cells = [
+        read_run(place, variant=name)
+        for place, name in zip(places, names or [""] * len(places), strict=True)
+    ]
+    count = Counter((cell.variant, cell.seed) for cell in cells)
+    if max(count.values(), default=0) < 2:
+        return cells
+    if names:
+        seen: Counter[str] = Counter()
+        numbered = []
+        for cell in cells:
+            numbered.append(read_run(cell.folder, variant=cell.variant, seed=seen[cell.variant]))
+            seen[cell.variant] += 1
+        return numbered
+    shared = Path(os.path.commonpath(real))
+    return [
+        read_run(cell.folder, variant=own.relative_to(shared).as_posix())
+        if count[cell.variant, cell.seed] > 1
+        else cell
+        for cell, own in zip(cells, real, strict=True)
+    ]
+
+
+def describe_runs(cells: Sequence[StoredCell], name: str) -> dict[str, Any]:
+    """What a study of these cells would say in its `study.json`."""
+    buckets = next((c.manifest["buckets"] for c in cells if c.manifest.get("buckets")), None)
+    kinds = {kind for cell in cells for kind in cell.manifest.get("detections") or {}}
+    return {
+        "name": name,
+        "kind": "runs",
+        "variants": list(dict.fromkeys(cell.variant for cell in cells)),
+        "seeds": sorted({cell.seed for cell in cells}),
+        "buckets": buckets or [],
+        "evaluation": {"iou_type": "segm" if kinds == {"segm"} else "bbox"},
+    }
+
+
+_TYPES: Mapping[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("study", "variant", "state", "reason", "annotations", "device"), str),
+    **dict.fromkeys(("seed", "iteration", "iterations"), int),
+    **dict.fromkeys(("probe", "timings", "versions", "stages", "config", "detections"), dict),
+    **dict.fromkeys(("buckets", "images", "classes"), list),
+}
+
+
+def _checked(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The content, or an error for an entry of another type."""
+    for key, value in content.items():
+        if value is not None and key in _TYPES and not isinstance(value, _TYPES[key]):
+            raise FpnProbeError(f"{NAME} has a {key!r} of another type than expected")
+    stored_buckets(content.get("buckets") or ())
+    return dict(content)
+
+
+def _state(content: Mapping[str, Any]) -> tuple[State, str]:
+    stored = content.get("state")
+    reason = " ".join(str(content.get("reason") or "").split())
+    if stored == "running":
+        return (State.RUNNING, "") if _is_alive(content) else (State.INTERRUPTED, reason)
+    known = {"done": State.DONE, "failed": State.FAILED}
+    return known.get(str(stored), State.INTERRUPTED), reason
+
+
+def _is_alive(content: Mapping[str, Any]) -> bool:
+    """Whether the process that wrote the file still runs; told on its own machine alone."""
+    process = content.get("process")
+    if not isinstance(process, Mapping) or process.get("host") != socket.gethostname():
+        return False
+    pid = process.get("pid")
+    if not isinstance(pid, int) or pid <= 0:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
