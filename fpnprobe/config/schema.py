@@ -1,7 +1,7 @@
 """What a study file may say: typed, validated, with the defaults that a laptop needs."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -24,7 +24,7 @@ class Study(Spec):
     data: Data
     schedule: Schedule
     probe: ProbeSpec = ProbeSpec()
-    buckets: tuple[tuple[str, float, float | None], ...] = ()
+    buckets: tuple[tuple[str, float, float | None], ...] | Literal["auto"] = ()
     evaluation: EvaluationSpec = EvaluationSpec()
     resources: Resources = Resources()
     imports: tuple[str, ...] = ()
@@ -69,8 +69,11 @@ class Study(Spec):
         return self
 
     def scale_buckets(self) -> tuple[ScaleBucket, ...]:
-        """The buckets, in px^2 of the original image; COCO's where the study names none."""
-        return stored_buckets(self.buckets)
+        """The buckets, in px^2 of the original image; COCO's where the study names none.
+
+        Those of "auto" are known once the data are read: `fpnprobe.study.folder.fitting`.
+        """
+        return stored_buckets(() if self.buckets == "auto" else self.buckets)
 
     def seeds_of(self, name: str) -> tuple[int, ...]:
         """Seeds of a variant: its own, or the study's."""

@@ -5,6 +5,8 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from fpnprobe.errors import FpnProbeError
+
 
 class Spec(BaseModel):
     """Base of all parts: frozen, no unknown keys."""
@@ -29,7 +31,8 @@ class Data(Spec):
     `train` and `val` name its splits or their annotation files. `area="box"` takes the area of an
     object, which decides its size bucket, from its box, for data that have none (VOC, CrowdHuman).
     `size` is the short side that images are resized to (the long side at most 5/3 of it, as in
-    1333 x 800), or (short, long); None keeps the size. `flip` is the chance of a mirrored image.
+    1333 x 800), or (short, long); None keeps the size; "auto" takes the median short side of the
+    training images, at most `size_limit`. `flip` is the chance of a mirrored image.
     """
 
     root: str | None = None
@@ -37,7 +40,8 @@ class Data(Spec):
     train: str = "train"
     val: str = "val"
     limits: Limits = Limits()
-    size: int | tuple[int, int] | None = None
+    size: int | tuple[int, int] | Literal["auto"] | None = None
+    size_limit: int = Field(default=800, ge=64)
     flip: float = Field(default=0.5, ge=0, le=1)
     cache: bool | Literal["auto"] = "auto"
     area: Literal["box"] | None = None
@@ -47,6 +51,13 @@ class Data(Spec):
         if self.root is None and self.scenes is None:
             raise ValueError("give data.root (a COCO folder) or data.scenes (generated images)")
         return self
+
+    @property
+    def known_size(self) -> int | tuple[int, int] | None:
+        """The size, of a study whose data were read: "auto" is a number by then."""
+        if self.size == "auto":
+            raise FpnProbeError("data.size is 'auto' and the data were not read: prepare them")
+        return self.size
 
 
 class Factors(Spec):
@@ -74,14 +85,17 @@ class Paramwise(Spec):
 class Schedule(Spec):
     """Training. `batch` is the number of images of one optimizer step, over all processes.
 
-    `accumulate` splits that batch into so many passes, so the batch of the paper fits any device;
-    neither it nor the number of processes changes the learning rate. If `base_batch` is given, the
-    rate used is `lr * batch / base_batch` (linear rule, Goyal et al. 2017). For the first `warmup`
-    steps the rate is `warmup_start` of it, rising (`linear`) or not (`constant`).
+    A training takes `iterations` steps, or `epochs` of the data, with `at_least` and `at_most` so
+    many steps. `accumulate` splits that batch into so many passes, so the batch of the paper fits
+    any device; neither it nor the number of processes changes the learning rate. If `base_batch` is
+    given, the rate used is `lr * batch / base_batch` (linear rule, Goyal et al. 2017). For the
+    first `warmup` steps the rate is `warmup_start` of it, rising (`linear`) or not (`constant`).
     """
 
     iterations: int | None = Field(default=None, ge=1)
     epochs: float | None = Field(default=None, gt=0)
+    at_least: int = Field(default=1, ge=1)
+    at_most: int | None = Field(default=None, ge=1)
     batch: int = Field(default=4, ge=1)
     lr: float = Field(default=2e-3, gt=0)
     base_batch: int | None = Field(default=None, ge=1)
@@ -107,6 +121,10 @@ class Schedule(Spec):
     def _consistent(self) -> Self:
         if (self.iterations is None) == (self.epochs is None):
             raise ValueError("give exactly one of schedule.iterations and schedule.epochs")
+        if self.at_most is not None and self.at_most < self.at_least:
+            raise ValueError(
+                f"schedule.at_least {self.at_least} is more than schedule.at_most {self.at_most}"
+            )
         if self.batch % self.accumulate:
             raise ValueError(
                 f"schedule.batch {self.batch} is not a multiple of schedule.accumulate "

@@ -85,7 +85,7 @@ def test_an_object_without_a_mask() -> None:
         with pytest.raises(FpnProbeError, match=r"number 1 has no segmentation.*detector without"):
             loaded(other, None)
         boxes = loaded(other, None, boxes=True)
-        assert boxes.to_ndarray()[1].sum() == pytest.approx(14 * 12, rel=0.1)
+        assert boxes.to_ndarray()[1].sum() == pytest.approx(14 * 12, rel=0.25)
 
 
 def test_a_crowd_has_no_mask_and_is_ignored(tmp_path: Path, monkeypatch: Any) -> None:

@@ -65,8 +65,12 @@ def test_a_large_file_is_parsed_once(file: Path, monkeypatch: pytest.MonkeyPatch
     assert small.boxes.flags.writeable, "a small file has no columns on disk"
     monkeypatch.setattr(column_file, "LARGE", 1)
     parsed: list[Path] = []
-    read = column_file.read
-    monkeypatch.setattr(column_file, "read", lambda path: parsed.append(path) or read(path))
+
+    def read(path: Path) -> Annotations:
+        parsed.append(path)
+        return annotations.read(path)
+
+    monkeypatch.setattr(column_file, "read", read)
     found = [column_file.read_usable(file) for _ in range(3)]
     assert parsed == [file]
     assert_same(small, found[-1])
