@@ -12,14 +12,15 @@ FEW_IMAGES = 500
 def find_gaps(result: Output, selected: Sequence[Cell]) -> list[str]:
     """Find what the report of these cells will lack: sizes without objects, and spread of seeds."""
     gaps = []
-    for name, position in (("training", 0), ("validation", 1)):
-        counts = result.source.by_bucket[position : position + 1]
-        for bucket, count in zip(result.study.scale_buckets(), *counts, strict=bool(counts)):
+    splits = (("training", "their gradient"), ("validation", "their AP"))
+    for (split, lost), images, counts in zip(
+        splits, result.source.images, result.source.by_bucket, strict=False
+    ):
+        for bucket, count in zip(result.study.scale_buckets(), counts, strict=True):
             if not count:
-                lost = "their gradient" if position == 0 else "their AP"
                 gaps.append(
-                    f"{lost}: no {bucket.name} objects ({_describe(bucket)}) among the "
-                    f"{result.source.images[position]} {name} images"
+                    f"{lost}: no {bucket.name} objects ({_describe(bucket)}) among the {images} "
+                    f"{split} images"
                 )
     seeds: dict[str, set[int]] = {}
     for cell in selected:

@@ -82,7 +82,9 @@ def test_run_lengths_beside_outlines_are_bitmaps(flip: bool) -> None:
 
 def test_an_object_without_a_mask() -> None:
     for other in ([TRIANGLE], run_lengths(square())):
-        with pytest.raises(FpnProbeError, match=r"number 1 has no segmentation.*detector without"):
+        with pytest.raises(
+            FpnProbeError, match=r"annotations\[1\] has no segmentation.*detector without"
+        ):
             loaded(other, None)
         boxes = loaded(other, None, boxes=True)
         assert boxes.to_ndarray()[1].sum() == pytest.approx(14 * 12, rel=0.25)
