@@ -45,7 +45,7 @@ class Study(Spec):
     def _bounds(cls, value: object) -> object:
         """Refuse what only looks like a bound, such as "0"."""
         try:
-            stored_buckets(value)
+            stored_buckets(() if value == "auto" else value)
         except FpnProbeError as error:
             raise ValueError(str(error)) from error
         return value
