@@ -42,15 +42,6 @@ def read_usable(path: str | Path) -> Annotations:
     return map_columns(columns)
 
 
-def keep_usable(path: str | Path, annotations: Annotations) -> None:
-    """Write the columns of a large annotation file that has just been read, for `read_usable`."""
-    source = Path(path)
-    if source.is_file() and source.stat().st_size >= LARGE:
-        columns = columns_path(source)
-        if not columns.is_file():
-            write_columns(columns, annotations)
-
-
 def columns_path(source: Path) -> Path:
     """Where the columns of an annotation file lie: by its place, length and time."""
     status = source.stat()

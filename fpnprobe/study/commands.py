@@ -88,8 +88,10 @@ def run_all(
                 for cell in selected:
                     study_folder.forget(cell)
             _tell_damage(selected, display)
-            if via is None and any(cell.state() is not State.DONE for cell in selected):
-                dataset.decode(found, result.study)
+            if any(cell.state() is not State.DONE for cell in selected):
+                dataset.parse_once(found)
+                if via is None:
+                    dataset.decode(found, result.study)
             launch = launchers.Launch(device=how.device, nproc=how.nproc)
             if via is not None:
                 tracked = slurm.run(result, selected, launch=launch, via=via, watcher=display)

@@ -101,8 +101,7 @@ def prepare(study: Study, *, out: str | Path, write: bool = True) -> Source:
     Raises:
         FpnProbeError: if the COCO folder is missing or an annotation or image is bad.
     """
-    from fpnprobe.data import coco, column_file, parts, scenes
-    from fpnprobe.data.usable import with_plain_ids
+    from fpnprobe.data import coco, parts, scenes
 
     data = study.data
     if data.scenes is not None:
@@ -124,8 +123,6 @@ def prepare(study: Study, *, out: str | Path, write: bool = True) -> Source:
             file = Path(out).absolute() / "data" / _file_name(split, other=train)
             if write:
                 parts.write_part(file, used, root=root, folder=split.folder)
-        if write:
-            column_file.keep_usable(file, with_plain_ids(used))
         files.append(str(file))
     size = fit_size(train_used, limit=data.size_limit)
     buckets = fit_buckets(train_used) if study.buckets == "auto" else ()
@@ -152,6 +149,14 @@ def prepare(study: Study, *, out: str | Path, write: bool = True) -> Source:
 def _count_by_bucket(used: "Annotations", scale: Sequence[ScaleBucket]) -> tuple[int, ...]:
     found = bucket_index(used.areas[~used.crowd], scale)
     return tuple(np.bincount(found, minlength=len(scale)).tolist())
+
+
+def parse_once(found: Source) -> None:
+    """Parse large annotation files here, so that no process of a cell has to."""
+    from fpnprobe.data import column_file
+
+    for file in (found.train, found.val):
+        column_file.read_usable(file)
 
 
 def decode(found: Source, study: Study) -> None:

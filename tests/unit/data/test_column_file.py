@@ -2,15 +2,19 @@
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from fpnprobe.data import annotations, column_file
+from fpnprobe.config import loading
+from fpnprobe.data import annotations, column_file, scenes
 from fpnprobe.data.annotations import Annotations
 from fpnprobe.data.usable import usable
+from fpnprobe.study.folder import dataset
+from tests.unit.study.conftest import content as study_content
 
 SQUARE = [10.0, 10.0, 20.0, 10.0, 20.0, 20.0, 10.0, 20.0]
 CONTENT: dict[str, Any] = {
@@ -79,11 +83,29 @@ def test_a_large_file_is_parsed_once(file: Path, monkeypatch: pytest.MonkeyPatch
     assert len(parsed) == 2
 
 
-def test_what_was_read_is_kept(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    given, _ = usable(annotations.read(file))
-    column_file.keep_usable(file, given)
-    assert not column_file.columns_path(file).exists(), "small"
+def test_a_written_part_keeps_its_image_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """COCO's layout, something left out: the part lies elsewhere, and its columns say where."""
+    monkeypatch.setenv("FPNPROBE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(column_file, "LARGE", 1)
-    column_file.keep_usable(file, given)
-    monkeypatch.setattr(column_file, "read", lambda _: pytest.fail("it is there already"))
-    assert_same(given, column_file.read_usable(file))
+    made = scenes.make(tmp_path / "made", train=4, val=2, size=64)
+    root = tmp_path / "coco"
+    (root / "annotations").mkdir(parents=True)
+    for split in ("train", "val"):
+        content = json.loads((made / "annotations" / f"{split}.json").read_text())
+        content["annotations"][0] |= {"area": 0.0}
+        file = root / "annotations" / f"instances_{split}2017.json"
+        file.write_text(json.dumps(content))
+        (root / f"{split}2017").mkdir()
+        for image in content["images"]:
+            shutil.copy(made / "images" / image["file_name"], root / f"{split}2017")
+    data = {"root": str(root)}
+    study = loading.validate({**study_content(), "data": data})
+    found = dataset.prepare(study, out=tmp_path / "out")
+    dataset.parse_once(found)
+    dataset.decode(found, study)
+    mapped = column_file.read_usable(found.train)
+    assert column_file.columns_path(Path(found.train)).is_file()
+    assert mapped.folder == "train2017"
+    assert_same(usable(annotations.read(found.train))[0], mapped)
