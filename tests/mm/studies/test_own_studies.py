@@ -25,6 +25,7 @@ STUDIES = [
     ("causes", ()),
     ("own_data", ()),
     ("own_data", ("preset=gpu",)),
+    ("grouping", ()),
     ("coco_mini", ()),
     ("coco_mini", ("preset=gpu",)),
     ("coco_mini", ("preset=retinanet",)),
