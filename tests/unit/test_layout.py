@@ -46,7 +46,7 @@ FLOORS = {
     "study": (
         ("folder",),
         ("runner",),
-        ("planning", "snapshot", "request", "models"),
+        ("gaps", "planning", "snapshot", "request", "models"),
         ("commands",),
     ),
     "report": (("tables",), ("page",), ("sections",), ("build",)),

@@ -17,7 +17,7 @@ def stock_runner(task: Training, *, scratch: str) -> Runner:
     memory layout, an optimizer that is not fused.
     """
     data, schedule = task.config.data, task.config.schedule
-    size = data.size
+    size = data.known_size
     short, long = (size, size * 5 // 3) if isinstance(size, int) else (size or (800, 1333))
     pipeline = [
         {"type": "LoadImageFromFile"},

@@ -14,6 +14,7 @@ from fpnprobe.config.cell_config import CellConfig
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm.inspect.attribution.image import DetectorImage
 from fpnprobe.mm.inspect.attribution.segments import build_chain
+from fpnprobe.mm.training.cell_images import open_images
 from fpnprobe.mm.training.dataset import CellImages
 from fpnprobe.mm.training.trained_model import load_final
 from fpnprobe.scales import ScaleBucket
@@ -69,19 +70,15 @@ class TrainedCell:
                 f"the images of {stored.title} are gone: no {stored.annotations}; run the study's "
                 "data again"
             )
-        config = CellConfig.read(stored.config, source=str(stored.folder / MANIFEST))
-        images = CellImages(
-            stored.data_root,
-            stored.annotations,
-            classes=stored.classes,
-            size=config.data.size,
-            seed=None,
-            cache=config.data.cache,
-        )
+        images = open_stored_images(stored, with_loss=False)
         detector = load_final(
-            stored.checkpoints, config, classes=len(stored.classes), device=device
+            stored.checkpoints, read_config(stored), classes=len(stored.classes), device=device
         )
         return cls(stored, detector, images)
+
+    def images_for_loss(self) -> CellImages:
+        """Open the same images with what the training loss needs: masks where the detector has."""
+        return open_stored_images(self.stored, with_loss=True)
 
     @property
     def labels(self) -> dict[str, Any]:
@@ -129,3 +126,27 @@ class TrainedCell:
                 f"id such as {', '.join(map(str, self.ids[:3]))}"
             )
         return self.ids.index(image_id)
+
+
+def read_config(stored: StoredCell) -> CellConfig:
+    """Read the settings of a cell on disk.
+
+    Raises:
+        FpnProbeError: if its manifest does not hold them.
+    """
+    return CellConfig.read(stored.config, source=str(stored.folder / MANIFEST))
+
+
+def open_stored_images(stored: StoredCell, *, with_loss: bool) -> CellImages:
+    """Open the validation images of a cell on disk; see `fpnprobe.mm.training.cell_images`.
+
+    Raises:
+        FpnProbeError: if its manifest does not say how the images were taken.
+    """
+    return open_images(
+        read_config(stored),
+        root=stored.data_root,
+        annotations=stored.annotations,
+        classes=stored.classes,
+        with_loss=with_loss,
+    )
