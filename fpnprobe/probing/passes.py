@@ -82,6 +82,11 @@ class Passes:
         self.count = 0
         self.places: dict[Place, int] = {}
         self.frozen: list[Place] = []
+        self.untrained = frozenset(
+            tap.name
+            for tap in taps
+            if tap.parameters and not any(p.requires_grad for p in tap.parameters)
+        )
         for tap in taps:
             routes = ("total", *(self._routes.used if tap.routed else ()))
             places = [Place(tap.name, tap.level, "activation", route) for route in routes]

@@ -79,7 +79,12 @@ class PartitionObserver:
             if self._sampled:
                 inside.enter_context(self._look.remembered(self._model))
             seen = inside.enter_context(
-                observe(self._model, buckets=self._buckets, values=self._sampled)
+                observe(
+                    self._model,
+                    buckets=self._buckets,
+                    values=self._sampled,
+                    arrivals=self._intervened is None,
+                )
             )
             yield
         self._seen = seen
