@@ -15,7 +15,11 @@ _SEEDS = 2**32  # numpy takes no greater one
 
 
 class Study(Spec):
-    """A question, with variants x seeds; its unit of work is the cell (one variant, one seed)."""
+    """A question, with variants x seeds; its unit of work is the cell (one variant, one seed).
+
+    `compare_with_paper` says why AP by size is set beside the paper's although `buckets` are not
+    COCO's; without a reason it is not.
+    """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)
     question: str
@@ -28,6 +32,7 @@ class Study(Spec):
     probe: ProbeSpec = ProbeSpec()
     buckets: tuple[tuple[str, float, float | None], ...] = ()
     evaluation: EvaluationSpec = EvaluationSpec()
+    compare_with_paper: str = ""
     resources: Resources = Resources()
     imports: tuple[str, ...] = ()
 

@@ -43,6 +43,11 @@ class FinishedStudy:
         """Boxes or masks: the kind that figures and tables of evidence are about."""
         return self.iou_types[0]
 
+    @property
+    def compares_with_paper(self) -> bool:
+        """Whether the study says why its sizes may be set beside the paper's, though not COCO's."""
+        return bool(self.content.get("compare_with_paper"))
+
     def seeds(self, variant: str) -> dict[int, FinishedCell]:
         """The variant's finished cells by seed."""
         return {cell.seed: cell for cell in self.cells if cell.variant == variant}

@@ -92,7 +92,7 @@ def compose(
             section
             for section in (
                 average_precision.section(stored),
-                claims.section(found),
+                claims.section(found, name_metric=stored.name_metric),
                 interventions.section(stored, verdicts),
                 interventions.noted(gradients.section(stored), stored),
                 snapshots.section(stored),

@@ -14,7 +14,7 @@ from fpnprobe.figures.palette import variant_colors
 from fpnprobe.report.tables.cells import Cell, label, name_cells, plain
 from fpnprobe.report.tables.gradients import CellGradients, summarize
 from fpnprobe.report.tables.snapshots import kept_records, quantities
-from fpnprobe.scales import COCO_BUCKETS, ScaleBucket
+from fpnprobe.scales import COCO_BUCKETS, ScaleBucket, name_metric
 from fpnprobe.store import StoredStudy
 from fpnprobe.store.runs import LEDGER
 
@@ -50,6 +50,21 @@ class Stored:
     def buckets(self) -> list[str]:
         """Names of the object buckets from small to large: the study's order, else COCO's."""
         return [bucket.name for bucket in self.scale_buckets]
+
+    def name_metric(self, metric: str) -> str:
+        """Name a metric with the bounds of its object size, unless they are COCO's."""
+        return name_metric(metric, self.scale_buckets)
+
+    @property
+    def compares_with_paper(self) -> bool:
+        """Whether AP by size may stand beside the paper's: COCO's bounds, or a written reason."""
+        return self.scale_buckets == COCO_BUCKETS or bool(self.reason_to_compare)
+
+    @property
+    def reason_to_compare(self) -> str:
+        """Why sizes with other bounds than COCO's are set beside the paper's; else empty."""
+        reasons = {str(study.get("compare_with_paper") or "") for study in self.studies}
+        return " ".join(sorted(reasons)) if "" not in reasons else ""
 
     @property
     def colors(self) -> dict[str, str]:

@@ -18,6 +18,10 @@ _IDLE = {  # what may change without changing a result
 }
 
 
+UNTRAINED = ("resources", "question", "expected", "compare_with_paper")
+"""Keys of a study that no training sees."""
+
+
 def digest(content: object) -> str:
     """SHA-256 of JSON content, independent of the order of its keys.
 
@@ -48,7 +52,7 @@ def cell_key(study: Study, variant: str, seed: int, *, data_hash: str) -> str:
     chosen = study.variant(variant)
     content["variants"] = [chosen.model_dump(mode="json", exclude={"seeds"}, exclude_defaults=True)]
     content["seeds"] = [seed]
-    for name in ("resources", "question", "expected"):
+    for name in UNTRAINED:
         content.pop(name, None)
     for part, idle in _IDLE.items():
         for name in idle:
