@@ -32,3 +32,12 @@ def with_gradient(output: Tensor) -> Tensor:
     anchor = torch.zeros((), device=output.device, requires_grad=True)
     arrived: Tensor = _Arrival.apply(output, anchor)  # type: ignore[no-untyped-call]
     return arrived
+
+
+def only_arrives(output: Tensor) -> bool:
+    """Whether a gradient comes to this stage output and goes no further.
+
+    >>> only_arrives(with_gradient(torch.ones(2))), only_arrives(torch.ones(2))
+    (True, False)
+    """
+    return type(output.grad_fn).__name__ == f"{_Arrival.__name__}Backward"

@@ -61,6 +61,7 @@ class PartitionObserver:
         self._audited, self._derived = replace(probe, derive=False), replace(probe, derive=True)
         self._is_audited, self._due, self._step, self._take = audited, due, step, take
         self._intervened = intervened
+        self._needs_values = intervened is not None and intervened.intervention.rule == "UW"
         self._look, self._tell = SecondLook(probe, buckets, tell=tell), tell
         self._steadiest = -1
         self._sampled = False
@@ -82,7 +83,7 @@ class PartitionObserver:
                 observe(
                     self._model,
                     buckets=self._buckets,
-                    values=self._sampled,
+                    values=self._sampled or self._needs_values,
                     arrivals=self._intervened is None,
                 )
             )
@@ -179,6 +180,7 @@ class PartitionObserver:
             iteration=self._step()[0],
             factor=factor,
             auxiliary=seen.auxiliary,
+            parameters=list(self._model.parameters()),
         ):
             yield
 
