@@ -29,8 +29,8 @@ def config_file(name: str) -> Path:
     root = Path(mmdet.__file__).parent / ".mim" / "configs"
     shipped = {path.stem: path for path in sorted(root.glob("*/*.py")) if "_base_" not in str(path)}
     wanted = name.removeprefix("mmdet::").removesuffix(".py")
-    inside = root / f"{wanted}.py"
-    if inside.is_file():
+    inside = (root / f"{wanted}.py").resolve()
+    if inside.is_relative_to(root.resolve()) and inside.is_file():
         return inside
     stem = wanted.rpartition("/")[2]
     if stem not in shipped:
