@@ -166,10 +166,7 @@ def _surgery(
     seed: int,
 ) -> Gradients:
     """What gradient surgery between the buckets adds to the gradient of each parameter."""
-    own = [
-        _pass(*masked(cotangents, label), cotangents, parameters)  # type: ignore[arg-type]
-        for label in range(buckets)
-    ]
+    own = [_pass(*masked(cotangents, label), cotangents, parameters) for label in range(buckets)]
     own = [each for each in own if any(g is not None for g in each)]
     gram = np.array([[_product(a, b) for b in own] for a in own])
     weights = surgery_weights(gram, seed=seed) - 1

@@ -30,7 +30,7 @@ def with_gradient(output: Tensor) -> Tensor:
     (tensor([3., 3.]),)
     """
     anchor = torch.zeros((), device=output.device, requires_grad=True)
-    arrived: Tensor = _Arrival.apply(output, anchor)  # type: ignore[no-untyped-call]
+    arrived: Tensor = _Arrival.apply(output, anchor)
     return arrived
 
 
