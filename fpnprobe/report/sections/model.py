@@ -105,8 +105,8 @@ def _modules(stored: Stored) -> list[Block]:
         Figure(
             "figure-4",
             "The modules as built (Figure 4 of the paper)",
-            f"Parameters that predict: {said}. A gain that comes with more parameters needs a control of "
-            "equal size. From the backbone to the heads, without modules of less than "
+            f"Parameters that predict: {said}. A gain that comes with more parameters needs a "
+            "control of equal size. From the backbone to the heads, without modules of less than "
             f"{100 * LEAST:g} % of the parameters, the {MODULES} largest at most; bars are "
             "parameters.",
             panels,
