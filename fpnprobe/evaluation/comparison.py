@@ -43,7 +43,7 @@ class Comparison:
         return head + self._named().to_string(index=False, float_format="{:.3f}".format)
 
     def _repr_html_(self) -> str:
-        return self._named().to_html(index=False, float_format="{:.3f}".format)
+        return str(self._named().to_html(index=False, float_format="{:.3f}".format))
 
     def _named(self) -> pd.DataFrame:
         """The table for a person: AP by size with its bounds where they are not COCO's."""

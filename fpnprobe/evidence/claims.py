@@ -20,6 +20,7 @@ from fpnprobe.evidence.verdicts import (
     judge_difference,
 )
 from fpnprobe.scales import COCO_BUCKETS
+from fpnprobe.store.tables import read_parquet
 
 _NONE = pd.DataFrame()
 RULE = (
@@ -103,7 +104,7 @@ def _comparison(study: FinishedStudy, iou_type: str) -> pd.DataFrame:
     """The stored differences of boxes or of masks; empty where none are."""
     file = study.folder / "evidence" / f"{comparison_name(study, iou_type)}.parquet"
     try:
-        return pd.read_parquet(file) if file.exists() else _NONE
+        return read_parquet(file) if file.exists() else _NONE
     except (OSError, ValueError) as error:
         raise FpnProbeError(f"{file} cannot be read ({error}): run the study again") from error
 

@@ -11,6 +11,7 @@ from fpnprobe.errors import FpnProbeError
 from fpnprobe.evidence.controls import Intervened
 from fpnprobe.evidence.finished_cells import read_study
 from fpnprobe.evidence.verdicts import Verdict, find_difference, judge_difference
+from fpnprobe.store.tables import read_parquet
 
 RULE = (
     "An explanation says what a change of the backward pass alone must do to AP. The change is "
@@ -88,7 +89,7 @@ def judge(study_dir: str | Path) -> list[Cause]:
     study = read_study(study_dir)
     file = study.folder / "evidence" / "comparison.parquet"
     try:
-        table = pd.read_parquet(file) if file.exists() else pd.DataFrame()
+        table = read_parquet(file) if file.exists() else pd.DataFrame()
     except (OSError, ValueError) as error:
         raise FpnProbeError(f"{file} cannot be read ({error}): run the study again") from error
     changed = study.intervened()

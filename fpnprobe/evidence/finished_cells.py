@@ -10,6 +10,8 @@ from fpnprobe.evidence.controls import Intervened, intervened
 from fpnprobe.scales import ScaleBucket
 from fpnprobe.store import StoredStudy
 
+_READ = ("detections.json.gz", "evaluation.parquet", "ledger.parquet", "conflict.parquet")
+
 
 @dataclass(frozen=True, slots=True)
 class FinishedCell:
@@ -69,6 +71,9 @@ class FinishedStudy:
 def read_study(study_dir: str | Path) -> FinishedStudy:
     """Read `study.json` and the cells that are done, of its settings, data and results version.
 
+    Cells of which a file was changed since they were finished are left out; `run-study` and the
+    report name them.
+
     Raises:
         FpnProbeError: if the folder is not a study's output, or its `study.json` is damaged.
     """
@@ -81,6 +86,7 @@ def read_study(study_dir: str | Path) -> FinishedStudy:
             annotations=str(cell.annotations),
         )
         for cell in stored.done
+        if "changed" not in cell.find_damage(*_READ).values()
     ]
     order = list(stored.variants)
     cells.sort(key=lambda cell: (order.index(cell.variant), cell.seed))

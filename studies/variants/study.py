@@ -7,7 +7,8 @@ question = (
 )
 expected = (
     "FPN gains AP_S and loses AP_L against DC5. FPN-AuxU and FPN-CFG win AP_L back without losing "
-    "AP_S, and more so than FPN-Wide, which has the parameters of FPN-CFG3 and no grouping. The "
+    "AP_S, and more so than FPN-Wide, which has the parameters of FPN-CFG3 and no grouping, and "
+    "than FPN-Wide1, which has those of FPN-CFG1. FPN-CFG2 and CFG3 are not below FPN-CFG1. The "
     "direct route of C2 carries small objects alone under FPN and all sizes under FPN-CFG."
 )
 
@@ -23,7 +24,8 @@ detector = dict(
 _matched = dict(options=dict(form="matched"))
 variants = [
     dict(name="DC5", **_matched), dict(name="DC5-Aux", **_matched),
-    "FPN", "FPN-Aux", "FPN-AuxU", "FPN-CFG1", "FPN-CFG3", "FPN-Wide",
+    "FPN", "FPN-Aux", "FPN-AuxU",
+    "FPN-CFG1", "FPN-CFG2", "FPN-CFG3", "FPN-Wide", "FPN-Wide1",
 ]  # fmt: skip
 seeds = [0, 1, 2]
 data = dict(scenes=dict(train=800, val=200, size=192, seed=0), size=192)

@@ -1,6 +1,7 @@
 """A trained cell opened again: its detector, its validation images, its buckets."""
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,13 @@ from fpnprobe.attribution.chain import Chain
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm.inspect.attribution.image import DetectorImage
 from fpnprobe.mm.inspect.attribution.segments import build_chain
+from fpnprobe.mm.training.cell_images import open_images
 from fpnprobe.mm.training.dataset import CellImages
 from fpnprobe.mm.training.trained_model import load_final
 from fpnprobe.scales import ScaleBucket
-from fpnprobe.store.cell import StoredCell
+from fpnprobe.store.cell import MANIFEST, StoredCell
 from fpnprobe.store.study import read_cell
+from fpnprobe.store.trust import check_names_no_code
 
 
 @dataclass(frozen=True)
@@ -35,8 +38,13 @@ class TrainedCell:
     images: CellImages
 
     @classmethod
-    def open(cls, folder: str | Path, *, device: str = "cpu") -> "TrainedCell":
+    def open(cls, folder: str | Path, *, device: str = "cpu", trust: bool = False) -> "TrainedCell":
         """Load a cell.
+
+        Args:
+            folder: Its folder.
+            device: "cpu" or "cuda".
+            trust: Whether modules and config files that its manifest names are executed.
 
         Raises:
             FpnProbeError: if the folder is no cell, or the cell is stale or damaged, or has no
@@ -49,6 +57,8 @@ class TrainedCell:
                 f"{stored.title} is {stored.state} ({stored.reason}): let run-study make it anew, "
                 "or copy its folder out of the study to look at it by itself"
             )
+        if not trust:
+            check_names_no_code(stored.config, source=stored.folder / MANIFEST)
         weights = stored.checkpoints / "final.pt"
         if not weights.is_file():
             raise FpnProbeError(
@@ -60,25 +70,15 @@ class TrainedCell:
                 f"the images of {stored.title} are gone: no {stored.annotations}; run the study's "
                 "data again"
             )
-        try:
-            size = stored.config["data"]["size"]
-            cache = stored.config["data"].get("cache", False)
-        except (KeyError, TypeError, AttributeError):
-            raise FpnProbeError(
-                f"{stored.folder} has a manifest without the size of its images: is it damaged?"
-            ) from None
-        images = CellImages(
-            stored.data_root,
-            stored.annotations,
-            classes=stored.classes,
-            size=tuple(size) if isinstance(size, list) else size,
-            seed=None,
-            cache=cache,
-        )
+        images = open_stored_images(stored, with_loss=False)
         detector = load_final(
             stored.checkpoints, stored.config, classes=len(stored.classes), device=device
         )
         return cls(stored, detector, images)
+
+    def images_for_loss(self) -> CellImages:
+        """Open the same images with what the training loss needs: masks where the detector has."""
+        return open_stored_images(self.stored, with_loss=True)
 
     @property
     def labels(self) -> dict[str, Any]:
@@ -126,3 +126,23 @@ class TrainedCell:
                 f"id such as {', '.join(map(str, self.ids[:3]))}"
             )
         return self.ids.index(image_id)
+
+
+def open_stored_images(stored: StoredCell, *, with_loss: bool) -> CellImages:
+    """Open the validation images of a cell on disk; see `fpnprobe.mm.training.cell_images`.
+
+    Raises:
+        FpnProbeError: if its manifest does not say how the images were taken.
+    """
+    data = stored.config.get("data")
+    if not isinstance(data, Mapping) or "size" not in data:
+        raise FpnProbeError(
+            f"{stored.folder} has a manifest without the size of its images: is it damaged?"
+        )
+    return open_images(
+        stored.config,
+        root=stored.data_root,
+        annotations=stored.annotations,
+        classes=stored.classes,
+        with_loss=with_loss,
+    )
