@@ -1,11 +1,12 @@
 """What a study file may say: typed, validated, with the defaults that a laptop needs."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from fpnprobe.config.schema_parts import Data, EvaluationSpec, ProbeSpec, Resources, Schedule, Spec
+from fpnprobe.config.schedule import Schedule
+from fpnprobe.config.schema_parts import UNKEYED, Data, EvaluationSpec, ProbeSpec, Resources, Spec
 from fpnprobe.config.variants import VariantSpec
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.scales import ScaleBucket, names, stored_buckets
@@ -22,19 +23,33 @@ class Study(Spec):
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)
-    question: str
-    expected: str = ""
+    """Name of the study, and of its folder in reports/ by default."""
+    question: str = Field(json_schema_extra=UNKEYED)
+    """The question that the study asks."""
+    expected: str = Field(default="", json_schema_extra=UNKEYED)
+    """The answer that is expected, and why."""
     detector: Mapping[str, Any]
+    """What is trained: fields of `fpnprobe.mm.detectors.DetectorSpec`."""
     variants: tuple[VariantSpec, ...] = Field(min_length=1)
+    """Names of variants, or mappings with a name, options and an intervention."""
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    """Seeds that every variant is trained with."""
     data: Data
+    """The data."""
     schedule: Schedule
+    """The training."""
     probe: ProbeSpec = ProbeSpec()
-    buckets: tuple[tuple[str, float, float | None], ...] = ()
+    """The probe."""
+    buckets: tuple[tuple[str, float, float | None], ...] | Literal["auto"] = ()
+    """Size buckets as (name, low, high) in px^2, None for no upper end; () for COCO's; "auto"."""
     evaluation: EvaluationSpec = EvaluationSpec()
-    compare_with_paper: str = ""
-    resources: Resources = Resources()
+    """The evaluation."""
+    compare_with_paper: str = Field(default="", json_schema_extra=UNKEYED)
+    """Why AP by size is set beside the paper's although `buckets` are not COCO's; "" for not."""
+    resources: Resources = Field(default=Resources(), json_schema_extra=UNKEYED)
+    """The machine."""
     imports: tuple[str, ...] = ()
+    """Modules that are imported first, with detectors and variants of your own."""
 
     @field_validator("variants", mode="before")
     @classmethod
@@ -50,7 +65,7 @@ class Study(Spec):
     def _bounds(cls, value: object) -> object:
         """Refuse what only looks like a bound, such as "0"."""
         try:
-            stored_buckets(value)
+            stored_buckets(() if value == "auto" else value)
         except FpnProbeError as error:
             raise ValueError(str(error)) from error
         return value
@@ -88,8 +103,11 @@ class Study(Spec):
         return self
 
     def scale_buckets(self) -> tuple[ScaleBucket, ...]:
-        """The buckets, in px^2 of the original image; COCO's where the study names none."""
-        return stored_buckets(self.buckets)
+        """The buckets, in px^2 of the original image; COCO's where the study names none.
+
+        Those of "auto" are known once the data are read: `fpnprobe.study.folder.fitting`.
+        """
+        return stored_buckets(() if self.buckets == "auto" else self.buckets)
 
     def seeds_of(self, name: str) -> tuple[int, ...]:
         """Seeds of a variant: its own, or the study's."""

@@ -20,6 +20,8 @@ from fpnprobe.probing.calls import LossCall, RowCotangents, row_mask
 from fpnprobe.probing.closing import edges_of, reaches_leaf, read_edges
 from fpnprobe.scales import COCO_BUCKETS, ScaleBucket, check_buckets, names
 
+_ADDITIVE = 1e-3  # a larger share of the loss that is in no row's value means a nonlinear loss
+
 
 @dataclass(slots=True)
 class LossPartition:
@@ -31,6 +33,7 @@ class LossPartition:
         terms: Loss terms in order of first appearance; a model may announce them beforehand.
         levels: Pyramid levels that are announced; those of the rows need not be.
         objects: Annotated objects in the batch, by bucket; -1 where nobody counted.
+        areas: Annotation area of each object of the batch, px^2, or None.
         idle: Background rows without a gradient, by call; known once there are cotangents.
         has_rest: Whether what reaches the loss beside the calls is background (term `rest`), and
             not missing.
@@ -51,6 +54,7 @@ class LossPartition:
     terms: list[str] = field(default_factory=list)
     levels: list[int] = field(default_factory=list)
     objects: list[int] = field(default_factory=list)
+    areas: Tensor | None = None
     idle: list[tuple[LossCall, Tensor]] = field(default_factory=list)
     has_rest: bool = False
 
@@ -158,8 +162,11 @@ class LossPartition:
         found += self._of_edges(loss, [call for call in known if call.edges], values, scale)
         if self.has_rest:
             rest = self._rest(loss, known, scale)
+            missing = loss.detach().to(values) - values.sum()
             if rest:
-                values[-1] += loss.detach().to(values) - values.sum()
+                values[-1] += missing
+            elif bool(missing.abs() > _ADDITIVE * loss.detach().abs()):
+                values += float("nan")  # the loss is no sum of its rows: it has no such split
             found += rest
         self.idle = self._idle_rows(found)
         return found, values
@@ -192,7 +199,9 @@ class LossPartition:
     ) -> list[RowCotangents]:
         found = []
         for call, flow in zip(calls, read_edges(loss, calls), strict=True):
-            if flow is None:
+            is_joined = call.linear or call.values is not None
+            if flow is None or not (is_joined or bool(flow.cotangent.any())):
+                self.calls.remove(call)  # no loss call: other ones are nearer to the loss
                 continue
             if call.linear:
                 labels = call.labels
