@@ -46,13 +46,13 @@ def ledger(
                         bucket_b="large", cosine=cosine + 0.01 * (iteration % 3),
                     )
                 )  # fmt: skip
-        for tap in frozen:
-            rows.append(
-                GradientRecord(
-                    iteration=iteration, tap=tap, level=int(tap[1:]), route="total", bucket="all",
-                    l2=float("nan"), n_objects=2, n_rows=2, state="frozen", **shared,
-                )
-            )  # fmt: skip
+        rows += [
+            GradientRecord(
+                iteration=iteration, tap=tap, level=int(tap[1:]), route="total", bucket="all",
+                l2=float("nan"), n_objects=2, n_rows=2, state="frozen", **shared,
+            )
+            for tap in frozen
+        ]  # fmt: skip
     return Ledger.of(rows, conflicts, variant="FPN")
 
 
