@@ -65,7 +65,7 @@ def stock_model(name: str, *, num_classes: int, weights: str | None) -> ConfigDi
     if not isinstance(model, ConfigDict):
         raise FpnProbeError(f"the mmdet config {name} has no `model`: expected a detector config")
     _each(model, lambda part: _float32_rois(part))
-    _set_classes(model, num_classes)
+    set_classes(model, num_classes)
     if weights != "imagenet":
         _each(model, _without_download)
     if weights not in (None, "imagenet"):
@@ -99,16 +99,17 @@ def _without_download(part: ConfigDict) -> None:
         part.pretrained = None
 
 
-def _set_classes(config: Any, num_classes: int) -> None:
+def set_classes(config: Any, num_classes: int) -> None:
+    """Give every head of a model config so many object classes."""
     if isinstance(config, ConfigDict):
         if isinstance(config.get("num_classes"), int):
             config.num_classes = num_classes
         for key, value in config.items():
             if key not in _OTHER_CLASSES:
-                _set_classes(value, num_classes)
+                set_classes(value, num_classes)
     elif isinstance(config, list | tuple):
         for value in config:
-            _set_classes(value, num_classes)
+            set_classes(value, num_classes)
 
 
 def _local(weights: str | None) -> str:
