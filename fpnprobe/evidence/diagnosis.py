@@ -66,7 +66,8 @@ def headline(findings: Sequence[Finding]) -> str:
         return f"{first.sentence}: {first.advice}.{more}"
     undecided = sum(each.verdict == "undecided" for each in findings)
     if undecided:
-        return f"No rule is found, {undecided} are undecided: more samples would tell."
+        several = "rules are" if undecided > 1 else "rule is"
+        return f"No rule is found, {undecided} {several} undecided: more samples would tell."
     if any(each.verdict == "clear" for each in findings):
-        return "No rule is found: every stage hears objects of every size."
+        return "No rule is found: nothing that was measured is beyond its threshold."
     return "Nothing was measured that a rule could be held against."
