@@ -59,7 +59,8 @@ def section(findings: Sequence[Finding]) -> Section | None:
                 {
                     "rule": "rule",
                     **({"variant": "run"} if table["variant"].nunique() > 1 else {}),
-                    "stage": "stage", "verdict": "verdict", "value": "value", "interval": "95 % interval", "threshold": "threshold",
+                    "stage": "stage", "verdict": "verdict", "value": "value",
+                    "interval": "95 % interval", "threshold": "threshold",
                     "samples": "samples", "sentence": "measured",
                     **({"advice": "next step"} if table["advice"].any() else {}),
                 },
