@@ -12,7 +12,7 @@ RESULTS_VERSION = 1
 """For changes that move the numbers of every cell: data, loop, losses, ledger, evaluation."""
 
 METHOD_VERSIONS = {
-    "DC5": 1,
+    "DC5": 2,
     "Aux": 2,
     "AuxU": 2,
     "CFG": 2,

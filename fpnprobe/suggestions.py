@@ -1,11 +1,12 @@
 """Suggestions for a name that is not known: what the person most likely meant."""
 
 import difflib
+import re
 from collections.abc import Iterable
 
 from fpnprobe.errors import FpnProbeError
 
-_LISTED = 30
+_LISTED = 12
 
 
 def suggest(name: str, known: Iterable[str], count: int = 3) -> str:
@@ -16,6 +17,9 @@ def suggest(name: str, known: Iterable[str], count: int = 3) -> str:
     >>> suggest("shedule", ["schedule.lr", "schedule.amp", "schedule", "seeds"], count=1)
     'did you mean schedule?'
 
+    >>> suggest("FPN;rm -rf", ["DC5", "FPN-CFG1", "FPN"])
+    'did you mean FPN?'
+
     Args:
         name: What was given.
         known: What could have been given.
@@ -25,6 +29,9 @@ def suggest(name: str, known: Iterable[str], count: int = 3) -> str:
     lowered = {each.lower(): each for each in names}
     if name.lower() in lowered:
         return f"did you mean {lowered[name.lower()]}?"
+    beginnings = [each for each in lowered if re.match(rf"{re.escape(each)}[^\w.]", name.lower())]
+    if beginnings:
+        return f"did you mean {lowered[max(beginnings, key=len)]}?"
     nearest = difflib.get_close_matches(name.lower()[:200], lowered, n=count, cutoff=0.5)
     if nearest:
         return f"did you mean {' or '.join(lowered[each] for each in nearest)}?"

@@ -17,7 +17,9 @@ from fpnprobe.suggestions import suggest
 
 GROUPINGS = tuple(f"FPN-CFG{stages}" for stages in range(1, 10))
 """Cascaded feature grouping with 1 to 9 stages."""
-PYRAMIDS = ("DC5", "FPN", *GROUPINGS, "FPN-Wide", "FPN-Wide1")
+RIVALS = ("FPN-Dilated", "SiMo", "PAFPN", "BiFPN")
+"""Pyramids of other papers and controls on the backbone; see `fpnprobe.mm.variants.rivals`."""
+PYRAMIDS = ("DC5", "FPN", *GROUPINGS, "FPN-Wide", "FPN-Wide1", *RIVALS)
 """What stands before the supervision in a name."""
 SUPERVISIONS = ("Aux", "AuxU")
 """What may stand after the pyramid, behind a hyphen."""
@@ -32,7 +34,7 @@ PAPER_VARIANTS = (
     "FPN-CFG2",
     "FPN-CFG3",
 )
-MORE_VARIANTS = ("FPN-Wide", "FPN-Wide1")
+MORE_VARIANTS = ("FPN-Wide", "FPN-Wide1", *RIVALS)
 """Controls and other remedies that the paper does not have."""
 _LONGEST_FOLDER = 80
 BUILT_IN_VARIANTS = (*PAPER_VARIANTS, *MORE_VARIANTS)

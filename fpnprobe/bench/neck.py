@@ -87,7 +87,7 @@ def memory(
     optimizer and workspaces) and `parameters` (auxiliary heads with them).
     """
     import fpnprobe.mm  # noqa: F401
-    from fpnprobe.mm.activation_memory import measure
+    from fpnprobe.mm.bench.activation_memory import measure
 
     rows = measure(variants=variants, size=size, images=images, options=options or {})
     return {"size": list(size), "rows": rows}

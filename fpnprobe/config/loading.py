@@ -30,6 +30,10 @@ def load(path: str | Path, overrides: Mapping[str, Any] | Sequence[str] = ()) ->
     file = study_file(path)
     content = _run(file)
     presets = content.pop("presets", {})
+    if not isinstance(presets, Mapping):
+        raise FpnProbeError(
+            f"{file}: presets is {presets!r:.60}, expected a dictionary of names and settings"
+        )
     if not isinstance(overrides, Mapping):
         overrides = _overrides.parse(overrides)
     changes = dict(overrides)
@@ -40,7 +44,7 @@ def load(path: str | Path, overrides: Mapping[str, Any] | Sequence[str] = ()) ->
 
 
 def _preset(file: Path, presets: Any, name: str) -> Mapping[str, Any]:
-    if not isinstance(presets, Mapping) or name not in presets:
+    if name not in presets or not isinstance(presets[name], Mapping):
         known = ", ".join(presets) if presets else "none"
         raise FpnProbeError(f"{file} has no preset {name!r}; there is: {known}")
     return dict(presets[name])
@@ -94,9 +98,14 @@ def _run(file: Path, depth: int = 0) -> dict[str, Any]:
     try:
         found = runpy.run_path(str(file))
     except SyntaxError as error:
-        raise FpnProbeError(f"{file}:{error.lineno}: not valid Python: {error.msg}") from None
-    except (Exception, SystemExit) as error:
-        raise FpnProbeError(f"{file}: {type(error).__name__} while reading it: {error}") from None
+        line = f":{error.lineno}" if error.lineno else ""
+        raise FpnProbeError(f"{file}{line}: not valid Python: {error.msg}") from None
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a study may raise whatever Python has
+        raise FpnProbeError(
+            f"{file}: {type(error).__name__} while reading it: {error!s:.300}"
+        ) from None
     base = found.pop("_base_", None)
     own = {
         name: value

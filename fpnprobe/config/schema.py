@@ -11,11 +11,13 @@ from fpnprobe.errors import FpnProbeError
 from fpnprobe.scales import ScaleBucket, names, stored_buckets
 from fpnprobe.variants import VariantName, slug, split_variant
 
+_SEEDS = 2**32  # numpy takes no greater one
+
 
 class Study(Spec):
     """A question, with variants x seeds; its unit of work is the cell (one variant, one seed)."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)
     question: str
     expected: str = ""
     detector: Mapping[str, Any]
@@ -38,6 +40,16 @@ class Study(Spec):
             return value
         return [{"name": each} if isinstance(each, str) else each for each in value]
 
+    @field_validator("buckets", mode="before")
+    @classmethod
+    def _bounds(cls, value: object) -> object:
+        """Refuse what only looks like a bound, such as "0"."""
+        try:
+            stored_buckets(value)
+        except FpnProbeError as error:
+            raise ValueError(str(error)) from error
+        return value
+
     @model_validator(mode="after")
     def _distinct(self) -> Self:
         folders = [slug(variant.name) for variant in self.variants]
@@ -51,8 +63,10 @@ class Study(Spec):
             except FpnProbeError as error:
                 raise ValueError(str(error)) from error
         for seeds in (self.seeds, *(each.seeds for each in self.variants if each.seeds)):
-            if len(set(seeds)) < len(seeds) or min(seeds) < 0:
-                raise ValueError(f"seeds {list(seeds)} must be distinct and not negative")
+            if len(set(seeds)) < len(seeds) or min(seeds) < 0 or max(seeds) >= _SEEDS:
+                raise ValueError(
+                    f"seeds {list(seeds)} must be distinct, not negative and below 2**32"
+                )
         try:
             labels = names(self.scale_buckets())
             for each in self.variants:

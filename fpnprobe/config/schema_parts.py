@@ -1,15 +1,35 @@
 """The parts of a study file: data, schedule, probe, evaluation, resources."""
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+_MOST = 10**9  # of iterations and other counts, which 64-bit integers and file names must hold
+Side = Annotated[int, Field(ge=32, le=20_000)]
+Part = Annotated[float, Field(ge=0, le=1)]
+
 
 class Spec(BaseModel):
-    """Base of all parts: frozen, no unknown keys."""
+    """Base of all parts: frozen, no unknown keys, only numbers that a training can use."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_truth_as_number(cls, content: Any) -> Any:
+        """Refuse True where a number is expected, which Python takes for 1."""
+        for name, value in content.items() if isinstance(content, Mapping) else ():
+            field = cls.model_fields.get(name)
+            if (
+                isinstance(value, bool)
+                and field is not None
+                and "bool" not in str(field.annotation)
+            ):
+                raise ValueError(f"{name} is {value}, expected no truth value")
+        return content
 
 
 class Limits(Spec):
@@ -20,7 +40,7 @@ class Limits(Spec):
 
     train_images: int | None = Field(default=None, ge=1)
     val_images: int | None = Field(default=None, ge=1)
-    classes: int | tuple[str, ...] | None = None
+    classes: Annotated[int, Field(ge=1)] | tuple[str, ...] | None = None
 
 
 class Data(Spec):
@@ -37,7 +57,7 @@ class Data(Spec):
     train: str = "train"
     val: str = "val"
     limits: Limits = Limits()
-    size: int | tuple[int, int] | None = None
+    size: Side | tuple[Side, Side] | None = None
     flip: float = Field(default=0.5, ge=0, le=1)
     cache: bool | Literal["auto"] = "auto"
     area: Literal["box"] | None = None
@@ -80,25 +100,25 @@ class Schedule(Spec):
     steps the rate is `warmup_start` of it, rising (`linear`) or not (`constant`).
     """
 
-    iterations: int | None = Field(default=None, ge=1)
-    epochs: float | None = Field(default=None, gt=0)
-    batch: int = Field(default=4, ge=1)
-    lr: float = Field(default=2e-3, gt=0)
+    iterations: int | None = Field(default=None, ge=1, le=_MOST)
+    epochs: float | None = Field(default=None, gt=0, le=1e6)
+    batch: int = Field(default=4, ge=1, le=2**20)
+    lr: float = Field(default=2e-3, gt=0, le=1e6)
     base_batch: int | None = Field(default=None, ge=1)
     optimizer: Literal["AdamW", "SGD"] = "AdamW"
     weight_decay: float = Field(default=0.01, ge=0)
     momentum: float = Field(default=0.9, ge=0, lt=1)
     policy: Literal["cosine", "step"] = "cosine"
-    steps: tuple[float, ...] = (8 / 12, 11 / 12)
+    steps: tuple[Part, ...] = (8 / 12, 11 / 12)
     final_lr: float = Field(default=0.02, ge=0, le=1)
-    warmup: int = Field(default=50, ge=0)
+    warmup: int = Field(default=50, ge=0, le=_MOST)
     warmup_start: float = Field(default=0.01, gt=0, le=1)
     warmup_policy: Literal["linear", "constant"] = "linear"
     paramwise: Paramwise = Paramwise()
     clip: float | None = Field(default=10.0, gt=0)
     amp: Literal["bf16", "fp16"] | None = None
     accumulate: int = Field(default=1, ge=1)
-    workers: int | None = Field(default=None, ge=0)
+    workers: int | None = Field(default=None, ge=0, le=1024)
     channels_last: bool = True
     fused: bool = True
     deterministic: bool = False
@@ -129,9 +149,9 @@ class ProbeSpec(Spec):
     """
 
     mode: Literal["norms", "routes", "full"] | None = "routes"
-    interval: int | None = Field(default=None, ge=1)
+    interval: int | None = Field(default=None, ge=1, le=_MOST)
     budget: float | None = Field(default=None, gt=0, lt=1)
-    offline: int = Field(default=0, ge=0)
+    offline: int = Field(default=0, ge=0, le=10**6)
     snapshots: tuple[float, ...] = ()
 
     @field_validator("snapshots")
@@ -186,8 +206,8 @@ class Resources(Spec):
     `jobs` cells run at the same time on a CPU, `cells_per_gpu` on each GPU of a machine.
     """
 
-    jobs: int = Field(default=2, ge=1)
-    threads: int = Field(default=1, ge=1)
+    jobs: int = Field(default=2, ge=1, le=1024)
+    threads: int = Field(default=1, ge=1, le=1024)
     checkpoint_seconds: float = Field(default=60.0, ge=0)
     keep_checkpoint: bool = True
     cells_per_gpu: int = Field(default=1, ge=1)

@@ -27,7 +27,7 @@ class VariantSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field(min_length=1)
+    name: str = Field(min_length=1, max_length=200)
     build: str = ""
     options: Mapping[str, Any] = {}
     detector: Mapping[str, Any] = {}

@@ -18,6 +18,7 @@ from fpnprobe.data.glyphs import CLASSES
 from fpnprobe.data.scene import Recipe, buckets, draw_scene
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.store import atomic
+from fpnprobe.suggestions import suggest
 
 __all__ = ["CLASSES", "Recipe", "buckets", "cached", "make"]
 
@@ -128,10 +129,8 @@ def _settings(
     """The arguments, checked, as they are stored beside the images."""
     names = {field.name for field in dataclasses.fields(Recipe)} - {"size"}
     if not set(recipe) <= names:
-        raise FpnProbeError(
-            f"unknown scene option {min(set(recipe) - names)!r}: "
-            f"expected {', '.join(sorted(names))}"
-        )
+        name, known = min(set(recipe) - names), ("train", "val", "seed", "outlines", *sorted(names))
+        raise FpnProbeError(f"unknown scene option {name!r:.60}: {suggest(name, known)}")
     if train < 1 or val < 1:
         raise FpnProbeError(f"scenes: train={train}, val={val}: expected at least one image each")
     if size < 64 or seed < 0:

@@ -14,9 +14,11 @@ from fpnprobe.evaluation.ground_truth import GroundTruth
 from fpnprobe.evaluation.masks import check_iou_type
 from fpnprobe.evaluation.resampling import resample
 from fpnprobe.evaluation.size_bins import bin_table, size_edges
-from fpnprobe.evidence.finished_cells import read_run
 from fpnprobe.scales import COCO_BUCKETS, ScaleBucket, check_buckets
 from fpnprobe.statistics import percentile_interval, resample_counts
+from fpnprobe.store import StoredStudy
+from fpnprobe.store.runs import is_run
+from fpnprobe.store.study import STUDY
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -154,9 +156,9 @@ def compare_runs(
         if not path.exists():
             raise FpnProbeError(f"{path} does not exist: give a cell's folder or a detection file")
         if path.is_dir():
-            cell, study = read_run(path)
-            files.append(cell.detections)
-            known.append((cell.annotations, study.buckets, study.iou_type))
+            study, detections, truth = _find_results(path)
+            files.append(detections)
+            known.append((truth, study.buckets, study.iou_types[0]))
         else:
             files.append(path)
     if annotations is None and len({each[0] for each in known}) != 1:
@@ -176,4 +178,33 @@ def compare_runs(
         buckets=buckets,
         resamples=resamples,
         seed=seed,
+    )
+
+
+def _find_results(folder: Path) -> tuple[StoredStudy, Path, str]:
+    """Find detections and annotations of a cell that is done and current, or of a run.
+
+    Raises:
+        FpnProbeError: if the folder is neither.
+    """
+    path = folder.resolve()
+    if is_run(path):
+        runs = StoredStudy.of_runs([path])
+        run = runs.cells[0]
+        annotations = str(run.manifest.get("annotations") or "")
+        if not (annotations and run.detections.is_file()):
+            raise FpnProbeError(
+                f"{folder} has no detections: a run keeps those of mmdet's COCO metric at each "
+                "validation (val_evaluator of type CocoMetric); train with one"
+            )
+        return runs, run.detections, annotations
+    if len(path.parts) > 3 and (path.parents[2] / STUDY).exists():
+        study = StoredStudy.read(path.parents[2], strict=True)
+        for cell in study.done:
+            if cell.folder.resolve() == path:
+                return study, cell.detections, str(cell.annotations)
+    raise FpnProbeError(
+        f"{folder} is not a finished run: expected a folder such as "
+        "reports/quickstart/cells/fpn/seed-0 of a cell that is done and not stale, the work_dir "
+        "of a training with the probe, or a detection file"
     )

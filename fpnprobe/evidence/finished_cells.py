@@ -6,11 +6,9 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from fpnprobe.errors import FpnProbeError
 from fpnprobe.evidence.controls import Intervened, intervened
 from fpnprobe.scales import ScaleBucket
 from fpnprobe.store import StoredStudy
-from fpnprobe.store.runs import is_run
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,30 +116,3 @@ def comparison_name(study: FinishedStudy, iou_type: str) -> str:
     What a study judges first is in `comparison`, a second kind in a file named after it.
     """
     return "comparison" if iou_type == study.iou_type else f"comparison_{iou_type}"
-
-
-def read_run(folder: str | Path) -> tuple[FinishedCell, FinishedStudy]:
-    """Read a cell folder (`cells/<variant>/seed-<n>`) and its study, or a run's folder.
-
-    Raises:
-        FpnProbeError: if it is not the folder of a finished cell, or of a run with detections.
-    """
-    path = Path(folder).resolve()
-    if is_run(path):
-        runs = study_of_runs(StoredStudy.of_runs([path]))
-        if not runs.cells:
-            raise FpnProbeError(
-                f"{folder} has no detections: a run keeps those of mmdet's COCO metric at each "
-                "validation (val_evaluator of type CocoMetric); train with one"
-            )
-        return runs.cells[0], runs
-    if len(path.parts) > 3 and (path.parents[2] / "study.json").exists():
-        study = read_study(path.parents[2])
-        for cell in study.cells:
-            if cell.folder.resolve() == path:
-                return cell, study
-    raise FpnProbeError(
-        f"{folder} is not a finished run: expected a folder such as "
-        "reports/quickstart/cells/fpn/seed-0 of a cell that is done and not stale, the work_dir "
-        "of a training with the probe, or a detection file"
-    )

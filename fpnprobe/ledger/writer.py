@@ -8,9 +8,10 @@ from typing import Any
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.ledger import files
 from fpnprobe.ledger.columns import COLUMNS, CONFLICT_COLUMNS
-from fpnprobe.ledger.table import ConflictRecord, GradientRecord, Ledger, table
+from fpnprobe.ledger.table import ConflictRecord, GradientRecord, table
 
-_PARTS_BEFORE_MERGE = 100  # one merge rewrites the whole file; a folder of many parts reads slowly
+_GATHERED = 100  # parts that become one: a folder of many parts reads slowly
+_TABLES = {"ledger": COLUMNS, "conflict": CONFLICT_COLUMNS}
 
 
 class LedgerWriter:
@@ -23,8 +24,14 @@ class LedgerWriter:
         seed: Seed of the cell, a column of every row.
         resume_at: Keep the rows of earlier iterations and drop those at or after this one; 0
             starts afresh.
+        resume_rows: Rows of each table (`ledger`, `conflict`) that were there when the checkpoint
+            was made; fewer are an error.
+
+    Raises:
+        FpnProbeError: if the folder cannot be written, or rows were lost.
 
     >>> import tempfile
+    >>> from fpnprobe.ledger import Ledger
     >>> row = GradientRecord(iteration=7, epoch=0, tap="C2", level=2, kind="activation",
     ...                      route="total", bucket="small", term="all", l2=3.0, share=1.0,
     ...                      n_objects=4, n_rows=9)
@@ -43,21 +50,30 @@ class LedgerWriter:
         variant: str = "",
         seed: int = 0,
         resume_at: int = 0,
+        resume_rows: Mapping[str, int] | None = None,
     ) -> None:
         self._directory = Path(directory)
         self._cell = {"study": study, "variant": variant, "seed": seed}
         self._closed = False
-        self._next = 0
-        kept = Ledger.of([])
-        if resume_at > 0 and files.read(self._directory, "ledger") is not None:
-            old = Ledger.read(self._directory)
-            kept = Ledger(
-                old.frame[old.frame.iteration < resume_at],
-                old.conflict[old.conflict.iteration < resume_at],
+        self._next = max(files.next_append(self._directory, name) for name in _TABLES)
+        self._rows: dict[str, int] = {}
+        for name, columns in _TABLES.items():
+            files.sweep(self._directory, name)
+            self._rows[name] = files.merge(
+                self._directory, name, columns, before=resume_at, appends=self._next
             )
-        kept.write(self._directory)
-        for name in ("ledger", "conflict"):
-            files.remove_parts(self._directory, name)
+        for name, expected in (resume_rows or {}).items():
+            if self._rows.get(name, expected) < expected:
+                raise FpnProbeError(
+                    f"{self._directory / name}.parquet has lost rows: {self._rows[name]} of "
+                    f"{expected} are there up to iteration {resume_at}; put the file back from a "
+                    "copy, or begin again (run-study --fresh)"
+                )
+
+    @property
+    def rows(self) -> Mapping[str, int]:
+        """Rows of each table so far, which a checkpoint keeps as `resume_rows`."""
+        return dict(self._rows)
 
     def append(
         self,
@@ -67,30 +83,32 @@ class LedgerWriter:
         """Write the records of one probed iteration, or of several; they are on disk after it."""
         if self._closed:
             raise FpnProbeError(f"the ledger of {self._directory} is closed; open a new writer")
-        for name, records, columns in (
-            ("conflict", conflicts, CONFLICT_COLUMNS),
-            ("ledger", rows, COLUMNS),
-        ):
-            frame = table(records, self._cell, columns)
+        for name, records in (("conflict", conflicts), ("ledger", rows)):
+            frame = table(records, self._cell, _TABLES[name])
             if len(frame):
                 folder = files.part_folder(self._directory, name)
-                files.write_file(folder / f"{self._next:08d}.parquet", frame, columns)
+                part = folder / files.part_name(self._next, self._next)
+                files.write_file(part, frame, _TABLES[name])
+                self._rows[name] += len(frame)
         self._next += 1
-        if self._next % _PARTS_BEFORE_MERGE == 0:
-            self.flush()
+        for size in (_GATHERED, _GATHERED**2):  # each row is written three times, and once at last
+            if self._next % size == 0:
+                self._gather(self._next - size)
 
     def flush(self) -> None:
         """Merge the parts into `ledger.parquet` and `conflict.parquet`."""
-        # A crash between the two steps leaves rows twice on disk; reading drops the copies.
-        Ledger.read(self._directory).write(self._directory)
-        for name in ("ledger", "conflict"):
-            files.remove_parts(self._directory, name)
+        for name, columns in _TABLES.items():
+            files.merge(self._directory, name, columns, appends=self._next)
 
     def close(self) -> None:
         """Merge and take no more rows; closing twice is harmless."""
         if not self._closed:
             self.flush()
             self._closed = True
+
+    def _gather(self, first: int) -> None:
+        for name, columns in _TABLES.items():
+            files.gather(self._directory, name, columns, first=first, last=self._next - 1)
 
     def __enter__(self) -> "LedgerWriter":
         return self

@@ -17,4 +17,4 @@ with quiet.imports():
     register_all_modules(init_default_scope=DefaultScope.get_current_instance() is None)
 
 from fpnprobe.mm import auxiliary, backbones, hook, metric  # noqa: E402, F401 - registers its modules
-from fpnprobe.mm.detectors import necks, roi_extractor  # noqa: E402, F401 - registers its modules
+from fpnprobe.mm.detectors import necks, rival_necks, roi_extractor  # noqa: E402, F401 - registers its modules

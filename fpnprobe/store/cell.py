@@ -21,6 +21,7 @@ from typing import Any
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.scales import ScaleBucket, stored_buckets
 from fpnprobe.store import atomic, locks, paths
+from fpnprobe.store.digests import find_damage
 from fpnprobe.store.documents import MissingDocument, drop_wrong_types, read_object
 
 MANIFEST, LOCK, LOG, PROGRESS = "manifest.json", "lock", "log.txt", "progress.json"
@@ -189,6 +190,16 @@ class StoredCell:
     def checkpoints(self) -> Path:
         """The folder of its weights."""
         return self.folder / "checkpoints"
+
+    def find_damage(self, *names: str) -> dict[str, str]:
+        """Files of a finished cell that are "missing" or "changed" since it was finished.
+
+        Args:
+            names: Only these, all by default. A cell of an older version has no digests.
+        """
+        if self.state is not State.DONE:
+            return {}
+        return find_damage(self.folder, self.manifest.get("files") or {}, names or None)
 
     def _text(self, key: str) -> str:
         text = self.manifest.get(key) or ""

@@ -1,15 +1,18 @@
 """The ways into a study that the command line has: plan it, run it to the end."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from fpnprobe.errors import EnvironmentProblem
 from fpnprobe.store import locks
 from fpnprobe.store.cell import State
 from fpnprobe.store.study import STUDY
 from fpnprobe.study.folder import dataset, study_folder
+from fpnprobe.study.folder.cells import Cell
+from fpnprobe.study.folder.mending import find_damage
 from fpnprobe.study.folder.study_folder import Output
 from fpnprobe.study.models import check_models
 from fpnprobe.study.planning import plan
@@ -81,6 +84,7 @@ def run_all(
             if how.fresh:
                 for cell in selected:
                     study_folder.forget(cell)
+            _tell_damage(selected, display)
             if via is None and any(cell.state() is not State.DONE for cell in selected):
                 dataset.decode(found, asked.study)
             launch = launchers.Launch(device=how.device, nproc=how.nproc)
@@ -131,9 +135,30 @@ def lines(result: Mapping[str, Any]) -> str:
 
 
 def exit_code(result: Mapping[str, Any], *, fail_on_claims: bool = False) -> int:
-    """0 if every cell that was asked for is done, and no claim contradicted if that counts."""
+    """0 if every cell that was asked for is done, and no claim contradicted if that counts.
+
+    3 if a cell failed because the disk is full, which is the machine's fault.
+    """
+    if any(each["reason"].startswith("disk full") for each in result["cells"]):
+        return EnvironmentProblem.exit_code
     failed = any(each["state"] != "done" for each in result["cells"])
     return int(failed or (fail_on_claims and bool(result["contradicted"])))
+
+
+def _tell_damage(selected: Sequence[Cell], display: Display) -> None:
+    """Say which files of the cells are damaged, and what becomes of them."""
+    for cell in selected:
+        stored = cell.stored()
+        if stored.state is State.DAMAGED:
+            display.say(
+                f"{cell.title}: {stored.reason}: nothing is deleted; what is there goes on where "
+                "its weights tell that it is this cell's, else into the archive"
+            )
+        for name, kind in find_damage(stored).remade.items():
+            display.say(f"{cell.title}: {name} is {kind}: made again, without training")
+    local = locks.find_local_only(selected[0].out) if selected else ""
+    if local:
+        display.say(f"locks on {local} hold on this host only: run the study from one host")
 
 
 def _contradicted(report: Mapping[str, Any]) -> list[str]:

@@ -21,9 +21,11 @@ detector = dict(
     anchor=8,  # 32 px at the usual 800
     proposals=100,
 )
+# DC5 with the width and the candidates of the pyramid, not with all of C5's channels
+_matched = dict(options=dict(form="matched"))
 variants = [
-    "DC5",
-    dict(name="DC5-Aux", seeds=(0,)),  # the slowest steps: one witness more each
+    dict(name="DC5", **_matched),
+    dict(name="DC5-Aux", seeds=(0,), **_matched),  # the slowest steps: one witness more each
     "FPN",
     dict(name="FPN-Aux", seeds=(0,)),
     "FPN-AuxU",
@@ -48,7 +50,8 @@ resources = dict(jobs=2, threads=1)
 # its plateau
 presets = {"gpu": {
     "variants": [
-        "DC5", "DC5-Aux", "FPN", "FPN-Aux", "FPN-AuxU", "FPN-CFG1", "FPN-CFG3", "FPN-Wide",
+        dict(name="DC5", **_matched), dict(name="DC5-Aux", **_matched),
+        "FPN", "FPN-Aux", "FPN-AuxU", "FPN-CFG1", "FPN-CFG3", "FPN-Wide",
         "FPN~no-small-direct", "FPN~balanced",
     ],
     "data.limits": {},

@@ -19,7 +19,8 @@ detector = dict(
     size=192,
     proposals=64,
 )
-variants = ["DC5", "FPN", "FPN-AuxU", "FPN-CFG2"]
+# DC5 with the width and the candidates of the pyramid, not with 2048 channels as the paper's.
+variants = [dict(name="DC5", options=dict(form="matched")), "FPN", "FPN-AuxU", "FPN-CFG2"]
 seeds = [0]
 data = dict(scenes=dict(train=800, val=200, size=192, seed=0), size=192)
 buckets = [("small", 0, 24**2), ("medium", 24**2, 72**2), ("large", 72**2, None)]

@@ -19,7 +19,12 @@ detector = dict(
     size=192,
     proposals=64,
 )
-variants = ["DC5", "DC5-Aux", "FPN", "FPN-Aux", "FPN-AuxU", "FPN-CFG1", "FPN-CFG3", "FPN-Wide"]
+# DC5 with the width and the candidates of the pyramid, not with all of C5's channels
+_matched = dict(options=dict(form="matched"))
+variants = [
+    dict(name="DC5", **_matched), dict(name="DC5-Aux", **_matched),
+    "FPN", "FPN-Aux", "FPN-AuxU", "FPN-CFG1", "FPN-CFG3", "FPN-Wide",
+]  # fmt: skip
 seeds = [0, 1, 2]
 data = dict(scenes=dict(train=800, val=200, size=192, seed=0), size=192)
 buckets = [("small", 0, 24**2), ("medium", 24**2, 72**2), ("large", 72**2, None)]

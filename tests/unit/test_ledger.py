@@ -1,6 +1,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ from fpnprobe.ledger import (
     GradientRecord,
     Ledger,
     LedgerWriter,
+    files,
 )
 
 RECORD = GradientRecord(
@@ -143,7 +145,7 @@ def test_many_appends_leave_two_files(tmp_path: Path) -> None:
     with LedgerWriter(tmp_path) as writer:
         for i in range(120):
             writer.append([at(i)])
-        assert len([*(tmp_path / "ledger.parts").iterdir()]) == 20
+        assert len([*(tmp_path / "ledger.parts").iterdir()]) == 21, "a hundred in one"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["conflict.parquet", "ledger.parquet"]
     assert Ledger.read(tmp_path).frame.iteration.tolist() == [*range(120)]
 
@@ -180,3 +182,91 @@ def test_ledgers_of_cells_join() -> None:
     assert repr(both) == "Ledger(2 records, 0 conflicts, variants: DC5, FPN, iterations: 0..0)"
     assert len(Ledger.concat([])) == 0
     assert np.isnan(Ledger.of([replace(RECORD, l2=float("nan"))]).to_pandas().l2[0])
+
+
+def test_a_resumed_ledger_that_lost_rows_is_an_error(tmp_path: Path) -> None:
+    with LedgerWriter(tmp_path) as writer:
+        for i in range(6):
+            writer.append([at(i)])
+        rows = writer.rows
+    assert rows == {"ledger": 6, "conflict": 0}
+    with LedgerWriter(tmp_path, resume_at=6, resume_rows=rows) as again:
+        assert again.rows == rows
+    (tmp_path / "ledger.parquet").unlink()
+    with pytest.raises(FpnProbeError, match=r"ledger\.parquet has lost rows: 0 of 6"):
+        LedgerWriter(tmp_path, resume_at=6, resume_rows=rows)
+
+
+def test_a_flipped_bit_is_noticed(tmp_path: Path) -> None:
+    with LedgerWriter(tmp_path) as writer:
+        for i in range(50):
+            writer.append([at(i)])
+    file = tmp_path / "ledger.parquet"
+    content = file.read_bytes()
+    place = content.index(b"activation")
+    file.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+    with pytest.raises(FpnProbeError, match=r"cannot read .*ledger\.parquet: .*copy"):
+        Ledger.read(tmp_path)
+
+
+def test_what_a_crash_left_is_not_read_twice(tmp_path: Path) -> None:
+    """Killed after parts were gathered or merged, before the old ones were removed."""
+    writer = LedgerWriter(tmp_path)
+    folder = tmp_path / "ledger.parts"
+    for i in range(100):
+        writer.append([at(i)])
+        if i == 98:
+            old = {file.name: file.read_bytes() for file in folder.iterdir()}
+    for name, content in old.items():
+        (folder / name).write_bytes(content)
+    assert Ledger.read(tmp_path).frame.iteration.tolist() == list(range(100))
+    parts = {file.name: file.read_bytes() for file in folder.iterdir()}
+    writer.close()
+    folder.mkdir()
+    for name, content in parts.items():
+        (folder / name).write_bytes(content)
+    assert Ledger.read(tmp_path).frame.iteration.tolist() == list(range(100))
+    with LedgerWriter(tmp_path, resume_at=50) as again:
+        assert again.rows["ledger"] == 50
+        again.append([at(50)])
+    assert Ledger.read(tmp_path).frame.iteration.tolist() == list(range(51))
+
+
+def test_a_long_ledger_is_rewritten_few_times(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each row is written at most four times, however long the ledger is."""
+    monkeypatch.setattr("fpnprobe.ledger.writer._GATHERED", 4)
+    rows = 0
+    write = files._write_tables
+
+    def counted(path: Path, tables: Any, schema: Any) -> None:
+        nonlocal rows
+        content = list(tables)
+        rows += sum(len(table) for table in content)
+        write(path, iter(content), schema)
+
+    monkeypatch.setattr(files, "_write_tables", counted)
+    with LedgerWriter(tmp_path) as writer:
+        for i in range(64):
+            writer.append([at(i)])
+        assert len(list((tmp_path / "ledger.parts").iterdir())) == 4
+    assert rows == 4 * 64
+
+
+def test_other_programs_read_parts_as_one_table(tmp_path: Path) -> None:
+    writer = LedgerWriter(tmp_path)
+    for i in range(3):
+        writer.append([at(i)])
+    parts = pq.ParquetDataset(tmp_path / "ledger.parts").read()
+    assert parts["iteration"].to_pylist() == [0, 1, 2]
+    assert parts.schema.equals(pq.read_schema(tmp_path / "ledger.parquet"))
+
+
+def test_temporary_files_of_a_killed_writer_are_swept(tmp_path: Path) -> None:
+    LedgerWriter(tmp_path).append([at(0)])
+    for left in (tmp_path / ".ledger.parquet.abc", tmp_path / "ledger.parts/.0.parquet.xyz"):
+        left.write_text("half")
+    (tmp_path / ".mine").write_text("not ours")
+    LedgerWriter(tmp_path, resume_at=1).close()
+    assert {p.name for p in tmp_path.iterdir()} == {"ledger.parquet", "conflict.parquet", ".mine"}

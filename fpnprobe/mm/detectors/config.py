@@ -32,6 +32,8 @@ def detector_config(spec: Mapping[str, Any] | DetectorSpec, num_classes: int) ->
         raise FpnProbeError(f"a detector of {num_classes} classes: expected at least 1")
     if chosen.config is not None:
         model = stock_model(chosen.config, num_classes=num_classes, weights=chosen.weights)
+        if chosen.frozen_stages is not None:
+            model.backbone.frozen_stages = chosen.frozen_stages
     else:
         settings = backbone_settings(
             chosen.backbone,

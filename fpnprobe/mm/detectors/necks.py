@@ -6,7 +6,6 @@ from typing import Any
 
 import torch.nn.functional as F
 from mmcv.cnn import ConvModule
-from mmdet.models.necks import ChannelMapper
 from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch import Tensor, cat, nn
@@ -19,22 +18,29 @@ _XAVIER = {"type": "Xavier", "layer": "Conv2d", "distribution": "uniform"}
 
 
 @MODELS.register_module()
-class LastStageNeck(ChannelMapper):
-    """The neck of DC5: the last stage alone, mapped to `out_channels` by a 1x1 convolution.
+class LastStageNeck(BaseModule):
+    """The neck of DC5: the last stage alone, as it is or mapped by a 1x1 convolution.
 
     Takes all stages (B, C_i, H_i, W_i), so that probes and auxiliary branches see them, and gives
-    the tuple of the one level (B, out_channels, H_5, W_5).
+    the tuple of the one level.
+
+    Args:
+        in_channels: Channels of all stages.
+        out_channels: Channels of the level; None for C5 itself.
     """
 
-    def __init__(self, *, in_channels: Sequence[int], out_channels: int, **options: Any) -> None:
-        super().__init__(
-            list(in_channels[-1:]), out_channels, kernel_size=1, act_cfg=None, **options
-        )
+    def __init__(self, *, in_channels: Sequence[int], out_channels: int | None) -> None:
+        super().__init__(init_cfg=_XAVIER)
+        self.convs = nn.ModuleList()
+        if out_channels is not None:
+            self.convs.append(ConvModule(in_channels[-1], out_channels, 1, act_cfg=None))
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Map the last of the stages."""
-        levels: tuple[Tensor, ...] = super().forward(inputs[-1:])
-        return levels
+        """Give the last of the stages."""
+        level = inputs[-1]
+        for conv in self.convs:
+            level = conv(level)
+        return (level,)
 
 
 @MODELS.register_module()

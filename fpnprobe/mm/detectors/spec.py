@@ -17,7 +17,8 @@ class DetectorSpec:
 
     Attributes:
         framework: "faster_rcnn" or "retinanet", built small for CPU studies.
-        config: Name or path of an mmdet config; then only `weights` and `overrides` apply besides.
+        config: Name or path of an mmdet config; then only `weights`, `frozen_stages` and
+            `overrides` apply besides.
         backbone: "resnet18-narrow", "lite0", or the config of an mmdet backbone with C2..C5.
         width: Channels of C2 of the narrow ResNet.
         channels: Channels of every pyramid level.
@@ -28,7 +29,8 @@ class DetectorSpec:
         hidden: Units of the two fully connected layers (two-stage).
         stacked_convs: Convolutions before the predictions (one-stage).
         weights: None for random; "imagenet"; or a file or address of backbone weights.
-        frozen_stages: As in mmdet: -1 none, 0 the stem, 1 also C2, ... Default -1, with weights 1.
+        frozen_stages: As in mmdet: -1 none, 0 the stem, 1 also C2, ... Default: the config's; of a
+            `framework` -1, with weights 1.
         norm_eval: Whether batch normalization keeps its statistics. Default: with weights.
         overrides: Merged into the model config last, as mmengine merges configs.
     """

@@ -127,6 +127,7 @@ class GradientProbeHook(Hook):
         self._observer: FlushedObserver | None = None
         self._refresh: Callable[[], None] | None = None
         self._writer: LedgerWriter | None = None
+        self._rows: dict[str, int] = {}  # of the ledger when the checkpoint was made
 
     def __repr__(self) -> str:
         budget, schedule = self.account.budget, self.account.schedule
@@ -183,7 +184,7 @@ class GradientProbeHook(Hook):
             folder, cell = Path(self.out_dir or runner.work_dir), self._cell(runner)
             if is_main_process():
                 self._writer = undo.enter_context(
-                    LedgerWriter(folder, **cell, resume_at=runner.iter)
+                    LedgerWriter(folder, **cell, resume_at=runner.iter, resume_rows=self._rows)
                 )
                 if self._keeps_run:
                     undo.enter_context(self._recorded(runner, folder, cell))
@@ -267,11 +268,13 @@ class GradientProbeHook(Hook):
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run goes on from."""
         energy = {} if self._intervened is None else self._intervened.state_dict()
-        return {**self.account.state_dict(), "intervention": energy}
+        rows = self._rows if self._writer is None else dict(self._writer.rows)
+        return {**self.account.state_dict(), "intervention": energy, "rows": rows}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from `state_dict`."""
         self.account.load_state_dict(state)
+        self._rows = dict(state.get("rows") or {})
         if self._intervened is not None:
             self._intervened.load_state_dict(state["intervention"])
 

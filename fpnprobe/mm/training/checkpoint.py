@@ -2,6 +2,7 @@
 
 import io
 import random
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from fpnprobe.errors import FpnProbeError
 from fpnprobe.store import atomic
 
 RESUME, FINAL = "resume.pt", "final.pt"
+_PARTS = ("model", "optimizer", "schedulers", "random", "hooks", "iteration", "seconds")
 
 
 def random_states() -> dict[str, Any]:
@@ -89,14 +91,14 @@ def read(path: Path) -> dict[str, Any]:
         FpnProbeError: if it is truncated, or holds anything but data.
     """
     try:
+        _check_sums(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise FpnProbeError(f"no checkpoint at {path}") from None
     except Exception as error:  # torch raises half a dozen types here
-        line = str(error).strip().splitlines()[0][:120] if str(error).strip() else ""
         raise FpnProbeError(
-            f"{path} is not a checkpoint that can be read without running code "
-            f"({type(error).__name__}: {line}): remove it, or run with --fresh"
+            f"{path} is damaged, or no checkpoint that can be read without running code "
+            f"({_first_line(error)}): put it back from a copy, remove it, or run with --fresh"
         ) from None
     if not isinstance(content, dict):
         raise FpnProbeError(f"{path} holds a {type(content).__name__}, expected a checkpoint")
@@ -111,16 +113,42 @@ def key_of(content: Mapping[str, Any]) -> str:
 
 
 def restore(content: Mapping[str, Any], runner: Any) -> None:
-    """Load everything but the random states, which the loop restores at its last moment."""
+    """Load everything but the random states, which the loop restores at its last moment.
+
+    Raises:
+        FpnProbeError: if a part is missing, or the state is of another model or other hooks.
+    """
+    missing = [name for name in _PARTS if name not in content]
+    if missing:
+        raise FpnProbeError(f"the checkpoint has no {missing[0]!r}: run with --fresh")
     try:
         bare(runner.model).load_state_dict(content["model"])
         runner.optim_wrapper.load_state_dict(content["optimizer"])
-    except (RuntimeError, ValueError, KeyError) as error:
-        line = str(error).strip().splitlines()[0][:120]
+        for scheduler, state in zip(runner.param_schedulers, content["schedulers"], strict=True):
+            scheduler.load_state_dict(state)
+        for index, state in content["hooks"].items():
+            runner.hooks[int(index)].load_state_dict(state)
+    except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise FpnProbeError(
-            f"the checkpoint is of another model ({line}): run with --fresh"
+            f"the checkpoint is of another model ({_first_line(error)}): run with --fresh"
         ) from None
-    for scheduler, state in zip(runner.param_schedulers, content["schedulers"], strict=True):
-        scheduler.load_state_dict(state)
-    for index, state in content["hooks"].items():
-        runner.hooks[int(index)].load_state_dict(state)
+
+
+def _first_line(error: Exception) -> str:
+    """What is wrong, without the advice of torch; of a model's keys, the first difference."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = [line for line in lines if not line.startswith("Error(s) in loading")]
+    return f"{lines[0]:.160}" if lines else type(error).__name__
+
+
+def _check_sums(path: Path) -> None:
+    """Compare the check sum of every record, which torch writes and does not look at.
+
+    Raises:
+        ValueError: if one differs.
+        zipfile.BadZipFile: if the file is no archive, such as one that was cut off.
+    """
+    with zipfile.ZipFile(path) as archive:
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise ValueError(f"the check sum of {damaged} is not that of its content")

@@ -14,6 +14,7 @@ from fpnprobe.mm.training.building import build_runner
 from fpnprobe.mm.training.device import join_processes, set_threads_and_device
 from fpnprobe.mm.training.loop import Keeper
 from fpnprobe.mm.training.task import Training
+from fpnprobe.store.digests import digest_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ def train(
             state = checkpoint.bare(runner.model).state_dict()
             meta = {"key": task.key, "classes": list(task.classes), "seconds": keeper.seconds}
             meta["probe"] = json.dumps(probe)
+            meta["files"] = json.dumps(digest_folder(task.folder))
             meta["parameters"] = sum(each.numel() for each in runner.model.parameters())
             checkpoint.write(folder / checkpoint.FINAL, {"state_dict": state, "meta": meta})
             keeper.path.unlink(missing_ok=True)

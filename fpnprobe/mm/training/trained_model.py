@@ -44,11 +44,22 @@ def load_final(
 
 
 def final_facts(folder: Path) -> dict[str, Any]:
-    """What `final.pt` tells about its training: seconds, the probe's summary, parameters."""
+    """Read what `final.pt` tells of its training: seconds, the probe's summary, parameters, files.
+
+    Raises:
+        FpnProbeError: if it is missing or damaged.
+    """
     content = checkpoint.read(folder / checkpoint.FINAL)
-    meta = content["meta"]
-    return {
-        "seconds": float(meta["seconds"]),
-        "probe": json.loads(meta["probe"]),
-        "parameters": int(meta["parameters"]),
-    }
+    try:
+        meta = content["meta"]
+        return {
+            "seconds": float(meta["seconds"]),
+            "probe": json.loads(meta["probe"]),
+            "parameters": int(meta["parameters"]),
+            "files": json.loads(meta.get("files") or "{}"),
+        }
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise FpnProbeError(
+            f"{folder / checkpoint.FINAL} does not tell of its training ({type(error).__name__}): "
+            "run with --fresh"
+        ) from None

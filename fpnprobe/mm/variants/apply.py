@@ -13,6 +13,7 @@ from fpnprobe.mm.variants.auxiliary import add_auxiliary, option_defaults
 from fpnprobe.mm.variants.dc5 import to_dc5
 from fpnprobe.mm.variants.grouping import to_grouped, to_wide, to_wide_one
 from fpnprobe.mm.variants.names import registered
+from fpnprobe.mm.variants.rivals import to_bifpn, to_dilated, to_pafpn, to_simo
 from fpnprobe.variants import VariantName, split_variant
 
 Change = Callable[..., ConfigDict]
@@ -43,6 +44,10 @@ def _pyramid(name: VariantName) -> Change:
             "FPN": lambda model: model,
             "FPN-Wide": to_wide,
             "FPN-Wide1": to_wide_one,
+            "FPN-Dilated": to_dilated,
+            "SiMo": to_simo,
+            "PAFPN": to_pafpn,
+            "BiFPN": to_bifpn,
         }
         return plain[name.pyramid]
 

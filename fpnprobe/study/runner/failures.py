@@ -19,9 +19,8 @@ def reason(error: BaseException) -> str:
     'disk full: No space left on device; make space and run the same command again'
     """
     text = " ".join(str(error).split())[:500]
-    chain = [error, error.__cause__, error.__context__]
-    if any(isinstance(each, OSError) and each.errno in _DISK for each in chain):
-        return f"disk full: {text_of(chain)}; make space and run the same command again"
+    if is_disk_full(error):
+        return f"disk full: {_disk_error(error)}; {_MAKE_SPACE}"
     if isinstance(error, NonFiniteLoss):
         return (
             f"loss not finite: {text}; lower schedule.lr, lengthen schedule.warmup, set "
@@ -39,12 +38,21 @@ def reason(error: BaseException) -> str:
 
 
 _DISK = (errno.ENOSPC, errno.EDQUOT)
+_MAKE_SPACE = "make space and run the same command again"
+DISK_FULL = f"disk full: no space left for the cell; {_MAKE_SPACE}"
 
 
-def text_of(chain: list[BaseException | None]) -> str:
-    """Text of the first disk error in a chain of exceptions."""
-    found = next(each for each in chain if isinstance(each, OSError) and each.errno in _DISK)
-    return found.strerror or str(found)
+def is_disk_full(error: BaseException) -> bool:
+    """Whether an exception, or one that it came from, says that the disk is full."""
+    return bool(_disk_error(error))
+
+
+def _disk_error(error: BaseException) -> str:
+    """Text of the first such error in a chain of exceptions; "" where there is none."""
+    for each in (error, error.__cause__, error.__context__):
+        if isinstance(each, OSError) and each.errno in _DISK:
+            return each.strerror or str(each)
+    return ""
 
 
 def exit_reason(code: int) -> str:

@@ -12,6 +12,7 @@ from fpnprobe.errors import FpnProbeError
 from fpnprobe.store.cell import State, write_manifest
 from fpnprobe.study.folder import progress
 from fpnprobe.study.folder.cells import Cell
+from fpnprobe.study.folder.mending import find_damage
 from fpnprobe.study.folder.study_folder import Output
 from fpnprobe.study.runner import failures, worker
 from fpnprobe.study.runner.launchers import Launch
@@ -37,6 +38,7 @@ class Tracked:
     reason: str = ""
     elsewhere: bool = False
     started: float = 0.0  # time of the last start of its process
+    mend: bool = False  # done, but files of it have to be made again
     slot: int = 0  # which of the cells at the same time it is
     process: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
 
@@ -74,10 +76,7 @@ def run(
     """
     tracked = [Tracked(cell, result.iterations) for cell in selected]
     for each in tracked:
-        state = each.cell.state()
-        each.state = State.DONE if state is State.DONE else State.PENDING
-        if state is State.DONE and each.cell.archive.is_dir():
-            each.state = State.PENDING  # its worker brings it back
+        look_at(each)
     try:
         while not _finished(tracked):
             _poll(tracked)
@@ -99,6 +98,19 @@ def run(
     return tracked
 
 
+def look_at(each: Tracked) -> None:
+    """Decide whether a cell has to run: one that is done does not, if its files are whole."""
+    each.state = State.PENDING
+    if each.cell.state() is not State.DONE or each.cell.archive.is_dir():
+        return  # of a cell in the archive, its worker brings it back
+    damage = find_damage(each.cell.stored())
+    each.mend = bool(damage.remade)
+    if damage.lost and not damage.remade:
+        each.state, each.reason = State.FAILED, damage.reason
+    elif not damage:
+        each.state = State.DONE
+
+
 def _finished(tracked: Sequence[Tracked]) -> bool:
     return all(each.state in (State.DONE, State.FAILED, State.INTERRUPTED) for each in tracked)
 
@@ -113,9 +125,10 @@ def _start(result: Output, tracked: Sequence[Tracked], *, launch: Launch, jobs: 
         each.elsewhere = now is State.RUNNING
         if each.elsewhere:
             continue
-        if now is State.DONE and not each.cell.archive.is_dir():
-            each.state = State.DONE
-            continue
+        if now is State.DONE and not each.cell.archive.is_dir() and not each.mend:
+            look_at(each)
+            if each.state is not State.PENDING:
+                continue
         each.cell.folder.mkdir(parents=True, exist_ok=True)
         busy = {other.slot for other in tracked if other.process is not None}
         each.slot = min(set(range(jobs)) - busy)
@@ -139,12 +152,18 @@ def judge(each: Tracked, code: int) -> None:
     """What the end of a cell's process means."""
     manifest = each.cell.manifest() or {}
     recorded = manifest.get("state") if manifest.get("key") == each.cell.key else None
-    if recorded == "done":
-        each.state = State.DONE
+    if recorded == "done" and code not in (worker.BUSY, worker.STOPPED):
+        mended, each.mend = each.mend, False
+        look_at(each)
+        if each.state is State.PENDING and mended:
+            reason = failures.DISK_FULL if code == worker.DISK_FULL else manifest.get("reason")
+            each.state, each.reason = State.FAILED, str(reason or failures.exit_reason(code))
     elif code == worker.BUSY:
         each.state = State.PENDING  # another runner was faster
     elif recorded == "failed":
         each.state, each.reason = State.FAILED, str(manifest.get("reason", ""))
+    elif code == worker.DISK_FULL:  # the manifest may have found no space
+        each.state, each.reason = State.FAILED, failures.DISK_FULL
     elif code == worker.OTHER:
         each.state, each.reason = (
             State.FAILED,

@@ -13,7 +13,7 @@ from fpnprobe.store.cell import State
 from fpnprobe.study.folder.cells import Cell
 from fpnprobe.study.folder.study_folder import Output
 from fpnprobe.study.runner.launchers import Launch
-from fpnprobe.study.runner.local import Tracked, Watcher, judge
+from fpnprobe.study.runner.local import Tracked, Watcher, judge, look_at
 
 _POLL = 2.0  # seconds
 _PATIENCE = 60.0  # seconds that a preempted cell has to save its state
@@ -119,8 +119,7 @@ def run(
     """
     tracked = [Tracked(cell, result.iterations) for cell in selected]
     for each in tracked:
-        done = each.cell.state() is State.DONE and not each.cell.archive.is_dir()
-        each.state = State.DONE if done else State.PENDING
+        look_at(each)
     missing = [each for each in tracked if each.state is State.PENDING]
     submitted: list[Any] = []
     if missing:

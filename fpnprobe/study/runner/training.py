@@ -2,11 +2,12 @@
 
 import contextlib
 import json
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.store.cell import StoredCell
+from fpnprobe.store.digests import find_damage
 from fpnprobe.study.folder import cell_key
 from fpnprobe.study.folder.cells import Cell
 from fpnprobe.study.folder.study_folder import Output
@@ -55,6 +56,12 @@ def train_cell(work: CellWork) -> None:
         except Stopped:
             raise Interrupted from None
     facts = final_facts(folder)
+    damage = find_damage(work.cell.folder, facts["files"], _training_tables(facts["files"]))
+    for name, kind in damage.items():
+        raise FpnProbeError(
+            f"{work.cell.folder / name} is {kind} since the training ended, and only training "
+            "makes it: put it back from a copy, or train again with --fresh"
+        )
     work.manifest["timings"] |= {
         "train_s": round(facts["seconds"], 3),
         "per_iteration_s": round(facts["seconds"] / work.output.iterations, 5),
@@ -64,6 +71,11 @@ def train_cell(work: CellWork) -> None:
     sides = (size, size) if isinstance(size, int) else size
     height, width = (-(-side // 32) * 32 for side in sides)  # images are padded to multiples of 32
     work.manifest["model"] = complexity(work.model(), size=(height, width))
+
+
+def _training_tables(files: Mapping[str, Any]) -> tuple[str, ...]:
+    """The tables that a training wrote; weights are checked where they are read."""
+    return tuple(name for name in files if "/" not in name)
 
 
 def holds_weights_of(stored: StoredCell, key: str) -> bool:

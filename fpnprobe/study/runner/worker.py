@@ -15,9 +15,11 @@ from pathlib import Path
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.store import locks
-from fpnprobe.store.cell import LOG, State, write_manifest
+from fpnprobe.store.cell import LOG, State, StoredCell, write_manifest
+from fpnprobe.store.digests import digest_folder
 from fpnprobe.study.folder import manifest, study_folder
 from fpnprobe.study.folder.cells import Cell
+from fpnprobe.study.folder.mending import Damage, find_damage, remove_damage, step_of
 from fpnprobe.study.folder.progress import ProgressWriter
 from fpnprobe.study.folder.study_folder import Output
 from fpnprobe.study.runner import failures, machine
@@ -25,7 +27,7 @@ from fpnprobe.study.runner.failures import Interrupted
 from fpnprobe.study.runner.steps import STEPS, CellWork, Step
 from fpnprobe.study.runner.training import assist, holds_weights_of, train_cell
 
-DONE, FAILED, BUSY, OTHER, STOPPED = 0, 1, 75, 78, 130
+DONE, FAILED, DISK_FULL, BUSY, OTHER, STOPPED = 0, 1, 74, 75, 78, 130
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -64,9 +66,13 @@ def run(result: Output, variant: str, seed: int, *, device: str, stop: threading
             notes = study_folder.settle(
                 cell, is_ours=lambda stored: holds_weights_of(stored, cell.key)
             )
-            if cell.stored(lock_is_ours=True).state is State.DONE:
-                return DONE
+            stored = cell.stored(lock_is_ours=True)
+            damage = find_damage(stored)
+            if stored.state is State.DONE and not damage.remade:
+                return DONE  # what is lost, the runner tells
             with _logged(cell.folder / LOG):
+                if damage.remade:
+                    return _mend(result, cell, stored, damage, device=device, stop=stop)
                 return _guarded(result, cell, device=device, stop=stop, notes=notes)
     except locks.Taken:
         return BUSY
@@ -98,7 +104,7 @@ def _guarded(
                 write_manifest(cell.folder, content)
         if not result.study.resources.keep_checkpoint:
             shutil.rmtree(cell.folder / "checkpoints", ignore_errors=True)
-        content |= {"state": "done"}
+        content |= {"state": "done", "files": digest_folder(cell.folder)}
         progress(stage="done", iteration=result.iterations)
         write_manifest(cell.folder, content)
     except Interrupted:
@@ -110,7 +116,45 @@ def _guarded(
         with contextlib.suppress(FpnProbeError, OSError):  # the disk may be full
             write_manifest(cell.folder, content)
             progress(stage="failed")
-        return FAILED
+        return DISK_FULL if failures.is_disk_full(error) else FAILED
+    return DONE
+
+
+def _mend(
+    result: Output,
+    cell: Cell,
+    stored: StoredCell,
+    damage: Damage,
+    *,
+    device: str,
+    stop: threading.Event,
+) -> int:
+    """Make the damaged files of a finished cell again; its manifest says done all the while."""
+    content = {**stored.manifest, "reason": ""}
+    notes = [f"{name} was {kind}: made again" for name, kind in damage.remade.items()]
+    content["notes"] = [*notes, *(stored.manifest.get("notes") or [])]
+    content |= {"timings": dict(content.get("timings") or {}), "holes": {}}
+    progress = ProgressWriter(cell.folder, iterations=result.iterations)
+    try:
+        print(*notes, sep="\n")  # noqa: T201 - the log
+        remove_damage(stored, damage)
+        work = CellWork(result, cell, device, content, progress, stop.is_set)
+        for step in STEPS:
+            if step.name in damage.steps:
+                progress(stage=step.name)
+                step.run(work)
+        now = digest_folder(cell.folder)
+        made = {name: entry for name, entry in now.items() if step_of(name) in damage.steps}
+        content["files"] = {**(stored.manifest.get("files") or {}), **made}
+        progress(stage="done", iteration=result.iterations)
+        write_manifest(cell.folder, content)
+    except Interrupted:
+        return STOPPED
+    except BaseException as error:
+        traceback.print_exc()
+        with contextlib.suppress(FpnProbeError, OSError):
+            write_manifest(cell.folder, {**stored.manifest, "reason": failures.reason(error)})
+        return DISK_FULL if failures.is_disk_full(error) else FAILED
     return DONE
 
 

@@ -72,7 +72,7 @@ def test_levels_that_start_at_the_third_stage() -> None:
 
 
 def test_no_pyramid_nothing_heard() -> None:
-    neck = LastStageNeck(in_channels=CHANNELS, out_channels=16, num_outs=1)
+    neck = LastStageNeck(in_channels=CHANNELS, out_channels=16)
     with listening(neck) as heard:
         neck(stages())
     assert heard.maps == {}

@@ -25,8 +25,8 @@ from tests.mm.studies.test_slurm import Silent
 from tests.mm.tiny import tiny
 
 
-def reason(result: Output) -> str:
-    assert worker.run(result, "FPN", 0, device="cpu", stop=threading.Event()) == worker.FAILED
+def reason(result: Output, code: int = worker.FAILED) -> str:
+    assert worker.run(result, "FPN", 0, device="cpu", stop=threading.Event()) == code
     assert result.cells[0].state() == "failed"
     assert "Traceback" in (result.cells[0].folder / "log.txt").read_text()
     return str((result.cells[0].manifest() or {})["reason"])
@@ -143,7 +143,7 @@ def test_a_full_disk_in_the_middle_of_a_checkpoint(
         original(handle)
 
     monkeypatch.setattr(os, "fsync", fsync)
-    found = reason(tiny(tmp_path / "full"))
+    found = reason(tiny(tmp_path / "full"), worker.DISK_FULL)
     assert found.startswith("disk full")
     assert "make space" in found
     folder = tmp_path / "full/cells/fpn/seed-0"

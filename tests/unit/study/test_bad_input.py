@@ -159,6 +159,28 @@ CASES: dict[str, tuple[Callable[[], None], list[str], int, str]] = {
     "negative gain": (intervention(gain=-1), [], 2, "finite number >= 0"),
     "negative workers": (study(schedule={"iterations": 2, "workers": -1}), [], 2,
                          "schedule.workers"),
+    # values that pydantic would take and no training could use
+    **{f"{key}={value}": (write_data, [SET, f"{key}={value}"], 2, key.split(".")[-1])
+       for key, value in (
+        ("data.size", 0), ("data.size", -5), ("data.size", "1e9"), ("data.size", "[64,0]"),
+        ("schedule.lr", "Infinity"), ("schedule.lr", "1e400"), ("schedule.clip", "Infinity"),
+        ("schedule.steps", "[NaN]"), ("schedule.steps", "[-1]"), ("seeds", 99999999999999999999),
+        ("seeds", 2**32), ("resources.threads", 100000), ("resources.jobs", "Infinity"),
+        ("schedule.iterations", 99999999999999999999), ("schedule.iterations", "True"),
+        ("schedule.epochs", "NaN"), ("data.limits.classes", 0), ("schedule.batch", "false"),
+        ("probe.interval", 10**30), ("schedule.warmup", 10**30), ("schedule.weight_decay", "NaN"),
+    )},
+    "bucket of text": (write_data, [SET, 'buckets=[["a","0",null]]'], 2, "expected a number"),
+    "bucket of nothing": (write_data, [SET, "buckets=3"], 2, "expected a list"),
+    "presets": (study(presets=3), [], 2, "expected a dictionary"),
+    "generator exit": (text("raise GeneratorExit"), [], 2, "GeneratorExit"),
+    "null byte": (text(b"\x00"), [], 2, "study.py: not valid Python"),
+    "misspelt section": (study(shedule={"iterations": 1}), [], 2, "did you mean schedule "),
+    "misspelt scenes": (write_data, [SET, "data.scenes.trainn=1"], 2, "did you mean train"),
+    "variant with more": (write_data, [SET, "variants='FPN;rm -rf'"], 2, "did you mean FPN?"),
+    "set of dots": (write_data, [SET, "a..b=3"], 2, "no such key"),
+    "set of a dot": (write_data, [SET, ".=3"], 2, "no such key"),
+    "long variant": (study(variants=["x" * 300]), [], 2, "200"),
     # options
     "set without value": (write_data, [SET, "seeds"], 2, "key=value"),
     "set unknown key": (write_data, [SET, "schedule.iters=3"], 2, "schedule.iterations"),

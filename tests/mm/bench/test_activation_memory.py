@@ -8,8 +8,8 @@ from typer.testing import CliRunner
 
 from fpnprobe.bench import neck
 from fpnprobe.cli import main
-from fpnprobe.mm import activation_memory
-from fpnprobe.mm.activation_memory import SavedBytes, saved_bytes
+from fpnprobe.mm.bench import activation_memory
+from fpnprobe.mm.bench.activation_memory import SavedBytes, saved_bytes
 from fpnprobe.mm.detectors import build_detector, detector_config
 from fpnprobe.mm.variants import apply_variant
 

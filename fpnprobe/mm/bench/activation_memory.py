@@ -6,11 +6,14 @@ from typing import Any
 
 import torch
 from mmdet.models.detectors import BaseDetector
+from mmdet.registry import MODELS
+from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from fpnprobe.mm.detectors import build_detector, detector_config
+from fpnprobe.mm import quiet
+from fpnprobe.mm.detectors import detector_config
 from fpnprobe.mm.inspect.generated_batch import data_sample
 from fpnprobe.mm.variants import apply_variant
 
@@ -108,7 +111,8 @@ def measure(
         base = detector_config({"config": config}, 80)
         for name in variants:
             own = options if "CFG" in name or "Wide" in name else {}
-            detector = build_detector(apply_variant(base, name, **own))
+            with quiet.construction(), DefaultScope.overwrite_default_scope("mmdet"):
+                detector = MODELS.build(apply_variant(base, name, **own))
             rows.append(
                 {
                     "kind": kind,
