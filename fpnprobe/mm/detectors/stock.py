@@ -73,6 +73,11 @@ def stock_model(name: str, *, num_classes: int, weights: str | None) -> ConfigDi
     return model
 
 
+def without_downloads(config: Any) -> None:
+    """Let no part of a model config fetch weights; it is changed in place."""
+    _each(config, _without_download)
+
+
 def _each(config: Any, change: Callable[[ConfigDict], None]) -> None:
     """Apply `change` to every mapping in a config."""
     if isinstance(config, ConfigDict):

@@ -85,7 +85,9 @@ class RunRecord:
                 metric.outfile_prefix = str(self._folder / DETECTIONS)
                 self._annotations = _annotation_file(runner)
         count = len(runner.val_loop.dataloader.dataset)
-        self._file.update(images=[self._file.content["images"][0], count])
+        self._file.update(
+            images=[self._file.content["images"][0], count], data=_validation_images(runner)
+        )
 
     def take_evaluation(self, runner: Any, metrics: Mapping[str, Any] | None) -> None:
         """Keep the AP of a validation: from the detections, else as mmengine's evaluator says."""
@@ -225,6 +227,22 @@ def _annotation_file(runner: Any) -> str | None:
         dataset = dataset.dataset
     found = getattr(dataset, "ann_file", None)
     return str(Path(found).resolve()) if found else None
+
+
+def _validation_images(runner: Any) -> dict[str, Any]:
+    """Where the validation images lie, and the (short, long) side that they are resized to."""
+    dataset = runner.val_loop.dataloader.dataset
+    while not hasattr(dataset, "data_prefix") and hasattr(dataset, "dataset"):
+        dataset = dataset.dataset
+    prefix = getattr(dataset, "data_prefix", {}).get("img") or getattr(dataset, "data_root", None)
+    found: dict[str, Any] = {"folder": str(Path(prefix or ".").resolve()), "size": None}
+    for step in getattr(getattr(dataset, "pipeline", None), "transforms", ()):
+        scale = getattr(step, "scale", None)
+        if type(step).__name__ == "Resize" and scale:
+            sides = (scale, scale) if isinstance(scale, int) else scale
+            found["size"] = [min(sides), max(sides)]
+            break
+    return found
 
 
 def _pack(file: Path) -> str:

@@ -167,3 +167,18 @@ def test_an_interrupted_run_opens_and_reports(root: Path, tmp_path: Path) -> Non
     assert (told["state"], told["probe"]["samples"]) == ("interrupted", 3)
     assert sorted(set(fpnprobe.open(tmp_path / "cut").ledger.frame.iteration)) == [0, 1, 2]
     assert Path(build(tmp_path / "cut")["html"]).is_file()
+
+
+def test_attribute_and_probe_take_a_training(runs: Path, tmp_path: Path) -> None:
+    register()
+    found = CliRunner().invoke(
+        app, ["attribute", str(runs / "one"), "--images", "1", "--steps", "4", "--json"]
+    )
+    assert found.exit_code == 0, found.output
+    shares = json.loads(found.stdout)["shares"]
+    assert {row["variant"] for row in shares} == {"one"}
+    probed = CliRunner().invoke(
+        app,
+        ["probe", str(runs / "one"), "--images", "2", "--mode", "routes", "--out", str(tmp_path)],
+    )
+    assert probed.exit_code == 0, probed.output

@@ -18,6 +18,7 @@ from fpnprobe.mm.inspect.attribution.target import Kind
 from fpnprobe.mm.inspect.attribution.trust import by_method, trust
 from fpnprobe.mm.inspect.trained_cell import TrainedCell
 from fpnprobe.store.cell import MANIFEST, State, StoredCell
+from fpnprobe.store.runs import is_run
 from fpnprobe.store.study import StoredStudy, read_cell
 
 
@@ -57,7 +58,7 @@ def find_cells(
         FpnProbeError: if it is neither, or a variant or a seed is asked for that it has not.
     """
     folder = Path(run)
-    if (folder / MANIFEST).is_file():
+    if (folder / MANIFEST).is_file() or is_run(folder):
         return [read_cell(folder)]
     try:
         stored = StoredStudy.read(folder)
