@@ -17,6 +17,7 @@ from fpnprobe.store.cell import MANIFEST, State, StoredCell
 from fpnprobe.store.feature_maps import Features, stored_images
 from fpnprobe.store.runs import is_run
 from fpnprobe.store.study import StoredStudy, read_cell
+from fpnprobe.store.tables import read_parquet
 
 if TYPE_CHECKING:
     from fpnprobe.mm.inspect.attribution.explain import Attribution
@@ -187,8 +188,11 @@ class Run:
             **options,
         )
 
-    def trained(self) -> "TrainedCell":
+    def trained(self, *, trust: bool = False) -> "TrainedCell":
         """The one cell of this run with its detector loaded.
+
+        Args:
+            trust: Whether modules and config files that its manifest names are executed.
 
         Raises:
             FpnProbeError: if the run has several cells or none, or the cell no checkpoint.
@@ -203,7 +207,7 @@ class Run:
             )
         folder = self.cells[0].folder
         if folder not in self._opened:
-            self._opened[folder] = TrainedCell.open(folder)
+            self._opened[folder] = TrainedCell.open(folder, trust=trust)
         return self._opened[folder]
 
     def figure(self, name: str) -> Drawing:
@@ -258,10 +262,5 @@ class Run:
         for cell in self._readable:
             if not (cell.folder / name).is_file():
                 continue
-            try:
-                frames.append(pd.read_parquet(cell.folder / name))
-            except (OSError, ValueError) as error:
-                raise FpnProbeError(
-                    f"{cell.folder / name} cannot be read ({type(error).__name__}): run again"
-                ) from None
+            frames.append(read_parquet(cell.folder / name))
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)

@@ -118,3 +118,28 @@ def _stored_bucket(entry: object) -> ScaleBucket:
         raise FpnProbeError(f"a bucket is {entry!r:.60}, expected (name, low, high) in px^2")
     name, low, high = entry
     return ScaleBucket(name, low, float("inf") if high is None else high)
+
+
+def name_metric(metric: str, buckets: Sequence[ScaleBucket]) -> str:
+    """Name a metric of one object size with its bounds, unless they are COCO's.
+
+    AP_S, AP_M and AP_L without further word mean COCO's 32 and 96 px; a bound of area a is given as
+    sqrt(a) px.
+
+    >>> name_metric("AP_S", COCO_BUCKETS), name_metric("AP", COCO_BUCKETS)
+    ('AP_S', 'AP')
+    >>> other = stored_buckets([("small", 0, 576), ("medium", 576, 5184), ("large", 5184, None)])
+    >>> [name_metric(f"AP_{size}", other) for size in "SML"]
+    ['AP_S (<24 px)', 'AP_M (24–72 px)', 'AP_L (≥72 px)']
+    """
+    if tuple(buckets) == COCO_BUCKETS:
+        return metric
+    size = metric.partition("_")[2]
+    letters = {bucket.name[:1].upper(): bucket for bucket in COCO_BUCKETS}
+    wanted = letters[size].name if size in letters else size
+    bucket = next((each for each in buckets if each.name == wanted), None)
+    if bucket is None:
+        return metric
+    low, high = f"{bucket.low**0.5:g}", f"{bucket.high**0.5:g}"
+    bounds = f"<{high}" if bucket.low == 0 else f"≥{low}" if high == "inf" else f"{low}–{high}"
+    return f"{metric} ({bounds} px)"

@@ -8,6 +8,7 @@ import pandas as pd
 from fpnprobe.attribution.table import COLUMNS, check, concat
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.store import atomic
+from fpnprobe.store.tables import read_parquet
 
 CELL_TABLE = "attribution.parquet"
 STUDY_TABLE = "evidence/attribution.parquet"
@@ -31,7 +32,7 @@ def read_cell(folder: str | Path) -> pd.DataFrame:
     if not file.is_file():
         return concat([])
     try:
-        return check(pd.read_parquet(file))[list(COLUMNS)]
+        return check(read_parquet(file))[list(COLUMNS)]
     except (OSError, ValueError) as error:
         raise FpnProbeError(
             f"{file} cannot be read ({type(error).__name__}): run `fpnprobe attribute` again"

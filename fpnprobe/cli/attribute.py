@@ -34,13 +34,17 @@ def add(app: typer.Typer) -> None:
         internal_batch_size: Annotated[
             int, typer.Option(help="Most examples in memory at once.")
         ] = 16,
-        trust: Annotated[
+        judge: Annotated[
             int,
             typer.Option(
                 help="Also judge the methods (deletion, insertion, infidelity, sensitivity, "
                 "shuffled weights) on so many images."
             ),
         ] = 0,
+        trust: Annotated[
+            bool,
+            typer.Option("--trust", help="Execute config files and imports that the run names."),
+        ] = False,
         device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
         as_json: Annotated[bool, typer.Option("--json", help="Print the tables as JSON.")] = False,
     ) -> None:
@@ -56,7 +60,8 @@ def add(app: typer.Typer) -> None:
             seeds=check_seeds(seeds),
             steps=steps,
             internal_batch_size=internal_batch_size,
-            trusted=trust,
+            judged_images=judge,
+            trust=trust,
             device=device,
             report=lambda title, done: typer.echo(f"{title}: image {done} of {images}", err=True),
             **check_words(methods=method, places=at, kind=kind),
@@ -67,7 +72,7 @@ def add(app: typer.Typer) -> None:
             typer.echo(json.dumps(plain(found)))
         else:
             typer.echo(found.shares.round(3).to_string(index=False))
-            if trust:
+            if judge:
                 typer.echo(found.trust.round(3).to_string(index=False))
             for file in found.files:
                 typer.echo(file)

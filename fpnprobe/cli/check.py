@@ -12,8 +12,12 @@ def add(app: typer.Typer) -> None:
     @app.command()
     def check(
         configs: Annotated[
-            list[str], typer.Argument(help="mmdet config files, or names shipped with mmdet.")
-        ],
+            list[str] | None,
+            typer.Argument(help="mmdet config files, or names shipped with mmdet."),
+        ] = None,
+        every: Annotated[
+            bool, typer.Option("--all", help="Every detector family of mmdet's zoo.")
+        ] = False,
         data: Annotated[
             Path | None, typer.Option(help="COCO folder of the batch; generated without it.")
         ] = None,
@@ -23,18 +27,37 @@ def add(app: typer.Typer) -> None:
         as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
         markdown: Annotated[bool, typer.Option(help="Print a Markdown table.")] = False,
     ) -> None:
-        """Check that buckets and routes add up on a model; exit code 1 beyond the tolerance."""
-        import fpnprobe.mm  # noqa: F401
-        from fpnprobe.errors import ClaimFailed
-        from fpnprobe.mm.inspect import check
+        """Check that buckets and routes add up on a model; exit code 1 beyond the tolerance.
 
-        results = []
-        for config in configs:
+        Rows are printed as they come; a config that cannot be checked does not stop the others.
+        """
+        import fpnprobe.mm  # noqa: F401
+        from fpnprobe.errors import ClaimFailed, FpnProbeError
+        from fpnprobe.mm.inspect import check, check_table, zoo
+
+        names = [*(configs or ()), *(zoo.CONFIGS if every else ())]
+        if not names:
+            raise FpnProbeError("nothing to check: name a config, or give --all")
+        results: list[check.CheckResult] = []
+        if not as_json:
+            for line in check_table.head(names, markdown=markdown):
+                typer.echo(line)
+        for config in names:
             typer.echo(f"checking {config}", err=True)
-            results.append(
-                check.check_config(config, size=size, tolerance=tolerance, data=data, split=split)
-            )
-        typer.echo(check.as_json(results) if as_json else check.table(results, markdown=markdown))
-        if problem := check.problem(results):
-            typer.echo(f"error: {problem}", err=True)
-            raise typer.Exit(ClaimFailed.exit_code)
+            try:
+                found = check.check_config(
+                    config, size=size, tolerance=tolerance, data=data, split=split
+                )
+            except FpnProbeError as error:
+                found = check.CheckResult.failed(config, tolerance, error)
+            results.append(found)
+            if not as_json:
+                typer.echo(check_table.line(found, names, markdown=markdown))
+        if as_json:
+            typer.echo(check_table.as_json(results))
+        for result in results:
+            if problem := check_table.problem([result]):
+                typer.echo(f"error: {problem}", err=True)
+        codes = [r.exit_code or (0 if r.ok else ClaimFailed.exit_code) for r in results]
+        if max(codes):
+            raise typer.Exit(max(codes))

@@ -47,6 +47,10 @@ def add(app: typer.Typer) -> None:
         out: Annotated[Path, typer.Option(help="Folder of ledger.parquet.")] = Path("probe"),
         seed: Annotated[int, typer.Option(help="Of random weights and sampled RoIs.")] = 0,
         device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+        trust: Annotated[
+            bool,
+            typer.Option("--trust", help="Execute config files and imports that a cell names."),
+        ] = False,
         as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
     ) -> None:
         """Measure the same images every time, bit for bit (mode offline); no training."""
@@ -66,6 +70,7 @@ def add(app: typer.Typer) -> None:
             out=out,
             seed=seed,
             device=device,
+            trust=trust,
         )
         if as_json:
             typer.echo(json.dumps(result.summary))

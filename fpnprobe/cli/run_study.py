@@ -38,6 +38,10 @@ def add(app: typer.Typer) -> None:
         from_manifest: Annotated[
             Path | None, typer.Option(help="Repeat the cell of this manifest.json.")
         ] = None,
+        trust: Annotated[
+            bool,
+            typer.Option("--trust", help="Execute config files and imports that it names."),
+        ] = False,
         fail_on_claims: Annotated[
             bool, typer.Option("--fail-on-claims", help="Exit 1 if a claim is contradicted.")
         ] = False,
@@ -54,6 +58,7 @@ def add(app: typer.Typer) -> None:
             variants=variants,
             seeds=seeds,
             manifest=from_manifest,
+            trust=trust,
         )
         how = commands.Running(
             jobs=jobs,

@@ -2,38 +2,24 @@
 
 import ast
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import BaseModel
-
-from fpnprobe.config.schema import Study
+from fpnprobe.config.key_table import study_keys
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.suggestions import suggest
 
 _FREE = ("detector", "data.scenes", "resources.slurm")  # their inner keys are not ours to know
-_LISTS = (
-    "variants",
-    "seeds",
-    "schedule.steps",
-    "data.limits.classes",
-    "imports",
-    "probe.snapshots",
-)
+_LIST_OR_NUMBER = "data.limits.classes"
 
 
-def keys(model: type[BaseModel] = Study, prefix: str = "") -> Iterator[str]:
-    """Every dotted key that a study has.
+def keys() -> list[str]:
+    """Name every dotted key that a study has.
 
-    >>> "schedule.iterations" in set(keys())
+    >>> "schedule.iterations" in keys()
     True
     """
-    for name, field in model.model_fields.items():
-        inner = field.annotation
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            yield from keys(inner, f"{prefix}{name}.")
-        else:
-            yield prefix + name
+    return [key.name for key in study_keys()]
 
 
 def keys_and_sections() -> tuple[str, ...]:
@@ -73,6 +59,7 @@ def parse(assignments: Sequence[str]) -> dict[str, Any]:
         FpnProbeError: for a key that a study does not have, with the nearest keys, or without "=".
     """
     known, found = ["preset", *keys_and_sections()], {}
+    lists = {key.name for key in study_keys() if key.is_list}
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         key = key.strip()
@@ -81,8 +68,8 @@ def parse(assignments: Sequence[str]) -> dict[str, Any]:
         free = any(key.startswith(f"{each}.") for each in _FREE)
         if key not in known and not free:
             raise FpnProbeError(f"--set {key:.60}: a study has no such key, {suggest(key, known)}")
-        number = key == "data.limits.classes" and text.strip().isdigit()  # how many, not a name
-        found[key] = value(text, as_list=key in _LISTS and not number)
+        listed = key == _LIST_OR_NUMBER and not text.strip().isdigit()  # names, not how many
+        found[key] = value(text, as_list=listed or key in lists)
     return found
 
 

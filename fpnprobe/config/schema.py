@@ -5,7 +5,8 @@ from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from fpnprobe.config.schema_parts import Data, EvaluationSpec, ProbeSpec, Resources, Schedule, Spec
+from fpnprobe.config.schedule import Schedule
+from fpnprobe.config.schema_parts import UNKEYED, Data, EvaluationSpec, ProbeSpec, Resources, Spec
 from fpnprobe.config.variants import VariantSpec
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.scales import ScaleBucket, names, stored_buckets
@@ -15,21 +16,40 @@ _SEEDS = 2**32  # numpy takes no greater one
 
 
 class Study(Spec):
-    """A question, with variants x seeds; its unit of work is the cell (one variant, one seed)."""
+    """A question, with variants x seeds; its unit of work is the cell (one variant, one seed).
+
+    `compare_with_paper` says why AP by size is set beside the paper's although `buckets` are not
+    COCO's; without a reason it is not.
+    """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)
-    question: str
-    expected: str = ""
+    """Name of the study, and of its folder in reports/ by default."""
+    question: str = Field(json_schema_extra=UNKEYED)
+    """The question that the study asks."""
+    expected: str = Field(default="", json_schema_extra=UNKEYED)
+    """The answer that is expected, and why."""
     detector: Mapping[str, Any]
+    """What is trained: fields of `fpnprobe.mm.detectors.DetectorSpec`."""
     variants: tuple[VariantSpec, ...] = Field(min_length=1)
+    """Names of variants, or mappings with a name, options and an intervention."""
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    """Seeds that every variant is trained with."""
     data: Data
+    """The data."""
     schedule: Schedule
+    """The training."""
     probe: ProbeSpec = ProbeSpec()
+    """The probe."""
     buckets: tuple[tuple[str, float, float | None], ...] = ()
+    """Size buckets as (name, low, high) in px^2, None for no upper end; () for COCO's."""
     evaluation: EvaluationSpec = EvaluationSpec()
-    resources: Resources = Resources()
+    """The evaluation."""
+    compare_with_paper: str = Field(default="", json_schema_extra=UNKEYED)
+    """Why AP by size is set beside the paper's although `buckets` are not COCO's; "" for not."""
+    resources: Resources = Field(default=Resources(), json_schema_extra=UNKEYED)
+    """The machine."""
     imports: tuple[str, ...] = ()
+    """Modules that are imported first, with detectors and variants of your own."""
 
     @field_validator("variants", mode="before")
     @classmethod

@@ -1,11 +1,16 @@
-"""The parts of a study file: data, schedule, probe, evaluation, resources."""
+"""The parts of a study file: data, probe, evaluation, resources; the schedule has its own file.
+
+The text under a key is what `fpnprobe keys` prints; `UNKEYED` marks a key that changes no result
+and is therefore left out of the key of a cell.
+"""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-_MOST = 10**9  # of iterations and other counts, which 64-bit integers and file names must hold
+UNKEYED: Any = {"changes_results": False}
+MOST = 10**9  # of iterations and other counts, which 64-bit integers and file names must hold
 Side = Annotated[int, Field(ge=32, le=20_000)]
 Part = Annotated[float, Field(ge=0, le=1)]
 
@@ -14,7 +19,11 @@ class Spec(BaseModel):
     """Base of all parts: frozen, no unknown keys, only numbers that a training can use."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False
+        frozen=True,
+        extra="forbid",
+        validate_default=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
     )
 
     @model_validator(mode="before")
@@ -39,8 +48,11 @@ class Limits(Spec):
     """
 
     train_images: int | None = Field(default=None, ge=1)
+    """Images of the training split, None for all."""
     val_images: int | None = Field(default=None, ge=1)
+    """Images of the validation split, None for all."""
     classes: Annotated[int, Field(ge=1)] | tuple[str, ...] | None = None
+    """Names of classes, or how many of the most frequent ones; None for all."""
 
 
 class Data(Spec):
@@ -52,92 +64,30 @@ class Data(Spec):
     1333 x 800), or (short, long); None keeps the size. `flip` is the chance of a mirrored image.
     """
 
-    root: str | None = None
+    root: str | None = Field(default=None, json_schema_extra=UNKEYED)
+    """The folder with images and annotations; a study with generated scenes needs none."""
     scenes: Mapping[str, Any] | None = None
+    """Arguments of the generated scenes (`fpnprobe data make`), used where `root` is None."""
     train: str = "train"
+    """Name of the training split, or its annotation file."""
     val: str = "val"
+    """Name of the validation split, or its annotation file."""
     limits: Limits = Limits()
+    """A subset of the data."""
     size: Side | tuple[Side, Side] | None = None
+    """Short side of the resized image in px, or (short, long); None keeps the size."""
     flip: float = Field(default=0.5, ge=0, le=1)
-    cache: bool | Literal["auto"] = "auto"
+    """Chance that a training image is mirrored."""
+    cache: bool | Literal["auto"] = Field(default="auto", json_schema_extra=UNKEYED)
+    """Whether decoded images are kept on disk; "auto" where there is room."""
     area: Literal["box"] | None = None
+    """Where an object's area comes from: None for its annotation, "box" for its box."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
         if self.root is None and self.scenes is None:
             raise ValueError("give data.root (a COCO folder) or data.scenes (generated images)")
         return self
-
-
-class Factors(Spec):
-    """What the learning rate and the weight decay of some parameters are multiplied by."""
-
-    lr_mult: float = Field(default=1.0, ge=0)
-    decay_mult: float = Field(default=1.0, ge=0)
-
-
-class Paramwise(Spec):
-    """Factors of single parameters: mmengine's `paramwise_cfg`, and its rules of precedence.
-
-    `custom_keys` are parts of parameter names; the longest that fits decides, and the other factors
-    do not count then.
-    """
-
-    bias_lr_mult: float | None = Field(default=None, ge=0)
-    bias_decay_mult: float | None = Field(default=None, ge=0)
-    norm_decay_mult: float | None = Field(default=None, ge=0)
-    dwconv_decay_mult: float | None = Field(default=None, ge=0)
-    flat_decay_mult: float | None = Field(default=None, ge=0)
-    custom_keys: Mapping[str, Factors] = {}
-
-
-class Schedule(Spec):
-    """Training. `batch` is the number of images of one optimizer step, over all processes.
-
-    `accumulate` splits that batch into so many passes, so the batch of the paper fits any device;
-    neither it nor the number of processes changes the learning rate. If `base_batch` is given, the
-    rate used is `lr * batch / base_batch` (linear rule, Goyal et al. 2017). For the first `warmup`
-    steps the rate is `warmup_start` of it, rising (`linear`) or not (`constant`).
-    """
-
-    iterations: int | None = Field(default=None, ge=1, le=_MOST)
-    epochs: float | None = Field(default=None, gt=0, le=1e6)
-    batch: int = Field(default=4, ge=1, le=2**20)
-    lr: float = Field(default=2e-3, gt=0, le=1e6)
-    base_batch: int | None = Field(default=None, ge=1)
-    optimizer: Literal["AdamW", "SGD"] = "AdamW"
-    weight_decay: float = Field(default=0.01, ge=0)
-    momentum: float = Field(default=0.9, ge=0, lt=1)
-    policy: Literal["cosine", "step"] = "cosine"
-    steps: tuple[Part, ...] = (8 / 12, 11 / 12)
-    final_lr: float = Field(default=0.02, ge=0, le=1)
-    warmup: int = Field(default=50, ge=0, le=_MOST)
-    warmup_start: float = Field(default=0.01, gt=0, le=1)
-    warmup_policy: Literal["linear", "constant"] = "linear"
-    paramwise: Paramwise = Paramwise()
-    clip: float | None = Field(default=10.0, gt=0)
-    amp: Literal["bf16", "fp16"] | None = None
-    accumulate: int = Field(default=1, ge=1)
-    workers: int | None = Field(default=None, ge=0, le=1024)
-    channels_last: bool = True
-    fused: bool = True
-    deterministic: bool = False
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if (self.iterations is None) == (self.epochs is None):
-            raise ValueError("give exactly one of schedule.iterations and schedule.epochs")
-        if self.batch % self.accumulate:
-            raise ValueError(
-                f"schedule.batch {self.batch} is not a multiple of schedule.accumulate "
-                f"{self.accumulate}"
-            )
-        return self
-
-    @property
-    def rate(self) -> float:
-        """Learning rate after the linear rule."""
-        return self.lr * self.batch / (self.base_batch or self.batch)
 
 
 class ProbeSpec(Spec):
@@ -149,10 +99,15 @@ class ProbeSpec(Spec):
     """
 
     mode: Literal["norms", "routes", "full"] | None = "routes"
-    interval: int | None = Field(default=None, ge=1, le=_MOST)
+    """What is recorded: norms, routes, or cosines as well (full); None trains without a probe."""
+    interval: int | None = Field(default=None, ge=1, le=MOST)
+    """Forward passes from one probed pass to the next; None for the mode's own."""
     budget: float | None = Field(default=None, gt=0, lt=1)
+    """Share of the training time that the probe may cost; it then sets the interval."""
     offline: int = Field(default=0, ge=0, le=10**6)
+    """Validation images that are measured after the training, each with the same weights."""
     snapshots: tuple[float, ...] = ()
+    """Points of the training, between 0 and 1, whose weights are kept and measured offline."""
 
     @field_validator("snapshots")
     @classmethod
@@ -180,7 +135,9 @@ class EvaluationSpec(Spec):
     """
 
     iou_type: _IouType | tuple[_IouType, ...] = Field(default="bbox", min_length=1)
+    """Whether boxes or masks are judged, or both; figures show the first."""
     engine: Literal["hotcoco", "pycocotools"] = "hotcoco"
+    """Library that computes AP."""
 
     @field_validator("iou_type", mode="before")
     @classmethod
@@ -207,12 +164,22 @@ class Resources(Spec):
     """
 
     jobs: int = Field(default=2, ge=1, le=1024)
+    """Cells that run at the same time on a CPU."""
     threads: int = Field(default=1, ge=1, le=1024)
+    """Threads of each cell on a CPU."""
     checkpoint_seconds: float = Field(default=60.0, ge=0)
+    """Seconds from one checkpoint of a training to the next."""
     keep_checkpoint: bool = True
+    """Whether the last checkpoint stays when the cell is done."""
     cells_per_gpu: int = Field(default=1, ge=1)
+    """Cells that share one GPU."""
     gpus_per_cell: int = Field(default=1, ge=1)
+    """GPUs of one Slurm job."""
     cpus_per_cell: int = Field(default=8, ge=1)
+    """CPUs of one Slurm job."""
     memory_gb: int = Field(default=32, ge=1)
+    """Memory of one Slurm job in GB."""
     minutes: int = Field(default=24 * 60, ge=1)
+    """Time limit of one Slurm job in minutes."""
     slurm: Mapping[str, Any] = {}
+    """Further options of the Slurm job, as submitit takes them."""

@@ -9,7 +9,7 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-_HEAD = 65_536  # bytes; thumbnails and profiles before the size are usually shorter
+_HEADS = (4096, 2**16, 2**20)  # bytes: thumbnails and profiles may stand before the size
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"IEND\xaeB`\x82"
 _ORIENTATION = 0x0112
@@ -40,11 +40,20 @@ def read_header(file: Path) -> Header | None:
     """
     handle = os.open(file, os.O_RDONLY)
     try:
-        head = os.read(handle, _HEAD)
         length = os.fstat(handle).st_size
-        tail = head[-12:] if length <= len(head) else os.pread(handle, 12, length - 12)
+        tail = os.pread(handle, 12, max(0, length - 12))
+        for size in _HEADS:
+            head = os.pread(handle, size, 0)
+            found = _parsed(head, tail)
+            if found is not None or length <= size:
+                return found
     finally:
         os.close(handle)
+    return None
+
+
+def _parsed(head: bytes, tail: bytes) -> Header | None:
+    """The header, or None where it is unusual, or does not end within `head`."""
     try:
         if head[:3] == b"\xff\xd8\xff":
             return _jpeg(head, tail)
@@ -63,9 +72,9 @@ def _png(head: bytes, tail: bytes) -> Header | None:
         if kind == b"eXIf":
             orientation = exif_orientation(head[place + 8 : place + 8 + length])
         if kind == b"IDAT":
-            break
+            return Header((height, width), orientation, bits, tail[-8:] == _PNG_END)
         place += 12 + length
-    return Header((height, width), orientation, bits, tail[-8:] == _PNG_END)
+    return None
 
 
 def _jpeg(head: bytes, tail: bytes) -> Header | None:

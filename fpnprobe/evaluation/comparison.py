@@ -14,7 +14,7 @@ from fpnprobe.evaluation.ground_truth import GroundTruth
 from fpnprobe.evaluation.masks import check_iou_type
 from fpnprobe.evaluation.resampling import resample
 from fpnprobe.evaluation.size_bins import bin_table, size_edges
-from fpnprobe.scales import COCO_BUCKETS, ScaleBucket, check_buckets
+from fpnprobe.scales import COCO_BUCKETS, ScaleBucket, check_buckets, name_metric
 from fpnprobe.statistics import percentile_interval, resample_counts
 from fpnprobe.store import StoredStudy
 from fpnprobe.store.runs import is_run
@@ -33,13 +33,19 @@ class Comparison:
     curve: pd.DataFrame
     images: int
     resamples: int
+    buckets: tuple[ScaleBucket, ...] = COCO_BUCKETS
 
     def __repr__(self) -> str:
         head = f"Comparison over {self.images} images, {self.resamples} resamples\n"
-        return head + self.table.to_string(index=False, float_format="{:.3f}".format)
+        return head + self._named().to_string(index=False, float_format="{:.3f}".format)
 
     def _repr_html_(self) -> str:
-        return str(self.table.style.hide(axis="index").format(precision=3).to_html())
+        return str(self._named().to_html(index=False, float_format="{:.3f}".format))
+
+    def _named(self) -> pd.DataFrame:
+        """The table for a person: AP by size with its bounds where they are not COCO's."""
+        names = [name_metric(str(name), self.buckets) for name in self.table["metric"]]
+        return self.table.assign(metric=names)
 
     def to_pandas(self) -> pd.DataFrame:
         """The table of metrics."""
@@ -131,6 +137,7 @@ def compare(
         curve=pd.concat([bins, table[n:].reset_index(drop=True)], axis=1),
         images=len(truth.image_ids),
         resamples=resamples,
+        buckets=buckets,
     )
 
 

@@ -48,7 +48,7 @@ class Evaluation:
         )
 
     def _repr_html_(self) -> str:
-        return str(pd.DataFrame([self.metrics]).style.hide(axis="index").format("{:.3f}").to_html())
+        return str(pd.DataFrame([self.metrics]).to_html(index=False, float_format="{:.3f}".format))
 
     def as_json(self) -> dict[str, float | str | None]:
         """The metrics by name (NaN as None) and the engine."""

@@ -21,6 +21,7 @@ from fpnprobe.evaluation.evaluation import bucket_metrics
 from fpnprobe.evidence.finished_cells import FinishedCell, FinishedStudy
 from fpnprobe.ledger import Ledger
 from fpnprobe.statistics import Floats, all_object_index, gradient_shares, rank_correlation
+from fpnprobe.store.tables import read_parquet
 
 _PLACE = ["ledger", "measure", "tap", "kind", "route"]
 _POINTS = ["variant", "seed", *_PLACE, "value", "metric", "ap", "change"]
@@ -106,8 +107,8 @@ def _changes(study: FinishedStudy) -> pd.DataFrame:
     wanted = [name for name, i in bucket_metrics(study.buckets).items() if i in ends]
     # Buckets of three have two names each; the letters come first and are enough.
     wanted = [name for name in wanted if name in ("AP_S", "AP_L")] or wanted
-    tables = [
-        pd.read_parquet(file).assign(variant=cell.variant, seed=cell.seed)
+    tables: list[pd.DataFrame] = [
+        read_parquet(file).assign(variant=cell.variant, seed=cell.seed)
         for cell in study.cells
         if (file := cell.folder / "evaluation.parquet").exists()
     ]

@@ -1,6 +1,6 @@
 """The paper's two explanations as predictions about interventions, judged by a written rule."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -8,9 +8,10 @@ from typing import Any
 import pandas as pd
 
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.evidence.claims import Verdict, verdict
 from fpnprobe.evidence.controls import Intervened
 from fpnprobe.evidence.finished_cells import read_study
+from fpnprobe.evidence.verdicts import Verdict, find_difference, judge_difference
+from fpnprobe.store.tables import read_parquet
 
 RULE = (
     "An explanation says what a change of the backward pass alone must do to AP. The change is "
@@ -88,7 +89,7 @@ def judge(study_dir: str | Path) -> list[Cause]:
     study = read_study(study_dir)
     file = study.folder / "evidence" / "comparison.parquet"
     try:
-        table = pd.read_parquet(file) if file.exists() else pd.DataFrame()
+        table = read_parquet(file) if file.exists() else pd.DataFrame()
     except (OSError, ValueError) as error:
         raise FpnProbeError(f"{file} cannot be read ({error}): run the study again") from error
     changed = study.intervened()
@@ -108,25 +109,16 @@ def _tested(explanation: Explanation, test: Intervened, table: pd.DataFrame) -> 
     about = {"variant": test.variant, "twin": test.twin}
     if not test.twin:
         return _cause(explanation, **about, note="the study has no untouched twin")
-    rows = _rows(table, test, explanation.metric)
-    if not rows:
+    measured = find_difference(
+        table, variant=test.variant, baseline=test.twin, metric=explanation.metric
+    )
+    if measured is None:
         note = f"no finished cells of {test.variant} and {test.twin}"
         return _cause(explanation, **about, note=note)
-    seeds = int(rows["images"]["n_seeds"])
-    covers = "both" if seeds > 1 else "images"
-    difference, low, high = (100 * float(rows[covers][k]) for k in ("difference", "low", "high"))
-    result: Verdict = "undecided"
-    note = ""
-    if low != low:
-        result, note = "not run", f"{explanation.metric} could not be evaluated"
-    elif seeds < 2:
-        note = "one seed: how much training itself varies is unknown"
-    else:
-        result = verdict(paper=explanation.sign, low=low, high=high)
-    return _cause(
-        explanation, **about, difference=difference, low=low, high=high, covers=covers,
-        seeds=seeds, verdict=result, note=note,
-    )  # fmt: skip
+    verdict, note = judge_difference(
+        measured, predicted=explanation.sign, metric=explanation.metric
+    )
+    return _cause(explanation, **about, **asdict(measured), verdict=verdict, note=note)
 
 
 def _cause(explanation: Explanation, **found: Any) -> Cause:
@@ -141,17 +133,3 @@ def _cause(explanation: Explanation, **found: Any) -> Cause:
         metric=explanation.metric,
         **{**empty, **found},
     )
-
-
-def _rows(table: pd.DataFrame, test: Intervened, metric: str) -> dict[str, Mapping[str, Any]]:
-    """The comparison over all seeds, by what its interval covers."""
-    if table.empty:
-        return {}
-    here = table[
-        (table["seed"] == "all")
-        & (table["metric"] == metric)
-        & (table["variant"] == test.variant)
-        & (table["baseline"] == test.twin)
-    ]
-    records = here.to_dict("records")
-    return {str(row["source"]): {str(k): v for k, v in row.items()} for row in records}

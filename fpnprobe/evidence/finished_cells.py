@@ -10,6 +10,8 @@ from fpnprobe.evidence.controls import Intervened, intervened
 from fpnprobe.scales import ScaleBucket
 from fpnprobe.store import StoredStudy
 
+_READ = ("detections.json.gz", "evaluation.parquet", "ledger.parquet", "conflict.parquet")
+
 
 @dataclass(frozen=True, slots=True)
 class FinishedCell:
@@ -43,6 +45,11 @@ class FinishedStudy:
         """Boxes or masks: the kind that figures and tables of evidence are about."""
         return self.iou_types[0]
 
+    @property
+    def compares_with_paper(self) -> bool:
+        """Whether the study says why its sizes may be set beside the paper's, though not COCO's."""
+        return bool(self.content.get("compare_with_paper"))
+
     def seeds(self, variant: str) -> dict[int, FinishedCell]:
         """The variant's finished cells by seed."""
         return {cell.seed: cell for cell in self.cells if cell.variant == variant}
@@ -64,6 +71,9 @@ class FinishedStudy:
 def read_study(study_dir: str | Path) -> FinishedStudy:
     """Read `study.json` and the cells that are done, of its settings, data and results version.
 
+    Cells of which a file was changed since they were finished are left out; `run-study` and the
+    report name them.
+
     Raises:
         FpnProbeError: if the folder is not a study's output, or its `study.json` is damaged.
     """
@@ -76,6 +86,7 @@ def read_study(study_dir: str | Path) -> FinishedStudy:
             annotations=str(cell.annotations),
         )
         for cell in stored.done
+        if "changed" not in cell.find_damage(*_READ).values()
     ]
     order = list(stored.variants)
     cells.sort(key=lambda cell: (order.index(cell.variant), cell.seed))

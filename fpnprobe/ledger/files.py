@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.store import atomic
+from fpnprobe.store.tables import check_size
 
 Columns = Mapping[str, tuple[str, str]]
 _APPENDS = b"fpnprobe.appends"  # number of appends that a whole file holds
@@ -170,6 +171,7 @@ def _tables(directory: Path, name: str) -> Iterator[pa.Table]:
 
 def _read_table(path: Path) -> pa.Table:
     try:
+        check_size(path)
         return pq.read_table(path, page_checksum_verification=True, partitioning=None)
     except FileNotFoundError:
         raise

@@ -49,7 +49,13 @@ class CascadedGrouping(nn.Module):
             raise FpnProbeError(f"{stages} grouping stages: expected at least one")
         self.options = cascade or CascadeOptions()
         self.stages = nn.ModuleList(
-            FeatureGrouping(channels, levels=levels, options=grouping) for _ in range(stages)
+            FeatureGrouping(
+                channels,
+                levels=levels,
+                options=grouping,
+                gain=self.options.later_gain if stage else 1.0,
+            )
+            for stage in range(stages)
         )
         count = self.options.count_functions(stages=stages, levels=levels)
         self.weights = nn.ModuleList(

@@ -84,6 +84,7 @@ class FeatureGrouping(nn.Module):
         channels: Z, a multiple of `levels`.
         levels: Number of stages and of levels, 4 in the paper.
         options: The choices that the paper leaves open.
+        gain: Factor of the M_k before training.
 
     >>> pyramid = [torch.zeros(1, 32, size, size) for size in (16, 8, 4, 2)]
     >>> grouping = FeatureGrouping(32)
@@ -92,7 +93,12 @@ class FeatureGrouping(nn.Module):
     """
 
     def __init__(
-        self, channels: int, *, levels: int = 4, options: GroupingOptions | None = None
+        self,
+        channels: int,
+        *,
+        levels: int = 4,
+        options: GroupingOptions | None = None,
+        gain: float = 1.0,
     ) -> None:
         super().__init__()
         self.options = options or GroupingOptions()
@@ -111,6 +117,7 @@ class FeatureGrouping(nn.Module):
                 form=self.options.swap_form,
                 start=self.options.swap_start,
                 rate=self.options.swap_rate,
+                gain=gain,
             )
             for _ in range(levels)
         )

@@ -38,6 +38,9 @@ class CascadeOptions:
         weight_outputs: `one` weight a location, or one for each channel: `channels`.
         weight_per_level: One f_w for each level, not one for all.
         weight_per_stage: One f_w for each stage, not one for all.
+        later_gain: Factor of the M_k before training in all stages but the first, so that a cascade
+            begins near one stage. At 1 the sum begins as as many maps as stages, most of which went
+            through other levels and back, on the same channels.
         combine: `sum`: stage s + 1 takes P'^(s), and all P'^(s) are summed with their weights.
             `recursive`: stage s + 1 takes P'' so far, and Eq. 17 is applied to P'' and its result.
     """
@@ -52,6 +55,7 @@ class CascadeOptions:
     weight_outputs: Literal["one", "channels"] = "channels"
     weight_per_level: bool = False
     weight_per_stage: bool = False
+    later_gain: float = 0.1
     combine: Combine = "sum"
 
     def __post_init__(self) -> None:

@@ -45,6 +45,7 @@ class SwapMatrix(nn.Module):
             no shared part, weights / d Xavier-uniform.
         rate: `convolution`: d = r; `root`: d = sqrt(r), under which SGD moves the part of the image
             as far as the shared one, and Adam 0.4 sqrt(r) times as far; `full`: d = 1.
+        gain: Factor of the start.
 
     >>> SwapMatrix(32)(torch.zeros(2, 32, 5, 7)).shape
     torch.Size([2, 32, 32])
@@ -60,6 +61,7 @@ class SwapMatrix(nn.Module):
         form: SwapForm = "pool-first",
         start: SwapStart = "rotation",
         rate: SwapRate = "convolution",
+        gain: float = 1.0,
     ) -> None:
         super().__init__()
         check_swap_options(form=form, start=start, rate=rate)
@@ -75,6 +77,7 @@ class SwapMatrix(nn.Module):
         self.softmax = softmax
         self.form = form
         self.start = start
+        self.gain = gain
         self.divisor = {"convolution": float(width), "root": math.sqrt(width), "full": 1.0}[rate]
         self.reduce = nn.Conv2d(channels, width, 1)
         self.norm = nn.GroupNorm(groups, width)
@@ -87,7 +90,7 @@ class SwapMatrix(nn.Module):
         nn.init.zeros_(cast(Tensor, self.reduce.bias))
         bias = cast(Tensor, self.expand.bias)
         if self.start == "xavier":
-            nn.init.xavier_uniform_(self.expand.weight, gain=self.divisor)
+            nn.init.xavier_uniform_(self.expand.weight, gain=self.gain * self.divisor)
             nn.init.zeros_(bias)
             return
         nn.init.zeros_(self.expand.weight)
@@ -97,6 +100,7 @@ class SwapMatrix(nn.Module):
                 nn.init.eye_(shared)
             else:
                 nn.init.orthogonal_(shared)
+            shared.mul_(self.gain)
 
     def forward(self, feature: Tensor) -> Tensor:
         """Compute M_k (B, Z, Z) of a feature map (B, Z, H, W)."""

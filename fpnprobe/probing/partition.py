@@ -20,6 +20,8 @@ from fpnprobe.probing.calls import LossCall, RowCotangents, row_mask
 from fpnprobe.probing.closing import edges_of, reaches_leaf, read_edges
 from fpnprobe.scales import COCO_BUCKETS, ScaleBucket, check_buckets, names
 
+_ADDITIVE = 1e-3  # a larger share of the loss that is in no row's value means a nonlinear loss
+
 
 @dataclass(slots=True)
 class LossPartition:
@@ -158,8 +160,11 @@ class LossPartition:
         found += self._of_edges(loss, [call for call in known if call.edges], values, scale)
         if self.has_rest:
             rest = self._rest(loss, known, scale)
+            missing = loss.detach().to(values) - values.sum()
             if rest:
-                values[-1] += loss.detach().to(values) - values.sum()
+                values[-1] += missing
+            elif bool(missing.abs() > _ADDITIVE * loss.detach().abs()):
+                values += float("nan")  # the loss is no sum of its rows: it has no such split
             found += rest
         self.idle = self._idle_rows(found)
         return found, values
@@ -192,7 +197,9 @@ class LossPartition:
     ) -> list[RowCotangents]:
         found = []
         for call, flow in zip(calls, read_edges(loss, calls), strict=True):
-            if flow is None:
+            is_joined = call.linear or call.values is not None
+            if flow is None or not (is_joined or bool(flow.cotangent.any())):
+                self.calls.remove(call)  # no loss call: other ones are nearer to the loss
                 continue
             if call.linear:
                 labels = call.labels

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.evidence.diagnosis import headline
 from fpnprobe.evidence.findings import Finding
@@ -132,7 +134,7 @@ def compose(
             section
             for section in (
                 average_precision.section(stored),
-                claims.section(found),
+                claims.section(found, name_metric=stored.name_metric),
                 interventions.section(stored, verdicts),
                 interventions.noted(gradients.section(stored), stored),
                 snapshots.section(stored),
@@ -181,7 +183,25 @@ def tables(report: Report) -> list[tuple[str, str]]:
     frames = [(figure.name, figure.table) for figure in report.figures()]
     frames += [(table.name, table.frame) for table in report.tables()]
     # The last digits of a sum depend on the processor; a table does not.
-    return [(name, frame.to_csv(index=False, float_format="%.9g")) for name, frame in frames]
+    return [(name, _csv(frame)) for name, frame in frames]
+
+
+def _csv(frame: pd.DataFrame) -> str:
+    """A table as CSV in which no cell is a formula: spreadsheets run what begins with = + - @."""
+    plain = frame.rename(columns=_without_formula)
+    for column in plain.columns[~plain.dtypes.map(pd.api.types.is_numeric_dtype)]:
+        plain[column] = plain[column].map(_without_formula)
+    return str(plain.to_csv(index=False, float_format="%.9g"))
+
+
+def _without_formula(value: object) -> object:
+    """The value; a text that a spreadsheet would run gets an apostrophe before it.
+
+    >>> _without_formula("=HYPERLINK(1)"), _without_formula("FPN"), _without_formula("-"), -0.5
+    ("'=HYPERLINK(1)", 'FPN', '-', -0.5)
+    """
+    begins = isinstance(value, str) and len(value) > 1 and value[0] in "=+-@\t\r"
+    return f"'{value}" if begins else value
 
 
 def _remove_former(folder: Path, written: set[str]) -> None:

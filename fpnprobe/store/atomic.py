@@ -1,5 +1,6 @@
 """Files that are there whole or not at all: temporary file, fsync, rename."""
 
+import contextlib
 import json
 import os
 import tempfile
@@ -33,12 +34,26 @@ def write(path: str | Path, fill: Callable[[BinaryIO], object]) -> None:
             os.fsync(file.fileno())
         Path(name).chmod(0o644)
         Path(name).replace(target)
+        _sync_folder(target.parent)
     except OSError as error:
         Path(name).unlink(missing_ok=True)
         raise FpnProbeError(f"cannot write {target}: {error.strerror or error}") from error
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename last through a loss of power; file systems without it are passed."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        with contextlib.suppress(OSError):
+            os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:

@@ -93,7 +93,7 @@ def find_local_only(folder: str | Path, *, mounts: str | Path = "/proc/self/moun
     if not above:
         return ""
     _, mount, kind, options, *_ = max(above, key=lambda row: len(_decode(row[1])))
-    local = {"nolock", "local_lock=all", "local_lock=flock"} & set(options.split(","))
+    local = {"nolock", "local_lock=all", "local_lock=flock"}.intersection(options.split(","))
     return f"{_decode(mount)} ({kind}, {min(local)})" if kind.startswith("nfs") and local else ""
 
 

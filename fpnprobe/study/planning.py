@@ -60,8 +60,7 @@ def _changed(result: Output, cell: Cell, manifest: dict[str, Any]) -> list[str]:
     now = cell_key.cell_config(result.study, cell.variant, cell.seed)
     before = manifest.get("config", {})
     for content in (now, before):
-        for name in ("resources", "question", "expected"):
-            content.pop(name, None)
+        cell_key.drop_unkeyed(content)
     found = cell_key.difference(before, now)
     if manifest.get("data", {}).get("root_hash") != result.source.root_hash:
         found.append("data: other images or annotations")

@@ -10,6 +10,7 @@ from fpnprobe.config import loading, overrides
 from fpnprobe.config.schema import Study
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.store.installed import versions
+from fpnprobe.store.trust import check_names_no_code
 from fpnprobe.study.folder import cell_key
 from fpnprobe.study.folder.cells import Cell
 from fpnprobe.study.folder.study_folder import Output
@@ -57,8 +58,11 @@ def request(
     variants: str = "",
     seeds: str = "",
     manifest: Path | None = None,
+    trust: bool = False,
 ) -> Request:
     """A request from the options of the command line.
+
+    A manifest that names code to execute is refused, unless `trust` says so.
 
     Raises:
         FpnProbeError: for anything wrong with them.
@@ -81,6 +85,8 @@ def request(
         assert study is not None
         loaded = loading.load(study, list(assignments))
     else:
+        if not trust:
+            check_names_no_code(repeated["config"], source=str(manifest))
         content = overrides.apply(repeated["config"], overrides.parse(assignments))
         loaded = loading.validate(content, source=str(manifest))
     name = loaded.name if repeated is None else f"{loaded.name}-repeated"

@@ -1,8 +1,24 @@
 """What the probe needs to know about mmdet's heads: one file for each head family.
 
 `observe` arms a detector for a forward pass; `register_head` adds a head of your own (a worked
-example is in its docstring). Known families: anchor heads (RetinaNet, RPN, ATSS), FCOS, FSAF,
-FreeAnchor, box heads on RoIs (Faster, Mask, Cascade R-CNN), Sparse R-CNN, mask heads.
+example is in its docstring). What each family can do, and where a new one would have to be told:
+
+| head family | probe | `-Aux` | `-AuxU` | attribute detections | attribute objects |
+|---|---|---|---|---|---|
+| anchors: RetinaNet, RPN | `anchor` | yes | yes | yes | yes, by its IoU assigner |
+| ATSS | `anchor` | yes | yes | yes | yes, by its assigner |
+| FCOS | `fcos` | yes | yes | yes | yes, by its targets |
+| FSAF | `fsaf` | yes | yes | untested | untested |
+| FreeAnchor | `free_anchor` | yes | yes, by a head of its own | untested | untested |
+| RoI boxes: Faster, Mask, Cascade | `roi_box` | yes | yes | yes | yes, the box is the RoI |
+| Sparse R-CNN | `sparse_rcnn` | yes, a plain RoI head | yes, of that head | no | no |
+| masks | `mask` | no own head | no own head | no | no |
+| your own | `register_head` | yes | if its layers are known | if dense | by its assigner |
+
+`-Aux`: `fpnprobe.mm.variants.auxiliary`. `-AuxU`: layers and losses by name in
+`fpnprobe.mm.auxiliary.uncertain_head`. Detections: `fpnprobe.mm.inspect.attribution.dense` and
+`two_stage`. Objects: `fpnprobe.mm.inspect.attribution.assign_priors`. The paper's rows that a study
+is compared with are found by `fpnprobe.evidence.published`.
 """
 
 from fpnprobe.mm.adapters import anchor, fcos, free_anchor, fsaf, mask, roi_box, sparse_rcnn  # noqa: F401

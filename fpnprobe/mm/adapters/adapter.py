@@ -80,6 +80,10 @@ class HeadAdapter:
             )
         self._recorder.show(f"{self.path}.{name}", rows, Rows(self.path, 0, objects, levels))
 
+    def count_witnessed(self, name: str, rows: int) -> None:
+        """Say that so many rows of a loss were held against their class targets here."""
+        self._recorder.witness.witnessed[f"{self.path}.{name}"] += rows
+
     def mute(self, module: nn.Module) -> None:
         """Ignore calls of a loss module whose result is part of rows given to `show`."""
         self._recorder.mute(module)

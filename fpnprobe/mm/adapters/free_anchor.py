@@ -51,6 +51,7 @@ class FreeAnchorAdapter(HeadAdapter):
     def _around_positive(self, original: Any, *args: Any, **kwargs: Any) -> Any:
         rows = original(*args, **kwargs)  # (objects of the image,)
         self.show("positive_bag_loss", rows, self.objects.of_image(self._image))
+        self.count_witnessed("positive_bag_loss", len(rows))  # compared by `_around_image`
         return rows
 
     def _around_negative(self, original: Any, *args: Any, **kwargs: Any) -> Any:

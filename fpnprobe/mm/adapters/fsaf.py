@@ -50,6 +50,7 @@ class FSAFAdapter(HeadAdapter):
         target = torch.where(kept, labels, classes)
         expected = self.objects.class_of(objects)
         check_classes(f"{self.path}.loss_cls", target, expected, classes=classes)
+        self.count_witnessed("loss_cls", int((objects >= 0).sum()))
         levels = torch.full_like(objects, self.level(level))
         self.show("loss_cls", cls_loss, objects, levels)
         self.show("loss_bbox", reg_loss, objects, levels)

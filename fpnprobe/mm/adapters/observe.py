@@ -2,21 +2,24 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from fpnprobe.errors import FpnProbeError
+from fpnprobe.mm.adapters.followed_heads import FollowedHeads
 from fpnprobe.mm.adapters.module_paths import auxiliary_stage, term_of
 from fpnprobe.mm.adapters.objects import Objects
 from fpnprobe.mm.adapters.recorder import Recorder
-from fpnprobe.mm.adapters.registry import adapter_for
-from fpnprobe.mm.detectors.stages import Stage, neck_levels, stages
+from fpnprobe.mm.adapters.registry import adapter_for, fits
+from fpnprobe.mm.detectors.map_stages import map_taps
+from fpnprobe.mm.detectors.stages import Stage, has_stages, neck_levels, stages
 from fpnprobe.probing.arithmetic import arithmetic_of, autocast_type
 from fpnprobe.probing.checkpoints import partial_checkpoints
 from fpnprobe.probing.compiled import eagerly
 from fpnprobe.probing.partition import LossPartition
+from fpnprobe.probing.provenance import MarkedObjects, Witness
 from fpnprobe.probing.rows import LossRows
 from fpnprobe.probing.taps import Tap
 from fpnprobe.scales import COCO_BUCKETS, ScaleBucket
@@ -29,6 +32,7 @@ class Observation:
         partition: The loss as labeled rows.
         auxiliary: Tensors made by auxiliary heads.
         losses: The loss dict that the detector returned.
+        witness: Which rows were held against their targets.
         autocast: Type of autocast in that forward pass, or None.
         notes: Sentences about what runs in another way than without the probe.
     """
@@ -37,6 +41,8 @@ class Observation:
         self.partition = partition
         self.auxiliary: list[Tensor] = []
         self.losses: dict[str, Any] = {}
+        self.witness = Witness(MarkedObjects(torch.zeros(0).long(), torch.zeros(0).long()))
+        self._map_taps: list[Tap] = []
         self.autocast: torch.dtype | None = None
         self.notes: list[str] = []
         self._stages = found
@@ -74,7 +80,7 @@ class Observation:
         Raises:
             FpnProbeError: if there was no forward pass.
         """
-        if not self._features:
+        if not self._features and not self._map_taps:
             raise FpnProbeError("no forward pass was observed: call the detector inside observe()")
         found = [
             Tap(
@@ -87,7 +93,8 @@ class Observation:
             )
             for s in self._stages
         ]
-        return found + [Tap(f"P{level}", level, t) for level, t in self._pyramid.items()]
+        levels = [Tap(f"P{level}", level, t) for level, t in self._pyramid.items()]
+        return found + self._map_taps + levels
 
     def _exit(self, stage: Stage) -> Tensor | None:
         """The backbone's own output for a stage, where that is not the stage's output."""
@@ -102,11 +109,16 @@ class Observation:
         self._features.clear()
         self._pyramid.clear()
         self._maps.clear()
+        self._map_taps = []
 
 
 @contextmanager
 def observe(
-    detector: Any, buckets: Sequence[ScaleBucket] = COCO_BUCKETS, *, values: bool = True
+    detector: Any,
+    buckets: Sequence[ScaleBucket] = COCO_BUCKETS,
+    *,
+    values: bool = True,
+    labels: Literal["auto", "adapters", "provenance"] = "auto",
 ) -> Iterator[Observation]:
     """Observe the forward passes made inside; the last one counts.
 
@@ -119,15 +131,25 @@ def observe(
         buckets: Scale buckets of the annotation area.
         values: Whether the loss's own split by bucket is wanted, which costs a call of each loss
             function per bucket; gradients do not need it.
+        labels: Who says which object a row belongs to: the adapters where every head has one
+            ("auto"), always the adapters, or always provenance.
 
     Raises:
-        FpnProbeError: if a head or the backbone is not known, naming how to add it.
+        FpnProbeError: if the detector has no backbone, or a head has no adapter where one is
+            asked for.
     """
-    found = stages(detector.backbone)
+    if not isinstance(getattr(detector, "backbone", None), nn.Module):
+        raise FpnProbeError(
+            f"detector {type(detector).__name__} has no backbone of its own: give the detector "
+            "that it wraps"
+        )
+    found = stages(detector.backbone) if has_stages(detector.backbone) else ()
     seen = Observation(LossPartition(tuple(buckets)), found)
     recorder = Recorder(seen.partition, values=values)
+    follow = labels == "provenance" or (labels == "auto" and not _all_fit(detector))
     with ExitStack() as undo:
-        _watch_inputs(detector, seen, recorder, undo)
+        followed = FollowedHeads(seen.partition) if follow else None
+        _watch_inputs(detector, seen, recorder, followed, undo)
         for stage in found:
 
             def record(_m: nn.Module, _i: Any, out: Any, stage: Stage = stage) -> None:
@@ -135,24 +157,68 @@ def observe(
 
             undo.callback(stage.module.register_forward_hook(record).remove)
         _watch_maps(detector, seen, recorder, undo)
-        _watch_heads(detector, seen, recorder, undo)
+        if followed is None:
+            _watch_heads(detector, seen, recorder, undo)
+        else:
+            _announce_terms(detector, seen)
+            followed.attach(detector, undo)
+        for path, module in detector.named_modules():
+            if auxiliary_stage(path) is not None:
+                _watch_auxiliary(module, seen, undo)
         undo.enter_context(partial_checkpoints(seen.notes.append))
         undo.enter_context(eagerly(detector, seen.notes.append))
         yield seen
 
 
+def _all_fit(detector: nn.Module) -> bool:
+    """Whether every loss module belongs to a head that its adapter was written for."""
+    heads = []
+    for path, module in detector.named_modules():
+        if adapter_for(module) is not None:
+            if not fits(module):
+                return False
+            heads.append(path)
+        if path.rpartition(".")[2] == "criterion":  # a loss that no adapter listens to
+            return False
+        if isinstance(module, LossRows) or _is_loss(path, module):
+            owner = path.rpartition(".")[0]
+            if not any(f"{owner}.".startswith(f"{head}.") or head == "" for head in heads):
+                return False
+            if getattr(module, "custom_cls_channels", False):  # its loss is a dict
+                return False
+    return bool(heads)
+
+
+def _announce_terms(detector: nn.Module, seen: Observation) -> None:
+    for path, module in detector.named_modules():
+        term = term_of(path)
+        if _is_loss(path, module) and term not in seen.partition.terms:
+            seen.partition.terms.append(term)
+
+
 def _watch_inputs(
-    detector: nn.Module, seen: Observation, recorder: Recorder, undo: ExitStack
+    detector: nn.Module,
+    seen: Observation,
+    recorder: Recorder,
+    followed: FollowedHeads | None,
+    undo: ExitStack,
 ) -> None:
     def before(_module: nn.Module, args: Any, kwargs: Any) -> None:
         samples = kwargs.get("data_samples", args[1] if len(args) > 1 else None)
         if samples is None:
             raise FpnProbeError("the detector was called without data samples: nothing to measure")
         seen.release()
-        recorder.begin(Objects.of(samples, seen.partition.buckets))
+        objects = Objects.of(samples, seen.partition.buckets)
+        recorder.begin(objects)
+        if followed is not None:
+            followed.begin(objects)
 
     def after(_module: nn.Module, _args: Any, losses: Any) -> None:
         seen.losses = losses if isinstance(losses, dict) else {}
+        seen.witness = recorder.witness
+        if followed is not None:
+            seen.witness = followed.witness
+            followed.finish()
 
     undo.callback(detector.register_forward_pre_hook(before, with_kwargs=True).remove)
     # Here, not around a distributed wrapper: its output node starts the exchange of gradients.
@@ -163,10 +229,17 @@ def _watch_maps(detector: Any, seen: Observation, recorder: Recorder, undo: Exit
     backbone = detector.backbone
     numbers = [stage.level for stage in seen._stages]
 
-    def after_backbone(_m: nn.Module, _i: Any, maps: Any) -> None:
+    def after_backbone(_m: nn.Module, inputs: Any, maps: Any) -> None:
         if not torch.is_grad_enabled():
             return
         maps = [maps] if isinstance(maps, Tensor) else list(maps)
+        if not numbers:
+            seen._map_taps = map_taps(maps, inputs[0].shape[-1])
+            levels = [tap.level for tap in seen._map_taps]
+            seen._maps.clear()
+            seen._maps.update(zip(levels, maps, strict=True))
+            recorder.saw_maps(levels)
+            return
         chosen = getattr(backbone, "out_indices", None)
         levels = numbers[-len(maps) :]
         if chosen is not None and len(maps) != len(numbers):
@@ -212,8 +285,6 @@ def _watch_heads(
             recorder.watch(path, module, kind, undo)
         if hasattr(module, "map_roi_levels"):
             _watch_extractor(path, module, recorder, undo)
-        if auxiliary_stage(path) is not None:
-            _watch_auxiliary(module, seen, undo)
 
 
 def _is_loss(path: str, module: nn.Module) -> bool:

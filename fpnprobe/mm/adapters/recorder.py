@@ -16,6 +16,7 @@ from fpnprobe.mm.adapters.module_paths import term_of
 from fpnprobe.mm.adapters.objects import Objects
 from fpnprobe.probing.calls import LossCall
 from fpnprobe.probing.partition import LossPartition
+from fpnprobe.probing.provenance import MarkedObjects, Witness
 from fpnprobe.probing.rows import LossRows
 
 
@@ -38,6 +39,7 @@ class Recorder:
         self._values = values
         self.levels = Levels()
         self._objects: Objects | None = None
+        self.witness = Witness(MarkedObjects(torch.zeros(0).long(), torch.zeros(0).long()))
         self._stack: list[Rows] = []
         self._starts: list[int] = []
         self._shown: list[LossCall] = []
@@ -54,6 +56,7 @@ class Recorder:
     def begin(self, objects: Objects) -> None:
         """Begin a forward pass: forget the one before."""
         self._objects = objects
+        self.witness = _witness(objects)
         self.partition.forget()
         self.partition.objects = objects.count(len(self.partition.buckets))
         self.levels = Levels()
@@ -109,6 +112,8 @@ class Recorder:
         # A loss under no_grad chooses rows (OHEM's sampler asks it so) and is no part of the loss.
         if module in self._muted or not torch.is_grad_enabled():
             return
+        if not torch.is_grad_enabled():
+            return  # a sampler that looks for hard examples: no part of the loss
         if where is None:
             raise FpnProbeError(
                 f"head {head} calls {name} where the adapter of the class it inherits from does "
@@ -142,6 +147,9 @@ class Recorder:
                 classes=where.classes,
                 masks=term_of(where.path) == "mask",
             )
+            self.witness.witnessed[name] += int((found.objects >= 0).sum())
+        elif not isinstance(module, LossRows):
+            self._check_tables(name, arguments, found)
         if isinstance(module, LossRows) or reduction_of(module, arguments) == "none":
             self.show(name, out, found)
             if isinstance(module, LossRows):
@@ -161,6 +169,17 @@ class Recorder:
             LossCall(name, term_of(where.path), prediction, out, labels, values, levels)
         )
 
+    def _check_tables(self, name: str, arguments: dict[str, Any], where: Rows) -> None:
+        """Hold one-hot, soft and quality targets `(R, classes)` against the rows' objects."""
+        prediction = next(iter(arguments.values()))
+        self.witness.width = where.classes
+        for value in list(arguments.values())[1:]:
+            is_table = isinstance(value, Tensor) and value.dim() == 2 and where.classes > 1
+            if is_table and value.shape == (len(prediction), where.classes):
+                assert where.objects is not None
+                self.witness.check_table(name, value, where.objects.to(value.device))
+                return
+
     def _aligned(self, name: str, prediction: Tensor, where: Rows) -> Rows:
         """Rows of this call: all rows of the head, or those with an object, in order."""
         objects, levels = where.objects, where.levels
@@ -176,3 +195,7 @@ class Recorder:
             )
         chosen = None if levels is None else levels.to(kept.device)[kept]
         return Rows(where.path, where.classes, objects[kept], chosen)
+
+
+def _witness(objects: Objects) -> Witness:
+    return Witness(MarkedObjects(objects.buckets.cpu(), objects.classes.cpu()))

@@ -7,6 +7,9 @@ from torch import nn
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm.adapters.adapter import HeadAdapter
 
+_OWN_WAYS = ("loss", "get_targets", "_get_targets", "_loss", "reweight")
+# They override such a method, and their rows are still those that the adapter knows.
+_SAME_WAYS = ("RPNHead", "ATSSHead", "UncertainHead")
 _ADAPTERS: dict[type[nn.Module], type[HeadAdapter]] = {}
 
 
@@ -62,3 +65,17 @@ def register_head(
 def adapter_for(module: nn.Module) -> type[HeadAdapter] | None:
     """The adapter of a module's class, or of the nearest class it inherits from."""
     return next((_ADAPTERS[c] for c in type(module).__mro__ if c in _ADAPTERS), None)
+
+
+def fits(module: nn.Module) -> bool:
+    """Whether a head makes targets and losses as the class does that its adapter was written for.
+
+    A subclass with another way is one that defines one of these methods itself; its rows are
+    read from the memory of its targets.
+    """
+    for kind in type(module).__mro__:
+        if kind in _ADAPTERS:
+            return True
+        if any(name.startswith(_OWN_WAYS) for name in vars(kind)):
+            return kind.__name__ in _SAME_WAYS
+    return False

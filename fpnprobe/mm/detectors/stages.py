@@ -41,6 +41,24 @@ class Stage:
         return tuple(p for owner in self.owners for p in owner.parameters())
 
 
+def has_stages(backbone: nn.Module) -> bool:
+    """Whether a backbone's stages are known by name; if not, its maps are its stages."""
+    return (
+        callable(getattr(backbone, "stage_modules", None))
+        or getattr(backbone, "res_layers", None) is not None
+        or isinstance(backbone, SwinTransformer)
+        or _timm_network(backbone) is not None
+    )
+
+
+def _timm_network(backbone: nn.Module) -> nn.Module | None:
+    for module in backbone.modules():
+        info = getattr(module, "feature_info", None)
+        if callable(getattr(info, "module_name", None)):
+            return module
+    return None
+
+
 def stages(backbone: nn.Module) -> tuple[Stage, ...]:
     """Stages of a ResNet or its kin, Swin, a timm feature network, or one with `stage_modules()`.
 
@@ -58,11 +76,9 @@ def stages(backbone: nn.Module) -> tuple[Stage, ...]:
         return _numbered([getattr(backbone, name) for name in layers], backbone)
     if isinstance(backbone, SwinTransformer):
         return _swin(backbone)
-    for module in backbone.modules():
-        if hasattr(module, "feature_info") and callable(
-            getattr(module.feature_info, "module_name", None)
-        ):
-            return _timm(module)
+    network = _timm_network(backbone)
+    if network is not None:
+        return _timm(network)
     raise FpnProbeError(
         f"backbone {type(backbone).__name__} has stages that fpnprobe does not know: give it a "
         "method stage_modules() that returns the modules making C2, C3, ..., in order"

@@ -11,7 +11,7 @@ from mmengine.config import Config, ConfigDict
 from fpnprobe.errors import FpnProbeError
 
 # Their classes are pixels or "stuff" of the data set, not its object categories.
-_OTHER_CLASSES = ("semantic_head", "panoptic_fusion_head", "auxiliary_head")
+OTHER_CLASSES = ("semantic_head", "panoptic_fusion_head", "auxiliary_head")
 
 
 def config_file(name: str) -> Path:
@@ -29,8 +29,8 @@ def config_file(name: str) -> Path:
     root = Path(mmdet.__file__).parent / ".mim" / "configs"
     shipped = {path.stem: path for path in sorted(root.glob("*/*.py")) if "_base_" not in str(path)}
     wanted = name.removeprefix("mmdet::").removesuffix(".py")
-    inside = root / f"{wanted}.py"
-    if inside.is_file():
+    inside = (root / f"{wanted}.py").resolve()
+    if inside.is_relative_to(root.resolve()) and inside.is_file():
         return inside
     stem = wanted.rpartition("/")[2]
     if stem not in shipped:
@@ -55,8 +55,10 @@ def read_config(name: str) -> Config:
         ) from error
 
 
-def stock_model(name: str, *, num_classes: int, weights: str | None) -> ConfigDict:
-    """The `model` of an mmdet config with `num_classes`, our RoI extractor and chosen weights.
+def stock_model(name: str, *, num_classes: int | None, weights: str | None) -> ConfigDict:
+    """The `model` of an mmdet config, with our RoI extractor, `num_classes` and chosen weights.
+
+    `num_classes` None keeps the config's own.
 
     `weights` None draws all weights, "imagenet" keeps the config's own (mmengine may download
     them), anything else is a file or address of backbone weights.
@@ -64,10 +66,11 @@ def stock_model(name: str, *, num_classes: int, weights: str | None) -> ConfigDi
     model = read_config(name).get("model")
     if not isinstance(model, ConfigDict):
         raise FpnProbeError(f"the mmdet config {name} has no `model`: expected a detector config")
-    _each(model, lambda part: _float32_rois(part))
-    set_classes(model, num_classes)
+    for_every_part(model, lambda part: _float32_rois(part))
+    if num_classes is not None:
+        set_classes(model, num_classes)
     if weights != "imagenet":
-        _each(model, _without_download)
+        for_every_part(model, _without_download)
     if weights not in (None, "imagenet"):
         model.backbone.init_cfg = ConfigDict(type="Pretrained", checkpoint=_local(weights))
     return model
@@ -75,18 +78,18 @@ def stock_model(name: str, *, num_classes: int, weights: str | None) -> ConfigDi
 
 def without_downloads(config: Any) -> None:
     """Let no part of a model config fetch weights; it is changed in place."""
-    _each(config, _without_download)
+    for_every_part(config, _without_download)
 
 
-def _each(config: Any, change: Callable[[ConfigDict], None]) -> None:
+def for_every_part(config: Any, change: Callable[[ConfigDict], None]) -> None:
     """Apply `change` to every mapping in a config."""
     if isinstance(config, ConfigDict):
         change(config)
         for value in list(config.values()):
-            _each(value, change)
+            for_every_part(value, change)
     elif isinstance(config, list | tuple):
         for value in config:
-            _each(value, change)
+            for_every_part(value, change)
 
 
 def _float32_rois(part: ConfigDict) -> None:
@@ -97,11 +100,15 @@ def _float32_rois(part: ConfigDict) -> None:
 def _without_download(part: ConfigDict) -> None:
     init = part.get("init_cfg")
     entries = [init] if isinstance(init, dict) else list(init or [])
-    kept = [entry for entry in entries if entry.get("type") != "Pretrained"]
+    kept = [e for e in entries if e.get("type") != "Pretrained" and not e.get("checkpoint")]
     if len(kept) < len(entries):
         part.init_cfg = kept or None
-    if part.get("pretrained"):
-        part.pretrained = None
+    for key in ("pretrained", "teacher_ckpt"):
+        if part.get(key):
+            part[key] = None
+    teacher = part.get("teacher_config")
+    if isinstance(teacher, str) and not Path(teacher).is_file():  # relative to mmdet's sources
+        part.teacher_config = str(config_file(Path(teacher).stem))
 
 
 def set_classes(config: Any, num_classes: int) -> None:
@@ -110,7 +117,7 @@ def set_classes(config: Any, num_classes: int) -> None:
         if isinstance(config.get("num_classes"), int):
             config.num_classes = num_classes
         for key, value in config.items():
-            if key not in _OTHER_CLASSES:
+            if key not in OTHER_CLASSES:
                 set_classes(value, num_classes)
     elif isinstance(config, list | tuple):
         for value in config:

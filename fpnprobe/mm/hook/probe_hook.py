@@ -65,6 +65,8 @@ class GradientProbeHook(Hook):
         study: column of the ledger.
         variant: column of the ledger; by default the name of the config.
         seed: column of the ledger; by default that of the run's `randomness`, else 0.
+        area: "box" takes the area of an object from its box, for data sets that have no `area`
+            (VOC, CrowdHuman); by default it is the annotation's own.
         intervention: gains on chosen objects and routes in the backward pass of every step, as
             plain data or the name of a ready-made one; see `fpnprobe.interventions`. The ledger
             then holds the gradient before the gains.
@@ -92,6 +94,7 @@ class GradientProbeHook(Hook):
         study: str = "",
         variant: str = "",
         seed: int | None = None,
+        area: str | None = None,
         intervention: Any = None,
         strict: bool = False,
         run_file: bool = True,
@@ -100,7 +103,9 @@ class GradientProbeHook(Hook):
             raise FpnProbeError(f"probe mode {mode!r}: expected one of {', '.join(INTERVALS)}")
         if audit < 1:
             raise FpnProbeError(f"audit={audit}: expected 1 or more samples")
-        self.mode, self.audit, self.out_dir = mode, audit, out_dir
+        if area not in (None, "box"):
+            raise FpnProbeError(f"area={area!r}: expected 'box', or None for the annotation's own")
+        self.mode, self.audit, self.out_dir, self.area = mode, audit, out_dir, area
         self._given = study, variant, seed
         self._logger, self._said = cast(Any, None), set[str]()
         schedule = Schedule.of(INTERVALS[mode] if interval is None else interval)
@@ -189,7 +194,7 @@ class GradientProbeHook(Hook):
                 if self._keeps_run:
                     undo.enter_context(self._recorded(runner, folder, cell))
             if self._probe is not None:
-                self._refresh = undo.enter_context(areas_carried(runner))
+                self._refresh = undo.enter_context(areas_carried(runner, area=self.area))
                 self.account.cost.wait = waiter(runner.model)
             self._observer = self._make_observer(runner)
             undo.enter_context(steps_observed(runner, self._observer))
@@ -253,7 +258,8 @@ class GradientProbeHook(Hook):
         changed = None if self._intervened is None else self._intervened.intervention.to_data()
         proof = self._observer.proof if isinstance(self._observer, PartitionObserver) else None
         self.account.soundness.proof = proof or self.account.soundness.proof
-        return {**self.account.summary(), "intervention": changed}
+        area = "the annotation's own" if self.area is None else "that of the box"
+        return {**self.account.summary(), "intervention": changed, "area": area}
 
     def before_val(self, runner: Any) -> None:
         """Let the evaluator keep its detections."""

@@ -46,14 +46,17 @@ def leave_loop_alone(runner: Runner) -> None:
 
 
 @contextmanager
-def areas_carried(runner: Runner) -> Iterator[Callable[[], None]]:
-    """Objects of the training data carry their areas; yields what renews that for new pipelines."""
+def areas_carried(runner: Runner, *, area: str | None = None) -> Iterator[Callable[[], None]]:
+    """Objects of the training data carry their areas; yields what renews that for new pipelines.
+
+    `area` is that of `fpnprobe.mm.object_areas.table.area_table`.
+    """
     loop = runner.train_loop
     dataset = loop.dataloader.dataset
     if getattr(dataset, "carries_areas", False):
         yield lambda: None
         return
-    with carry_areas(dataset) as refresh:
+    with carry_areas(dataset, area=area) as refresh:
         restart_workers(runner, loop)
         yield refresh
 

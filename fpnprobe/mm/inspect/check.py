@@ -1,77 +1,112 @@
 """Do the invariants hold on this model? One batch, generated or given, through any mmdet config."""
 
-import json
+import copy
 import math
 import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from fpnprobe.errors import FpnProbeError
+from fpnprobe.errors import EnvironmentProblem, FpnProbeError
 from fpnprobe.mm import quiet
 from fpnprobe.mm.adapters import observe
 from fpnprobe.mm.detectors import build_detector
-from fpnprobe.mm.detectors.stock import read_config, stock_model
+from fpnprobe.mm.detectors.stock import (
+    OTHER_CLASSES,
+    for_every_part,
+    read_config,
+    stock_model,
+)
 from fpnprobe.mm.hook.second_look import SecondLook
+from fpnprobe.mm.inspect.check_batch import BatchNeeds, begin_training, without_synchronization
 from fpnprobe.mm.inspect.generated_batch import generated_batch
 from fpnprobe.mm.inspect.open_detector import open_config
-from fpnprobe.probing import Probe, Residuals
+from fpnprobe.probing import LossPartition, Probe, Residuals
 from fpnprobe.scales import COCO_BUCKETS, ScaleBucket
 
 TOLERANCE = 1e-5
-_NAMES = ("loss", "parameter", "activation", "routes")
+RESIDUALS = ("loss", "parameter", "activation", "routes")
 _DEAD_BRANCH = 0.3  # a branch whose last norm starts at zero would hide its gradients
 
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """Residuals of one model.
+    """Residuals of one model, and whether its row labels were witnessed.
 
     Attributes:
         config: Name of the config.
-        residuals: Relative residuals of loss, parameter, activation and routes.
+        residuals: Relative residuals of loss, parameter, activation and routes; the loss's is NaN
+            where the loss is no sum over its rows.
         tolerance: What none of them may exceed.
         terms: Loss terms that were found.
         passes: Extra backward passes made.
+        rows: Rows of each loss that have an object.
+        witnessed: How many of them were held against the target of their loss.
         sentence: What is likely missing, or why a residual beyond the tolerance is none.
         acquitted: Whether what is beyond the tolerance was seen to be rounding, or is the value
             of a loss that is no sum over its rows while its gradient is whole.
         frozen: Whether no backbone stage trains, so that there is no gradient to add up there.
+        error: What kept the model from being checked, in one line; empty if nothing did.
+        exit_code: Exit code of that error.
     """
 
     config: str
     residuals: Residuals
     tolerance: float
-    terms: tuple[str, ...]
-    passes: int
+    terms: tuple[str, ...] = ()
+    passes: int = 0
+    rows: Mapping[str, int] = field(default_factory=dict)
+    witnessed: Mapping[str, int] = field(default_factory=dict)
     sentence: str = ""
     acquitted: bool = False
     frozen: bool = False
+    error: str = ""
+    exit_code: int = 0
+
+    @classmethod
+    def failed(cls, config: str, tolerance: float, error: FpnProbeError) -> "CheckResult":
+        """The result of a config that cannot be checked."""
+        line = " ".join(str(error).split()) or type(error).__name__
+        return cls(config, Residuals(), tolerance, error=line, exit_code=error.exit_code)
 
     @property
     def ok(self) -> bool:
-        """Whether every residual was measured and is within the tolerance, or acquitted of it."""
-        return all(self._holds(name) for name in _NAMES)
+        """Whether every residual is within the tolerance, or acquitted of being beyond it."""
+        return not self.error and all(self.excess(name) <= 1 for name in RESIDUALS)
 
-    def _holds(self, name: str) -> bool:
-        value = getattr(self.residuals, name)
+    def excess(self, name: str) -> float:
+        """A residual in units of the tolerance; infinite where it was not measured."""
+        value = float(getattr(self.residuals, name))
         if math.isnan(value):
-            return self.frozen and name != "loss"
-        return bool(value <= self.tolerance) or self.acquitted
+            return 0.0 if name == "loss" or self.frozen else math.inf
+        if self.acquitted:
+            return min(value / self.tolerance, 1.0) if self.tolerance else 0.0
+        return value / self.tolerance if self.tolerance else math.inf * value if value else 0.0
+
+    @property
+    def labels(self) -> str:
+        """Rows whose labels were witnessed, of those with an object; or `NOT checked`."""
+        rows, witnessed = sum(self.rows.values()), sum(self.witnessed.values())
+        return f"{witnessed}/{rows}" if witnessed or not rows else "NOT checked"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return `{config, residuals: {loss, parameter, ...}, tolerance, ok}`, and a `note`."""
-        return {
+        """Return `{config, residuals: {loss, ...}, tolerance, ok, rows, witnessed}`."""
+        found = {
             "config": self.config,
-            "residuals": {name: _or_none(getattr(self.residuals, name)) for name in _NAMES},
+            "residuals": {name: _or_none(getattr(self.residuals, name)) for name in RESIDUALS},
             "tolerance": self.tolerance,
             "ok": self.ok,
-            **({"note": self.sentence} if self.sentence else {}),
+            "rows": dict(self.rows),
+            "witnessed": dict(self.witnessed),
         }
+        if self.sentence:
+            found["note"] = self.sentence
+        return {**found, "error": self.error} if self.error else found
 
 
 def check_config(
@@ -112,13 +147,33 @@ def check_config(
         return check_model(
             opened.detector, name=config, tolerance=tolerance, buckets=buckets, batch=batch
         )
-    classes = _classes(read_config(config).get("model"))
-    model = stock_model(config, num_classes=classes, weights=None)
-    with quiet.construction():
-        detector = build_detector(model, seed=seed)
-    return check_model(
-        detector, name=config, classes=classes, size=size, tolerance=tolerance, buckets=buckets
-    )
+    loaded = read_config(config)
+    classes = _classes(loaded.get("model"))
+    needs = BatchNeeds.of(loaded)
+    try:
+        model = stock_model(config, num_classes=None, weights=None)
+        for_every_part(model, without_synchronization)
+        with quiet.construction():
+            detector = build_detector(model, seed=seed)
+    except Exception as error:  # a config is a program
+        raise as_problem(error, "cannot be built") from error
+    for pixels in (size, 2 * size, 4 * size):
+        try:
+            bounds = [bucket.high for bucket in buckets[:-1]]
+            drawn = generated_batch(size=pixels, classes=classes, bounds=bounds)
+            batch = needs.adapt(drawn, stuff_class=_stuff_class(loaded.model))
+            return check_model(
+                detector, name=config, tolerance=tolerance, buckets=buckets, batch=batch
+            )
+        except RuntimeError as error:
+            # More queries than places on so small an image.
+            if "out of range" not in str(error) or pixels == 4 * size:
+                raise as_problem(error, "fails in its forward pass") from error
+        except FpnProbeError:
+            raise
+        except Exception as error:
+            raise as_problem(error, "fails in its forward pass") from error
+    raise AssertionError
 
 
 def check_model(
@@ -153,85 +208,74 @@ def check_model(
     with warnings.catch_warnings():
         # mmdet's own deprecation notes: nothing that a user of this check can act on.
         warnings.simplefilter("ignore")
-        data = detector.data_preprocessor(batch, training=True)
+        begin_training()
+        data = detector.data_preprocessor(copy.deepcopy(batch), training=True)
         torch.manual_seed(seed)
         look = SecondLook(Probe("full"), tuple(buckets))
         with look.remembered(detector), observe(detector, buckets) as seen:
             losses = detector(**data, mode="loss")
         loss, _ = detector.parse_losses(losses)
+        if not loss.requires_grad:
+            raise FpnProbeError(f"{name}: no gradient flows from its loss: nothing to measure")
         sample = Probe("full").measure(loss, seen.partition, seen.taps(), auxiliary=seen.auxiliary)
         if not sample.finite:
             raise FpnProbeError(f"{name or type(detector).__name__}: a gradient is not finite")
         given = sample.judged(sample.residuals.judge("float32", tolerance=tolerance))
         verdict = look.review(detector, given).verdict
     terms = tuple(call.term for call in seen.partition.calls)
-    stages = [r.state for r in sample.records if r.kind == "parameter"]
     return CheckResult(
         name,
         sample.residuals,
         tolerance,
         tuple(dict.fromkeys(terms)),
         sample.passes,
+        rows=_object_rows(seen.partition),
+        witnessed=dict(seen.witness.witnessed),
         sentence=verdict.sentence,
         # A tolerance that asks for more than float32 gives is not met by saying so.
         acquitted=bool(verdict.over) and verdict.sound and tolerance >= TOLERANCE,
-        frozen=bool(stages) and set(stages) == {"frozen"},
+        frozen=all(r.state == "frozen" for r in sample.records if r.kind == "parameter"),
     )
-
-
-def problem(results: Sequence[CheckResult]) -> str | None:
-    """One line about the first result beyond its tolerance, or None."""
-    for result in results:
-        if not result.ok:
-            worst = max(_NAMES, key=lambda n: _rank(getattr(result.residuals, n)))
-            return (
-                f"{result.config}: the {worst} residual is {getattr(result.residuals, worst):.1e}, "
-                f"expected at most {result.tolerance:.0e}"
-                + (f": {result.sentence}" if result.sentence else "")
-            )
-    return None
 
 
 def _or_none(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _rank(value: float) -> float:
-    return float("inf") if math.isnan(value) else value
-
-
-def table(results: Sequence[CheckResult], *, markdown: bool = False) -> str:
-    """Return the residual table as aligned text, or as Markdown."""
-    rows = [["config", *_NAMES, "ok"]]
-    for result in results:
-        values = (getattr(result.residuals, name) for name in _NAMES)
-        name = result.config.rpartition("/")[2].removesuffix(".py")
-        rows.append([name, *(f"{v:.1e}" for v in values), "yes" if result.ok else "NO"])
-    if markdown:
-        rows.insert(1, ["---", *["---:"] * (len(_NAMES) + 1)])
-        return "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(w) if i == 0 else cell.rjust(w)
-            for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    )
-
-
-def as_json(results: Sequence[CheckResult]) -> str:
-    """Return one object for one config, a list for several."""
-    found = [result.to_dict() for result in results]
-    return json.dumps(found[0] if len(found) == 1 else found, indent=2)
+def _object_rows(partition: LossPartition) -> dict[str, int]:
+    background = len(partition.buckets)
+    found: Counter[str] = Counter()
+    for call in partition.calls:
+        found[call.name] += int(((call.labels >= 0) & (call.labels < background)).sum())
+    return {name: rows for name, rows in found.items() if rows}
 
 
 def _classes(model: Any) -> int:
-    """Largest `num_classes` in a model config."""
+    """Object classes of a model config: its largest `num_classes`, without those of stuff."""
     if isinstance(model, dict):
+        things = model.get("num_things_classes")
+        if isinstance(things, int):
+            return things
         own = model.get("num_classes")
-        return max([own if isinstance(own, int) else 1, *map(_classes, model.values())])
+        inner = [_classes(value) for key, value in model.items() if key not in OTHER_CLASSES]
+        return max([own if isinstance(own, int) else 1, *inner])
     return max(map(_classes, model), default=1) if isinstance(model, (list, tuple)) else 1
+
+
+def _stuff_class(model: Any) -> int:
+    """A class of the semantic map that this detector takes for stuff."""
+    head = model.get("panoptic_head") or {}
+    return int(head.get("num_things_classes", 1))
+
+
+def as_problem(error: Exception, what: str) -> FpnProbeError:
+    """An error of a third-party package as one line: exit code 3 if something is not installed."""
+    if isinstance(error, FpnProbeError):
+        return error
+    line = " ".join(str(error).split())[:200]
+    text = f"{what}: {type(error).__name__}: {line}" if line else f"{what}: {type(error).__name__}"
+    missing = isinstance(error, ImportError) or "install" in line
+    return EnvironmentProblem(text) if missing else FpnProbeError(text)
 
 
 def _wake_branches(detector: nn.Module) -> None:

@@ -79,6 +79,7 @@ def probe_offline(
     bounds: str | None,
     seed: int,
     device: str,
+    trust: bool = False,
 ) -> OfflineResult:
     """What `fpnprobe probe` runs; its options say what the arguments are.
 
@@ -90,7 +91,14 @@ def probe_offline(
     chosen = Probe(mode, terms)  # type: ignore[arg-type] # checked there
     buckets = buckets_of_sides(bounds) if bounds else None
     opened = open_given(
-        config, checkpoint, data=data, split=split, size=size, device=device, seed=seed
+        config,
+        checkpoint,
+        data=data,
+        split=split,
+        size=size,
+        device=device,
+        seed=seed,
+        trust=trust,
     )
     result = probe_images(
         opened.detector,

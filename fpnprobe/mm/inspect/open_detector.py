@@ -46,6 +46,7 @@ def open_given(
     size: int | None,
     device: str,
     seed: int,
+    trust: bool = False,
 ) -> Opened:
     """A trained cell where `config` is its folder, else an mmdet config with `data`.
 
@@ -64,7 +65,7 @@ def open_given(
                 f"{config} is a trained cell with its own weights, images and size: leave the "
                 "checkpoint, --data and --size out"
             )
-        return open_cell(Path(config), device=device)
+        return open_cell(Path(config), device=device, trust=trust)
     if data is None:
         raise FpnProbeError(f"no images for {config}: give --data, a COCO folder")
     return open_config(
@@ -72,9 +73,9 @@ def open_given(
     )
 
 
-def open_cell(folder: Path, *, device: str = "cpu") -> Opened:
+def open_cell(folder: Path, *, device: str = "cpu", trust: bool = False) -> Opened:
     """A trained cell of a study with its own validation images."""
-    cell = TrainedCell.open(folder, device=device)
+    cell = TrainedCell.open(folder, device=device, trust=trust)
     return Opened(cell.detector, cell.images, cell.buckets, cell.labels)
 
 

@@ -17,9 +17,10 @@ from fpnprobe.mm.inspect.trained_run import open_trained_run
 from fpnprobe.mm.training.dataset import CellImages
 from fpnprobe.mm.training.trained_model import load_final
 from fpnprobe.scales import ScaleBucket
-from fpnprobe.store.cell import StoredCell
+from fpnprobe.store.cell import MANIFEST, StoredCell
 from fpnprobe.store.runs import is_run
 from fpnprobe.store.study import read_cell
+from fpnprobe.store.trust import check_names_no_code
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,13 @@ class TrainedCell:
     images: CellImages
 
     @classmethod
-    def open(cls, folder: str | Path, *, device: str = "cpu") -> "TrainedCell":
+    def open(cls, folder: str | Path, *, device: str = "cpu", trust: bool = False) -> "TrainedCell":
         """Load a cell.
+
+        Args:
+            folder: Its folder.
+            device: "cpu" or "cuda".
+            trust: Whether modules and config files that its manifest names are executed.
 
         Raises:
             FpnProbeError: if the folder is no cell, or the cell is stale or damaged, or has no
@@ -53,6 +59,8 @@ class TrainedCell:
                 f"{stored.title} is {stored.state} ({stored.reason}): let run-study make it anew, "
                 "or copy its folder out of the study to look at it by itself"
             )
+        if not trust:
+            check_names_no_code(stored.config, source=stored.folder / MANIFEST)
         weights = stored.checkpoints / "final.pt"
         if not weights.is_file():
             raise FpnProbeError(

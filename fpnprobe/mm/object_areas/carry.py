@@ -90,18 +90,19 @@ class _Pack:
 
 
 @contextmanager
-def carry_areas(dataset: Any) -> Iterator[Callable[[], None]]:
+def carry_areas(dataset: Any, *, area: str | None = None) -> Iterator[Callable[[], None]]:
     """Inside, every sample of `dataset` has `gt_instances.areas`, float64, in original px^2.
 
     The dataset's pipelines are changed in place, so workers must start inside; leaving restores
-    them. Yields a function that carries areas through pipelines exchanged meanwhile.
+    them. Yields a function that carries areas through pipelines exchanged meanwhile. `area` is that
+    of `area_table`.
 
     Raises:
         FpnProbeError: if a transform or dataset cannot be followed, naming it.
     """
     with ExitStack() as undo:
         bases = list(_bases(dataset))
-        tables = [area_table(base) for base in bases]
+        tables = [area_table(base, area=area) for base in bases]
         starts = np.cumsum([0, *(len(table.areas) for table in tables)])
         areas = np.concatenate([table.areas for table in tables])
         places = {

@@ -1,6 +1,5 @@
 """The annotation areas of a dataset, which mmdet's datasets drop while loading."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from mmengine.fileio import get_text
 
+from fpnprobe.data.annotations import parse
 from fpnprobe.errors import FpnProbeError
 
 
@@ -30,66 +30,85 @@ class AreaTable:
     labels: npt.NDArray[np.int64]
 
 
-def area_table(dataset: Any) -> AreaTable:
+def area_table(dataset: Any, *, area: str | None = None) -> AreaTable:
     """Areas of an initialized mmdet dataset, read from its instances or its COCO file.
+
+    Args:
+        dataset: an mmdet dataset at the bottom, as of CocoDataset.
+        area: "box" takes them from the boxes in px of the original image, for data without areas.
 
     Raises:
         FpnProbeError: if the annotations hold no areas, or do not match the loaded instances.
     """
-    infos = (dataset.get_data_info(i) for i in range(len(dataset)))
-    annotations: dict[Any, list[Mapping[str, Any]]] | None = None
+    annotations: _ObjectsByImage | None = None
     first, areas, labels = [0], list[float](), list[int]()
-    for info in infos:
+    for info in (dataset.get_data_info(i) for i in range(len(dataset))):
         instances: Sequence[Mapping[str, Any]] = info["instances"]
-        if all("area" in instance for instance in instances):
+        if area == "box":
+            areas += (_box_area(instance["bbox"]) for instance in instances)
+        elif all("area" in instance for instance in instances):
             areas += (instance["area"] for instance in instances)
         else:
-            annotations = _by_image(dataset) if annotations is None else annotations
-            known = annotations.get(info["img_id"], [])
-            areas += _matched(instances, known, getattr(dataset, "cat2label", {}), info)
+            annotations = annotations or _ObjectsByImage(dataset)
+            areas += annotations.areas(instances, info)
         labels += (instance["bbox_label"] for instance in instances)
         first.append(len(areas))
     return AreaTable(np.array(first), np.array(areas, dtype=np.float64), np.array(labels, int))
 
 
-def _by_image(dataset: Any) -> dict[Any, list[Mapping[str, Any]]]:
-    """Annotations of the dataset's COCO file, in file order, by image id."""
-    name, path = type(dataset).__name__, str(getattr(dataset, "ann_file", ""))
-    try:
-        content = json.loads(get_text(path, backend_args=getattr(dataset, "backend_args", None)))
-        annotations = content["annotations"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise FpnProbeError(
-            f"dataset {name} has no COCO annotation file ({path!r}): expected each object's area "
-            "in original px^2; convert it to COCO, or put 'area' into its instances"
-        ) from error
-    groups: dict[Any, list[Mapping[str, Any]]] = {}
-    for annotation in annotations:
-        groups.setdefault(annotation["image_id"], []).append(annotation)
-    return groups
+def _box_area(box: Sequence[float]) -> float:
+    left, top, right, bottom = box
+    return float((right - left) * (bottom - top))
 
 
-def _matched(
-    instances: Sequence[Mapping[str, Any]],
-    annotations: Sequence[Mapping[str, Any]],
-    label_of: Mapping[int, int],
-    info: Mapping[str, Any],
-) -> Iterator[float]:
-    """Loaded instances are a subsequence of the annotations: the dataset skips bad ones."""
-    rest = iter(annotations)
-    for instance in instances:
-        for annotation in rest:
-            x, y, width, height = annotation["bbox"]
-            if (
-                not annotation.get("ignore", False)
-                and annotation["area"] > 0
-                and list(instance["bbox"]) == [x, y, x + width, y + height]
-                and label_of.get(annotation["category_id"]) == instance["bbox_label"]
-            ):
-                yield annotation["area"]
-                break
-        else:
+class _ObjectsByImage:
+    """The objects of a dataset's COCO file, in file order, by image."""
+
+    def __init__(self, dataset: Any) -> None:
+        name, path = type(dataset).__name__, str(getattr(dataset, "ann_file", ""))
+        problem: Exception | None = None
+        try:
+            backend = getattr(dataset, "backend_args", None)
+            text = get_text(path, "utf-8-sig", backend_args=backend)
+        except (OSError, ValueError, TypeError) as error:
+            text, problem = "", error
+        if not text.lstrip().startswith("{"):
             raise FpnProbeError(
-                f"image {info['img_id']!r}: the loaded box {instance['bbox']} is not in the "
-                "annotation file in the order of loading; put 'area' into the dataset's instances"
-            )
+                f"dataset {name} has no COCO annotation file ({path!r}): expected each object's "
+                "area in original px^2; convert it to COCO, put 'area' into its instances, or "
+                'take the areas of the boxes: GradientProbeHook(area="box")'
+            ) from problem
+        self._found = parse(text, path)
+        labels: Mapping[Any, int] = getattr(dataset, "cat2label", {})
+        self._labels = [labels.get(key) for key in self._found.category_keys.values]
+        self._place = {key: i for i, key in enumerate(self._found.image_keys.values)}
+        self._rows = np.argsort(self._found.image, kind="stable")
+        self._first = np.searchsorted(
+            self._found.image[self._rows], np.arange(len(self._place) + 1)
+        )
+
+    def areas(
+        self, instances: Sequence[Mapping[str, Any]], info: Mapping[str, Any]
+    ) -> Iterator[float]:
+        """Areas of an image's instances, a subsequence of its objects: datasets skip bad ones."""
+        found, image = self._found, self._place.get(info["img_id"])
+        here = range(0) if image is None else range(self._first[image], self._first[image + 1])
+        rest = iter(here)
+        for instance in instances:
+            for place in rest:
+                row = int(self._rows[place])
+                x, y, width, height = found.boxes[row].tolist()
+                if (
+                    not found.ignore[row]
+                    and found.areas[row] > 0
+                    and list(instance["bbox"]) == [x, y, x + width, y + height]
+                    and self._labels[found.category[row]] == instance["bbox_label"]
+                ):
+                    yield float(found.areas[row])
+                    break
+            else:
+                raise FpnProbeError(
+                    f"image {info['img_id']!r}: the loaded box {instance['bbox']} is not in the "
+                    "annotation file in the order of loading; put 'area' into the dataset's "
+                    "instances"
+                )

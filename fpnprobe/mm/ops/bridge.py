@@ -12,7 +12,15 @@ import torch
 import torchvision  # noqa: F401  registers torch.ops.torchvision
 
 from fpnprobe.errors import EnvironmentProblem
-from fpnprobe.mm.ops import focal_loss, nms, roi_align
+from fpnprobe.mm.ops import (
+    carafe,
+    deform_attention,
+    deform_conv,
+    deform_roi_pool,
+    focal_loss,
+    nms,
+    roi_align,
+)
 
 _NAME = "mmcv._ext"
 _OPERATORS: tuple[Callable[..., object], ...] = (
@@ -23,6 +31,19 @@ _OPERATORS: tuple[Callable[..., object], ...] = (
     roi_align.roi_align_backward,
     focal_loss.sigmoid_focal_loss_forward,
     focal_loss.sigmoid_focal_loss_backward,
+    deform_conv.deform_conv_forward,
+    deform_conv.deform_conv_backward_input,
+    deform_conv.deform_conv_backward_parameters,
+    deform_conv.modulated_deform_conv_forward,
+    deform_conv.modulated_deform_conv_backward,
+    deform_roi_pool.deform_roi_pool_forward,
+    deform_roi_pool.deform_roi_pool_backward,
+    carafe.carafe_forward,
+    carafe.carafe_backward,
+    carafe.carafe_naive_forward,
+    carafe.carafe_naive_backward,
+    deform_attention.ms_deform_attn_forward,
+    deform_attention.ms_deform_attn_backward,
 )
 
 

@@ -100,3 +100,23 @@ def _give_best_of_all(operation: Operation) -> None:
     )
     if bool((operation.marks(operation.args[0]) == marks).all()):
         operation.give(operation.out, marks.reshape(operation.out.shape))
+
+
+@rule("_unique2", "_unique", "unique_consecutive", "unique_dim")
+def keep_distinct(operation: Operation) -> None:
+    """Each distinct value is of the object of the elements that have it, if that is one."""
+    source = operation.args[0]
+    if operation.name == "unique_dim":
+        return
+    values = operation.outputs()[0]
+    if not values.numel():
+        return
+    order = torch.unique_consecutive if operation.name == "unique_consecutive" else torch.unique
+    _, place = order(source, return_inverse=True)
+    marks = operation.marks(source).reshape(-1)
+    high = torch.full((len(values),), NONE, dtype=torch.int32, device=values.device)
+    high = high.scatter_reduce(0, place.reshape(-1), marks, "amax", include_self=False)
+    far = torch.full_like(high, torch.iinfo(torch.int32).max)
+    known = torch.where(marks >= 0, marks, far[0])
+    low = far.scatter_reduce(0, place.reshape(-1), known, "amin")
+    operation.give(values, torch.where((high >= 0) & (low != high), operation.lost(), high))

@@ -1,7 +1,7 @@
 """Loss functions that are called by name: which of their rows is whose."""
 
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -24,6 +24,8 @@ _ELEMENTS = (
     "soft_margin_loss",
 )
 
+_EXITS = ("numpy", "tolist", "__array__")
+
 
 class LossFunctions(TorchFunctionMode):
     """Labels the predictions that `torch.nn.functional`'s losses are given, row by row.
@@ -36,6 +38,16 @@ class LossFunctions(TorchFunctionMode):
     def __init__(self, provenance: Provenance, witness: Witness) -> None:
         super().__init__()
         self._provenance, self._witness = provenance, witness
+        self._is_paused = False
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Inside, predictions are labeled already: no function labels them anew."""
+        before, self._is_paused = self._is_paused, True
+        try:
+            yield
+        finally:
+            self._is_paused = before
 
     def __torch_function__(
         self,
@@ -47,11 +59,13 @@ class LossFunctions(TorchFunctionMode):
         """Call a function; a loss function with its prediction labeled."""
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
-        if name in _CLASSES or name in _ELEMENTS:
+        if not self._is_paused and (name in _CLASSES or name in _ELEMENTS):
             first = args[0] if args else kwargs.get("input")
             second = args[1] if len(args) > 1 else kwargs.get("target")
             if isinstance(first, Tensor) and isinstance(second, Tensor) and torch.is_grad_enabled():
                 return self._label(func, name, first, second, args, kwargs)
+        if name in _EXITS and args and isinstance(args[0], Tensor):
+            self._provenance.note_leaving(args[0])
         return func(*args, **kwargs)
 
     def _label(

@@ -108,3 +108,24 @@ def multiply(operation: Operation) -> None:
 def _has_whole_rows(operation: Operation, tensor: Tensor) -> bool:
     marks = operation.marks(tensor)
     return marks.dim() > 0 and bool((marks.amax(-1) == marks.amin(-1)).all())
+
+
+@rule("upsample_nearest2d", "upsample_bilinear2d", "upsample_bicubic2d", "_upsample_bilinear2d_aa")
+@rule("upsample_linear1d", "upsample_nearest1d", "_adaptive_avg_pool2d", "adaptive_max_pool2d")
+@rule("avg_pool2d", "max_pool2d_with_indices", "_upsample_nearest_exact2d")
+def resample(operation: Operation) -> None:
+    """Maps `(B, C, H, W)` of another size: each channel's object, if it is one."""
+    source = operation.args[0]
+    if operation.in_graph:
+        if operation.is_labeled(source):
+            marks = operation.marks(source)
+            dims = tuple(range(2, source.dim()))
+            if bool((marks.amax(dims) == marks.amin(dims)).all()):
+                shape = [*marks.shape[:2], *[1] * len(dims)]
+                operation.give(operation.outputs()[0], marks.amax(dims).reshape(shape))
+            else:
+                operation.cut(source)
+        return
+    dims = tuple(range(2, source.dim()))
+    joined = join_reduced(operation.marks(source), dims, operation.lost())
+    operation.give(operation.outputs()[0], joined)

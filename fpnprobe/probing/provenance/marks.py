@@ -68,6 +68,8 @@ def join_reduced(marks: Tensor, dims: tuple[int, ...], conflict: int) -> Tensor:
     >>> join_reduced(torch.tensor([[-1, 3, 3], [-1, 3, 4], [-1, -1, -1]]), (1,), -4).tolist()
     [[3], [-4], [-1]]
     """
+    if not dims:  # torch would take them all
+        return marks
     shape = [1 if dim in dims else size for dim, size in enumerate(marks.shape)]
     if marks.numel() == 0:
         return torch.full(shape, NONE, dtype=torch.int32, device=marks.device)
@@ -76,4 +78,5 @@ def join_reduced(marks: Tensor, dims: tuple[int, ...], conflict: int) -> Tensor:
     low = least.amin(dims, keepdim=True)
     lost = marks.amin(dims, keepdim=True)
     found = torch.where((high == low) | (high < 0), high.clamp(min=NONE), conflict)
+    found = torch.where((high < 0) & (lost == BACKGROUND), BACKGROUND, found)
     return torch.where(is_lost(lost), lost, found)

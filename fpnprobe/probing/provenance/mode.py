@@ -53,6 +53,9 @@ class Provenance(TorchDispatchMode):
         self.cuts: list[RowCut] = []
         self.unknown_operators: set[str] = set()
         self.scope: list[tuple[str, str]] = []
+        # Mark of what last left torch as a Python number or an array: a door may ask for it.
+        self.last_left = NONE
+        self._arrays: dict[int, tuple[Any, Tensor]] = {}
         self._pending: list[tuple[Cut, Edge | None, tuple[str, str]]] = []
 
     def mark(self, tensor: Tensor, numbers: Tensor) -> None:
@@ -65,6 +68,29 @@ class Provenance(TorchDispatchMode):
         with unobserved():
             wide = numbers.to(device=tensor.device, dtype=torch.int32).expand(tensor.shape)
             self.memory.write(tensor, wide)
+
+    def note_leaving(self, tensor: Tensor) -> None:
+        """Remember whose value leaves torch, if it is one object's."""
+        if self.memory.knows(tensor) and tensor.numel():
+            with unobserved():
+                marks = self.memory.read(tensor)
+                self.last_left = int(marks.max()) if bool((marks == marks.max()).all()) else NONE
+
+    def mark_array(self, array: Any, numbers: Tensor) -> None:
+        """Say which object each row of a numpy array belongs to, for tensors on its memory."""
+        address = int(array.__array_interface__["data"][0])
+        self._arrays[address] = array, numbers.cpu().to(torch.int32)
+
+    def _adopt(self, tensors: list[Tensor]) -> None:
+        """Mark tensors that lie on the memory of a marked array."""
+        for tensor in tensors:
+            if tensor.device.type == "cpu" and not self.memory.knows(tensor):
+                found = self._arrays.get(tensor.untyped_storage().data_ptr())
+                if found is not None and found[0].nbytes == tensor.untyped_storage().nbytes():
+                    array, numbers = found
+                    flat = tensor.as_strided((array.size,), (1,), 0)
+                    rows = numbers.reshape(-1, 1).expand(-1, array.size // max(len(numbers), 1))
+                    self.memory.write(flat, rows.reshape(-1))
 
     def marks_of(self, tensor: Tensor) -> Tensor:
         """Marks of a tensor's elements, as they are now."""
@@ -132,12 +158,16 @@ class Provenance(TorchDispatchMode):
         if self._pending:
             self.settle()
         inputs = list(tensors_in((args, kwargs)))
+        if self._arrays:
+            self._adopt(inputs)
         in_graph = torch.is_grad_enabled() and any(t.requires_grad for t in inputs)
         edges = {}
         if in_graph:
             edges = {id(t): _edge_of(t) for t in inputs if t.requires_grad}
         out = func(*args, **kwargs)
         name = func._schema.name.partition("::")[2].removesuffix("_")
+        if name == "_local_scalar_dense":
+            self.note_leaving(inputs[0])
         if any(self.memory.knows(t) for t in inputs):
             self._follow(func, name, args, kwargs, out, inputs, in_graph, edges)
         return out

@@ -25,12 +25,7 @@ from fpnprobe.report.tables.average_precision import (
 )
 from fpnprobe.report.tables.read_studies import Stored
 
-NAMES = {
-    "AP": "AP, all sizes",
-    "AP_S": "AP_S, small",
-    "AP_M": "AP_M, medium",
-    "AP_L": "AP_L, large",
-}
+SIZES = {"AP": "all sizes", "AP_S": "small", "AP_M": "medium", "AP_L": "large"}
 FIGURE_1 = "Faster R-CNN"
 NOT_MEASURED = "Not measured: no cell of this study has an evaluation."
 
@@ -51,11 +46,12 @@ def section(stored: Stored) -> Section:
         + (
             " Hollow diamonds are the paper's values: other data and a larger model, so compare "
             "directions, not heights."
+            + (f" {stored.reason_to_compare}" if stored.reason_to_compare else "")
             + (" " + published.notes()["figure3"] if "FPN-Aux" in stored.variants else "")
             if paper
             else ""
         ),
-        _bars(table, METRICS, stored.colors),
+        _bars(table, METRICS, stored),
         table.drop(columns="seeds"),
         keys=keys,
         height=max(70, 34 * len(stored.variants)),
@@ -72,11 +68,11 @@ def section(stored: Stored) -> Section:
     return Section("results", "Average precision by object size", [*blocks, _table(stored)])
 
 
-def _bars(table: pd.DataFrame, metrics: Sequence[str], colors: Mapping[str, str]) -> list[Panel]:
-    limit = ap_bars.reach(table)
+def _bars(table: pd.DataFrame, metrics: Sequence[str], stored: Stored) -> list[Panel]:
+    limit, colors = ap_bars.reach(table), stored.colors
     return [
         Panel(
-            NAMES[metric],
+            f"{stored.name_metric(metric)}, {SIZES[metric]}",
             partial(ap_bars.draw, table[table["metric"] == metric], colors=colors, limit=limit),
         )
         for metric in metrics
@@ -88,8 +84,10 @@ def _figure1(stored: Stored, table: pd.DataFrame) -> list[Block]:
     table = table[table["variant"].isin(["DC5", "FPN"]) & table["metric"].isin(["AP_S", "AP_L"])]
     if table["value"].notna().sum() < 4:
         return []
-    theirs = stored.iou_type == "bbox" and all(
-        published.detector(study) == FIGURE_1 for study in stored.studies
+    theirs = (
+        stored.compares_with_paper
+        and stored.iou_type == "bbox"
+        and all(published.detector(study) == FIGURE_1 for study in stored.studies)
     )
     paper = published.figure1().set_index(["variant", "metric"])["published"].to_dict()
     keys = zip(table["variant"], table["metric"], strict=True)
@@ -98,8 +96,10 @@ def _figure1(stored: Stored, table: pd.DataFrame) -> list[Block]:
     moves = {
         metric: float(value[metric, "FPN"] - value[metric, "DC5"]) for metric in ("AP_S", "AP_L")
     }
+    small, large = stored.name_metric("AP_S"), stored.name_metric("AP_L")
     beside = (
-        f"; the paper has {signed(_gain(paper, 'AP_S'))} and {signed(_gain(paper, 'AP_L'))}. "
+        f"; the paper has {signed(_gain(paper, 'AP_S'))} and {signed(_gain(paper, 'AP_L'))} with "
+        "COCO's bounds. "
         f"{published.notes()['figure1']}"
         if theirs
         else "."
@@ -107,9 +107,9 @@ def _figure1(stored: Stored, table: pd.DataFrame) -> list[Block]:
     figure = Figure(
         "figure-1",
         "With and without the pyramid (Figure 1 of the paper)",
-        f"{_direction(stored, moves)}: from DC5 to FPN, AP_S {signed(moves['AP_S'])} and AP_L "
-        f"{signed(moves['AP_L'])} points{beside}",
-        _bars(table, ("AP_S", "AP_L"), stored.colors),
+        f"{_direction(stored, moves)}: from DC5 to FPN, {small} {signed(moves['AP_S'])} and "
+        f"{large} {signed(moves['AP_L'])} points{beside}",
+        _bars(table, ("AP_S", "AP_L"), stored),
         table.drop(columns="seeds"),
         keys=[Key("paper (COCO, R50, MMDetection)", INK, "D")] if theirs else [],
         height=70,
@@ -153,7 +153,15 @@ def _differences(table: pd.DataFrame, stored: Stored, name: str, title: str) -> 
         return []
     cap = 1.5 * max(1.0, float(table["difference"].abs().max()))
     panels = [
-        Panel(f"{variant} − {base}", partial(differences.draw, part, colors=stored.colors, cap=cap))
+        Panel(
+            f"{variant} − {base}",
+            partial(
+                differences.draw,
+                part.assign(metric=part["metric"].map(stored.name_metric)),
+                colors=stored.colors,
+                cap=cap,
+            ),
+        )
         for (variant, base), part in table.groupby(["variant", "baseline"], sort=False)
     ]
     sure = table.dropna(subset=["low", "high"])
@@ -161,7 +169,10 @@ def _differences(table: pd.DataFrame, stored: Stored, name: str, title: str) -> 
     single = clear["source"] == "images"
     said, once = (
         "; ".join(
-            f"{variant} " + ", ".join(f"{r.metric} {signed(r.difference)}" for r in rows(part))
+            f"{variant} "
+            + ", ".join(
+                f"{stored.name_metric(str(r.metric))} {signed(r.difference)}" for r in rows(part)
+            )
             for variant, part in split(chosen, "variant")
         )
         for chosen in (clear[~single], clear[single])
@@ -189,7 +200,7 @@ def _differences(table: pd.DataFrame, stored: Stored, name: str, title: str) -> 
         panels,
         table,
         height=150,
-        left=62,
+        left=62 if stored.name_metric("AP_S") == "AP_S" else 104,
         share="xy",
     )
     return [figure]
@@ -220,6 +231,11 @@ def _table(stored: Stored) -> Table:
         "AP in points (percent). A dash is a cell or size that was not measured."
         + (" The first columns judge boxes, those called mask the masks." if of_masks else ""),
         pd.DataFrame(records),
-        {"variant": "variant", "seed": "seed", **{m: m for m in every}, "state": "state"},
+        {
+            "variant": "variant",
+            "seed": "seed",
+            **{m: stored.name_metric(m) for m in every},
+            "state": "state",
+        },
         dict.fromkeys(every, "{:.1f}"),
     )

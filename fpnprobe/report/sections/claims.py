@@ -1,6 +1,6 @@
 """The section on the paper's claims: what was said, what was measured, and the verdict."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ def judged(folders: Sequence[Path], holes: list[str]) -> list[dict[str, Any]]:
             continue
         for claim in claims:
             here = claim.as_json()
-            key = f"{here['statement']} ({here['source']})"
+            key = here["statement"]
             if found.get(key, {"verdict": "not run"})["verdict"] == "not run":
                 found[key] = here
     return sorted(found.values(), key=lambda claim: claim["verdict"] == "not run")
@@ -46,14 +46,10 @@ def tally(claims: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     }
 
 
-def differences(claims: Sequence[Mapping[str, Any]]) -> int:
-    """Number of measured differences that the claims were judged by: several may share one."""
-    place = ("detector", "backbone", "variant", "baseline", "metric", "iou_type")
-    return len({tuple(c.get(key) for key in place) for c in claims if c["verdict"] != "not run"})
-
-
-def section(claims: Sequence[Mapping[str, Any]]) -> Section:
-    """The claims that this study could test."""
+def section(
+    claims: Sequence[Mapping[str, Any]], *, name_metric: Callable[[str], str] = str
+) -> Section:
+    """The claims that this study could test; `name_metric` adds bounds to a metric."""
     run = [claim for claim in claims if claim["verdict"] != "not run"]
     blocks: list[Block] = [Text(rules.RULE)]
     if not run:
@@ -63,15 +59,17 @@ def section(claims: Sequence[Mapping[str, Any]]) -> Section:
         [
             {
                 "variant": claim["variant"],
-                "against": claim["baseline_name"],
-                "baseline": str(claim["baseline_name"]).split(",")[0],
-                "metric": ("mask " if claim.get("iou_type") == "segm" else "") + claim["metric"],
-                "paper": claim["paper"],
+                "baseline": claim["baseline"],
+                "metric": ("mask " if claim.get("iou_type") == "segm" else "")
+                + name_metric(claim["metric"]),
+                "paper": ", ".join(
+                    f"{signed(each['paper'])} ({each['source']})" for each in claim["printed"]
+                ),
                 "measured": claim["measured"],
                 "interval": _interval(claim),
                 "seeds": claim["seeds"],
                 "verdict": f"{_SIGNS[claim['verdict']]} {claim['verdict']}",
-                "source": claim["source"],
+                "p_holm": claim["p_holm"],
                 "note": claim["note"],
             }
             for claim in run
@@ -79,10 +77,7 @@ def section(claims: Sequence[Mapping[str, Any]]) -> Section:
     )
     counts = ", ".join(f"{count} {verdict}" for verdict, count in tally(claims).items())
     rest = len(claims) - len(run)
-    caption = (
-        f"{counts}, by {differences(run)} measured differences. The other {rest} claims need "
-        "variants or detectors of other studies."
-    )
+    caption = f"{counts}. The other {rest} claims need variants or detectors of other studies."
     notes = set(frame["note"])
     if len(notes) == 1:
         frame = frame.drop(columns="note")
@@ -93,11 +88,10 @@ def section(claims: Sequence[Mapping[str, Any]]) -> Section:
         caption + " Differences in AP points.",
         frame,
         {
-            name: {"baseline": "against", "source": "printed in"}.get(name, name)
+            name: {"baseline": "against", "p_holm": "p (Holm)"}.get(name, name)
             for name in frame.columns
-            if name != "against"
         },
-        {"paper": "{:+.1f}", "measured": "{:+.1f}"},
+        {"measured": "{:+.1f}", "p_holm": "{:.2g}"},
     )
     return Section("verdicts", "What the paper says", [*blocks, table])
 

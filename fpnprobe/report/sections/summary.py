@@ -8,7 +8,7 @@ import numpy as np
 from fpnprobe.figures.columns import rows
 from fpnprobe.figures.wording import scientific, signed
 from fpnprobe.report.page.content import Number
-from fpnprobe.report.sections.claims import differences, tally
+from fpnprobe.report.sections.claims import tally
 from fpnprobe.report.sections.soundness import OVER, UNSOUND, residuals
 from fpnprobe.report.tables.average_precision import against, compared, focus
 from fpnprobe.report.tables.gradient_shares import first_stage, stage_shares
@@ -20,14 +20,18 @@ def answer(stored: Stored, claims: Sequence[Mapping[str, Any]]) -> str:
     base, other = focus(stored)
     table = compared(stored)
     table = table[table["variant"] == other].dropna(subset="difference")
-    parts = [_moved(row) for m in ("AP_S", "AP_L") for row in rows(table[table["metric"] == m])]
+    parts = [
+        _moved(row, stored.name_metric(m))
+        for m in ("AP_S", "AP_L")
+        for row in rows(table[table["metric"] == m])
+    ]
     if not parts:
         return "Not answered yet: no pair of variants has been evaluated."
     fared = tally(claims)
     said = ", ".join(f"{count} {verdict}" for verdict, count in fared.items())
     verdict = (
-        f" Of the {sum(fared.values())} printed differences that this study can test, by "
-        f"{differences(claims)} of its own: {said}."
+        f" Of the {sum(fared.values())} differences of the paper that this study tests, at 95 % "
+        f"each: {said}."
         if fared
         else ""
     )
@@ -49,21 +53,24 @@ def _repairs(stored: Stored, plain: str) -> str:
         for of in (("both", "seeds"), ("images",))
     )
     if single:
-        single = f" On these images AP_L is higher with one seed of {single}."
+        single = (
+            f" On these images {stored.name_metric('AP_L')} is higher with one seed of {single}."
+        )
+    large = stored.name_metric("AP_L")
     if not sure:
-        return f" Against {plain}, no variant clearly wins AP_L." + single
-    return f" Against {plain}, AP_L is clearly higher with {sure}." + single
+        return f" Against {plain}, no variant clearly wins {large}." + single
+    return f" Against {plain}, {large} is clearly higher with {sure}." + single
 
 
-def _moved(row: Any) -> str:
+def _moved(row: Any, metric: str) -> str:
     """What happened to a metric, as sure as its interval allows."""
     once = " with one seed" if row.source == "images" else ""
-    change = f"{row.metric} {'rises' if row.difference > 0 else 'falls'}{once} by"
+    change = f"{metric} {'rises' if row.difference > 0 else 'falls'}{once} by"
     if row.low != row.low:
-        return f"{row.metric} {signed(row.difference)} points, without an interval"
+        return f"{metric} {signed(row.difference)} points, without an interval"
     if row.low <= 0 <= row.high:
         return (
-            f"{row.metric} does not clearly change ({signed(row.difference)} points, interval "
+            f"{metric} does not clearly change ({signed(row.difference)} points, interval "
             f"{signed(row.low)} to {signed(row.high)})"
         )
     return f"{change} {abs(row.difference):.1f} points"
@@ -85,7 +92,9 @@ def numbers(stored: Stored) -> list[Number]:
         )
         result.append(
             Number(
-                f"{metric}, {other} − {base}" if other else metric,
+                f"{stored.name_metric(metric)}, {other} − {base}"
+                if other
+                else stored.name_metric(metric),
                 signed(row["difference"]) if known and row is not None else "not measured",
                 interval if known else "",
             )

@@ -10,7 +10,7 @@ from fpnprobe.figures import curves
 from fpnprobe.figures.columns import largest, split
 from fpnprobe.figures.svg import Panel
 from fpnprobe.report.page.content import Block, Figure, Section
-from fpnprobe.report.sections.average_precision import NAMES
+from fpnprobe.report.sections.average_precision import SIZES
 from fpnprobe.report.tables.average_precision import METRICS
 from fpnprobe.report.tables.gradient_shares import variant_keys
 from fpnprobe.report.tables.read_studies import Stored
@@ -78,7 +78,7 @@ def _learning(stored: Stored) -> list[Block]:
     table["value"] *= 100
     panels = [
         Panel(
-            NAMES[metric],
+            f"{stored.name_metric(metric)}, {SIZES[metric]}",
             partial(
                 curves.draw, table[table["metric"] == metric], colors=stored.colors, what=metric
             ),

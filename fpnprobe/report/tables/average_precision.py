@@ -31,6 +31,8 @@ def by_variant(stored: Stored) -> pd.DataFrame:
     table = final(stored)
     detectors = {published.detector(study) for study in stored.studies}
     paper = published.by_variant(detectors.pop() if len(detectors) == 1 else "")
+    if not stored.compares_with_paper:
+        paper = paper[paper["metric"] == "AP"]
     wanted = paper.set_index(["variant", "metric"])["published"].to_dict()
     rows = []
     for metric in METRICS:

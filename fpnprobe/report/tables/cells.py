@@ -12,6 +12,8 @@ from fpnprobe.store import State, StoredCell, StoredStudy
 from fpnprobe.store.runs import is_run
 
 LONGEST = 48
+TABLES = ("ledger.parquet", "conflict.parquet", "training.parquet", "evaluation.parquet")
+"""The files of a cell that a report reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,12 @@ def name_cells(stored: StoredStudy, *, name: str, prefix: str, holes: list[str])
     """
     holes += [plain(each) for each in stored.problems]
     cells = [_name_cell(cell, name, prefix) for cell in stored.cells]
+    for on_disk in stored.cells:
+        for file, kind in on_disk.find_damage(*TABLES).items():
+            holes.append(
+                f"{prefix}{label(on_disk.variant)}, seed {on_disk.seed}: {file} is {kind} since "
+                "the cell was finished: its tables are left out"
+            )
     for cell in cells:
         if cell.state != "done":
             why = f": {cell.reason}" if cell.reason else ""
@@ -84,6 +92,6 @@ def _name_cell(cell: StoredCell, study: str, prefix: str) -> Cell:
         reason=plain(cell.reason),
         manifest=cell.manifest,
         folder=cell.folder if started else None,
-        shown=started and cell.belongs_to_study,
+        shown=started and cell.belongs_to_study and not cell.find_damage(*TABLES),
         is_run=is_run(cell.folder),
     )

@@ -12,6 +12,7 @@ from fpnprobe.ledger import Ledger
 from fpnprobe.ledger.files import parts
 from fpnprobe.scales import BACKGROUND
 from fpnprobe.statistics import USED, all_object_index, gradient_shares
+from fpnprobe.store.tables import check_size, read_parquet
 
 BINS = 40
 _READ = [
@@ -74,6 +75,7 @@ def summarize(folder: Path, *, study: str, variant: str, seed: int) -> CellGradi
     whole = None if not parts(folder, "ledger") else Ledger.read(folder)
     texts = ["tap", "kind", "route", "bucket", "term", "state"]
     if whole is None:
+        check_size(folder / "ledger.parquet")
         frame = pq.read_table(
             folder / "ledger.parquet", columns=_READ, read_dictionary=texts
         ).to_pandas(strings_to_categorical=True)
@@ -89,7 +91,7 @@ def summarize(folder: Path, *, study: str, variant: str, seed: int) -> CellGradi
         _residuals(frame),
         _conflict(whole.conflict)
         if whole is not None
-        else _conflict(pd.read_parquet(conflict))
+        else _conflict(read_parquet(conflict))
         if conflict.exists()
         else pd.DataFrame(),
     )

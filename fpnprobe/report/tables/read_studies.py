@@ -14,9 +14,10 @@ from fpnprobe.figures.palette import variant_colors
 from fpnprobe.report.tables.cells import Cell, label, name_cells, plain
 from fpnprobe.report.tables.gradients import CellGradients, summarize
 from fpnprobe.report.tables.snapshots import kept_records, quantities
-from fpnprobe.scales import COCO_BUCKETS, ScaleBucket
+from fpnprobe.scales import COCO_BUCKETS, ScaleBucket, name_metric
 from fpnprobe.store import StoredStudy
 from fpnprobe.store.runs import LEDGER
+from fpnprobe.store.tables import DamagedTable, read_parquet
 
 STRETCHES = 24
 EVALUATION = ("study", "variant", "seed", "iteration", "iou_type", "metric", "value", "engine")
@@ -50,6 +51,21 @@ class Stored:
     def buckets(self) -> list[str]:
         """Names of the object buckets from small to large: the study's order, else COCO's."""
         return [bucket.name for bucket in self.scale_buckets]
+
+    def name_metric(self, metric: str) -> str:
+        """Name a metric with the bounds of its object size, unless they are COCO's."""
+        return name_metric(metric, self.scale_buckets)
+
+    @property
+    def compares_with_paper(self) -> bool:
+        """Whether AP by size may stand beside the paper's: COCO's bounds, or a written reason."""
+        return self.scale_buckets == COCO_BUCKETS or bool(self.reason_to_compare)
+
+    @property
+    def reason_to_compare(self) -> str:
+        """Why sizes with other bounds than COCO's are set beside the paper's; else empty."""
+        reasons = {str(study.get("compare_with_paper") or "") for study in self.studies}
+        return " ".join(sorted(reasons)) if "" not in reasons else ""
 
     @property
     def colors(self) -> dict[str, str]:
@@ -108,6 +124,7 @@ def read(folders: Sequence[Path], *, names: Sequence[str] = ()) -> Stored:
         for stem in sorted({**made, **found}):
             table = made[stem] if stem in made else _parquet(found[stem], holes)
             if table is not None:
+                table = _of_variants(table, study.variants, f"evidence/{stem}", holes)
                 for column in {"variant", "baseline"} & set(table.columns):
                     table[column] = [prefix + label(v) for v in table[column]]
                 table["study"] = name
@@ -181,12 +198,31 @@ def _names(studies: Sequence[StoredStudy]) -> list[str]:
     ]
 
 
-def _parquet(path: Path, holes: list[str]) -> pd.DataFrame | None:
+def _of_variants(
+    table: pd.DataFrame, variants: Sequence[str], what: str, holes: list[str]
+) -> pd.DataFrame:
+    """The rows of variants that the study has; others are left of another state of it."""
+    for column in ("variant", "baseline"):
+        if column in table.columns:
+            known = table[column].isin(variants)
+            for name in table[column][~known].unique():
+                hole = f"{plain(name)} is in {what} and not in the study any more: left out"
+                holes.append(hole)
+            table = table[known]
+    return table.reset_index(drop=True)
+
+
+def _parquet(
+    path: Path, holes: list[str], columns: Mapping[str, str] | None = None
+) -> pd.DataFrame | None:
     try:
-        return pd.read_parquet(path)
-    except (OSError, ValueError):
-        holes.append(f"{path.parent.name}/{path.name} is no readable parquet file")
+        table: pd.DataFrame = read_parquet(path, columns)
+    except DamagedTable as error:
+        place, where = f"{path.parent.name}/{path.name}", str(error).partition(f"{path}")[2]
+        readable = "has no" in where
+        holes.append(f"{place}{where}" if readable else f"{place} is no readable parquet file")
         return None
+    return table
 
 
 def _evaluation(cell: Cell, holes: list[str]) -> list[pd.DataFrame]:
@@ -196,7 +232,7 @@ def _evaluation(cell: Cell, holes: list[str]) -> list[pd.DataFrame]:
         if not cell.is_run:  # a training need not evaluate
             holes.append(f"{cell.variant}, seed {cell.seed} has no evaluation: AP not measured")
         return []
-    table = _parquet(path, holes)
+    table = _parquet(path, holes, {"metric": "text", "value": "number"})
     if table is None:
         return []
     table["study"], table["variant"], table["seed"] = cell.study, cell.variant, cell.seed
@@ -207,8 +243,9 @@ def _training(cell: Cell, holes: list[str]) -> list[pd.DataFrame]:
     """Losses and other scalars of a cell, if it kept them: iteration, name, value."""
     assert cell.folder is not None
     path = cell.folder / "training.parquet"
-    table = _parquet(path, holes) if path.exists() else None
-    if table is None or not {"iteration", "name", "value"} <= set(table.columns):
+    kinds = {"iteration": "number", "name": "text", "value": "number"}
+    table = _parquet(path, holes, kinds) if path.exists() else None
+    if table is None or table.empty:
         return []
     stretch = max(1, -(-int(table["iteration"].max() + 1) // STRETCHES))
     middle = (stretch - 1) / 2
@@ -234,6 +271,6 @@ def _gradients(cell: Cell, holes: list[str]) -> list[CellGradients]:
         return [summarize(cell.folder, study=cell.study, variant=cell.variant, seed=cell.seed)]
     except FpnProbeError as error:
         holes.append(f"{cell.variant}, seed {cell.seed}: {plain(error)}")
-    except (OSError, ValueError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
         holes.append(f"{cell.variant}, seed {cell.seed}: the ledger is no readable parquet file")
     return []

@@ -13,6 +13,7 @@ import pandas as pd
 
 from fpnprobe.report.tables.cells import Cell
 from fpnprobe.statistics import all_object_index, gradient_shares
+from fpnprobe.store.tables import DamagedTable, read_parquet
 
 COLUMNS = (
     "variant", "seed", "trained", "tap", "route", "quantity", "bucket", "value", "residual",
@@ -75,8 +76,8 @@ def quantities(records: Sequence[pd.DataFrame]) -> pd.DataFrame:
 def _records(path: Path) -> pd.DataFrame | None:
     wanted = [("term", "=", "all"), ("kind", "=", "activation")]
     try:
-        frame = pd.read_parquet(path, columns=_READ, filters=wanted)
-    except (OSError, ValueError):
+        frame = read_parquet(path, columns=_READ, filters=wanted)
+    except DamagedTable:
         return None
     frame = frame[frame["tap"].astype(str).str.fullmatch(r"C\d+")]
     return frame.replace([np.inf, -np.inf], np.nan) if len(frame) else None

@@ -9,13 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import fpnprobe
+from fpnprobe.config.key_table import study_keys
 from fpnprobe.config.schema import Study
 from fpnprobe.results_version import results_version
-
-_IDLE = {  # what may change without changing a result
-    "data": ("root", "cache"),
-    "schedule": ("workers",),
-}
 
 
 def digest(content: object) -> str:
@@ -48,15 +44,29 @@ def cell_key(study: Study, variant: str, seed: int, *, data_hash: str) -> str:
     chosen = study.variant(variant)
     content["variants"] = [chosen.model_dump(mode="json", exclude={"seeds"}, exclude_defaults=True)]
     content["seeds"] = [seed]
-    for name in ("resources", "question", "expected"):
-        content.pop(name, None)
-    for part, idle in _IDLE.items():
-        for name in idle:
-            content[part].pop(name, None)
+    drop_unkeyed(content)
     if "scenes" in content["data"]:
         content["data"].pop("scenes")  # the data hash tells it
     versions = results_version(chosen.built)
     return digest({"cell": content, "data": data_hash, "version": versions})
+
+
+def drop_unkeyed(content: dict[str, Any]) -> None:
+    """Take the keys that no training sees out of a study's content, in place."""
+    for key in study_keys():
+        if not key.changes_results:
+            _drop(content, key.name)
+
+
+def _drop(content: dict[str, Any], key: str) -> None:
+    """Take a dotted key out of nested dictionaries, and a part that is empty then."""
+    part, _, rest = key.partition(".")
+    if not rest:
+        content.pop(part, None)
+    elif isinstance(content.get(part), dict):
+        _drop(content[part], rest)
+        if part == "resources" and not content[part]:
+            content.pop(part)
 
 
 @functools.cache

@@ -17,7 +17,7 @@ from fpnprobe.errors import FpnProbeError
 from fpnprobe.store import locks
 from fpnprobe.store.cell import LOG, State, StoredCell, write_manifest
 from fpnprobe.store.digests import digest_folder
-from fpnprobe.study.folder import manifest, study_folder
+from fpnprobe.study.folder import cell_key, manifest, study_folder
 from fpnprobe.study.folder.cells import Cell
 from fpnprobe.study.folder.mending import Damage, find_damage, remove_damage, step_of
 from fpnprobe.study.folder.progress import ProgressWriter
@@ -130,7 +130,8 @@ def _mend(
     stop: threading.Event,
 ) -> int:
     """Make the damaged files of a finished cell again; its manifest says done all the while."""
-    content = {**stored.manifest, "reason": ""}
+    config = cell_key.cell_config(result.study, cell.variant, cell.seed)
+    content = {**stored.manifest, "reason": "", "config": config}  # not what a file says
     notes = [f"{name} was {kind}: made again" for name, kind in damage.remade.items()]
     content["notes"] = [*notes, *(stored.manifest.get("notes") or [])]
     content |= {"timings": dict(content.get("timings") or {}), "holes": {}}

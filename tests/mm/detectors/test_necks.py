@@ -119,7 +119,7 @@ def test_last_stage_neck_ignores_the_other_stages() -> None:
 
 @pytest.mark.parametrize("start", ["rotation", "identity"])
 def test_initialization_of_mmdet_keeps_the_start_of_the_grouping(start: str) -> None:
-    module = neck(stages=2, swap_start=start)
+    module = neck(stages=2, swap_start=start, later_gain=1.0)
     module.init_weights()
     for grouping in module.grouping.stages:
         for swap in cast(Any, grouping).swaps:

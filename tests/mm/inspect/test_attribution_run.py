@@ -235,6 +235,6 @@ def test_trust_judges_every_method(run: Path, fpn: TrainedCell) -> None:
     assert found["rank_correlation"].abs().max() <= 1
     assert found.loc[found["method"] == "conductance", "infidelity"].isna().all()
     folder = run / "cells" / "fpn" / "seed-0"
-    told = attribute_run(folder, images=1, methods=("activation_x_gradient",), trusted=1)
+    told = attribute_run(folder, images=1, methods=("activation_x_gradient",), judged_images=1)
     assert told.trust["n_objects"].tolist() == [len(image.boxes)]
     assert told.trust["variant"].tolist() == ["FPN"]

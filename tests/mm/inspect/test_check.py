@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from fpnprobe.cli import main
 from fpnprobe.data import scenes
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.mm.inspect import check
+from fpnprobe.mm.inspect import check, check_table
 from fpnprobe.probing import Residuals
 from tests.mm.adapters.frameworks import CLASSES, CONFIGS, tiny
 
@@ -66,10 +66,10 @@ def test_a_given_batch_is_checked_as_well(small: str, tmp_path: Path) -> None:
 def test_several_configs_make_one_table(small: str) -> None:
     result = run(small, small, "--markdown")
     lines = result.stdout.splitlines()
-    assert lines[0] == "| config | loss | parameter | activation | routes | ok |"
+    assert lines[0] == "| config | loss | parameter | activation | routes | labels | ok |"
     assert len(lines) == 4 and all(line.endswith("| yes |") for line in lines[2:])
     plain = run(small)
-    names = ["config", "loss", "parameter", "activation", "routes", "ok"]
+    names = ["config", "loss", "parameter", "activation", "routes", "labels", "ok"]
     assert plain.stdout.splitlines()[0].split() == names
     assert len(json.loads(run(small, small, "--json").stdout)) == 2
 
@@ -87,7 +87,7 @@ def test_a_loss_that_the_partition_misses_is_found() -> None:
     detector.bbox_head.loss = lambda x, s: original(x, s) | {"loss_more": x[0].square().mean()}
     result = check.check_model(detector, name="more", classes=CLASSES, size=96)
     assert not result.ok and result.residuals.loss > 1e-5 and result.residuals.activation > 1e-5
-    said = check.problem([result])
+    said = check_table.problem([result])
     assert said is not None and "a term of the loss is outside the known rows" in said
 
 
@@ -108,20 +108,25 @@ def test_a_residual_that_was_not_measured_is_not_ok() -> None:
     assert not result.ok and result.to_dict()["residuals"]["routes"] is None
 
 
-@pytest.mark.parametrize(
-    ("config", "message"),
-    [
-        ("retinanet_r50_fpn_1x_cocoo", "nearest: retinanet_r50_fpn_1x_coco"),
-        (
-            "yolof_r50-c5_8xb8-1x_coco",
-            r"head YOLOFHead calls bbox_head.loss_cls .*register_head\(YOLOFHead\)",
-        ),
-        ("detr_r50_8xb2-150e_coco", r"head DETRHead \(bbox_head\) is not known"),
-    ],
-)
-def test_what_cannot_be_checked_says_why(config: str, message: str) -> None:
-    with pytest.raises(FpnProbeError, match=message):
-        check.check_config(config, size=64)
+def test_a_config_that_is_not_there_says_what_is_near() -> None:
+    with pytest.raises(FpnProbeError, match="nearest: retinanet_r50_fpn_1x_coco"):
+        check.check_config("retinanet_r50_fpn_1x_cocoo", size=64)
+
+
+def test_one_that_fails_does_not_stop_the_others(small: str, tmp_path: Path) -> None:
+    typo = tmp_path / "typo.py"
+    typo.write_text(Path(small).read_text().replace("type='ResNet'", "type='RezNet'"))
+    result = run(str(typo), small, "--json")
+    assert result.exit_code == 2 and "Traceback" not in result.output
+    first, second = json.loads(result.stdout)
+    assert "RezNet" in first["error"] and not first["ok"] and second["ok"]
+    assert sum(second["witnessed"].values()) > 0
+    assert "error: " in result.stderr and result.stderr.count("\n") <= 4
+
+
+def test_nothing_named_is_one_line() -> None:
+    result = run()
+    assert result.exit_code == 2 or "nothing to check" in str(result.exception)
 
 
 @pytest.mark.parametrize(

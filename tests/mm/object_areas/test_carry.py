@@ -300,6 +300,16 @@ def test_no_area_at_all_is_refused(root: Path) -> None:
         pass
 
 
+def test_areas_of_boxes_are_taken_where_asked(root: Path) -> None:
+    """For data sets without areas, such as VOC: in px^2 of the original image."""
+    dataset = build(coco(root, [*LOAD, {"type": "Resize", "scale": (96, 96)}, *PACK]))
+    with carry_areas(dataset, area="box"):
+        truth = dataset[0]["data_samples"].gt_instances
+    boxes = truth.bboxes.numpy() / (96 / SIZE)
+    sides = boxes[:, 2:] - boxes[:, :2]
+    np.testing.assert_allclose(truth.areas.numpy(), sides.prod(axis=1), rtol=1e-6)
+
+
 def test_any_arithmetic_on_codes_is_seen() -> None:
     codes = encode(np.array([3, 79]), np.array([0, 2**21]))
     halved = codes.astype(np.float32).astype(np.int64)

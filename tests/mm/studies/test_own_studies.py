@@ -19,6 +19,7 @@ STUDIES = [
     ("quickstart", ()),
     ("variants", ()),
     ("causes", ()),
+    ("grouping", ()),
     ("coco_mini", ()),
     ("coco_mini", ("preset=gpu",)),
     ("coco_mini", ("preset=retinanet",)),

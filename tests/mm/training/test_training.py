@@ -13,7 +13,7 @@ from mmengine.registry import PARAM_SCHEDULERS
 from torch.nn import BatchNorm2d
 
 from fpnprobe.bench import training as bench
-from fpnprobe.config.schema_parts import Schedule
+from fpnprobe.config.schedule import Schedule
 from fpnprobe.data import pixels
 from fpnprobe.errors import EnvironmentProblem, FpnProbeError
 from fpnprobe.mm.training.building import build_runner

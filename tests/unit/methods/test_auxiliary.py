@@ -28,10 +28,12 @@ ROIS = torch.tensor(
 )
 
 
+@pytest.mark.parametrize("stride", [4, 8, 16])
 @pytest.mark.parametrize("width", [6, None], ids=["projected", "raw"])
-def test_auxiliary_head_equals_the_equation(width: int | None) -> None:
-    head = AuxiliaryRoIHead(5, stride=4, classes=3, width=width, hidden=8, size=3).double()
-    stage = torch.randn(2, 5, 8, 8, dtype=torch.float64, requires_grad=True)
+def test_auxiliary_head_equals_the_equation(width: int | None, stride: int) -> None:
+    head = AuxiliaryRoIHead(5, stride=stride, classes=3, width=width, hidden=8, size=3).double()
+    cells = 32 // stride
+    stage = torch.randn(2, 5, cells, cells, dtype=torch.float64, requires_grad=True)
     fast = lambda c: head(c, ROIS)[:2]  # noqa: E731
     assert_equals_twin(head, fast, lambda c: twins.auxiliary_head(head, c, ROIS), [stage])
 
@@ -66,6 +68,18 @@ def test_uncertain_loss_equals_the_equations(granularity: Any, coefficient: Any)
         return [twins.uncertain_loss(module, losses * factors, x, factors=factors)]
 
     assert_equals_twin(module, fast, slow, [features, losses])
+
+
+@pytest.mark.parametrize("coefficient", ["capped", "tau"])
+def test_rows_with_inner_dimensions_share_one_uncertainty(coefficient: Any) -> None:
+    """Four coordinates of a box are one prediction: tau * a is added once, not four times."""
+    options = UncertaintyOptions(tau=0.4, coefficient=coefficient)
+    rows, scores = torch.rand(3, 4).double(), torch.tensor([1.5, 0.0, 0.3]).double()
+    factors = torch.full((3,), 0.5).double()
+    split = weigh_rows(rows, scores, factors=factors, options=options)
+    whole = weigh_rows(rows.sum(1), scores, factors=factors, options=options)
+    assert split.rows.shape == rows.shape
+    assert_close(split.rows.sum(1), whole.rows)
 
 
 def test_a_closed_relu_opens_where_the_loss_is_above_tau_and_stays_closed_below() -> None:

@@ -164,3 +164,23 @@ def test_a_call_without_rows_is_nothing() -> None:
     partition.add_rows(x[:0], torch.zeros(0, dtype=torch.long))
     loss = sum((call.rows.sum() for call in partition.calls), torch.zeros(()))
     assert partition.cotangents(loss)[1].tolist() == [3, 3, 0, 0]
+
+
+def test_every_auxiliary_term_is_found() -> None:
+    """`aux2` to `aux5` alike, and nothing else."""
+    partition = LossPartition()
+    losses = {}
+    for term in ("rpn", "aux2", "aux3", "aux5", "roi"):
+        losses[term] = torch.ones(1, requires_grad=True) * 2
+        partition.add_rows(losses[term], torch.zeros(1, dtype=torch.long), term=term)
+    found = partition.auxiliary_losses()
+    assert len(found) == 3
+    assert all(any(loss is losses[term] for loss in found) for term in ("aux2", "aux3", "aux5"))
+
+
+def test_level_zero_is_a_level_and_below_it_is_none() -> None:
+    partition = LossPartition()
+    rows = torch.ones(4, requires_grad=True) * 2
+    labels = torch.zeros(4, dtype=torch.long)
+    partition.add_rows(rows, labels, levels=torch.tensor([0, 3, -1, 0]))
+    assert partition.level_terms() == ["L0", "L3"]

@@ -1,3 +1,5 @@
+import os
+import stat
 from pathlib import Path
 from typing import BinaryIO
 
@@ -39,3 +41,32 @@ def test_a_folder_that_is_a_file(tmp_path: Path) -> None:
 def test_nan_is_refused_in_json(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="JSON"):
         atomic.write_json(tmp_path / "a", {"x": float("nan")})
+
+
+def test_content_and_folder_are_synced_before_it_returns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The content before the rename, the folder after it: a loss of power keeps old or new."""
+    order: list[str] = []
+    sync, replace = os.fsync, Path.replace
+
+    def fsync(handle: int) -> None:
+        kind = "folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "content"
+        if kind == "content":
+            assert os.fstat(handle).st_size == 3, "what was written is flushed"
+        order.append(kind)
+        sync(handle)
+
+    def renamed(self: Path, target: Path) -> Path:
+        order.append("rename")
+        return replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(Path, "replace", renamed)
+    atomic.write_text(tmp_path / "a", "abc")
+    assert order == ["content", "rename", "folder"]
+
+
+def test_others_may_read_what_is_written(tmp_path: Path) -> None:
+    atomic.write_text(tmp_path / "a", "x")
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o644

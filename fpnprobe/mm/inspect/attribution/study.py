@@ -15,7 +15,8 @@ from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm.inspect.attribution.explain import targets_of
 from fpnprobe.mm.inspect.attribution.survey import survey
 from fpnprobe.mm.inspect.attribution.target import Kind
-from fpnprobe.mm.inspect.attribution.trust import by_method, trust
+from fpnprobe.mm.inspect.attribution.trust import by_method
+from fpnprobe.mm.inspect.attribution.trust import trust as judge_methods
 from fpnprobe.mm.inspect.trained_cell import TrainedCell
 from fpnprobe.store.cell import MANIFEST, State, StoredCell
 from fpnprobe.store.runs import is_run
@@ -99,21 +100,23 @@ def attribute_run(
     kind: Kind = "object",
     steps: int = STEPS,
     internal_batch_size: int = INTERNAL_BATCH,
-    trusted: int = 0,
+    judged_images: int = 0,
     device: str = "cpu",
+    trust: bool = False,
     report: Callable[[str, int], None] = lambda *_: None,
 ) -> StudyAttribution:
     """Attribute the trained cells of a run; write each cell's table and the study's of them all.
 
     A cell that is not finished is skipped and named; a run without any trained cell is an error.
-    `trusted` is the number of images on which the methods themselves are judged; the other
-    arguments are those of `survey`.
+    `judged_images` is the number of images on which the methods themselves are judged; `trust` says
+    whether modules and config files that a manifest names are executed; the other arguments are
+    those of `survey`.
     """
     folders = [cell.folder for cell in find_cells(run, variants=variants, seeds=seeds)]
     frames, files, skipped, judged = [], [], [], []
     for folder in folders:
         try:
-            cell = TrainedCell.open(folder, device=device)
+            cell = TrainedCell.open(folder, device=device, trust=trust)
         except FpnProbeError as error:
             skipped.append((str(folder), str(error)))
             continue
@@ -129,7 +132,7 @@ def attribute_run(
             report=lambda done, title=title: report(title, done),  # type: ignore[misc]
         )
         stored.write(folder / stored.CELL_TABLE, frame)
-        judged += [_judge(cell, position, methods, steps) for position in range(trusted)]
+        judged += [_judge(cell, position, methods, steps) for position in range(judged_images)]
         frames.append(frame)
         files.append(str(folder / stored.CELL_TABLE))
     if not frames:
@@ -152,7 +155,7 @@ def _judge(cell: TrainedCell, position: int, methods: Sequence[str], steps: int)
     targets = targets_of(cell.chain, image, buckets=cell.buckets)
     if not targets:
         return pd.DataFrame()
-    found = trust(cell.chain, image, targets=targets, methods=methods, steps=steps)
+    found = judge_methods(cell.chain, image, targets=targets, methods=methods, steps=steps)
     return found.assign(**cell.labels)
 
 

@@ -209,7 +209,9 @@ def test_summary_speaks_of_the_pair(stored: Stored) -> None:
     fake = [{"verdict": "reproduced"}, {"verdict": "undecided"}, {"verdict": "not run"}]
     answer = summary.answer(stored, fake)
     assert "AP_S rises by 36.3 points and AP_L falls by 5.5 points; the cause is not" in answer
-    assert "Of the 2 printed differences that this study can test, by 1 of its own: 1 re" in answer
+    assert (
+        "Of the 2 differences of the paper that this study tests, at 95 % each: 1 repro" in answer
+    )
 
 
 def test_one_seed_is_never_clear(make_study: Make) -> None:
@@ -280,13 +282,12 @@ def test_a_lead_needs_a_paired_difference(
 def test_claims_table(folder: Path) -> None:
     found = claims.judged([folder], [])
     expected = rules.judge(folder)
-    assert len(found) == len({(c.statement, c.source) for c in expected})
+    assert [c["statement"] for c in found] == [c.statement for c in expected]
     section = claims.section(found)
     table = named(section.blocks, "claims")
     run = [c for c in expected if c.verdict != "not run"]
     assert list(table.frame["measured"]) == pytest.approx([c.measured for c in run])
-    row = table.rows()[1]
-    assert "−10.5 to −0.5" in row and "✓ reproduced" in row
+    assert [row for row in table.rows() if "−10.5 to −0.5" in row and "✓ reproduced" in row]
 
 
 def test_claims_that_cannot_be_judged_are_a_hole(tmp_path: Path) -> None:
@@ -308,8 +309,8 @@ def test_tables_beside_the_paper(make_study: Make) -> None:
     assert row["AP_S ours"].iloc[0] == f"{values['FPN-Aux', 'AP_S']:.1f} ({signed(gain)})"
     assert named(section.blocks, "table4").folded
     three = named(section.blocks, "table3").frame
-    assert three["AP_S paper"].isna().sum() == 3, "digits that the paper lost stay missing"
-    assert len(three) == 24
+    assert three["AP_S paper"][:24].isna().sum() == 3, "digits that the paper lost stay missing"
+    assert list(three["backbone"][24:]) == ["narrow ResNet-18 (not the paper's)"]
 
 
 def test_size_curve_and_errors(stored: Stored) -> None:

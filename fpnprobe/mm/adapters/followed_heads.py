@@ -1,0 +1,174 @@
+"""Heads without an adapter: the objects of their rows are read from the memory of their targets."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from itertools import pairwise
+from typing import Any
+
+import torch
+from mmengine.structures import InstanceData
+from torch import Tensor, nn
+
+from fpnprobe.mm.adapters.loss_values import bound_arguments
+from fpnprobe.mm.adapters.mask_doors import MaskDoors
+from fpnprobe.mm.adapters.module_paths import term_of
+from fpnprobe.mm.adapters.objects import Objects
+from fpnprobe.mm.adapters.row_marks import check_rows, label_rows
+from fpnprobe.probing.partition import LossPartition
+from fpnprobe.probing.provenance import (
+    BACKGROUND,
+    LossFunctions,
+    MarkedObjects,
+    Provenance,
+    Witness,
+    add_cuts,
+)
+from fpnprobe.probing.provenance.mode import unobserved
+
+_DOORS = ("loss", "loss_and_predict")
+
+
+class FollowedHeads:
+    """Follows the annotations of a detector's forward pass into its losses.
+
+    Marks are set when a head takes the data samples, because detectors copy and edit them before
+    (an RPN is given all objects as class 0). Inside, a dispatch mode follows them; a loss module
+    is called with the rows of its prediction labeled.
+
+    Args:
+        partition: Where the labeled rows go.
+
+    Attributes:
+        witness: Which rows were compared with their objects.
+    """
+
+    def __init__(self, partition: LossPartition) -> None:
+        self._partition = partition
+        self._objects: Objects | None = None
+        self._depth = 0
+        self._calls: list[ExitStack] = []
+        self._start(None)
+
+    def _start(self, objects: Objects | None) -> None:
+        self._provenance = Provenance()
+        empty = torch.zeros(0, dtype=torch.long)
+        marked = MarkedObjects(empty, empty)
+        if objects is not None:
+            marked = MarkedObjects(objects.buckets.cpu(), objects.classes.cpu())
+        self.witness = Witness(marked)
+        self._functions = LossFunctions(self._provenance, self.witness)
+        self._masks = MaskDoors(self._provenance)
+        self._objects, self._depth = objects, 0
+        self._calls.clear()
+
+    def begin(self, objects: Objects) -> None:
+        """Begin a forward pass: forget the one before."""
+        self._start(objects)
+
+    def finish(self) -> None:
+        """Give the labeled rows of the forward pass to the partition."""
+        add_cuts(self._partition, self._provenance, self.witness.objects)
+        self._start(self._objects)
+
+    def attach(self, detector: nn.Module, undo: ExitStack) -> None:
+        """Wrap the doors of every head, and observe every loss module."""
+        for path, module in detector.named_modules():
+            if not path:
+                continue
+            for door in _DOORS:
+                if callable(getattr(module, door, None)):
+                    self._open_door(module, path, door, undo)
+            owner = path.rpartition(".")[0]
+            kind = (nn.ModuleList, nn.ModuleDict, nn.Sequential)
+            name = path.rpartition(".")[2]
+            is_loss = ("loss" in name or name == "criterion") and not isinstance(module, kind)
+            if is_loss and owner:
+                self._watch_loss(path, module, detector.get_submodule(owner), undo)
+
+    def _open_door(self, module: nn.Module, path: str, name: str, undo: ExitStack) -> None:
+        original = getattr(module, name)
+
+        def enter(*args: Any, **kwargs: Any) -> Any:
+            self._mark_samples((*args, *kwargs.values()))
+            self._depth += 1
+            try:
+                with self._provenance.inside(path, term_of(path)):
+                    if self._depth > 1:
+                        return original(*args, **kwargs)
+                    with self._masks.opened(), self._provenance, self._functions:
+                        return original(*args, **kwargs)
+            finally:
+                self._depth -= 1
+
+        vars(module)[name] = enter
+        undo.callback(vars(module).pop, name, None)
+
+    def _mark_samples(self, arguments: Sequence[Any]) -> None:
+        """Number the annotations that a head is given, and note the classes as it sees them."""
+        for given in arguments:
+            if not isinstance(given, (list, tuple)) or not given:
+                continue
+            truths = [_annotations(one) for one in given]
+            if self._objects is None or any(truth is None for truth in truths):
+                continue
+            counts = [len(truth.labels) for truth in truths if truth is not None]
+            if counts != [after - before for before, after in pairwise(self._objects.first)]:
+                continue
+            with unobserved():
+                self._mark(given, truths)
+
+    def _mark(self, given: Sequence[Any], truths: Sequence[Any]) -> None:
+        assert self._objects is not None
+        provenance = self._provenance
+        for image, (sample, truth) in enumerate(zip(given, truths, strict=True)):
+            numbers = self._objects.of_image(image)
+            provenance.mark(truth.labels, numbers)
+            boxes = getattr(truth.bboxes, "tensor", truth.bboxes) if "bboxes" in truth else None
+            if boxes is not None and len(boxes):
+                provenance.mark(boxes, numbers[:, None])
+            masks = truth.masks if "masks" in truth else None
+            if isinstance(masks, Tensor):
+                provenance.mark(masks, numbers[:, None, None])
+            elif masks is not None:
+                self._masks.mark(masks, numbers)
+            stuff = getattr(getattr(sample, "gt_sem_seg", None), "sem_seg", None)
+            if isinstance(stuff, Tensor):
+                provenance.mark(stuff, torch.tensor(BACKGROUND))
+        classes = torch.cat([truth.labels.reshape(-1) for truth in truths]).cpu()
+        self.witness.objects = MarkedObjects(self.witness.objects.buckets, classes)
+
+    def _watch_loss(self, path: str, module: nn.Module, head: nn.Module, undo: ExitStack) -> None:
+        def before(_module: nn.Module, args: Any, kwargs: Any) -> None:
+            call = ExitStack()
+            self._calls.append(call)
+            if self._depth and len(self._calls) == 1 and torch.is_grad_enabled():
+                with unobserved():
+                    self._label(path, module, head, args, kwargs, call)
+
+        def after(_module: nn.Module, _args: Any, _out: Any) -> None:
+            if self._calls:
+                self._calls.pop().close()
+
+        undo.callback(module.register_forward_pre_hook(before, with_kwargs=True).remove)
+        undo.callback(module.register_forward_hook(after, always_call=True).remove)
+
+    def _label(
+        self, path: str, module: nn.Module, head: nn.Module, args: Any, kwargs: Any, call: ExitStack
+    ) -> None:
+        call.enter_context(self._functions.paused())
+        call.enter_context(self._provenance.inside(path, term_of(path)))
+        arguments = bound_arguments(module, args, kwargs)
+        rows = label_rows(arguments, self._provenance)
+        if rows is None:
+            return
+        count = getattr(head, "num_classes", None)
+        self.witness.width = count if isinstance(count, int) else None
+        check_rows(path, arguments, rows, self.witness)
+        call.enter_context(self._provenance.labeled(rows.prediction, rows.labels))
+
+
+def _annotations(sample: Any) -> Any:
+    """The annotated instances of an image: a data sample's, or what is one itself."""
+    if hasattr(sample, "gt_instances"):
+        return sample.gt_instances
+    return sample if isinstance(sample, InstanceData) and "labels" in sample else None
