@@ -76,7 +76,7 @@ def open_given(
 def open_cell(folder: Path, *, device: str = "cpu", trust: bool = False) -> Opened:
     """A trained cell of a study with its own validation images."""
     cell = TrainedCell.open(folder, device=device, trust=trust)
-    return Opened(cell.detector, cell.images, cell.buckets, cell.labels)
+    return Opened(cell.detector, cell.images_for_loss(), cell.buckets, cell.labels)
 
 
 def open_config(

@@ -1,6 +1,7 @@
 """A trained cell opened again: its detector, its validation images, its buckets."""
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm.inspect.attribution.image import DetectorImage
 from fpnprobe.mm.inspect.attribution.segments import build_chain
 from fpnprobe.mm.inspect.trained_run import open_trained_run
+from fpnprobe.mm.training.cell_images import open_images
 from fpnprobe.mm.training.dataset import CellImages
 from fpnprobe.mm.training.trained_model import load_final
 from fpnprobe.scales import ScaleBucket
@@ -72,25 +74,15 @@ class TrainedCell:
                 f"the images of {stored.title} are gone: no {stored.annotations}; run the study's "
                 "data again"
             )
-        try:
-            size = stored.config["data"]["size"]
-            cache = stored.config["data"].get("cache", False)
-        except (KeyError, TypeError, AttributeError):
-            raise FpnProbeError(
-                f"{stored.folder} has a manifest without the size of its images: is it damaged?"
-            ) from None
-        images = CellImages(
-            stored.data_root,
-            stored.annotations,
-            classes=stored.classes,
-            size=tuple(size) if isinstance(size, list) else size,
-            seed=None,
-            cache=cache,
-        )
+        images = open_stored_images(stored, with_loss=False)
         detector = load_final(
             stored.checkpoints, stored.config, classes=len(stored.classes), device=device
         )
         return cls(stored, detector, images)
+
+    def images_for_loss(self) -> CellImages:
+        """Open the same images with what the training loss needs: masks where the detector has."""
+        return open_stored_images(self.stored, with_loss=True)
 
     @property
     def labels(self) -> dict[str, Any]:
@@ -138,3 +130,23 @@ class TrainedCell:
                 f"id such as {', '.join(map(str, self.ids[:3]))}"
             )
         return self.ids.index(image_id)
+
+
+def open_stored_images(stored: StoredCell, *, with_loss: bool) -> CellImages:
+    """Open the validation images of a cell on disk; see `fpnprobe.mm.training.cell_images`.
+
+    Raises:
+        FpnProbeError: if its manifest does not say how the images were taken.
+    """
+    data = stored.config.get("data")
+    if not isinstance(data, Mapping) or "size" not in data:
+        raise FpnProbeError(
+            f"{stored.folder} has a manifest without the size of its images: is it damaged?"
+        )
+    return open_images(
+        stored.config,
+        root=stored.data_root,
+        annotations=stored.annotations,
+        classes=stored.classes,
+        with_loss=with_loss,
+    )

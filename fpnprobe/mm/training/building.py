@@ -10,10 +10,11 @@ from mmengine.dist import get_rank, get_world_size
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm.hook import GradientProbeHook
-from fpnprobe.mm.training.dataset import CellImages, Positions
+from fpnprobe.mm.training.cell_images import open_images
+from fpnprobe.mm.training.dataset import Positions
 from fpnprobe.mm.training.log import TrainingLog
 from fpnprobe.mm.training.loop import CellRunner
-from fpnprobe.mm.training.model import has_masks, model_config
+from fpnprobe.mm.training.model import model_config
 from fpnprobe.mm.training.optimizer import optim_wrapper, rate_over_time
 from fpnprobe.mm.training.task import Training
 from fpnprobe.mm.training.weight_snapshots import KeptWeights
@@ -57,9 +58,7 @@ def build_runner(task: Training, *, scratch: str) -> CellRunner:
         ids = None if task.device == "cpu" else [int(os.environ["LOCAL_RANK"])]
         cfg.model_wrapper_cfg = {"type": "MMDistributedDataParallel", "device_ids": ids}
         cfg.model_wrapper_cfg["broadcast_buffers"] = False
-    loader = train_loader(
-        task, passes=passes, size=schedule["batch"] // split, masks=has_masks(model)
-    )
+    loader = train_loader(task, passes=passes, size=schedule["batch"] // split)
     cfg.train_dataloader = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # mmengine's, about what we replace
@@ -76,23 +75,20 @@ def build_runner(task: Training, *, scratch: str) -> CellRunner:
     return runner
 
 
-def train_loader(task: Training, *, passes: int, size: int, masks: bool) -> Any:
-    """The data of this process: `size` images per pass, with masks if the detector trains on them.
+def train_loader(task: Training, *, passes: int, size: int) -> Any:
+    """Load `size` images per pass in this process, with masks if the detector trains on them.
 
     What is evaluated does not matter here: a Mask R-CNN that is judged by its boxes needs them too.
     """
-    data, schedule = task.config["data"], task.config["schedule"]
-    images = CellImages(
-        task.root,
-        task.annotations,
+    schedule = task.config["schedule"]
+    images = open_images(
+        task.config,
+        root=task.root,
+        annotations=task.annotations,
         classes=task.classes,
-        size=tuple(data["size"]) if isinstance(data["size"], list) else data["size"],
+        with_loss=True,
         seed=task.seed,
-        flip=data["flip"],
         batch=size * get_world_size(),
-        cache=data["cache"],
-        masks=masks,
-        outline=data["scenes"] is not None,
     )
     workers = schedule["workers"]
     if workers is None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from fpnprobe.figures.columns import rows, split
 from fpnprobe.report.sections.soundness import OVER, UNAUDITED, UNSOUND, residuals
+from fpnprobe.report.tables.average_precision import final
 from fpnprobe.report.tables.read_studies import Stored
 
 FEW_IMAGES = 500
@@ -15,6 +16,12 @@ def warnings(stored: Stored) -> list[str]:
     result = list(stored.holes)
     if stored.iou_type == "segm":
         result.append("AP is that of masks: IoU is measured between masks, not between boxes.")
+    values = final(stored)["value"].dropna()
+    if len(values) and values.max() <= 0:
+        result.append(
+            "No cell finds anything: AP is 0.0 everywhere, as after a training of a few steps. The "
+            "differences between variants say nothing."
+        )
     seeds = {v: len({c.seed for c in stored.done if c.variant == v}) for v in stored.variants}
     single = [name for name, count in seeds.items() if count == 1]
     if single:

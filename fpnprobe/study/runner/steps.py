@@ -39,6 +39,7 @@ class CellWork:
     progress: ProgressWriter
     stop: Callable[[], bool]
     _models: dict[str, Any] = field(default_factory=dict)
+    _images: dict[bool, "CellImages"] = field(default_factory=dict)
 
     def alive(self) -> None:
         """Called often inside a step: show that it goes on, and stop here if asked to."""
@@ -60,19 +61,20 @@ class CellWork:
             )
         return self._models[file]
 
-    def images(self) -> "CellImages":
-        """The validation images, in order and unchanged."""
-        from fpnprobe.mm.training.dataset import CellImages
+    def images(self, *, with_loss: bool = False) -> "CellImages":
+        """Open the validation images, in order and unchanged; see `open_images`."""
+        from fpnprobe.mm.training.cell_images import open_images
 
-        study, source = self.output.study, self.output.source
-        return CellImages(
-            source.root,
-            source.val,
-            classes=source.classes,
-            size=study.data.size,
-            seed=None,
-            cache=study.data.cache,
-        )
+        if with_loss not in self._images:
+            source = self.output.source
+            self._images[with_loss] = open_images(
+                self.manifest["config"],
+                root=source.root,
+                annotations=source.val,
+                classes=source.classes,
+                with_loss=with_loss,
+            )
+        return self._images[with_loss]
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +170,7 @@ def _offline(work: CellWork) -> None:
         shutil.rmtree(begun, ignore_errors=True)
         probe_images(
             work.model() if step == last else work.model(kept_name(step)),
-            work.images(),
+            work.images(with_loss=True),
             begun,
             count=probe.offline,
             probe=Probe("full" if probe.mode == "full" else "routes"),

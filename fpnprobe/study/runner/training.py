@@ -67,7 +67,7 @@ def train_cell(work: CellWork) -> None:
         "per_iteration_s": round(facts["seconds"] / work.output.iterations, 5),
     }
     work.manifest["probe"] |= facts["probe"]
-    size = work.output.study.data.size or 640
+    size = work.output.study.data.known_size or 640
     sides = (size, size) if isinstance(size, int) else size
     height, width = (-(-side // 32) * 32 for side in sides)  # images are padded to multiples of 32
     work.manifest["model"] = complexity(work.model(), size=(height, width))
