@@ -44,9 +44,9 @@ FLOORS = {
         ("bench",),
     ),
     "study": (
-        ("folder",),
+        ("folder", "gaps"),
         ("runner",),
-        ("gaps", "planning", "snapshot", "request", "models"),
+        ("planning", "snapshot", "request", "models", "training_run"),
         ("commands",),
     ),
     "report": (("tables",), ("page",), ("sections",), ("build",)),
