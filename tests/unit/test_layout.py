@@ -44,7 +44,8 @@ FLOORS = {
         ("bench",),
     ),
     "study": (
-        ("folder", "gaps"),
+        ("folder",),
+        ("gaps",),
         ("runner",),
         ("planning", "snapshot", "request", "models", "training_run"),
         ("commands",),
