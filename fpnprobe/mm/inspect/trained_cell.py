@@ -14,11 +14,13 @@ from fpnprobe.attribution.chain import Chain
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm.inspect.attribution.image import DetectorImage
 from fpnprobe.mm.inspect.attribution.segments import build_chain
+from fpnprobe.mm.inspect.trained_run import open_trained_run
 from fpnprobe.mm.training.cell_images import open_images
 from fpnprobe.mm.training.dataset import CellImages
 from fpnprobe.mm.training.trained_model import load_final
 from fpnprobe.scales import ScaleBucket
 from fpnprobe.store.cell import MANIFEST, StoredCell
+from fpnprobe.store.runs import is_run
 from fpnprobe.store.study import read_cell
 from fpnprobe.store.trust import check_names_no_code
 
@@ -52,6 +54,8 @@ class TrainedCell:
                 are gone.
         """
         stored = read_cell(folder)
+        if is_run(stored.folder):
+            return cls(stored, *open_trained_run(stored, device=device))
         if not stored.belongs_to_study:
             raise FpnProbeError(
                 f"{stored.title} is {stored.state} ({stored.reason}): let run-study make it anew, "
