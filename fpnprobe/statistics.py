@@ -19,7 +19,8 @@ from fpnprobe.scales import BACKGROUND
 
 Floats = npt.NDArray[np.float64]
 
-USED = ("measured", "frozen")  # rows of other states (unsound, nonfinite, underflow) are left out
+USED = ("measured", "would_arrive", "frozen")
+"""Rows of other states (unsound, nonfinite, underflow) are left out."""
 CELL = ["study", "variant", "seed", "tap", "kind", "route"]
 _NEEDED = [*CELL, "iteration", "bucket", "term", "l2", "n_objects", "state"]
 
@@ -44,7 +45,8 @@ def gradient_shares(frame: pd.DataFrame) -> pd.DataFrame:
     )
     found = group.agg(energy=("energy", "mean"), state=("state", "first")).reset_index()
     # What was measured once is measured, whatever became of other iterations.
-    found["state"] = found["state"].astype(object).where(found["energy"].isna(), "measured")
+    first = found["state"].astype(object)
+    found["state"] = first.where(found["energy"].isna() | (first == "would_arrive"), "measured")
     found["l2"] = np.sqrt(found["energy"])
     objects = found["energy"].where(found["bucket"] != BACKGROUND)
     total = objects.groupby([found[key] for key in CELL]).transform("sum")

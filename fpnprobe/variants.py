@@ -11,6 +11,7 @@ import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import product
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.suggestions import suggest
@@ -24,6 +25,10 @@ PYRAMIDS = ("DC5", "FPN", *GROUPINGS, "FPN-Wide", "FPN-Wide1", *RIVALS)
 SUPERVISIONS = ("Aux", "AuxU")
 """What may stand after the pyramid, behind a hyphen."""
 
+LOSS_RULES = ("LogArea", "UW", "PCGrad")
+"""What may stand last: how the losses of the sizes are weighed, by
+`fpnprobe.interventions.loss_rules`. It acts in training alone; the model is that without it."""
+
 PAPER_VARIANTS = (
     "DC5",
     "DC5-Aux",
@@ -34,7 +39,7 @@ PAPER_VARIANTS = (
     "FPN-CFG2",
     "FPN-CFG3",
 )
-MORE_VARIANTS = ("FPN-Wide", "FPN-Wide1", *RIVALS)
+MORE_VARIANTS = ("FPN-Wide", "FPN-Wide1", *RIVALS, *(f"FPN-{rule}" for rule in LOSS_RULES))
 """Controls and other remedies that the paper does not have."""
 _LONGEST_FOLDER = 80
 BUILT_IN_VARIANTS = (*PAPER_VARIANTS, *MORE_VARIANTS)
@@ -45,7 +50,9 @@ class VariantName:
     """The parts of a variant's name, without an intervention.
 
     >>> VariantName.parse("FPN-CFG3-AuxU")
-    VariantName(pyramid='FPN-CFG3', supervision='AuxU')
+    VariantName(pyramid='FPN-CFG3', supervision='AuxU', loss_rule='')
+    >>> VariantName.parse("FPN-PCGrad").loss_rule
+    'PCGrad'
     >>> VariantName.parse("FPN-CFG3-AuxU").grouping_stages
     3
     >>> VariantName.parse("FPM")
@@ -55,6 +62,7 @@ class VariantName:
 
     pyramid: str
     supervision: str = ""
+    loss_rule: str = ""
 
     @classmethod
     def parse(cls, name: str, own: Iterable[str] = ()) -> "VariantName":
@@ -68,11 +76,11 @@ class VariantName:
             FpnProbeError: if it is not a variant, with the nearest names.
         """
         own = tuple(own)
-        for supervision in ("", *SUPERVISIONS):
-            ending = f"-{supervision}" if supervision else ""
+        for rule, supervision in product(("", *LOSS_RULES), ("", *SUPERVISIONS)):
+            ending = "".join(f"-{part}" for part in (supervision, rule) if part)
             pyramid = name.removesuffix(ending)
             if name.endswith(ending) and pyramid in (*PYRAMIDS, *own):
-                return cls(pyramid, supervision)
+                return cls(pyramid, supervision, rule)
         known = (*BUILT_IN_VARIANTS, *own)
         raise FpnProbeError(f"unknown variant {name!r}: {suggest(name, known)}")
 

@@ -34,4 +34,6 @@ def add(app: typer.Typer) -> None:
         found = compare_runs(
             a, b, annotations=annotations, iou_type=iou_type, resamples=resamples, seed=seed
         )
+        for line in dict.fromkeys(found.warnings):
+            typer.echo(f"warning: {line}", err=True)
         typer.echo(json.dumps(found.as_json()) if as_json else repr(found))

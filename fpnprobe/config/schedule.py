@@ -51,6 +51,10 @@ class Schedule(Spec):
     """Optimizer steps; give this or `epochs`."""
     epochs: float | None = Field(default=None, gt=0, le=1e6)
     """Passes over the training images; give this or `iterations`."""
+    at_least: int = Field(default=1, ge=1, le=MOST)
+    """Fewest optimizer steps that `epochs` make."""
+    at_most: int | None = Field(default=None, ge=1, le=MOST)
+    """Most optimizer steps that `epochs` make; None for no limit."""
     batch: int = Field(default=4, ge=1, le=2**20)
     """Images of one optimizer step, over all processes."""
     lr: float = Field(default=2e-3, gt=0, le=1e6)
@@ -96,6 +100,10 @@ class Schedule(Spec):
     def _consistent(self) -> Self:
         if (self.iterations is None) == (self.epochs is None):
             raise ValueError("give exactly one of schedule.iterations and schedule.epochs")
+        if self.at_most is not None and self.at_most < self.at_least:
+            raise ValueError(
+                f"schedule.at_least {self.at_least} is more than schedule.at_most {self.at_most}"
+            )
         if self.batch % self.accumulate:
             raise ValueError(
                 f"schedule.batch {self.batch} is not a multiple of schedule.accumulate "

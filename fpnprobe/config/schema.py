@@ -1,7 +1,7 @@
 """What a study file may say: typed, validated, with the defaults that a laptop needs."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -40,8 +40,8 @@ class Study(Spec):
     """The training."""
     probe: ProbeSpec = ProbeSpec()
     """The probe."""
-    buckets: tuple[tuple[str, float, float | None], ...] = ()
-    """Size buckets as (name, low, high) in px^2, None for no upper end; () for COCO's."""
+    buckets: tuple[tuple[str, float, float | None], ...] | Literal["auto"] = ()
+    """Size buckets as (name, low, high) in px^2, None for no upper end; () for COCO's; "auto"."""
     evaluation: EvaluationSpec = EvaluationSpec()
     """The evaluation."""
     compare_with_paper: str = Field(default="", json_schema_extra=UNKEYED)
@@ -65,7 +65,7 @@ class Study(Spec):
     def _bounds(cls, value: object) -> object:
         """Refuse what only looks like a bound, such as "0"."""
         try:
-            stored_buckets(value)
+            stored_buckets(() if value == "auto" else value)
         except FpnProbeError as error:
             raise ValueError(str(error)) from error
         return value
@@ -103,8 +103,11 @@ class Study(Spec):
         return self
 
     def scale_buckets(self) -> tuple[ScaleBucket, ...]:
-        """The buckets, in px^2 of the original image; COCO's where the study names none."""
-        return stored_buckets(self.buckets)
+        """The buckets, in px^2 of the original image; COCO's where the study names none.
+
+        Those of "auto" are known once the data are read: `fpnprobe.study.folder.fitting`.
+        """
+        return stored_buckets(() if self.buckets == "auto" else self.buckets)
 
     def seeds_of(self, name: str) -> tuple[int, ...]:
         """Seeds of a variant: its own, or the study's."""

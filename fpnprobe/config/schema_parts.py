@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from fpnprobe.errors import FpnProbeError
+
 UNKEYED: Any = {"changes_results": False}
 MOST = 10**9  # of iterations and other counts, which 64-bit integers and file names must hold
 Side = Annotated[int, Field(ge=32, le=20_000)]
@@ -61,7 +63,8 @@ class Data(Spec):
     `train` and `val` name its splits or their annotation files. `area="box"` takes the area of an
     object, which decides its size bucket, from its box, for data that have none (VOC, CrowdHuman).
     `size` is the short side that images are resized to (the long side at most 5/3 of it, as in
-    1333 x 800), or (short, long); None keeps the size. `flip` is the chance of a mirrored image.
+    1333 x 800), or (short, long); None keeps the size; "auto" takes the median short side of the
+    training images, at most `size_limit`. `flip` is the chance of a mirrored image.
     """
 
     root: str | None = Field(default=None, json_schema_extra=UNKEYED)
@@ -74,8 +77,10 @@ class Data(Spec):
     """Name of the validation split, or its annotation file."""
     limits: Limits = Limits()
     """A subset of the data."""
-    size: Side | tuple[Side, Side] | None = None
-    """Short side of the resized image in px, or (short, long); None keeps the size."""
+    size: Side | tuple[Side, Side] | Literal["auto"] | None = None
+    """Short side of the resized image in px, or (short, long); None keeps it; "auto"."""
+    size_limit: Side = 800
+    """Most px that a `size` of "auto" takes from the data."""
     flip: float = Field(default=0.5, ge=0, le=1)
     """Chance that a training image is mirrored."""
     cache: bool | Literal["auto"] = Field(default="auto", json_schema_extra=UNKEYED)
@@ -88,6 +93,13 @@ class Data(Spec):
         if self.root is None and self.scenes is None:
             raise ValueError("give data.root (a COCO folder) or data.scenes (generated images)")
         return self
+
+    @property
+    def known_size(self) -> int | tuple[int, int] | None:
+        """The size, of a study whose data were read: "auto" is a number by then."""
+        if self.size == "auto":
+            raise FpnProbeError("data.size is 'auto' and the data were not read: prepare them")
+        return self.size
 
 
 class ProbeSpec(Spec):

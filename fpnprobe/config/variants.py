@@ -7,7 +7,13 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.interventions import Intervention, intervention
-from fpnprobe.variants import split_variant
+from fpnprobe.variants import LOSS_RULES, split_variant
+
+
+def _loss_rule(built: Any) -> dict[str, str] | None:
+    """The rule on the losses that the name of what is built ends in, as an intervention."""
+    ending = built.partition("~")[0].rpartition("-")[2] if isinstance(built, str) else ""
+    return {"rule": ending} if ending in LOSS_RULES else None
 
 
 class VariantSpec(BaseModel):
@@ -23,6 +29,8 @@ class VariantSpec(BaseModel):
 
     >>> VariantSpec(name="FPN~cut-direct").change
     Intervention(C2..C4 direct all x0)
+    >>> VariantSpec(name="FPN-PCGrad").change
+    Intervention(losses by PCGrad)
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -45,6 +53,7 @@ class VariantSpec(BaseModel):
         try:
             named = [split_variant(name)[1] for name in names if isinstance(name, str)]
             given = next((name for name in named if name), None) if given is None else given
+            given = next(map(_loss_rule, filter(None, names)), None) if given is None else given
             if given is None:
                 return content
             found = intervention(given) if isinstance(given, str) else Intervention.of(given)

@@ -4,7 +4,7 @@ Inside, an image is a place in the file, never a number of the file: ids may be 
 a double holds (9007199254740993 and 9007199254740992 are one double).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,15 +73,36 @@ class Keys:
         return list(range(len(values)))
 
 
-def note_stranger(problems: Problems, example: str, key: str, value: Any, known: Keys) -> None:
-    """Note an entry that points to an image or category that is not there."""
-    what = key.removesuffix("_id")
+def note_strangers(
+    problems: Problems,
+    places: npt.NDArray[np.int64],
+    key: str,
+    values: Sequence[Any],
+    known: Keys,
+    name_of: Callable[[int], str],
+) -> None:
+    """Note the entries that point to an image or category that is not there.
+
+    Args:
+        problems: where they are noted.
+        places: what each entry points to, -1 for nothing.
+        key: "image_id" or "category_id".
+        values: what each entry says.
+        known: the ids that are there.
+        name_of: an entry for the message.
+    """
+    strange = np.flatnonzero(places < 0)
+    if not len(strange):
+        return
+    row = int(strange[0])
+    what, value = key.removesuffix("_id"), values[row]
     other = str(value) if isinstance(value, int) else _number(value)
     fix = f"add the {what}, or remove them"
     if other is not None and other in known.values:
         kinds = ("a number", "text") if isinstance(value, int) else ("text", "a number")
         fix = f"here it is {kinds[0]} and the {what}'s own id is {kinds[1]}: write both alike"
-    problems.add(f"point to no {what}", f"{example}, {key} {shown(value)}", fix)
+    example = f"{name_of(row)}, {key} {shown(value)}"
+    problems.add(f"point to no {what}", example, fix, count=len(strange))
 
 
 def _number(value: Any) -> int | None:

@@ -133,8 +133,9 @@ def _missing(folder: Path, split: str) -> str:
     present = sorted(path.stem for path in lists.glob("*.json")) if lists.is_dir() else []
     inside = sorted(str(path.parent.relative_to(folder)) for path in folder.glob(f"*/{_ROBOFLOW}"))
     if present:
+        listed = f"{', '.join(present[:5])}{' ...' if len(present) > 5 else ''}"
         return (
-            f"no annotation file {lists / f'{split}.json'}; there is: {', '.join(present)}; name "
+            f"no annotation file {lists / f'{split}.json'}; there is: {listed}; name "
             "one (`--split NAME`, `--set data.train=NAME --set data.val=NAME`)"
         )
     if inside:
@@ -143,6 +144,11 @@ def _missing(folder: Path, split: str) -> str:
         return (
             f"{folder} holds XML files and no COCO annotation file: expected images/ and "
             'annotations/train.json; convert VOC to COCO first (its area: data.area="box")'
+        )
+    if any(folder.glob("labels/**/*.txt")) or any(folder.glob("*/labels/*.txt")):
+        return (
+            f"{folder} holds YOLO's text files and no COCO annotation file: convert them to COCO "
+            "(its boxes are a center, width and height as shares of the image's sides)"
         )
     return (
         f"no annotation file of split {split!r} in {folder}: expected images/ and "

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fpnprobe.data.identity import Keys, key_of, note_stranger
+from fpnprobe.data.identity import Keys, key_of, note_strangers
 from fpnprobe.data.masks import MaskColumns
 from fpnprobe.data.problems import Problems, shown
 
@@ -136,21 +136,22 @@ class ObjectColumns:
         boxes = boxes.reshape(-1, 4)
         areas = np.frombuffer(self._areas, dtype=np.float64) if total else np.zeros(0)
         image, category = images.places(self._images), categories.places(self._categories)
-        for row in np.flatnonzero(image < 0):
-            note_stranger(self._problems, self._row(row), "image_id", self._images[row], images)
-        for row in np.flatnonzero(category < 0):
-            value = self._categories[row]
-            note_stranger(self._problems, self._row(row), "category_id", value, categories)
+        note_strangers(self._problems, image, "image_id", self._images, images, self._row)
+        note_strangers(
+            self._problems, category, "category_id", self._categories, categories, self._row
+        )
         self._note(
             np.asarray(~np.isfinite(boxes).all(axis=1)), "have a box with NaN or infinity", boxes
         )
         negative = np.asarray((boxes[:, 2:] < 0).any(axis=1))
         self._note(negative, "have a box of negative width or height", boxes)
-        for row in np.flatnonzero(~np.isfinite(areas) | (areas < 0)):
+        bad = np.flatnonzero(~np.isfinite(areas) | (areas < 0))
+        if len(bad):
             self._problems.add(
                 "have an area that is negative or not finite",
-                f"{self._row(row)}, area {areas[row]:g}",
+                f"{self._row(bad[0])}, area {areas[bad[0]]:g}",
                 _AREA_FIX,
+                count=len(bad),
             )
         self._problems.refuse(total)
         own = sizes[image] if total else np.zeros((0, 2), dtype=np.int64)
@@ -170,8 +171,10 @@ class ObjectColumns:
         }
 
     def _note(self, marks: npt.NDArray[np.bool_], what: str, boxes: Any) -> None:
-        for row in np.flatnonzero(marks):
-            self._problems.add(what, f"{self._row(row)}, bbox {boxes[row].tolist()}", _BOX_FIX)
+        bad = np.flatnonzero(marks)
+        if len(bad):
+            example = f"{self._row(bad[0])}, bbox {boxes[bad[0]].tolist()}"
+            self._problems.add(what, example, _BOX_FIX, count=len(bad))
 
     def _row(self, row: Any) -> str:
         given = self._ids[row]

@@ -21,10 +21,10 @@ class Problems:
     part: str
     _found: dict[str, list[Any]] = field(default_factory=dict)
 
-    def add(self, what: str, example: str, fix: str) -> None:
-        """Note one entry: what is wrong, the entry and its value, the remedy."""
+    def add(self, what: str, example: str, fix: str, *, count: int = 1) -> None:
+        """Note entries: what is wrong, the first of them and its value, the remedy, how many."""
         known = self._found.setdefault(what, [0, example, fix])
-        known[0] += 1
+        known[0] += count
 
     def refuse(self, total: int) -> None:
         """Raise about what was noted first.

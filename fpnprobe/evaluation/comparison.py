@@ -14,6 +14,7 @@ from fpnprobe.evaluation.ground_truth import GroundTruth
 from fpnprobe.evaluation.masks import check_iou_type
 from fpnprobe.evaluation.resampling import resample
 from fpnprobe.evaluation.size_bins import bin_table, size_edges
+from fpnprobe.evaluation.suspicions import warn_of
 from fpnprobe.scales import COCO_BUCKETS, ScaleBucket, check_buckets, name_metric
 from fpnprobe.statistics import percentile_interval, resample_counts
 from fpnprobe.store import StoredStudy
@@ -26,7 +27,8 @@ class Comparison:
     """What B gains over A, with 95 % intervals of a paired bootstrap over images.
 
     `table` has metric, a, b, difference (b - a), low, high; `curve` has the same for the bins of
-    sqrt(area), with `low_size` and `high_size` in px and `n_objects`.
+    sqrt(area), with `low_size` and `high_size` in px and `n_objects`. `warnings` are lines about
+    detections that are likely not what they seem.
     """
 
     table: pd.DataFrame
@@ -34,6 +36,7 @@ class Comparison:
     images: int
     resamples: int
     buckets: tuple[ScaleBucket, ...] = COCO_BUCKETS
+    warnings: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         head = f"Comparison over {self.images} images, {self.resamples} resamples\n"
@@ -107,15 +110,9 @@ def compare(
         raise FpnProbeError(f"seed is {seed}, expected at least 0")
     truth = GroundTruth.of(annotations, iou_type=iou_type)
     counts = resample_counts(len(truth.image_ids), resamples=resamples, seed=seed)
+    pair = [Detections.of(found, ground_truth=truth, iou_type=iou_type) for found in (a, b)]
     first, second = (
-        resample(
-            truth,
-            Detections.of(found, ground_truth=truth, iou_type=iou_type),
-            counts=counts,
-            iou_type=iou_type,
-            buckets=buckets,
-        )
-        for found in (a, b)
+        resample(truth, found, counts=counts, iou_type=iou_type, buckets=buckets) for found in pair
     )
     bounds = np.array([percentile_interval(row) for row in second.samples - first.samples])
     table = pd.DataFrame(
@@ -138,6 +135,7 @@ def compare(
         images=len(truth.image_ids),
         resamples=resamples,
         buckets=buckets,
+        warnings=tuple(line for found in pair for line in warn_of(truth, found)),
     )
 
 

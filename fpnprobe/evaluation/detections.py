@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fpnprobe.data import documents
-from fpnprobe.data.identity import Key, Keys, key_of, note_stranger
+from fpnprobe.data.identity import Key, Keys, key_of, note_strangers
 from fpnprobe.data.problems import Problems, shown
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.evaluation.ground_truth import Floats, GroundTruth, Ints
@@ -87,14 +87,15 @@ class _Rows:
         image = self._places(self._images, truth.images_named(), "image_id")
         category = self._places(self._categories, truth.categories_named(), "category_id")
         scores, boxes = _doubles(self._scores), _doubles(self._boxes).reshape(-1, 4)
-        for row in np.flatnonzero(~np.isfinite(scores)):
-            self._problems.add(
-                "have a score that is not finite", f"entry {row}, score {scores[row]}", "mend them"
-            )
-        wrong = ~np.isfinite(boxes).all(axis=1) | (boxes[:, 2:] < 0).any(axis=1)
-        for row in np.flatnonzero(wrong):
-            example = f"entry {row} has the bbox {boxes[row].tolist()}"
-            self._problems.add("have no usable box", example, _BOX_FIX)
+        bad = np.flatnonzero(~np.isfinite(scores))
+        if len(bad):
+            example = f"entry {bad[0]}, score {scores[bad[0]]}"
+            what, fix = "have a score that is not finite", "expected a number"
+            self._problems.add(what, example, fix, count=len(bad))
+        bad = np.flatnonzero(~np.isfinite(boxes).all(axis=1) | (boxes[:, 2:] < 0).any(axis=1))
+        if len(bad):
+            example = f"entry {bad[0]} has the bbox {boxes[bad[0]].tolist()}"
+            self._problems.add("have no usable box", example, _BOX_FIX, count=len(bad))
         self._problems.refuse(len(content))
         masks: tuple[Any, ...] = ()
         areas: Floats = boxes[:, 2] * boxes[:, 3]
@@ -163,8 +164,7 @@ class _Rows:
 
     def _places(self, wanted: list[Key | None], known: Keys, key: str) -> Ints:
         places = known.places(wanted)
-        for row in np.flatnonzero(places < 0):
-            note_stranger(self._problems, f"entry {row}", key, wanted[row], known)
+        note_strangers(self._problems, places, key, wanted, known, lambda row: f"entry {row}")
         self._problems.refuse(len(wanted))
         return places
 

@@ -13,7 +13,7 @@ from fpnprobe.evaluation.engines import Curves, run_engine
 from fpnprobe.evaluation.ground_truth import Floats, GroundTruth
 from fpnprobe.evaluation.masks import check_iou_type
 from fpnprobe.evaluation.ranges import area_ranges
-from fpnprobe.evaluation.suspicions import suspect_form
+from fpnprobe.evaluation.suspicions import warn_of
 from fpnprobe.scales import COCO_BUCKETS, ScaleBucket, check_buckets
 
 LETTERS = ("S", "M", "L")
@@ -128,17 +128,8 @@ def evaluate(
         images=len(truth.image_ids),
         objects=len(truth.image),
         detections=len(found),
-        warnings=_warnings(truth, found),
+        warnings=warn_of(truth, found),
     )
-
-
-def _warnings(truth: GroundTruth, found: Detections) -> tuple[str, ...]:
-    lines = [suspect_form(truth, found)]
-    if truth.unmasked:
-        lines.append(
-            f"{truth.unmasked} of {len(truth.image)} objects have no mask and count neither way"
-        )
-    return tuple(line for line in lines if line)
 
 
 def bucket_metrics(buckets: Sequence[ScaleBucket], prefix: str = "AP") -> dict[str, int]:

@@ -19,6 +19,16 @@ _OVERLAP = 0.75
 _SHARE, _TIMES, _FEWEST = 0.1, 3, 2
 
 
+def warn_of(truth: GroundTruth, found: Detections) -> tuple[str, ...]:
+    """Lines about detections, or objects, that a person should know of before the numbers."""
+    lines = [suspect_form(truth, found)]
+    if truth.unmasked:
+        lines.append(
+            f"{truth.unmasked} of {len(truth.image)} objects have no mask and count neither way"
+        )
+    return tuple(line for line in lines if line)
+
+
 def suspect_form(truth: GroundTruth, found: Detections) -> str | None:
     """One line about boxes that seem to be of another form than x, y, width, height, or None."""
     if not len(found) or found.masks:

@@ -59,7 +59,8 @@ def _change(variant: Mapping[str, Any]) -> Intervention | None:
     """The intervention of a variant; what another version cannot read counts as none."""
     try:
         if variant.get("intervention") is not None:
-            return Intervention.of(variant["intervention"])
+            change = Intervention.of(variant["intervention"])
+            return None if change.rule else change  # a rival, and not a test of a cause
         name = str(variant.get("build") or variant["name"]).partition("~")[2]
         return intervention(name) if name in READY_MADE else None
     except FpnProbeError:

@@ -18,13 +18,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.interventions.balance import Balance
 from fpnprobe.interventions.edges import Place, ScaledEdges
 from fpnprobe.interventions.gains import Intervention
+from fpnprobe.interventions.loss_rules import RuledBackward
 from fpnprobe.interventions.masks import Factors, groups, masked
+from fpnprobe.probing.arrivals import only_arrives
 from fpnprobe.probing.closing import closed_for
 from fpnprobe.probing.graph import Edge
 from fpnprobe.probing.partition import LossPartition
@@ -48,6 +50,7 @@ class IntervenedBackward:
         self.intervention = intervention
         self.energy: dict[str, npt.NDArray[np.float64]] = {}
         self.reduction = Reduction()
+        self._ruled = RuledBackward(intervention.rule) if intervention.rule else None
 
     @contextmanager
     def around(
@@ -59,6 +62,7 @@ class IntervenedBackward:
         iteration: int,
         factor: float = 1.0,
         auxiliary: Sequence[Tensor] = (),
+        parameters: Sequence[nn.Parameter] = (),
     ) -> Iterator[None]:
         """Inside, one backward pass of `factor * loss` is the intervened one.
 
@@ -69,6 +73,7 @@ class IntervenedBackward:
             iteration: 0-based training step.
             factor: What the pass inside multiplies the loss by: accumulation, loss scale.
             auxiliary: Tensors made by auxiliary heads.
+            parameters: Parameters that are trained, for a loss rule.
 
         Raises:
             FpnProbeError: if a stage is frozen, or has no such route, bucket or term.
@@ -87,6 +92,12 @@ class IntervenedBackward:
         if differing or self.intervention.balance:
             extra = self._collect(loss, partition, features, edges, base, differing, factor)
         with ExitStack() as undo:
+            if self._ruled is not None:
+                self._ruled.reduction = self.reduction
+                ruled = self._ruled.around(
+                    loss, partition, parameters, iteration=iteration, factor=factor
+                )
+                undo.enter_context(ruled)
             undo.enter_context(ScaledEdges(edges, base))
             for name, addition in extra.items():
                 source: Any = features[name]
@@ -184,7 +195,7 @@ class IntervenedBackward:
                     f"{self.intervention!r}: the backbone gives no {stage}; it gives "
                     f"{', '.join(features)}"
                 )
-            if not feature.requires_grad:
+            if not feature.requires_grad or only_arrives(feature):
                 raise FpnProbeError(
                     f"{self.intervention!r}: {stage} is frozen, no gradient reaches it; train it "
                     "(frozen_stages=-1) or leave it out"
@@ -197,11 +208,16 @@ class IntervenedBackward:
                 )
 
     def state_dict(self) -> dict[str, list[float]]:
-        """Running energies, for a resumed training."""
+        """Running energies, or what a rule has learned, for a resumed training."""
+        if self._ruled is not None:
+            return self._ruled.state_dict()
         return {stage: energy.tolist() for stage, energy in self.energy.items()}
 
     def load_state_dict(self, state: Mapping[str, Sequence[float]]) -> None:
         """Go on from `state_dict`."""
+        if self._ruled is not None:
+            self._ruled.load_state_dict(state)
+            return
         self.energy = {stage: np.asarray(energy, float) for stage, energy in state.items()}
 
 

@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Literal, get_args
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.interventions.balance import Balance
 
 ROUTES = ("direct", "auxiliary", "deeper")
 _STAGES = ("C2", "C3", "C4", "C5")
+
+LossRule = Literal["LogArea", "UW", "PCGrad"]
+"""Rules that weigh the losses of the buckets: see `fpnprobe.interventions.loss_rules`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,7 @@ class Gain:
 
 @dataclass(frozen=True, slots=True)
 class Intervention:
-    """Gains, or a rule that sets them while training (`Balance`), for one training.
+    """Gains, or a rule that sets them while training (`Balance`), or a rule on the losses.
 
     With s(r) the bucket of row r and g_{b,t}(C_i, route) the gradient that bucket b and term t
     send into C_i by a route, the gradient that C_i passes on becomes
@@ -63,10 +66,12 @@ class Intervention:
 
     gains: tuple[Gain, ...] = ()
     balance: Balance | None = None
+    rule: LossRule | None = None
 
     def __repr__(self) -> str:
         parts = [repr(gain) for gain in self.gains]
         parts += [repr(self.balance)] if self.balance else []
+        parts += [f"losses by {self.rule}"] if self.rule else []
         return f"Intervention({', '.join(parts) or 'none'})"
 
     @classmethod
@@ -83,7 +88,7 @@ class Intervention:
         if isinstance(data, Intervention):
             return data
         content = data if isinstance(data, Mapping) else {"gains": data}
-        unknown = set(content) - {"gains", "balance", "allow_negative"}
+        unknown = set(content) - {"gains", "balance", "allow_negative", "rule"}
         allow_negative = allow_negative or content.get("allow_negative") is True
         listed = content.get("gains", ())
         if unknown or isinstance(listed, (str, Mapping)) or not isinstance(listed, Sequence):
@@ -91,10 +96,13 @@ class Intervention:
                 f"intervention {data!r}: expected a list of gains, such as "
                 '[{"stages": "C2..C4", "route": "direct", "bucket": "small", "gain": 0.0}]'
             )
-        balance = content.get("balance")
+        balance, rule = content.get("balance"), content.get("rule")
+        if rule is not None and rule not in get_args(LossRule):
+            raise FpnProbeError(f"rule {rule!r}: expected one of {', '.join(get_args(LossRule))}")
         return cls(
             tuple(_gain(entry, allow_negative=allow_negative) for entry in listed),
             None if balance is None else Balance.of(balance, stages=_stages),
+            rule,
         )
 
     def to_data(self) -> dict[str, Any]:
@@ -115,6 +123,8 @@ class Intervention:
         }
         if any(gain.gain < 0 for gain in self.gains):
             content["allow_negative"] = True
+        if self.rule is not None:
+            content["rule"] = self.rule
         return content
 
     def check_buckets(self, labels: Sequence[str]) -> None:

@@ -18,7 +18,11 @@ COLUMNS: Mapping[str, tuple[str, str]] = {
     "share": ("float64", "l2^2 / sum of l2^2 over the object buckets, in [0, 1]"),
     "n_objects": ("int64", "annotated objects of the bucket in the batch"),
     "n_rows": ("int64", "rows of the loss (anchors, RoIs, ...) with this label, background: used"),
-    "state": ("string", "measured, frozen (l2 is NaN); not to use: unsound, nonfinite, underflow"),
+    "state": (
+        "string",
+        "measured, would_arrive (at a frozen stage), frozen (l2 is NaN); not to use: unsound, "
+        "nonfinite, underflow",
+    ),
     "residual_loss": ("float64", "|L - sum of L_b| / |L| of the iteration"),
     "residual_gradient": ("float64", "worst |g - sum of g_b| / |g|; NaN where not audited"),
     "residual_routes": ("float64", "worst |g - sum over routes| / |g|; NaN without routes"),

@@ -26,6 +26,7 @@ class LossCall:
         edges: Graph edges from o_k to x_k where c_k is what flows over them, and not
             (do_k/dx_k)^T u_k: the rows may reach the loss in another way as well.
         linear: Whether the value of a label is the sum of its rows times their cotangents.
+        objects: Number of each row's object in the batch, -1 for background, or None.
         refusal: What to say where rows of no single object carry loss; `{row}` is the first one.
     """
 
@@ -38,6 +39,7 @@ class LossCall:
     levels: Tensor | None = None
     edges: tuple[Edge, ...] = ()
     linear: bool = False
+    objects: Tensor | None = None
     refusal: str = ""
 
 

@@ -146,6 +146,7 @@ class Measurement:
             terms=self._term_squares,
             gaps=self._gaps,
             frozen=self._passes.frozen,
+            untrained=self._passes.untrained,
             audited=self._audited and self._derived < 0,
             arithmetic=self._arithmetic,
             counts=self._held,

@@ -33,6 +33,7 @@ class LossPartition:
         terms: Loss terms in order of first appearance; a model may announce them beforehand.
         levels: Pyramid levels that are announced; those of the rows need not be.
         objects: Annotated objects in the batch, by bucket; -1 where nobody counted.
+        areas: Annotation area of each object of the batch, px^2, or None.
         idle: Background rows without a gradient, by call; known once there are cotangents.
         has_rest: Whether what reaches the loss beside the calls is background (term `rest`), and
             not missing.
@@ -53,6 +54,7 @@ class LossPartition:
     terms: list[str] = field(default_factory=list)
     levels: list[int] = field(default_factory=list)
     objects: list[int] = field(default_factory=list)
+    areas: Tensor | None = None
     idle: list[tuple[LossCall, Tensor]] = field(default_factory=list)
     has_rest: bool = False
 

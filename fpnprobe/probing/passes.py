@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fpnprobe.probing.arrivals import only_arrives
 from fpnprobe.probing.graph import edges_into, source
 from fpnprobe.probing.moments import Gradients
 from fpnprobe.probing.reduction import Reduction
@@ -82,6 +83,7 @@ class Passes:
         self.count = 0
         self.places: dict[Place, int] = {}
         self.frozen: list[Place] = []
+        self.untrained = frozenset(n for n, tensor in self._tensors.items() if only_arrives(tensor))
         for tap in taps:
             routes = ("total", *(self._routes.used if tap.routed else ()))
             places = [Place(tap.name, tap.level, "activation", route) for route in routes]

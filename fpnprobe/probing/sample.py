@@ -97,8 +97,9 @@ class Sample:
 
     def judged(self, verdict: Verdict) -> "Sample":
         """Return the sample under another verdict, which its records then tell."""
-        before, after = ("measured", "unsound") if not verdict.sound else ("unsound", "measured")
-        records = tuple(replace(r, state=after) if r.state == before else r for r in self.records)
+        usable = ("measured", "would_arrive")
+        before, after = (("unsound",), "measured") if verdict.sound else (usable, "unsound")
+        records = tuple(replace(r, state=after) if r.state in before else r for r in self.records)
         return replace(self, verdict=verdict, records=records)
 
     def __repr__(self) -> str:

@@ -25,7 +25,8 @@ _NAN = float("nan")
 class Totals:
     """What the backward passes of one iteration added up to, in this process.
 
-    `counts` are for `underflows`, in float16.
+    `untrained` are taps whose stage is frozen: their gradients only would arrive. `counts` are for
+    `underflows`, in float16.
     """
 
     loss: Tensor
@@ -37,6 +38,7 @@ class Totals:
     audited: bool
     arithmetic: str = "float32"
     counts: Mapping[str, Sequence[Tensor]] = field(default_factory=dict)
+    untrained: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,11 +138,17 @@ def summarize(
     header = _Header(*step, partition.labels, objects, residuals)
     finite = all(np.isfinite(vector).all() for vector in moments.values())
     verdict = residuals.judge(totals.arithmetic)
-    state = "measured" if finite and verdict.sound else "unsound" if finite else "nonfinite"
+    usual = "measured" if finite and verdict.sound else "unsound" if finite else "nonfinite"
+
+    def state_of(place: Place) -> str:
+        arrives = place.tap in totals.untrained and usual == "measured"
+        return "would_arrive" if arrives else usual
+
     lost = underflows(moments, totals.counts, rows["all"], reduction) if finite else {}
     records: list[GradientRecord] = []
     conflicts: list[ConflictRecord] = []
     for place, vector in moments.items():
+        state = state_of(place)
         gram = vector[:-2].reshape(size, size)
         here = header.place(place, "all", np.diag(gram), rows["all"], state)
         gone = {partition.labels[label] for label in lost.get(place.tap, ())}
@@ -150,7 +158,7 @@ def summarize(
         if totals.moments[place].gram and finite and verdict.sound:
             conflicts += header.conflicts(place, gram)
     for (place, term), squares in terms.items():
-        records += header.place(place, term, squares, rows[term], state)
+        records += header.place(place, term, squares, rows[term], state_of(place))
     records += [
         header.record(place, label, state="frozen")
         for place in totals.frozen

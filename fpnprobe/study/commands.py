@@ -14,6 +14,7 @@ from fpnprobe.study.folder import dataset, study_folder
 from fpnprobe.study.folder.cells import Cell
 from fpnprobe.study.folder.mending import find_damage
 from fpnprobe.study.folder.study_folder import Output
+from fpnprobe.study.gaps import find_gaps
 from fpnprobe.study.models import check_models
 from fpnprobe.study.planning import plan
 from fpnprobe.study.request import Request, differences
@@ -79,14 +80,18 @@ def run_all(
     with Display(jobs=jobs, images=found.images[1]) as display:
         for line in [] if asked.repeated is None else differences(asked.repeated, result):
             display.say(f"differs from the manifest: {line}")
+        for line in find_gaps(result, selected):
+            display.say(f"will be missing: {line}")
         _write(result, display)
         try:
             if how.fresh:
                 for cell in selected:
                     study_folder.forget(cell)
             _tell_damage(selected, display)
-            if via is None and any(cell.state() is not State.DONE for cell in selected):
-                dataset.decode(found, asked.study)
+            if any(cell.state() is not State.DONE for cell in selected):
+                dataset.parse_once(found)
+                if via is None:
+                    dataset.decode(found, result.study)
             launch = launchers.Launch(device=how.device, nproc=how.nproc)
             if via is not None:
                 tracked = slurm.run(result, selected, launch=launch, via=via, watcher=display)
@@ -129,7 +134,9 @@ def lines(result: Mapping[str, Any]) -> str:
         for each in result["cells"]
     ]
     rows += [f"contradicted: {statement}" for statement in result["contradicted"]]
-    return "\n".join([*rows, *(str(path) for path in result["report"].values() if path)])
+    report = result["report"]
+    told = (report.get(key) for key in ("html", "pdf", "claims", "rules", "diagnosis"))
+    return "\n".join([*rows, *(str(each) for each in told if each)])
 
 
 def exit_code(result: Mapping[str, Any], *, fail_on_claims: bool = False) -> int:

@@ -1,11 +1,10 @@
 """Every variant's model config is made before anything is written or started."""
 
-import json
 from collections.abc import Iterable
 
+from fpnprobe.config.cell_config import CellConfig
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.store.cell import State
-from fpnprobe.study.folder import cell_key
 from fpnprobe.study.folder.cells import Cell
 from fpnprobe.study.folder.study_folder import Output
 
@@ -22,7 +21,7 @@ def check_models(result: Output, cells: Iterable[Cell]) -> None:
     from fpnprobe.mm.training.model import has_masks, model_config
 
     for variant, seed in to_run.items():
-        config = json.loads(json.dumps(cell_key.cell_config(result.study, variant, seed)))
+        config = CellConfig.of(result.study, variant, seed)
         try:
             model = model_config(config, classes=len(result.source.classes))
         except FpnProbeError as error:
@@ -39,3 +38,22 @@ def check_models(result: Output, cells: Iterable[Cell]) -> None:
                 f"{result.study.evaluation.iou_type!r}: judge its boxes ('bbox'), or take a "
                 "detector with masks (Mask R-CNN)"
             )
+        _check_masks(result, variant, trains=has_masks(model))
+
+
+def _check_masks(result: Output, variant: str, *, trains: bool) -> None:
+    """Refuse data without the masks that a variant trains on, or that are to be judged."""
+    source, study = result.source, result.study
+    trained, judged = source.unmasked
+    if trains and trained and study.data.scenes is None:  # of scenes the box is the mask
+        raise FpnProbeError(
+            f"variant {variant} trains on masks, and {trained} of {source.objects[0]} objects in "
+            f"{source.train} have none: use data with masks, or a detector without a mask head"
+        )
+    measured = trains and study.probe.offline and study.data.scenes is None
+    if judged and ("segm" in study.evaluation.iou_types or measured):
+        wish = "evaluation.iou_type=bbox" if not measured else "probe.offline=0"
+        raise FpnProbeError(
+            f"variant {variant} is measured by masks, and {judged} objects in {source.val} have "
+            f"none: use data with masks, or --set {wish}"
+        )

@@ -8,6 +8,7 @@ from fpnprobe.store.cell import State
 from fpnprobe.study.folder import cell_key
 from fpnprobe.study.folder.cells import Cell
 from fpnprobe.study.folder.study_folder import Output
+from fpnprobe.study.gaps import find_gaps
 from fpnprobe.study.runner import estimate
 from fpnprobe.study.runner.estimate import Remaining
 
@@ -49,6 +50,7 @@ def plan(result: Output, selected: Sequence[Cell], *, jobs: int) -> dict[str, An
         "question": result.study.question,
         "out": str(result.out),
         "cells": rows,
+        "gaps": find_gaps(result, selected),
         "missing": len(todo),
         "code": cell_key.code_version(),
         "seconds": left,
@@ -81,7 +83,8 @@ def lines(result: dict[str, Any]) -> str:
         for each in result["cells"]
         if each["state"] == State.DONE and each["code"] not in ("", result["code"])
     )
-    told = [
+    told = [f"will be missing: {gap}" for gap in result["gaps"]]
+    told += [
         f"code changed since {count} of the cells were done ({code} -> {result['code']}), results "
         "version the same"
         for code, count in older.items()

@@ -1,4 +1,4 @@
-"""FPN and its repairs on real photographs, in a size that two CPU cores train in two hours."""
+"""FPN and its repairs on people in photographs, in a size that two CPU cores train in two hours."""
 
 name = "coco_mini"
 question = (

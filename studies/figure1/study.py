@@ -37,9 +37,9 @@ schedule = dict(
 probe = dict(mode="routes", interval=50)
 resources = dict(jobs=1, gpus_per_cell=8, cpus_per_cell=32, memory_gb=256, minutes=24 * 60)
 
-# `mini`: does every part run? The same study with a ResNet-18 on a few small images, in a minute or
-# two: photographs where `data.root` is given, else generated scenes. Both hold objects of all three
-# of COCO's sizes, and masks.
+# `mini`: does every part run? The same study with a ResNet-18, a narrow box head and few RoIs on a
+# few small images, in a minute or two: photographs where `data.root` is given, else generated
+# scenes. Both hold objects of all three of COCO's sizes, and masks.
 presets = dict(
     zoo={"schedule.steps": (8 / 12, 11 / 12)},
     mini={
@@ -47,6 +47,9 @@ presets = dict(
         "detector.overrides": dict(
             backbone=dict(depth=18),
             neck=dict(in_channels=[64, 128, 256, 512]),
+            roi_head=dict(bbox_head=dict(fc_out_channels=256)),
+            train_cfg=dict(rpn_proposal=dict(max_per_img=200), rcnn=dict(sampler=dict(num=64))),
+            test_cfg=dict(rpn=dict(max_per_img=100)),
         ),
         "data.scenes": dict(train=8, val=4, size=256, seed=0, outlines=True),
         "data.limits": dict(train_images=8, val_images=4),
@@ -55,6 +58,6 @@ presets = dict(
         "schedule.batch": 2,
         "schedule.lr": 1e-3,
         "schedule.warmup": 2,
-        "probe.interval": 1,
+        "probe.interval": 2,
     },
 )

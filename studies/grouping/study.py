@@ -6,10 +6,11 @@ question = (
     "are built or begin. Which forms train, and what is wrong with the others?"
 )
 expected = (
-    "The default, M_k from a rotation with the step of a convolution and f_w as two whole blocks "
-    "that begin as the number one, is not below FPN. M_k from Xavier weights at the full rate is, "
-    "for one step moves it by half. An f_w that begins at random is, for it begins by hiding half "
-    "of the map, and one without its second norm is, for nothing bounds what a step does to it."
+    "The default (M_k from a rotation, in later stages a tenth of one, with the step of a "
+    "convolution; f_w as two whole blocks that begin as the number one) is not below FPN. M_k from "
+    "Xavier weights at the full rate is, for one step moves it by half. An f_w that begins at "
+    "random is, for it begins by hiding half of the map, and one without its second norm is, for "
+    "nothing bounds what a step does to it."
 )
 
 detector = dict(
@@ -39,6 +40,11 @@ _forms = {
     "M_k identity": dict(swap_start="identity"),
     "M_k rotation at full rate": dict(swap_rate="full"),
     "M_k pooled last": dict(swap_form="pool-last"),
+    "all as before": {**_gate, **_as_before, "weight_start": "random", "later_gain": 1.0},
+}
+_deep_forms = {
+    "FPN-CFG3 whole later stages": dict(later_gain=1.0),
+    "FPN-CFG3 average pooling": dict(later_gain=1.0, finer="average"),
 }
 variants = [
     "FPN",
@@ -48,6 +54,7 @@ variants = [
     "FPN-Wide",
     "FPN-Wide1",
     *(dict(name=name, build="FPN-CFG2", options=options) for name, options in _forms.items()),
+    *(dict(name=name, build="FPN-CFG3", options=options) for name, options in _deep_forms.items()),
 ]
 seeds = [0]
 data = dict(scenes=dict(train=800, val=200, size=192, seed=0), size=192)

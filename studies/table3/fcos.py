@@ -16,3 +16,7 @@ schedule = dict(
     warmup_start=1 / 3,
     paramwise=dict(bias_lr_mult=2.0, bias_decay_mult=0.0),
 )
+
+# Whole, not merged: there are no RoIs to make few.
+_small = dict(backbone=dict(depth=18), neck=dict(in_channels=[64, 128, 256, 512]))
+presets = dict(mini={"detector": dict(**detector, overrides=_small)})

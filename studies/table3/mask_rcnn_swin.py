@@ -20,6 +20,10 @@ schedule = dict(
 )
 
 # Whole, not merged: the small ResNet of the others does not fit.
-presets = dict(
-    mini={"detector": dict(**detector, overrides=dict(backbone=dict(depths=[1, 1, 1, 1])))}
+_small = dict(
+    backbone=dict(depths=[1, 1, 1, 1]),
+    roi_head=dict(bbox_head=dict(fc_out_channels=256)),
+    train_cfg=dict(rpn_proposal=dict(max_per_img=200), rcnn=dict(sampler=dict(num=64))),
+    test_cfg=dict(rpn=dict(max_per_img=100)),
 )
+presets = dict(mini={"detector": dict(**detector, overrides=_small)})

@@ -10,3 +10,7 @@ name = "table3-retinanet"
 expected = f"The paper (percent): {_paper}. It has no control for size."
 detector = dict(config="retinanet_r101_fpn_1x_coco")
 schedule = dict(lr=0.01)
+
+# Whole, not merged: there are no RoIs to make few.
+_small = dict(backbone=dict(depth=18), neck=dict(in_channels=[64, 128, 256, 512]))
+presets = dict(mini={"detector": dict(**detector, overrides=_small)})

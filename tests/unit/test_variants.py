@@ -21,7 +21,8 @@ def test_names_are_a_pyramid_and_its_supervision(name: str) -> None:
     parsed = VariantName.parse(name)
     assert parsed.pyramid in PYRAMIDS
     assert parsed.supervision in ("", *SUPERVISIONS)
-    assert "-".join(part for part in (parsed.pyramid, parsed.supervision) if part) == name
+    parts = (parsed.pyramid, parsed.supervision, parsed.loss_rule)
+    assert "-".join(part for part in parts if part) == name
 
 
 @pytest.mark.parametrize(

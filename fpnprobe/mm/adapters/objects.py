@@ -21,11 +21,13 @@ class Objects:
         first: Number of each image's first object, and the count, `(images + 1,)`.
         buckets: Index of each object's bucket, `(N,)`.
         classes: Class label of each object, `(N,)`.
+        areas: Annotation area of each object, px^2, `(N,)`.
     """
 
     first: tuple[int, ...]
     buckets: Tensor
     classes: Tensor
+    areas: Tensor
 
     @classmethod
     def of(cls, samples: Sequence[Any], buckets: Sequence[ScaleBucket]) -> "Objects":
@@ -51,9 +53,10 @@ class Objects:
             first.append(first[-1] + len(truth.labels))
             areas.append(torch.as_tensor(truth.areas, dtype=torch.float64).cpu())
             classes.append(truth.labels)
-        index = bucket_index(torch.cat(areas).numpy(), buckets)
+        joined = torch.cat(areas)
+        index = bucket_index(joined.numpy(), buckets)
         known = torch.cat(classes)
-        return cls(tuple(first), torch.from_numpy(index).to(known.device), known)
+        return cls(tuple(first), torch.from_numpy(index).to(known.device), known, joined)
 
     def numbers(self, image: int, indices: Tensor) -> Tensor:
         """Numbers in the batch of objects given by their index in one image."""

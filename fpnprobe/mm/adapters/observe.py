@@ -16,6 +16,7 @@ from fpnprobe.mm.adapters.registry import adapter_for, fits
 from fpnprobe.mm.detectors.map_stages import map_taps
 from fpnprobe.mm.detectors.stages import Stage, has_stages, neck_levels, stages
 from fpnprobe.probing.arithmetic import arithmetic_of, autocast_type
+from fpnprobe.probing.arrivals import with_gradient
 from fpnprobe.probing.checkpoints import partial_checkpoints
 from fpnprobe.probing.compiled import eagerly
 from fpnprobe.probing.partition import LossPartition
@@ -118,6 +119,7 @@ def observe(
     buckets: Sequence[ScaleBucket] = COCO_BUCKETS,
     *,
     values: bool = True,
+    arrivals: bool = True,
     labels: Literal["auto", "adapters", "provenance"] = "auto",
 ) -> Iterator[Observation]:
     """Observe the forward passes made inside; the last one counts.
@@ -131,6 +133,8 @@ def observe(
         buckets: Scale buckets of the annotation area.
         values: Whether the loss's own split by bucket is wanted, which costs a call of each loss
             function per bucket; gradients do not need it.
+        arrivals: Whether the outputs of frozen stages get a gradient: what would arrive there. No
+            parameter gets another one for it.
         labels: Who says which object a row belongs to: the adapters where every head has one
             ("auto"), always the adapters, or always provenance.
 
@@ -152,8 +156,12 @@ def observe(
         _watch_inputs(detector, seen, recorder, followed, undo)
         for stage in found:
 
-            def record(_m: nn.Module, _i: Any, out: Any, stage: Stage = stage) -> None:
+            def record(_m: nn.Module, _i: Any, out: Any, stage: Stage = stage) -> Any:
+                frozen = isinstance(out, Tensor) and not out.requires_grad
+                if arrivals and frozen and torch.is_grad_enabled():
+                    out = with_gradient(out)
                 seen.record_stage_output(stage, out)
+                return out
 
             undo.callback(stage.module.register_forward_hook(record).remove)
         _watch_maps(detector, seen, recorder, undo)

@@ -59,6 +59,7 @@ class Recorder:
         self.witness = _witness(objects)
         self.partition.forget()
         self.partition.objects = objects.count(len(self.partition.buckets))
+        self.partition.areas = objects.areas
         self.levels = Levels()
         self._stack, self._starts, self._shown = [], [], []
 
@@ -87,7 +88,17 @@ class Recorder:
         assert objects is not None
         label = self.objects.labels(objects.to(rows.device), len(self.partition.buckets))
         levels = None if where.levels is None else where.levels.to(rows.device)
-        self.partition.add(LossCall(name, term_of(where.path), rows, rows, label, levels=levels))
+        self.partition.add(
+            LossCall(
+                name,
+                term_of(where.path),
+                rows,
+                rows,
+                label,
+                levels=levels,
+                objects=objects.to(rows.device),
+            )
+        )
 
     def watch(self, name: str, module: nn.Module, head: str, undo: ExitStack) -> None:
         """Observe a loss module, or a `LossRows`, of a head of this class."""
@@ -166,7 +177,16 @@ class Recorder:
             finally:
                 self._inside = False
         self.partition.add(
-            LossCall(name, term_of(where.path), prediction, out, labels, values, levels)
+            LossCall(
+                name,
+                term_of(where.path),
+                prediction,
+                out,
+                labels,
+                values,
+                levels,
+                objects=found.objects.to(prediction.device),
+            )
         )
 
     def _check_tables(self, name: str, arguments: dict[str, Any], where: Rows) -> None:

@@ -61,6 +61,7 @@ class PartitionObserver:
         self._audited, self._derived = replace(probe, derive=False), replace(probe, derive=True)
         self._is_audited, self._due, self._step, self._take = audited, due, step, take
         self._intervened = intervened
+        self._needs_values = intervened is not None and intervened.intervention.rule == "UW"
         self._look, self._tell = SecondLook(probe, buckets, tell=tell), tell
         self._steadiest = -1
         self._sampled = False
@@ -79,7 +80,12 @@ class PartitionObserver:
             if self._sampled:
                 inside.enter_context(self._look.remembered(self._model))
             seen = inside.enter_context(
-                observe(self._model, buckets=self._buckets, values=self._sampled)
+                observe(
+                    self._model,
+                    buckets=self._buckets,
+                    values=self._sampled or self._needs_values,
+                    arrivals=self._intervened is None,
+                )
             )
             yield
         self._seen = seen
@@ -174,6 +180,7 @@ class PartitionObserver:
             iteration=self._step()[0],
             factor=factor,
             auxiliary=seen.auxiliary,
+            parameters=list(self._model.parameters()),
         ):
             yield
 

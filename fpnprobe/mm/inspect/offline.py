@@ -48,7 +48,7 @@ class OfflineResult:
     def shares(self) -> pd.DataFrame:
         """Share of each bucket by tap, kind and route, over all batches."""
         rows = gradient_shares(self.ledger.frame)
-        rows = rows[(rows.bucket != BACKGROUND) & (rows.state == "measured")]
+        rows = rows[(rows.bucket != BACKGROUND) & rows.state.isin(("measured", "would_arrive"))]
         order = list(dict.fromkeys(rows.bucket))
         wide = rows.pivot_table("share", ["tap", "kind", "route"], "bucket", sort=False)
         return wide[order].round(3).reset_index().rename_axis(columns=None)

@@ -10,13 +10,17 @@ import numpy.typing as npt
 import torch
 
 from fpnprobe.attribution.chain import Chain
+from fpnprobe.config.cell_config import CellConfig
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm.inspect.attribution.image import DetectorImage
 from fpnprobe.mm.inspect.attribution.segments import build_chain
+from fpnprobe.mm.inspect.trained_run import open_trained_run
+from fpnprobe.mm.training.cell_images import open_images
 from fpnprobe.mm.training.dataset import CellImages
 from fpnprobe.mm.training.trained_model import load_final
 from fpnprobe.scales import ScaleBucket
 from fpnprobe.store.cell import MANIFEST, StoredCell
+from fpnprobe.store.runs import is_run
 from fpnprobe.store.study import read_cell
 from fpnprobe.store.trust import check_names_no_code
 
@@ -50,6 +54,8 @@ class TrainedCell:
                 are gone.
         """
         stored = read_cell(folder)
+        if is_run(stored.folder):
+            return cls(stored, *open_trained_run(stored, device=device))
         if not stored.belongs_to_study:
             raise FpnProbeError(
                 f"{stored.title} is {stored.state} ({stored.reason}): let run-study make it anew, "
@@ -68,25 +74,15 @@ class TrainedCell:
                 f"the images of {stored.title} are gone: no {stored.annotations}; run the study's "
                 "data again"
             )
-        try:
-            size = stored.config["data"]["size"]
-            cache = stored.config["data"].get("cache", False)
-        except (KeyError, TypeError, AttributeError):
-            raise FpnProbeError(
-                f"{stored.folder} has a manifest without the size of its images: is it damaged?"
-            ) from None
-        images = CellImages(
-            stored.data_root,
-            stored.annotations,
-            classes=stored.classes,
-            size=tuple(size) if isinstance(size, list) else size,
-            seed=None,
-            cache=cache,
-        )
+        images = open_stored_images(stored, with_loss=False)
         detector = load_final(
-            stored.checkpoints, stored.config, classes=len(stored.classes), device=device
+            stored.checkpoints, read_config(stored), classes=len(stored.classes), device=device
         )
         return cls(stored, detector, images)
+
+    def images_for_loss(self) -> CellImages:
+        """Open the same images with what the training loss needs: masks where the detector has."""
+        return open_stored_images(self.stored, with_loss=True)
 
     @property
     def labels(self) -> dict[str, Any]:
@@ -134,3 +130,27 @@ class TrainedCell:
                 f"id such as {', '.join(map(str, self.ids[:3]))}"
             )
         return self.ids.index(image_id)
+
+
+def read_config(stored: StoredCell) -> CellConfig:
+    """Read the settings of a cell on disk.
+
+    Raises:
+        FpnProbeError: if its manifest does not hold them.
+    """
+    return CellConfig.read(stored.config, source=str(stored.folder / MANIFEST))
+
+
+def open_stored_images(stored: StoredCell, *, with_loss: bool) -> CellImages:
+    """Open the validation images of a cell on disk; see `fpnprobe.mm.training.cell_images`.
+
+    Raises:
+        FpnProbeError: if its manifest does not say how the images were taken.
+    """
+    return open_images(
+        read_config(stored),
+        root=stored.data_root,
+        annotations=stored.annotations,
+        classes=stored.classes,
+        with_loss=with_loss,
+    )

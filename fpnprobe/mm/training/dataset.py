@@ -9,14 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from mmdet.structures import DetDataSample
-from mmdet.structures.mask import PolygonMasks
 from mmengine.structures import InstanceData
 from torch.utils.data import Dataset, Sampler
 
 from fpnprobe.data import coco, pixels
-from fpnprobe.data.annotations import read
-from fpnprobe.data.usable import usable
-from fpnprobe.errors import FpnProbeError
+from fpnprobe.data.column_file import read_usable
+from fpnprobe.mm.training.masks import load_masks
 from fpnprobe.mm.training.shapes import grouped
 
 Floats = npt.NDArray[np.float64]
@@ -41,7 +39,7 @@ class CellImages(Dataset[dict[str, Any]]):
         flip: chance of a mirrored image.
         batch: images that are padded to one shape together, those of one pass over all processes.
         cache: see `fpnprobe.data.pixels.store`.
-        masks: whether instance masks (polygons) are loaded as well.
+        masks: whether instance masks are loaded as well; crowds never have one.
         outline: whether an object without a segmentation, as in generated scenes, has its box as
             its mask; otherwise it is an error.
     """
@@ -62,9 +60,11 @@ class CellImages(Dataset[dict[str, Any]]):
         masks: bool = False,
         outline: bool = False,
     ) -> None:
-        given, _ = usable(read(annotations))
+        given = read_usable(annotations)
         self.metainfo = {"classes": classes}
-        self.annotations = given.with_categories(classes)
+        # a copy of nothing where the classes are the file's: the arrays are shared by processes
+        same = given.category_names == classes
+        self.annotations = given if same else given.with_categories(classes)
         self.image_ids = self.annotations.image_keys.numbers
         self.category_ids: list[int] = self.annotations.category_keys.numbers.tolist()
         # objects of image i, in the order of the file: rows[first[i] : first[i + 1]]
@@ -127,6 +127,15 @@ class CellImages(Dataset[dict[str, Any]]):
         crowd = self.annotations.crowd[rows]
         sample.gt_instances = self._instances(rows[~crowd], index, flip)
         sample.ignored_instances = self._instances(rows[crowd], index, flip)
+        if self._masks:
+            sample.gt_instances.masks = load_masks(
+                self.annotations,
+                rows[~crowd],
+                size=(full_height, full_width),
+                target=(height, width),
+                flip=flip,
+                boxes=self._outline,
+            )
         tensor = torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1)))  # (3, H, W)
         return {"inputs": tensor, "data_samples": sample}
 
@@ -147,30 +156,11 @@ class CellImages(Dataset[dict[str, Any]]):
         boxes = np.clip(boxes, 0, [*full, *full]) * scale
         if flip:
             boxes[:, [0, 2]] = width - boxes[:, [2, 0]]
-        found = InstanceData(
+        return InstanceData(
             bboxes=torch.from_numpy(boxes.astype(np.float32)),
             labels=torch.from_numpy(self.annotations.category[rows]),
             areas=torch.from_numpy(self.annotations.areas[rows]),
         )
-        if self._masks:
-            found.masks = self._polygons(rows, index, flip)
-        return found
-
-    def _polygons(self, rows: npt.NDArray[np.int64], index: int, flip: bool) -> PolygonMasks:
-        full_height, full_width = self.annotations.sizes[index].tolist()
-        outlines = [self.annotations.masks.polygons(row) or self._box(row) for row in rows]
-        masks = PolygonMasks(outlines, full_height, full_width).resize(self._store.shapes[index])
-        return masks.flip("horizontal") if flip else masks
-
-    def _box(self, row: int) -> list[Floats]:
-        if not self._outline:
-            raise FpnProbeError(
-                f"{self.annotations.name_of(row)} has no segmentation, and this detector trains on "
-                "masks: use data with masks, or a detector without a mask head"
-            )
-        left, top, width, height = self.annotations.boxes[row]
-        right, bottom = left + width, top + height
-        return [np.array([left, top, right, top, right, bottom, left, bottom])]
 
 
 class Positions(Sampler[int]):

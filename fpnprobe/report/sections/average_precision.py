@@ -120,6 +120,8 @@ def _figure1(stored: Stored, table: pd.DataFrame) -> list[Block]:
 
 def _direction(stored: Stored, moves: Mapping[str, float]) -> str:
     """Whether both changes have the paper's sign, and whether their intervals allow to say so."""
+    if not final(stored)["value"].max() > 0:
+        return "Neither variant finds anything"
     if not moves["AP_S"] > 0 > moves["AP_L"]:
         return "Not the direction of the paper, where AP_S rises and AP_L falls"
     found = compared(stored)
@@ -140,12 +142,17 @@ def _sentence(table: pd.DataFrame) -> str:
         known = table[table["metric"] == metric].dropna(subset="value")
         if len(known):
             best = largest(known, "value")
-            parts.append(f"{best.variant} is best on {size} objects ({best.value:.1f})")
+            parts.append(
+                f"{best.variant} is best on {size} objects ({best.value:.1f})"
+                if best.value > 0
+                else f"no variant finds {size} objects (0.0)"
+            )
     seeds = {len(s) for s in table["seeds"] if len(s)}
     sure = " With a single seed, small gaps are noise." if 1 in seeds else ""
     if (table["high"] > ap_bars.reach(table)).any():
         sure += " Arrows: the interval goes on; two seeds say little."
-    return (" and ".join(parts) + "." + sure) if parts else "No AP by size was measured."
+    said = " and ".join(parts)
+    return f"{said[:1].upper()}{said[1:]}.{sure}" if parts else "No AP by size was measured."
 
 
 def _differences(table: pd.DataFrame, stored: Stored, name: str, title: str) -> list[Figure]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from fpnprobe.figures.columns import rows, split
 from fpnprobe.report.sections.soundness import OVER, UNAUDITED, UNSOUND, residuals
+from fpnprobe.report.tables.average_precision import final
 from fpnprobe.report.tables.read_studies import Stored
 
 FEW_IMAGES = 500
@@ -15,6 +16,12 @@ def warnings(stored: Stored) -> list[str]:
     result = list(stored.holes)
     if stored.iou_type == "segm":
         result.append("AP is that of masks: IoU is measured between masks, not between boxes.")
+    values = final(stored)["value"].dropna()
+    if len(values) and values.max() <= 0:
+        result.append(
+            "No cell finds anything: AP is 0.0 everywhere, as after a training of a few steps. The "
+            "differences between variants say nothing."
+        )
     seeds = {v: len({c.seed for c in stored.done if c.variant == v}) for v in stored.variants}
     single = [name for name, count in seeds.items() if count == 1]
     if single:
@@ -25,7 +32,10 @@ def warnings(stored: Stored) -> list[str]:
     images = {
         given[1]
         for cell in stored.done
-        if isinstance(given := (cell.manifest.get("data") or {}).get("images"), list)
+        if isinstance(
+            given := (cell.manifest.get("data") or {}).get("images") or cell.manifest.get("images"),
+            list,
+        )
         and len(given) > 1
     }
     few = [count for count in images if count < FEW_IMAGES]
@@ -62,7 +72,7 @@ def warnings(stored: Stored) -> list[str]:
             result.append(f"{name}: {row.nonfinite} samples were not finite and are left out.")
     shares = stored.gradients.shares
     if not shares.empty:
-        still = shares[shares["state"] == "frozen"]
+        still = shares[shares["state"].isin(("frozen", "would_arrive"))]
         taps: dict[str, list[str]] = {}
         for variant, part in split(still, "variant"):
             taps.setdefault(", ".join(sorted(set(part["tap"]))), []).append(variant)
@@ -70,6 +80,14 @@ def warnings(stored: Stored) -> list[str]:
             f"Frozen: no gradient trains the parameters of {names} in {', '.join(variants)}."
             for names, variants in taps.items()
         ]
+        arriving = shares[shares["state"] == "would_arrive"]
+        if not arriving.empty:
+            names = ", ".join(sorted(set(arriving["tap"])))
+            result.append(
+                f"What is shown of {names} there is what would arrive: it trains nothing. The "
+                "paper's ResNets have the stage that makes C2 frozen as well, so no loss of any "
+                "level trained it; train it (detector.frozen_stages=0) to test its explanation."
+            )
     for cell in stored.done:
         probe = cell.manifest.get("probe") or {}
         cost, budget = probe.get("cost"), probe.get("budget")

@@ -1,14 +1,18 @@
 """The data of a study made ready: a checked COCO folder, its two annotation files, their hash."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from fpnprobe.config.schema import Study
+from fpnprobe.scales import ScaleBucket, bucket_index
 from fpnprobe.store import paths
 from fpnprobe.study.folder.cell_key import digest
+from fpnprobe.study.folder.fitting import Bucket, fit_buckets, fit_size, fit_study
 
 if TYPE_CHECKING:
     from fpnprobe.data.annotations import Annotations
@@ -30,6 +34,10 @@ class Source:
         images: number of images, training then validation.
         objects: number of objects, training then validation.
         notes: what the check had to say, for the manifest.
+        size: short side in px that a study with `data.size="auto"` resizes images to.
+        buckets: scale buckets that a study with `buckets="auto"` has; none for COCO's.
+        by_bucket: objects of each bucket, of the training and then of the validation.
+        unmasked: objects without a mask, training (crowds left out) then validation.
     """
 
     root: str
@@ -40,6 +48,10 @@ class Source:
     images: tuple[int, int]
     objects: tuple[int, int]
     notes: tuple[str, ...] = ()
+    size: int = 0
+    buckets: tuple[Bucket, ...] = ()
+    by_bucket: tuple[tuple[int, ...], ...] = ()
+    unmasked: tuple[int, int] = (0, 0)
 
     def as_json(self, *, study: str | Path) -> dict[str, Any]:
         """Plain content for `study.json` in the folder `study`; see `fpnprobe.store.paths`."""
@@ -62,13 +74,16 @@ def iterations(study: Study, images: int) -> int:
     """Optimizer steps of one cell.
 
     Args:
-        study: its `schedule.iterations`, or `schedule.epochs` times the images over the batch.
+        study: its `schedule.iterations`, or `schedule.epochs` times the images over the batch,
+            within `at_least` and `at_most`.
         images: number of training images.
     """
     if study.schedule.iterations is not None:
         return study.schedule.iterations
-    assert study.schedule.epochs is not None  # the schedule has exactly one of both
-    return max(1, round(study.schedule.epochs * images / study.schedule.batch))
+    schedule = study.schedule
+    assert schedule.epochs is not None  # the schedule has exactly one of both
+    wanted = max(schedule.at_least, round(schedule.epochs * images / schedule.batch))
+    return wanted if schedule.at_most is None else min(wanted, schedule.at_most)
 
 
 def prepare(study: Study, *, out: str | Path, write: bool = True) -> Source:
@@ -109,6 +124,9 @@ def prepare(study: Study, *, out: str | Path, write: bool = True) -> Source:
             if write:
                 parts.write_part(file, used, root=root, folder=split.folder)
         files.append(str(file))
+    size = fit_size(train_used, limit=data.size_limit)
+    buckets = fit_buckets(train_used) if study.buckets == "auto" else ()
+    scale = fit_study(study, size=size, buckets=buckets).scale_buckets()
     return Source(
         root=str(root),
         train=files[0],
@@ -118,7 +136,27 @@ def prepare(study: Study, *, out: str | Path, write: bool = True) -> Source:
         images=(len(train_used.image_keys), len(val_used.image_keys)),
         objects=(int((~train_used.crowd).sum()), int((~val_used.crowd).sum())),
         notes=tuple(notes),
+        size=size,
+        buckets=buckets,
+        by_bucket=tuple(_count_by_bucket(used, scale) for used in (train_used, val_used)),
+        unmasked=(
+            int((~train_used.masks.present() & ~train_used.crowd).sum()),
+            int((~val_used.masks.present()).sum()),
+        ),
     )
+
+
+def _count_by_bucket(used: "Annotations", scale: Sequence[ScaleBucket]) -> tuple[int, ...]:
+    found = bucket_index(used.areas[~used.crowd], scale)
+    return tuple(np.bincount(found, minlength=len(scale)).tolist())
+
+
+def parse_once(found: Source) -> None:
+    """Parse large annotation files here, so that no process of a cell has to."""
+    from fpnprobe.data import column_file
+
+    for file in (found.train, found.val):
+        column_file.read_usable(file)
 
 
 def decode(found: Source, study: Study) -> None:
@@ -126,13 +164,13 @@ def decode(found: Source, study: Study) -> None:
 
     Cells that start together would each do it, and a cell that is stopped waits for it.
     """
-    from fpnprobe.data import annotations, coco, pixels
+    from fpnprobe.data import coco, column_file, pixels
 
     for file in (found.train, found.val):
-        given = annotations.read(file)
+        given = column_file.read_usable(file)
         folder = coco.image_folder(found.root, file, given)
         paths = [folder / name for name in given.image_names]
-        pixels.store(paths, given.sizes, size=study.data.size, cache=study.data.cache)
+        pixels.store(paths, given.sizes, size=study.data.known_size, cache=study.data.cache)
 
 
 def _file_name(split: "Split", *, other: "Split") -> str:

@@ -22,6 +22,7 @@ from fpnprobe.store.study import STUDY, find_cell_folders
 from fpnprobe.study.folder import cell_key
 from fpnprobe.study.folder.cells import Cell
 from fpnprobe.study.folder.dataset import Source, iterations
+from fpnprobe.study.folder.fitting import fit_study
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +67,9 @@ class Output:
 
 
 def of(study: Study, *, source: Source, out: str | Path) -> Output:
-    """The output that a study has in a folder."""
+    """The output that a study has in a folder, with what it leaves to its data filled in."""
     folder = Path(out)
+    study = fit_study(study, size=source.size, buckets=source.buckets)
     found = tuple(
         Cell(
             study.name,

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from fpnprobe.config.cell_config import CellConfig
 from fpnprobe.study.folder.cells import Cell
 from fpnprobe.study.folder.progress import ProgressWriter
 from fpnprobe.study.folder.study_folder import Output
@@ -39,12 +40,18 @@ class CellWork:
     progress: ProgressWriter
     stop: Callable[[], bool]
     _models: dict[str, Any] = field(default_factory=dict)
+    _images: dict[bool, "CellImages"] = field(default_factory=dict)
 
     def alive(self) -> None:
         """Called often inside a step: show that it goes on, and stop here if asked to."""
         if self.stop():
             raise Interrupted
         self.progress(iteration=self.output.iterations)
+
+    @property
+    def config(self) -> CellConfig:
+        """The settings of the cell, as its manifest has them."""
+        return CellConfig.read(self.manifest["config"])
 
     def model(self, file: str = "final.pt") -> Any:
         """The model with the weights of a checkpoint, on the device, ready to predict."""
@@ -53,26 +60,27 @@ class CellWork:
 
             self._models[file] = load_final(
                 self.cell.folder / "checkpoints",
-                self.manifest["config"],
+                self.config,
                 classes=len(self.output.source.classes),
                 device=self.device,
                 file=file,
             )
         return self._models[file]
 
-    def images(self) -> "CellImages":
-        """The validation images, in order and unchanged."""
-        from fpnprobe.mm.training.dataset import CellImages
+    def images(self, *, with_loss: bool = False) -> "CellImages":
+        """Open the validation images, in order and unchanged; see `open_images`."""
+        from fpnprobe.mm.training.cell_images import open_images
 
-        study, source = self.output.study, self.output.source
-        return CellImages(
-            source.root,
-            source.val,
-            classes=source.classes,
-            size=study.data.size,
-            seed=None,
-            cache=study.data.cache,
-        )
+        if with_loss not in self._images:
+            source = self.output.source
+            self._images[with_loss] = open_images(
+                self.config,
+                root=source.root,
+                annotations=source.val,
+                classes=source.classes,
+                with_loss=with_loss,
+            )
+        return self._images[with_loss]
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +176,7 @@ def _offline(work: CellWork) -> None:
         shutil.rmtree(begun, ignore_errors=True)
         probe_images(
             work.model() if step == last else work.model(kept_name(step)),
-            work.images(),
+            work.images(with_loss=True),
             begun,
             count=probe.offline,
             probe=Probe("full" if probe.mode == "full" else "routes"),

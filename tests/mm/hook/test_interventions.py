@@ -1,5 +1,6 @@
 """Interventions on real detectors: exact against per-bucket losses, and safe inside training."""
 
+import copy
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from fpnprobe.interventions import READY_MADE, Intervention
 from fpnprobe.interventions.backward import IntervenedBackward
 from fpnprobe.ledger import Ledger
 from fpnprobe.mm.adapters import observe
+from fpnprobe.mm.detectors import build_detector
 from fpnprobe.mm.inspect.generated_batch import generated_batch
 from fpnprobe.testing import assert_no_hooks_left, relative_distance
 from tests.mm import small
@@ -213,3 +215,34 @@ def test_the_bench_has_a_row_for_each_ready_made_one() -> None:
     assert all(row["intervened_step_s"] > 0 and row["ratio_to_limit"] > 0 for row in rows.values())
     with pytest.raises(FpnProbeError, match="at least 1"):
         run(repeats=0)
+
+
+@pytest.mark.parametrize("rule", ["LogArea", "UW", "PCGrad"])
+@pytest.mark.parametrize("framework", ["faster_rcnn", "retinanet"])
+def test_a_loss_rule_changes_the_gradient_of_a_detector_and_not_its_loss(
+    rule: Any, framework: str
+) -> None:
+    detector = build_detector(small.model_config(framework, norm_eval=True), seed=1)
+    batch = generated_batch(size=96, classes=5, bounds=[16.0**2, 32.0**2], seed=0)
+    data = detector.data_preprocessor(batch, training=True)
+    parameters = [each for each in detector.parameters() if each.requires_grad]
+    found = []
+    for intervention in (Intervention(), Intervention(rule=rule)):
+        torch.manual_seed(0)
+        detector.zero_grad()
+        with observe(detector, BUCKETS) as seen:
+            loss, _ = detector.parse_losses(detector(**copy.deepcopy(data), mode="loss"))
+        backward = IntervenedBackward(intervention)
+        if rule == "UW":
+            backward.load_state_dict({"small": [1.0]} if intervention.rule else {})
+        around = backward.around(
+            loss, seen.partition, seen.taps(), iteration=0, parameters=parameters
+        )
+        with around:
+            loss.backward()
+        gradient = torch.cat([p.grad.flatten() for p in parameters if p.grad is not None])
+        found.append((float(loss.detach()), gradient))
+    assert found[0][0] == found[1][0]
+    if rule != "PCGrad":  # at the start the sizes may not conflict
+        assert not torch.allclose(found[0][1], found[1][1], rtol=1e-3)
+    assert found[1][1].isfinite().all()

@@ -337,10 +337,37 @@ def test_a_stage_without_training_is_frozen(root: Path, tmp_path: Path) -> None:
         hook = small.hook(tmp_path / mode, mode=mode, interval=1)
         small.train(root, tmp_path, model=model, iterations=1, hooks=[hook])
         frame = Ledger.read(tmp_path / mode).frame
-        frozen = frame[frame.tap == "C2"]
+        frozen = frame[(frame.tap == "C2") & (frame.kind == "parameter")]
         assert set(frozen.state) == {"frozen"}
         assert frozen.l2.isna().all()
         assert frame[frame.tap == "C3"].l2.notna().all()
+
+
+def test_what_would_arrive_at_a_frozen_stage_is_what_arrives_where_it_trains(
+    root: Path, tmp_path: Path
+) -> None:
+    frames = {}
+    for frozen_stages in (1, -1):
+        config = small.model_config("retinanet", frozen_stages=frozen_stages, norm_eval=True)
+        folder = tmp_path / str(frozen_stages)
+        hook = small.hook(folder, mode="routes", interval=1)
+        model = build_detector(config, seed=1)
+        small.train(root, folder, model=model, iterations=1, hooks=[hook])
+        frame = Ledger.read(folder).frame
+        frames[frozen_stages] = frame[(frame.tap == "C2") & (frame.kind == "activation")]
+    assert set(frames[1].state) == {"would_arrive"}
+    assert set(frames[-1].state) == {"measured"}
+    assert (frames[1].l2 > 0).any()
+    np.testing.assert_allclose(frames[1].l2, frames[-1].l2, rtol=1e-6)
+
+
+def test_measuring_at_a_frozen_stage_changes_no_weight(root: Path, tmp_path: Path) -> None:
+    ends = []
+    for hooks in ([], [small.hook(tmp_path / "out", mode="full", interval=1)]):
+        model = build_detector(small.model_config("retinanet", frozen_stages=1), seed=1)
+        runner = small.train(root, tmp_path, model=model, iterations=2, hooks=hooks)
+        ends.append(small.weights(runner))
+    small.assert_bit_identical(*ends)
 
 
 def test_a_budget_sets_the_interval(root: Path, tmp_path: Path) -> None:

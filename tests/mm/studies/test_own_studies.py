@@ -1,17 +1,22 @@
 """Our own studies: each preset is a study whose variants all build, and one of them trains."""
 
 import json
+import shutil
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fpnprobe.config.cell_config import CellConfig
 from fpnprobe.data import scenes
 from fpnprobe.mm.detectors import build_detector
 from fpnprobe.mm.training.model import model_config
 from fpnprobe.study import load
-from fpnprobe.study.folder import cell_key, dataset, study_folder
+from fpnprobe.study.folder import dataset, study_folder
+from fpnprobe.study.folder.fitting import fit_study
 from fpnprobe.study.runner import worker
 
 ROOT = Path(__file__).parents[3] / "studies"
@@ -19,6 +24,8 @@ STUDIES = [
     ("quickstart", ()),
     ("variants", ()),
     ("causes", ()),
+    ("own_data", ()),
+    ("own_data", ("preset=gpu",)),
     ("grouping", ()),
     ("coco_mini", ()),
     ("coco_mini", ("preset=gpu",)),
@@ -35,12 +42,42 @@ TINY = (
 @pytest.mark.parametrize(("name", "sets"), STUDIES)
 def test_every_variant_builds(name: str, sets: tuple[str, ...]) -> None:
     study = load(ROOT / name, [*sets, "detector.weights=None"])
+    study = fit_study(study, size=128, buckets=())
     assert study.question and study.expected
     readme = (ROOT / name / "README.md").read_text()
     assert all(word in readme for word in (f"run-study studies/{name}", *sets))
     for variant in study.variants:
-        config = json.loads(json.dumps(cell_key.cell_config(study, variant.name, 0)))
-        build_detector(model_config(config, classes=3))
+        build_detector(model_config(CellConfig.of(study, variant.name, 0), classes=3))
+
+
+@pytest.mark.slow
+def test_own_data_of_any_layout_ends_in_a_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder as Roboflow exports it, its own classes; every variant, and the report."""
+    monkeypatch.setenv("FPNPROBE_CACHE", str(tmp_path / "cache"))
+    made = scenes.cached(train=8, val=4, size=128, seed=0)
+    root = tmp_path / "own"
+    for split, name in (("train", "train"), ("val", "valid")):
+        (root / name).mkdir(parents=True)
+        content = json.loads((made / "annotations" / f"{split}.json").read_text())
+        (root / name / "_annotations.coco.json").write_text(json.dumps(content))
+        for image in content["images"]:
+            shutil.copy(made / "images" / image["file_name"], root / name)
+    sets = [
+        f"data.root={root}", "detector.weights=None", "schedule.at_most=2", "schedule.at_least=1",
+        "schedule.batch=2", "probe.budget=None", "probe.interval=1", "probe.offline=2", "seeds=0",
+    ]  # fmt: skip
+    words = ["run-study", str(ROOT / "own_data"), "--out", str(tmp_path / "out")]
+    words += [word for each in sets for word in ("--set", each)]
+    done = subprocess.run(
+        [sys.executable, "-m", "fpnprobe", *words], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "report.html").is_file()
+    study = json.loads((tmp_path / "out" / "study.json").read_text())["study"]
+    assert (study["data"]["size"], study["detector"]["size"]) == (128, 128)
+    assert len(study["buckets"]) == 3, "scenes of 128 px hold few objects over 96 px"
 
 
 @pytest.mark.slow

@@ -1,25 +1,36 @@
 """The studies of the paper's figures and tables: whole and mini, every variant's model config."""
 
 import json
+import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from mmengine.optim import DefaultOptimWrapperConstructor
 
-from fpnprobe.errors import FpnProbeError
+from fpnprobe import report
+from fpnprobe.config.cell_config import CellConfig
+from fpnprobe.data import scenes
+from fpnprobe.evidence import build as evidence
 from fpnprobe.evidence.published import numbers
 from fpnprobe.mm.detectors import build_detector
 from fpnprobe.mm.detectors.stock import read_config
+from fpnprobe.mm.inspect.attribution.explain_image import ask
+from fpnprobe.mm.inspect.offline import probe_images
+from fpnprobe.mm.inspect.trained_cell import TrainedCell
 from fpnprobe.mm.training.building import build_runner
 from fpnprobe.mm.training.model import model_config
 from fpnprobe.mm.training.optimizer import optim_wrapper, rate_over_time
+from fpnprobe.scales import COCO_BUCKETS
 from fpnprobe.study import load
 from fpnprobe.study.folder import cell_key, dataset, study_folder
 from fpnprobe.study.runner import training, worker
+from tests.mm.training.test_masks import run_lengths
 
 ROOT = Path(__file__).parents[3] / "studies"
 FILES = sorted(
@@ -78,7 +89,7 @@ def groups(paramwise: Mapping[str, Any] | None) -> list[tuple[str, float, float]
 @pytest.mark.parametrize("file", FILES, ids=IDS)
 def test_schedule_is_the_papers_and_the_zoos(file: Path) -> None:
     study = load(file)
-    schedule = study.schedule.model_dump(mode="json")
+    schedule = study.schedule
     zoo = read_config(study.detector["config"])
     wrapper = optim_wrapper(schedule, rate=study.schedule.rate, device="cpu")
     assert wrapper["optimizer"].pop("fused")
@@ -96,10 +107,10 @@ def test_schedule_is_the_papers_and_the_zoos(file: Path) -> None:
     assert ours[1]["gamma"] == drops["gamma"]
     epochs = [9, 11] if repeats == 1 else drops["milestones"]  # the paper's; 3x has the zoo's
     assert ours[1]["milestones"] == [STEPS * repeats * each for each in epochs]
-    zoos = load(file, ["preset=zoo"]).schedule.model_dump(mode="json")
+    zoos = load(file, ["preset=zoo"]).schedule
     ours = rate_over_time(zoos, steps=steps, rate=study.schedule.rate)
     assert ours[1]["milestones"] == [STEPS * repeats * each for each in drops["milestones"]]
-    assert (schedule["batch"], study.data.size) == (zoo.auto_scale_lr.base_batch_size, (800, 1333))
+    assert (schedule.batch, study.data.size) == (zoo.auto_scale_lr.base_batch_size, (800, 1333))
     assert "The paper (percent" in study.expected
     assert "None" not in study.question + study.expected
     assert (file.parent / "README.md").is_file()
@@ -110,8 +121,7 @@ def test_schedule_is_the_papers_and_the_zoos(file: Path) -> None:
 def test_every_variant_has_a_model_config(file: Path, preset: tuple[str, ...]) -> None:
     study = load(file, preset)
     for variant in study.variants:
-        config = cell_key.cell_config(study, variant.name, 0)
-        model = model_config(json.loads(json.dumps(config)), classes=80)
+        model = model_config(CellConfig.of(study, variant.name, 0), classes=80)
         assert model.backbone and model.neck
 
 
@@ -126,10 +136,6 @@ def test_mask_detector_judged_by_boxes_trains_on_masks(tmp_path: Path) -> None:
     batch = runner.model.data_preprocessor(next(iter(runner._train_dataloader)), training=True)
     losses = runner.model(**batch, mode="loss")
     assert torch.isfinite(losses["loss_mask"])
-    images = runner._train_dataloader.dataset
-    images._outline = False  # as with a COCO folder
-    with pytest.raises(FpnProbeError, match="has no segmentation"):
-        images[0]
 
 
 @pytest.mark.slow
@@ -137,19 +143,100 @@ def test_mask_detector_judged_by_boxes_trains_on_masks(tmp_path: Path) -> None:
 def test_every_variant_of_the_mini_studies_builds(file: Path) -> None:
     study = load(file, ["preset=mini"])
     for variant in study.variants:
-        config = cell_key.cell_config(study, variant.name, 0)
-        build_detector(model_config(json.loads(json.dumps(config)), classes=5))
+        build_detector(model_config(CellConfig.of(study, variant.name, 0), classes=5))
+
+
+def photographs() -> list[str]:
+    """Overrides that take photographs with COCO's own masks and crowds; skips where none are."""
+    shared = os.environ.get("FPNPROBE_SHARED") or Path(__file__).parents[4] / "shared"
+    root = Path(shared) / "data" / "coco-mini"
+    if not (root / "annotations" / "official_train.json").is_file():
+        pytest.skip(f"no photographs at {root}")
+    return [f"data.root={root}", "data.train=official_train", "data.val=official_val"]
+
+
+@pytest.mark.parametrize("real", [False, True], ids=["scenes", "photographs"])
+def test_a_trial_holds_objects_of_all_sizes_and_masks(
+    real: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FPNPROBE_CACHE", str(tmp_path / "cache"))
+    sets = ["preset=mini", *(photographs() if real else [])]
+    study = load(ROOT / "figure1", sets)
+    assert study.scale_buckets() == COCO_BUCKETS
+    source = dataset.prepare(study, out=tmp_path)
+    assert all(min(counts) > 0 for counts in source.by_bucket), source.by_bucket
+    assert source.unmasked == (0, 0)
+    assert source.images == (8, 4)
+    for file in FILES:
+        other = load(file, sets)
+        assert (other.data, other.scale_buckets()) == (study.data, COCO_BUCKETS), file
+        assert min(other.schedule.warmup, other.schedule.iterations or 0) > 1, file
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:__array__ implementation")  # of pycocotools
-@pytest.mark.parametrize("name", ["table3/mask_rcnn", "table4/study"])
-def test_a_mini_study_with_masks_runs_to_its_end(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.filterwarnings("ignore:To copy construct from a tensor:UserWarning")  # cascades
+@pytest.mark.filterwarnings("ignore:DeprecationWarning. `num_anchors`:UserWarning")  # mmdet's ATSS
+@pytest.mark.parametrize("file", FILES, ids=IDS)
+def test_a_trial_on_photographs_ends_in_a_report(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Every framework to its last step: AP of all sizes, pictures, the paper's numbers beside."""
     monkeypatch.setenv("FPNPROBE_CACHE", str(tmp_path / "cache"))
-    study = load(ROOT / f"{name}.py", ["preset=mini"])
+    study = load(file, ["preset=mini", *photographs()])
     result = study_folder.of(study, source=dataset.prepare(study, out=tmp_path), out=tmp_path)
     result.write()
+    for cell in result.cells:
+        code = worker.run(result, cell.variant, 0, device="cpu", stop=threading.Event())
+        assert code == worker.DONE, (cell.folder / "log.txt").read_text()
+        manifest = cell.manifest() or {}
+        assert manifest["holes"] == {}
+        assert manifest["probe"]["residuals"]["gradient"] < 1e-5
+        judged = pd.read_parquet(cell.folder / "evaluation.parquet")
+        assert set(judged["iou_type"]) == set(study.evaluation.iou_types)
+        assert judged[judged["metric"].isin(["AP_S", "AP_M", "AP_L"])]["value"].notna().all()
+    evidence.build(tmp_path, resamples=10)
+    report.build(tmp_path)
+    assert (tmp_path / "report.html").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:__array__ implementation")  # of pycocotools
+def test_run_lengths_and_crowds_to_the_last_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every second object has run lengths, every image a crowd: training, probe, attribution."""
+    monkeypatch.setenv("FPNPROBE_CACHE", str(tmp_path / "cache"))
+    root = scenes.make(tmp_path / "data", train=4, val=2, size=128, outlines=True)
+    for split in ("train", "val"):
+        file = root / "annotations" / f"{split}.json"
+        content = json.loads(file.read_text())
+        for number, entry in enumerate(content["annotations"]):
+            if number % 2:
+                left, top, width, height = (round(value) for value in entry["bbox"])
+                mask = np.zeros((128, 128), np.uint8)
+                mask[top : top + height, left : left + width] = 1
+                entry["segmentation"] = run_lengths(mask)
+        whole = run_lengths(np.ones((128, 128), np.uint8))
+        for image in content["images"]:
+            crowd = {"image_id": image["id"], "category_id": 1, "bbox": [0, 0, 128, 128]}
+            crowd |= {"id": 10**6 + image["id"], "area": 128 * 128, "iscrowd": 1}
+            content["annotations"].append({**crowd, "segmentation": whole})
+        file.write_text(json.dumps(content))
+    out = tmp_path / "out"
+    sets = ["preset=mini", f"data.root={root}", "variants=FPN", "probe.offline=2"]
+    study = load(ROOT / "table3" / "mask_rcnn.py", [*sets, "buckets=auto"])
+    result = study_folder.of(study, source=dataset.prepare(study, out=out), out=out)
+    result.write()
+    cell = result.cell("FPN", 0)
     code = worker.run(result, "FPN", 0, device="cpu", stop=threading.Event())
-    assert code == worker.DONE, (result.cells[0].folder / "log.txt").read_text()
+    assert code == worker.DONE, (cell.folder / "log.txt").read_text()
+    assert (cell.manifest() or {})["holes"] == {}
+    (ledger,) = cell.folder.glob("offline/*/ledger.parquet")
+    terms = set(pd.read_parquet(ledger)["term"])
+    assert "mask" in terms or "all" in terms
+    opened = TrainedCell.open(cell.folder)
+    found = ask(opened, object=0, steps=2)
+    assert len(found.targets) == 1
+    measured = probe_images(opened.detector, opened.images_for_loss(), tmp_path / "probed", count=2)
+    assert measured.summary["residuals"]["gradient"] < 1e-5

@@ -217,6 +217,20 @@ def test_another_backbone_has_a_row_of_its_own(make_study: Callable[..., Path]) 
     assert "(" not in table.dropna(subset="AP ours value")["AP ours"].iloc[0]
 
 
+def test_a_trial_that_finds_nothing_says_so(make_study: Callable[..., Path]) -> None:
+    folder = make_study(seeds=(0,), evidence=False)
+    for file in folder.glob("cells/*/*/evaluation.parquet"):
+        pd.read_parquet(file).assign(value=0.0).to_parquet(file, index=False)
+    stored = read([folder])
+    (line,) = (each for each in caveats.warnings(stored) if "finds anything" in each)
+    assert "differences between variants say nothing" in line
+    captions = {figure.name: figure.caption for figure in compose(stored, []).figures()}
+    assert captions["figure-3"].startswith("No variant finds small objects (0.0) and no variant")
+    assert captions["figure-1"].startswith("Neither variant finds anything: from DC5")
+    other = read([make_study("other")])
+    assert not any("finds anything" in each for each in caveats.warnings(other))
+
+
 def test_masks_beside_boxes(make_study: Callable[..., Path]) -> None:
     """A study that judges both fills Table 3 with boxes and Table 4 with masks."""
     detector = {"config": "mask-rcnn_r101_fpn_1x_coco"}
@@ -279,10 +293,11 @@ def test_the_verb_prints_what_it_wrote(make_study: Callable[..., Path]) -> None:
     result = CliRunner().invoke(app, ["report", str(folder), "--json"])
     assert result.exit_code == 0
     printed = json.loads(result.stdout)
-    assert set(printed) == {"html", "pdf", "claims"}
-    assert all(Path(path).exists() for path in printed.values())
-    lines = CliRunner().invoke(app, ["report", str(folder)]).stdout.split()
-    assert lines == list(printed.values())
+    assert set(printed) == {"html", "pdf", "claims", "rules", "diagnosis", "found"}
+    files = [printed[key] for key in ("html", "pdf", "claims", "rules")]
+    assert all(Path(path).exists() for path in files)
+    lines = CliRunner().invoke(app, ["report", str(folder)]).stdout.splitlines()
+    assert lines == [*files, "Nothing was measured that a rule could be held against."]
 
 
 def test_not_a_study(tmp_path: Path) -> None:

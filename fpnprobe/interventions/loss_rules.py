@@ -1,0 +1,225 @@
+"""Rules that weigh the losses of small, medium and large objects against each other, by name.
+
+What others do about objects of unequal size, with the paper's pyramid left as it is:
+
+- `LogArea`: each object's loss times the logarithm of its area (Ben Saad, Facciolo and Davy, "On
+  the Importance of Large Objects in CNN Based Object Detection Algorithms", WACV 2024). The area is
+  the annotation's; weights are divided by their mean over the batch's objects (ours).
+- `UW`: each bucket is a task with a learned uncertainty, sum_b exp(-s_b) L_b + s_b (Kendall, Gal
+  and Cipolla, "Multi-Task Learning Using Uncertainty to Weigh Losses", CVPR 2018, with its log
+  variance s). s_b starts at 0 and descends by steps of its own (ours: 0.01).
+- `PCGrad`: of each pair of bucket gradients that conflict, each loses its projection on the other
+  (Yu et al., "Gradient Surgery for Multi-Task Learning", NeurIPS 2020).
+
+Background keeps its loss. The forward pass and the logged loss are those of the plain training, and
+so is the ledger: it holds the gradients before the rule.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.interventions.gains import LossRule
+from fpnprobe.probing.calls import LossCall, RowCotangents, masked
+from fpnprobe.probing.closing import closed_for
+from fpnprobe.probing.partition import LossPartition
+from fpnprobe.probing.reduction import Reduction
+
+_RATE = 0.01  # of the steps of s in UW
+_SMALLEST = math.e  # px^2: the logarithm of a smaller area counts as 1
+
+Gradients = list[Tensor | None]
+
+
+class RuledBackward:
+    """Puts a loss rule around backward passes.
+
+    One extra pass collects what the rule changes at each parameter (PCGrad: one for each bucket),
+    and the ordinary pass adds it, so that accumulation, clipping, loss scaling and distributed
+    averaging see nothing unusual. Each process applies the rule to its own images.
+
+    Args:
+        rule: Name of the rule.
+
+    Attributes:
+        log_variances: s of UW, by bucket.
+        reduction: How the losses of several processes are joined, for UW.
+    """
+
+    def __init__(self, rule: LossRule) -> None:
+        self.rule: LossRule = rule
+        self.log_variances: dict[str, float] = {}
+        self.reduction = Reduction()
+
+    @contextmanager
+    def around(
+        self,
+        loss: Tensor,
+        partition: LossPartition,
+        parameters: Sequence[nn.Parameter],
+        *,
+        iteration: int,
+        factor: float = 1.0,
+    ) -> Iterator[None]:
+        """Inside, one backward pass of `factor * loss` follows the rule.
+
+        Args:
+            loss: The scalar loss; its graph is kept until the pass inside.
+            partition: The same loss as labeled rows.
+            parameters: Parameters that are trained.
+            iteration: 0-based training step.
+            factor: What the pass inside multiplies the loss by: accumulation, loss scale.
+        """
+        cotangents, values = partition.cotangents(loss, scale=factor)
+        trained = [each for each in parameters if each.requires_grad]
+        if self.rule == "PCGrad":
+            changes = _surgery(cotangents, trained, len(partition.buckets), seed=iteration)
+        else:
+            changes = _pass(*self._weighed(cotangents, values, partition), cotangents, trained)
+        with ExitStack() as undo:
+            for parameter, change in zip(trained, changes, strict=True):
+                if change is not None:
+                    source: Any = parameter
+                    undo.callback(source.register_hook(_adding(change)).remove)
+            yield
+
+    def _weighed(
+        self, cotangents: Sequence[RowCotangents], values: Tensor, partition: LossPartition
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Rows and their cotangents times (weight - 1)."""
+        if self.rule == "UW":
+            by_label = self._uncertainty_weights(values, partition)
+        rows, starts = [], []
+        for found in cotangents:
+            call, c = found.call, found.cotangent
+            if self.rule == "UW":
+                known = call.labels >= 0
+                own = torch.where(known, by_label.to(c)[call.labels.clamp(min=0)], 1.0)
+            else:
+                own = _area_weights(call, partition).to(c)
+            shape = (*own.shape, *[1] * (c.dim() - own.dim())) if c.dim() else ()
+            rows.append(call.rows)
+            starts.append(c * (own - 1).reshape(shape))
+        return rows, starts
+
+    def _uncertainty_weights(self, values: Tensor, partition: LossPartition) -> Tensor:
+        """exp(-s_b) of this step, and a step of s towards its optimum ln(L_b)."""
+        names = partition.labels[:-1]
+        before = [self.log_variances.get(name, 0.0) for name in names]
+        shared = self.reduction.sum(values) / self.reduction.processes
+        for name, s, value in zip(names, before, shared.tolist(), strict=False):
+            slope = 1 - math.exp(-s) * value
+            if value > 0 and math.isfinite(slope):
+                self.log_variances[name] = s - _RATE * slope
+        return torch.tensor([*(math.exp(-s) for s in before), 1.0])
+
+    def state_dict(self) -> dict[str, list[float]]:
+        """What is learned, for a resumed training."""
+        return {name: [s] for name, s in self.log_variances.items()}
+
+    def load_state_dict(self, state: Mapping[str, Sequence[float]]) -> None:
+        """Go on from `state_dict`."""
+        self.log_variances = {name: float(value[0]) for name, value in state.items()}
+
+
+def _area_weights(call: LossCall, partition: LossPartition) -> Tensor:
+    """Weight of each row: the logarithm of its object's area over the mean of all; 1 without."""
+    if call.objects is None or partition.areas is None:
+        raise FpnProbeError(
+            f"LogArea: the rows of {call.name} do not tell their objects: use a detector whose "
+            "heads have an adapter (fpnprobe.mm.adapters), or leave the rule out"
+        )
+    raw = partition.areas.to(call.objects.device).clamp(min=_SMALLEST).log()
+    relative = raw / raw.mean() if len(raw) else raw
+    weights = relative.new_ones(call.objects.shape)
+    weights[call.objects >= 0] = relative[call.objects[call.objects >= 0]]
+    return weights
+
+
+def _pass(
+    rows: list[Tensor],
+    starts: list[Tensor],
+    cotangents: Sequence[RowCotangents],
+    parameters: Sequence[nn.Parameter],
+) -> Gradients:
+    """Gradients of the parameters from rows and their cotangents."""
+    if not rows:
+        return [None] * len(parameters)
+    with closed_for(cotangents, rows):
+        found = torch.autograd.grad(
+            rows, list(parameters), starts, retain_graph=True, allow_unused=True
+        )
+    return list(found)
+
+
+def _surgery(
+    cotangents: Sequence[RowCotangents],
+    parameters: Sequence[nn.Parameter],
+    buckets: int,
+    *,
+    seed: int,
+) -> Gradients:
+    """What gradient surgery between the buckets adds to the gradient of each parameter."""
+    own = [_pass(*masked(cotangents, label), cotangents, parameters) for label in range(buckets)]
+    own = [each for each in own if any(g is not None for g in each)]
+    gram = np.array([[_product(a, b) for b in own] for a in own])
+    weights = surgery_weights(gram, seed=seed) - 1
+    changes: Gradients = []
+    for index in range(len(parameters)):
+        total: Tensor | None = None
+        for weight, gradients in zip(weights, own, strict=True):
+            gradient = gradients[index]
+            if gradient is not None:
+                part = gradient * weight
+                total = part if total is None else total + part
+        changes.append(total)
+    return changes
+
+
+def _product(a: Gradients, b: Gradients) -> float:
+    parts = [
+        (x.double() * y.double()).sum()
+        for x, y in zip(a, b, strict=True)
+        if x is not None and y is not None
+    ]
+    return float(torch.stack(parts).sum()) if parts else 0.0
+
+
+def surgery_weights(gram: Any, *, seed: int) -> Any:
+    """Weight of each task's gradient in the sum of the projected ones (Algorithm 1 of PCGrad).
+
+    Every projected gradient is a combination of the given ones, so their inner products suffice.
+
+    Args:
+        gram: Inner products of the tasks' gradients.
+        seed: Of the random order of the other tasks.
+
+    >>> surgery_weights(np.array([[1.0, 0.0], [0.0, 1.0]]), seed=0).tolist()  # no conflict
+    [1.0, 1.0]
+    >>> surgery_weights(np.array([[1.0, -0.5], [-0.5, 1.0]]), seed=0).tolist()
+    [1.5, 1.5]
+    """
+    count = len(gram)
+    random = np.random.default_rng(seed)
+    combined = np.zeros(count)
+    for task in range(count):
+        projected = np.eye(count)[task]
+        for other in random.permutation([each for each in range(count) if each != task]):
+            inner = projected @ gram[:, other]
+            if inner < 0 and gram[other, other] > 0:
+                projected[other] -= inner / gram[other, other]
+        combined += projected
+    return combined
+
+
+def _adding(change: Tensor) -> Any:
+    def hook(gradient: Tensor) -> Tensor:
+        return gradient + change.to(gradient.dtype)
+
+    return hook

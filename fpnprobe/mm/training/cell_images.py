@@ -1,0 +1,43 @@
+"""The one way from the configuration of a cell to its images."""
+
+from pathlib import Path
+
+from fpnprobe.config.cell_config import CellConfig
+from fpnprobe.mm.training.dataset import CellImages
+from fpnprobe.mm.training.model import has_masks, model_config
+
+
+def open_images(
+    config: CellConfig,
+    *,
+    root: str | Path,
+    annotations: str | Path,
+    classes: tuple[str, ...],
+    with_loss: bool,
+    seed: int | None = None,
+    batch: int = 1,
+) -> CellImages:
+    """Open the images of a split as the detector of a cell takes them.
+
+    Args:
+        config: the settings of the cell.
+        root: data folder.
+        annotations: annotation file.
+        classes: names of the classes, in the order of the labels.
+        with_loss: whether the training loss is computed on them; a detector with masks then needs
+            the masks of the objects, which its predictions and feature maps do not.
+        seed: None gives the images in their order and unchanged.
+        batch: see `CellImages`.
+    """
+    return CellImages(
+        root,
+        annotations,
+        classes=classes,
+        size=config.data.known_size,
+        seed=seed,
+        flip=config.data.flip,
+        batch=batch,
+        cache=config.data.cache,
+        masks=with_loss and has_masks(model_config(config, classes=len(classes))),
+        outline=config.data.scenes is not None,
+    )
