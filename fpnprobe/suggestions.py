@@ -17,6 +17,8 @@ def suggest(name: str, known: Iterable[str], count: int = 3) -> str:
     >>> suggest("shedule", ["schedule.lr", "schedule.amp", "schedule", "seeds"], count=1)
     'did you mean schedule?'
 
+    >>> suggest("FPN-CFG", ["FPN", "FPN-CFG1"])
+    'did you mean FPN-CFG1 or FPN?'
     >>> suggest("FPN;rm -rf", ["DC5", "FPN-CFG1", "FPN"])
     'did you mean FPN?'
 
@@ -33,6 +35,8 @@ def suggest(name: str, known: Iterable[str], count: int = 3) -> str:
     if beginnings:
         return f"did you mean {lowered[max(beginnings, key=len)]}?"
     nearest = difflib.get_close_matches(name.lower()[:200], lowered, n=count, cutoff=0.5)
+    longer = [each for each in lowered if each.startswith(name.lower()) and name]
+    nearest = list(dict.fromkeys([*longer, *nearest]))[:count]
     if nearest:
         return f"did you mean {' or '.join(lowered[each] for each in nearest)}?"
     more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
