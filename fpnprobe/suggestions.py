@@ -19,6 +19,7 @@ def suggest(name: str, known: Iterable[str], count: int = 3) -> str:
 
     >>> suggest("FPN-CFG", ["FPN", "FPN-CFG1"])
     'did you mean FPN-CFG1 or FPN?'
+
     >>> suggest("FPN;rm -rf", ["DC5", "FPN-CFG1", "FPN"])
     'did you mean FPN?'
 
@@ -31,11 +32,15 @@ def suggest(name: str, known: Iterable[str], count: int = 3) -> str:
     lowered = {each.lower(): each for each in names}
     if name.lower() in lowered:
         return f"did you mean {lowered[name.lower()]}?"
-    beginnings = [each for each in lowered if re.match(rf"{re.escape(each)}[^\w.]", name.lower())]
+    longer = [each for each in lowered if name and each.startswith(name.lower())]
+    beginnings = (
+        []
+        if longer
+        else [each for each in lowered if re.match(rf"{re.escape(each)}[^\w.]", name.lower())]
+    )
     if beginnings:
         return f"did you mean {lowered[max(beginnings, key=len)]}?"
     nearest = difflib.get_close_matches(name.lower()[:200], lowered, n=count, cutoff=0.5)
-    longer = [each for each in lowered if each.startswith(name.lower()) and name]
     nearest = list(dict.fromkeys([*longer, *nearest]))[:count]
     if nearest:
         return f"did you mean {' or '.join(lowered[each] for each in nearest)}?"

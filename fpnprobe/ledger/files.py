@@ -57,7 +57,7 @@ def read_file(path: Path) -> pd.DataFrame:
         frame: pd.DataFrame = table.to_pandas()
     except ValueError as error:  # bytes of a damaged column that are no text
         raise FpnProbeError(
-            f"cannot read {path}: {str(error):.200}; put it back from a copy, or measure again"
+            f"cannot read {path}: {error!s:.200}; put it back from a copy, or measure again"
         ) from error
     return frame
 
