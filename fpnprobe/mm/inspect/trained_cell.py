@@ -14,7 +14,7 @@ from fpnprobe.config.cell_config import CellConfig
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm.inspect.attribution.image import DetectorImage
 from fpnprobe.mm.inspect.attribution.segments import build_chain
-from fpnprobe.mm.inspect.trained_run import open_trained_run
+from fpnprobe.mm.inspect.trained_run import open_run_images, open_trained_run
 from fpnprobe.mm.training.cell_images import open_images
 from fpnprobe.mm.training.dataset import CellImages
 from fpnprobe.mm.training.trained_model import load_final
@@ -82,6 +82,8 @@ class TrainedCell:
 
     def images_for_loss(self) -> CellImages:
         """Open the same images with what the training loss needs: masks where the detector has."""
+        if is_run(self.stored.folder):
+            return open_run_images(self.stored, masks=getattr(self.detector, "with_mask", False))
         return open_stored_images(self.stored, with_loss=True)
 
     @property

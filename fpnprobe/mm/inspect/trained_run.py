@@ -49,17 +49,28 @@ def open_trained_run(stored: StoredCell, *, device: str) -> tuple[Any, CellImage
         ) from error
     state, _ = read_weights(weights)
     load_weights(detector, state, weights)
+    detector.to(device).eval()
+    return detector, open_run_images(stored)
+
+
+def open_run_images(stored: StoredCell, *, masks: bool = False) -> CellImages:
+    """Open the validation images of a run, at the size of its validation.
+
+    Args:
+        stored: The run.
+        masks: Whether the objects' masks are needed, for a training loss.
+    """
+    data = stored.manifest["data"]
     size = data.get("size")
-    images = CellImages(
+    return CellImages(
         data["folder"],
         stored.annotations,
         classes=stored.classes,
         size=tuple(size) if isinstance(size, list) else size,
         seed=None,
         cache=False,
+        masks=masks,
     )
-    detector.to(device).eval()
-    return detector, images
 
 
 def _last_checkpoint(folder: Path) -> Path:
