@@ -62,6 +62,8 @@ def build(
     given = [study_dir] if isinstance(study_dir, str | Path) else list(study_dir)
     if not given:
         raise FpnProbeError("no study folder was given: expected one at least")
+    if out is not None and Path(out).exists() and not Path(out).is_dir():
+        raise FpnProbeError(f"cannot write to {out}: it is a file, expected a folder")
     folders = [Path(folder) for folder in given]
     stored = read(folders, names=names)
     target = _target(folders, out, of_runs=stored.is_of_runs)

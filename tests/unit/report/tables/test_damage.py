@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 import fpnprobe
+from fpnprobe.errors import FpnProbeError
 from fpnprobe.evaluation.comparison import Comparison
 from fpnprobe.evidence.finished_cells import read_study
 from fpnprobe.report.build import _csv, build
@@ -81,6 +82,12 @@ def test_a_damaged_study_is_reported(
     (folder / "study.json").write_text(json.dumps(content | change))
     build(folder)
     assert "is damaged" in (folder / "report.html").read_text()
+
+
+def test_a_target_that_is_a_file_is_told_before_anything_is_drawn(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("")
+    with pytest.raises(FpnProbeError, match="it is a file"):
+        build(tmp_path / "no study is read", out=tmp_path / "mine")
 
 
 def test_csv_cells_are_no_formulas() -> None:
