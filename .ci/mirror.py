@@ -88,6 +88,8 @@ def main() -> None:
         tree = ast.parse(file.read_text(encoding="utf-8"))
         folder = file.parent.as_posix()
         for name, line in assigned_names(tree):
+            if name.startswith("__"):
+                continue
             names[folder] += 1
             if name.strip("_") in VAGUE:
                 vague[folder] += 1

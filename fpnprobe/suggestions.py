@@ -17,6 +17,9 @@ def suggest(name: str, known: Iterable[str], count: int = 3) -> str:
     >>> suggest("shedule", ["schedule.lr", "schedule.amp", "schedule", "seeds"], count=1)
     'did you mean schedule?'
 
+    >>> suggest("FPN-CFG", ["FPN", "FPN-CFG1"])
+    'did you mean FPN-CFG1 or FPN?'
+
     >>> suggest("FPN;rm -rf", ["DC5", "FPN-CFG1", "FPN"])
     'did you mean FPN?'
 
@@ -29,10 +32,16 @@ def suggest(name: str, known: Iterable[str], count: int = 3) -> str:
     lowered = {each.lower(): each for each in names}
     if name.lower() in lowered:
         return f"did you mean {lowered[name.lower()]}?"
-    beginnings = [each for each in lowered if re.match(rf"{re.escape(each)}[^\w.]", name.lower())]
+    longer = [each for each in lowered if name and each.startswith(name.lower())]
+    beginnings = (
+        []
+        if longer
+        else [each for each in lowered if re.match(rf"{re.escape(each)}[^\w.-]", name.lower())]
+    )
     if beginnings:
         return f"did you mean {lowered[max(beginnings, key=len)]}?"
     nearest = difflib.get_close_matches(name.lower()[:200], lowered, n=count, cutoff=0.5)
+    nearest = list(dict.fromkeys([*longer, *nearest]))[:count]
     if nearest:
         return f"did you mean {' or '.join(lowered[each] for each in nearest)}?"
     more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""

@@ -57,7 +57,7 @@ class VariantName:
     3
     >>> VariantName.parse("FPM")
     Traceback (most recent call last):
-    fpnprobe.errors.FpnProbeError: unknown variant 'FPM': did you mean FPN?
+    fpnprobe.errors.FpnProbeError: unknown variant 'FPM': did you mean FPN or PAFPN or BiFPN?
     """
 
     pyramid: str

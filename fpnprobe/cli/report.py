@@ -15,26 +15,45 @@ def add(app: typer.Typer) -> None:
         folders: Annotated[
             list[Path],
             typer.Argument(
-                metavar="DIR...", help="Folders that run-study wrote; several are combined."
+                metavar="DIR...",
+                help="Folders that run-study wrote, work_dirs of trainings with the probe, or a "
+                "tree with such; several are combined.",
             ),
         ],
         out: Annotated[
-            Path | None, typer.Option(help="Where to write; the first folder by default.")
+            Path | None,
+            typer.Option(
+                help="Where to write; by default the first study, or report/ beside trainings."
+            ),
         ] = None,
+        names: Annotated[
+            str, typer.Option(help="What the trainings are called, in order, as FPN,PAFPN.")
+        ] = "",
+        fail_on_rules: Annotated[
+            bool,
+            typer.Option("--fail-on-rules", help="Exit 1 if a rule is found."),
+        ] = False,
         as_json: Annotated[
-            bool, typer.Option("--json", help="Print {html, pdf, claims} as JSON.")
+            bool,
+            typer.Option(
+                "--json", help="Print {html, pdf, claims, rules, diagnosis, found} as JSON."
+            ),
         ] = False,
     ) -> None:
-        """Rebuild report.html, report.pdf and claims.json from stored tables; needs no model."""
+        """Build report.html, report.pdf, claims.json and rules.json from stored tables alone."""
         from fpnprobe.report import build
 
-        result = build(folders, out=out)
+        given = [name.strip() for name in names.split(",")] if names else []
+        result = build(folders, out=out, names=given)
         note = result.pop("note")
         if note:
             typer.echo(note, err=True)
         if as_json:
             typer.echo(json.dumps(result))
         else:
-            for path in result.values():
-                if path:
-                    typer.echo(path)
+            for key in ("html", "pdf", "claims", "rules"):
+                if result[key]:
+                    typer.echo(result[key])
+            typer.echo(result["diagnosis"])
+        if fail_on_rules and result["found"]:
+            raise typer.Exit(1)

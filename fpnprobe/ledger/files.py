@@ -50,9 +50,15 @@ def read_file(path: Path) -> pd.DataFrame:
         FpnProbeError: if it is missing or damaged.
     """
     try:
-        frame: pd.DataFrame = _read_table(path).to_pandas()
+        table = _read_table(path)
     except FileNotFoundError:
         raise FpnProbeError(f"cannot read {path}: it is not there") from None
+    try:
+        frame: pd.DataFrame = table.to_pandas()
+    except ValueError as error:  # bytes of a damaged column that are no text
+        raise FpnProbeError(
+            f"cannot read {path}: {error!s:.200}; put it back from a copy, or measure again"
+        ) from error
     return frame
 
 

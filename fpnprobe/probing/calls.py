@@ -20,13 +20,14 @@ class LossCall:
         loss: Result o_k of any shape; the same tensor as `rows` where those are unreduced losses.
         labels: Label of each row, `(R,)` int64: index of its bucket, `len(buckets)` = background.
             Where a row is more than one object's, one label for each element: a shape that begins
-            as that of `rows`; -1 is part of another call.
+            as that of `rows`; -1 is part of another call, -2 belongs to no single object.
         values: Part of o_k that belongs to each label, `(labels,)`; None where `rows` is `loss`.
         levels: Pyramid level that each row's loss came from, `(R,)` int64, or None.
         edges: Graph edges from o_k to x_k where c_k is what flows over them, and not
             (do_k/dx_k)^T u_k: the rows may reach the loss in another way as well.
         linear: Whether the value of a label is the sum of its rows times their cotangents.
         objects: Number of each row's object in the batch, -1 for background, or None.
+        refusal: What to say where rows of no single object carry loss; `{row}` is the first one.
     """
 
     name: str
@@ -39,6 +40,7 @@ class LossCall:
     edges: tuple[Edge, ...] = ()
     linear: bool = False
     objects: Tensor | None = None
+    refusal: str = ""
 
 
 @dataclass(frozen=True, slots=True)

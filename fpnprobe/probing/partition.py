@@ -81,7 +81,7 @@ class LossPartition:
             )
         if call.labels.numel():
             low, high = call.labels.min(), call.labels.max()
-            if low < (-1 if call.edges else 0) or high > len(self.buckets):
+            if low < (-2 if call.edges else 0) or high > len(self.buckets):
                 raise FpnProbeError(
                     f"{call.name}: labels {int(low)}..{int(high)}, expected 0.."
                     f"{len(self.buckets)}: {', '.join(self.labels)}"
@@ -203,6 +203,7 @@ class LossPartition:
             if flow is None or not (is_joined or bool(flow.cotangent.any())):
                 self.calls.remove(call)  # no loss call: other ones are nearer to the loss
                 continue
+            _refuse_lost(call, flow.cotangent)
             if call.linear:
                 labels = call.labels
                 part = (flow.cotangent * call.rows.detach()).reshape(labels.numel(), -1)
@@ -259,3 +260,11 @@ class LossPartition:
         used = {id(c) for c, u in zip(tracked, outer, strict=False) if u is not None}
         empty = (c for c in calls if id(c) not in used and bool(c.loss.detach().ne(0).any()))
         return next(empty, None)
+
+
+def _refuse_lost(call: LossCall, cotangent: Tensor) -> None:
+    """Raise where rows that belong to no single object carry loss; others do no harm."""
+    energy = cotangent.detach().reshape(*call.labels.shape, -1).ne(0).any(-1)
+    lost = (call.labels == -2) & energy
+    if bool(lost.any()):
+        raise FpnProbeError(call.refusal.format(row=int(lost.nonzero()[0][0])))

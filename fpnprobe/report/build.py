@@ -1,5 +1,7 @@
 """Rebuild the report of one or several study folders from their tables."""
 
+import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,7 +9,9 @@ from typing import Any
 import pandas as pd
 
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.report.page.content import Report
+from fpnprobe.evidence.diagnosis import headline
+from fpnprobe.evidence.findings import Finding
+from fpnprobe.report.page.content import Report, Section, Text
 from fpnprobe.report.page.drawings import Drawing, draw
 from fpnprobe.report.page.html import page
 from fpnprobe.report.page.pdf import typeset
@@ -20,6 +24,7 @@ from fpnprobe.report.sections import (
     model,
     object_size,
     paper_tables,
+    rules,
     snapshots,
     soundness,
     summary,
@@ -27,31 +32,45 @@ from fpnprobe.report.sections import (
 )
 from fpnprobe.report.tables.read_studies import Stored, read
 from fpnprobe.store import atomic
+from fpnprobe.store.study import STUDY
+
+_NUMBERS = re.compile(r"[-+]?\d[\d.]*(?: [-+]?\d[\d.]*)*")
 
 
 def build(
-    study_dir: str | Path | Sequence[str | Path], *, out: str | Path | None = None
+    study_dir: str | Path | Sequence[str | Path],
+    *,
+    out: str | Path | None = None,
+    names: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Write `report.html`, `report.pdf`, `claims.json`, `figures/*.svg` and `tables/*.csv`.
+    """Write `report.html`, `report.pdf`, `claims.json`, `rules.json`, `figures/` and `tables/`.
 
     Args:
-        study_dir: a study's output folder, or several to combine into one report.
-        out: where to write; the (first) study folder itself by default.
+        study_dir: a study's output folder, the work_dir of a training with the probe, a tree with
+            such, or several to combine into one report.
+        out: where to write; by default the (first) study folder itself, and `report/` in the
+            folder of trainings.
+        names: what the trainings are called.
 
     Returns:
-        `html` and `claims` as paths, `pdf` as path or None, and `note`: why there is no PDF, or "".
+        `html`, `claims` and `rules` as paths, `pdf` as path or None, `diagnosis` in a sentence,
+        `found`: names of the rules that are found, and `note`: why there is no PDF, or "".
 
     Raises:
-        FpnProbeError: if a folder is not a study folder or `out` cannot be written.
+        FpnProbeError: if a folder is neither or `out` cannot be written.
     """
     given = [study_dir] if isinstance(study_dir, str | Path) else list(study_dir)
     if not given:
         raise FpnProbeError("no study folder was given: expected one at least")
+    if out is not None and Path(out).exists() and not Path(out).is_dir():
+        raise FpnProbeError(f"cannot write to {out}: it is a file, expected a folder")
     folders = [Path(folder) for folder in given]
-    target = Path(out) if out is not None else folders[0]
-    stored = read(folders)
-    verdicts = interventions.judged(folders, stored.holes)
-    report = compose(stored, claims.judged(folders, stored.holes), verdicts)
+    stored = read(folders, names=names)
+    target = _target(folders, out, of_runs=stored.is_of_runs)
+    studies = [folder for folder in folders if (folder / STUDY).is_file()]
+    verdicts = interventions.judged(studies, stored.holes)
+    findings = rules.diagnose(stored)
+    report = compose(stored, claims.judged(studies, stored.holes), verdicts, findings)
     drawings = {figure.name: draw(figure) for figure in report.figures()}
     for name, drawing in drawings.items():
         atomic.write_text(target / "figures" / f"{name}.svg", drawing.wide)
@@ -63,22 +82,48 @@ def build(
         _remove_former(target, written)
     content = {**claims.document(report.claims), "causes": interventions.document(verdicts)}
     atomic.write_json(target / "claims.json", content)
+    diagnosis = rules.document(findings)
+    atomic.write_json(target / "rules.json", diagnosis)
     atomic.write_text(target / "report.html", page(report, drawings))
     note = _pdf(report, drawings, target / "report.pdf")
     return {
         "html": str(target / "report.html"),
         "pdf": None if note else str(target / "report.pdf"),
         "claims": str(target / "claims.json"),
+        "rules": str(target / "rules.json"),
+        "diagnosis": diagnosis["diagnosis"],
+        "found": [each.rule for each in findings if each.verdict == "found"],
         "note": note,
     }
+
+
+def _target(folders: Sequence[Path], out: str | Path | None, *, of_runs: bool) -> Path:
+    """Where the report goes; never among the files of a training."""
+    if out is not None:
+        return Path(out)
+    if not of_runs:
+        return folders[0]
+    if len(folders) == 1:
+        return folders[0] / "report"
+    return Path(os.path.commonpath([folder.resolve() for folder in folders])) / "report"
 
 
 def compose(
     stored: Stored,
     found: Sequence[Mapping[str, Any]],
     verdicts: Sequence[Mapping[str, Any]] = (),
+    findings: Sequence[Finding] = (),
 ) -> Report:
-    """The whole report as data; `found` are the paper's claims, `verdicts` its explanations."""
+    """The whole report as data.
+
+    Args:
+        stored: All tables.
+        found: The paper's claims.
+        verdicts: Its explanations.
+        findings: What the rules of the diagnosis say.
+    """
+    if stored.is_of_runs:
+        return _compose_of_runs(stored, findings)
     names = [str(study["name"]) for study in stored.studies]
     questions = [str(s["question"]) for s in stored.studies if s.get("question")]
     expected = [str(s["expected"]) for s in stored.studies if s.get("expected")]
@@ -110,6 +155,34 @@ def compose(
     )
 
 
+def _compose_of_runs(stored: Stored, findings: Sequence[Finding]) -> Report:
+    """The report of trainings that no study started: what was not measured is left out."""
+    sections = (
+        rules.section(findings),
+        gradients.section(stored),
+        average_precision.section(stored),
+        object_size.section(stored),
+        training.section(stored),
+        soundness.section(stored),
+        soundness.provenance(stored),
+    )
+    return Report(
+        title=" + ".join(str(study["name"]) for study in stored.studies),
+        question="What do the stages of this detector learn from?",
+        expected="",
+        answer=headline(findings),
+        numbers=[each for each in summary.numbers(stored) if each.value != "not measured"],
+        warnings=caveats.warnings(stored),
+        claims=(),
+        sections=[each for each in sections if each is not None and _has_content(each)],
+    )
+
+
+def _has_content(section: Section) -> bool:
+    """Whether a section says more than that nothing was measured."""
+    return not all(isinstance(block, Text) and block.tone == "hole" for block in section.blocks)
+
+
 def tables(report: Report) -> list[tuple[str, str]]:
     """Name and CSV of every table, and of the table behind every figure."""
     frames = [(figure.name, figure.table) for figure in report.figures()]
@@ -129,11 +202,14 @@ def _csv(frame: pd.DataFrame) -> str:
 def _without_formula(value: object) -> object:
     """The value; a text that a spreadsheet would run gets an apostrophe before it.
 
-    >>> _without_formula("=HYPERLINK(1)"), _without_formula("FPN"), _without_formula("-"), -0.5
-    ("'=HYPERLINK(1)", 'FPN', '-', -0.5)
+    Signed numbers, one or several in a cell, run nothing and stay numbers.
+
+    >>> _without_formula("=HYPERLINK(1)"), _without_formula("-"), _without_formula("+0.04 -1.2")
+    ("'=HYPERLINK(1)", '-', '+0.04 -1.2')
     """
-    begins = isinstance(value, str) and len(value) > 1 and value[0] in "=+-@\t\r"
-    return f"'{value}" if begins else value
+    if not isinstance(value, str) or len(value) < 2 or value[0] not in "=+-@\t\r":
+        return value
+    return value if _NUMBERS.fullmatch(value) else f"'{value}"
 
 
 def _remove_former(folder: Path, written: set[str]) -> None:

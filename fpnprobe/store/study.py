@@ -214,6 +214,12 @@ def _repair(content: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]
             plain[key] = [each for each in content[key] if fits(each)]
             if len(plain[key]) < len(content[key]):
                 problems.append(f"an entry of {key!r} is damaged and left out")
+    evaluation = plain.get("evaluation") or {}
+    judged = evaluation.get("iou_type") or "bbox"
+    kinds = [judged] if isinstance(judged, str) else judged
+    if not isinstance(kinds, list) or not all(kind in ("bbox", "segm") for kind in kinds):
+        plain["evaluation"] = {key: evaluation[key] for key in evaluation if key != "iou_type"}
+        problems.append("'evaluation.iou_type' is damaged and left out")
     try:
         stored_buckets(plain.get("buckets"))
     except FpnProbeError as error:

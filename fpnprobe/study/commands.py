@@ -134,7 +134,9 @@ def lines(result: Mapping[str, Any]) -> str:
         for each in result["cells"]
     ]
     rows += [f"contradicted: {statement}" for statement in result["contradicted"]]
-    return "\n".join([*rows, *(str(path) for path in result["report"].values() if path)])
+    report = result["report"]
+    told = (report.get(key) for key in ("html", "pdf", "claims", "rules", "diagnosis"))
+    return "\n".join([*rows, *(str(each) for each in told if each)])
 
 
 def exit_code(result: Mapping[str, Any], *, fail_on_claims: bool = False) -> int:

@@ -1,11 +1,10 @@
 """Every variant's model config is made before anything is written or started."""
 
-import json
 from collections.abc import Iterable
 
+from fpnprobe.config.cell_config import CellConfig
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.store.cell import State
-from fpnprobe.study.folder import cell_key
 from fpnprobe.study.folder.cells import Cell
 from fpnprobe.study.folder.study_folder import Output
 
@@ -22,7 +21,7 @@ def check_models(result: Output, cells: Iterable[Cell]) -> None:
     from fpnprobe.mm.training.model import has_masks, model_config
 
     for variant, seed in to_run.items():
-        config = json.loads(json.dumps(cell_key.cell_config(result.study, variant, seed)))
+        config = CellConfig.of(result.study, variant, seed)
         try:
             model = model_config(config, classes=len(result.source.classes))
         except FpnProbeError as error:

@@ -7,6 +7,8 @@ import sys
 from contextlib import redirect_stdout
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 
@@ -22,10 +24,11 @@ def test_two_commands_are_all_the_set_up() -> None:
     assert (ROOT / ".ci" / "run").read_text().count("readme_command ") == 2
 
 
-def test_the_example_prints_what_is_shown() -> None:
+@pytest.mark.parametrize("number", [0, 1])
+def test_the_examples_print_what_is_shown(number: int) -> None:
     printed = io.StringIO()
     with redirect_stdout(printed):
-        exec(compile(blocks("python")[0], "README.md", "exec"), {})
+        exec(compile(blocks("python")[number], "README.md", "exec"), {})
     assert printed.getvalue() in blocks("text")
 
 

@@ -8,6 +8,7 @@ import torch
 from mmengine.config import ConfigDict
 
 from fpnprobe.attribution.chain import Chain
+from fpnprobe.config.cell_config import CellConfig
 from fpnprobe.config.schema import Study
 from fpnprobe.data import scenes
 from fpnprobe.mm.detectors import build_detector
@@ -149,7 +150,7 @@ def make_run(root: Path, variants: tuple[str, ...] = ("DC5", "FPN")) -> Path:
         folder = run / "cells" / variant.lower() / "seed-0"
         (folder / "checkpoints").mkdir(parents=True)
         weights = build_detector(
-            cell_model(resolved, classes=len(scenes.CLASSES)), seed=0
+            cell_model(CellConfig.read(resolved), classes=len(scenes.CLASSES)), seed=0
         ).state_dict()
         torch.save({"state_dict": weights, "meta": {}}, folder / "checkpoints" / "final.pt")
         manifest = {

@@ -228,8 +228,8 @@ def test_focal_loss_weights_classes_but_not_background() -> None:
 
 def test_missing_operator_is_named() -> None:
     extension = bridge.TorchvisionExtension("not compiled")
-    with pytest.raises(EnvironmentProblem, match="'deform_conv_forward' is not served"):
-        extension.deform_conv_forward(torch.zeros(1))
+    with pytest.raises(EnvironmentProblem, match="'border_align_forward' is not served"):
+        extension.border_align_forward(torch.zeros(1))
 
 
 def test_install_is_idempotent() -> None:

@@ -45,8 +45,9 @@ FLOORS = {
     ),
     "study": (
         ("folder",),
+        ("gaps",),
         ("runner",),
-        ("planning", "snapshot", "request", "models"),
+        ("planning", "snapshot", "request", "models", "training_run"),
         ("commands",),
     ),
     "report": (("tables",), ("page",), ("sections",), ("build",)),

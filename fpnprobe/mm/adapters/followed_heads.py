@@ -9,6 +9,7 @@ import torch
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
+from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm.adapters.loss_values import bound_arguments
 from fpnprobe.mm.adapters.mask_doors import MaskDoors
 from fpnprobe.mm.adapters.module_paths import term_of
@@ -47,6 +48,7 @@ class FollowedHeads:
         self._objects: Objects | None = None
         self._depth = 0
         self._calls: list[ExitStack] = []
+        self._heads: dict[str, str] = {}  # class of each module that owns a loss, and its path
         self._start(None)
 
     def _start(self, objects: Objects | None) -> None:
@@ -66,8 +68,20 @@ class FollowedHeads:
         self._start(objects)
 
     def finish(self) -> None:
-        """Give the labeled rows of the forward pass to the partition."""
+        """Give the labeled rows of the forward pass to the partition.
+
+        Raises:
+            FpnProbeError: if no row of any loss could be followed, so that everything would count
+                as background.
+        """
         add_cuts(self._partition, self._provenance, self.witness.objects)
+        if not self._partition.calls and torch.is_grad_enabled():
+            head, path = next(iter(self._heads.items()), ("the head", "?"))
+            raise FpnProbeError(
+                f"head {head} ({path}) is not known: no row of its losses could be followed to an "
+                "annotated object, since it takes the data samples by another door than loss(); "
+                f"add an adapter with @register_head({head})"
+            )
         self._start(self._objects)
 
     def attach(self, detector: nn.Module, undo: ExitStack) -> None:
@@ -83,6 +97,7 @@ class FollowedHeads:
             name = path.rpartition(".")[2]
             is_loss = ("loss" in name or name == "criterion") and not isinstance(module, kind)
             if is_loss and owner:
+                self._heads.setdefault(type(detector.get_submodule(owner)).__name__, owner)
                 self._watch_loss(path, module, detector.get_submodule(owner), undo)
 
     def _open_door(self, module: nn.Module, path: str, name: str, undo: ExitStack) -> None:

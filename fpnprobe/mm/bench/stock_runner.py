@@ -16,23 +16,23 @@ def stock_runner(task: Training, *, scratch: str) -> Runner:
     by the pipeline in two persistent workers, shuffled by `DefaultSampler`, default hooks, default
     memory layout, an optimizer that is not fused.
     """
-    data, schedule = task.config["data"], task.config["schedule"]
-    size = data["size"]
+    data, schedule = task.config.data, task.config.schedule
+    size = data.known_size
     short, long = (size, size * 5 // 3) if isinstance(size, int) else (size or (800, 1333))
     pipeline = [
         {"type": "LoadImageFromFile"},
         {"type": "LoadAnnotations", "with_bbox": True},
         {"type": "Resize", "scale": (long, short), "keep_ratio": True},
-        {"type": "RandomFlip", "prob": data["flip"]},
+        {"type": "RandomFlip", "prob": data.flip},
         {"type": "PackDetInputs"},
     ]
-    optimizer = {"type": schedule["optimizer"], "lr": task.rate}
+    optimizer = {"type": schedule.optimizer, "lr": task.rate}
     wrapper: dict[str, Any] = {
         "type": "OptimWrapper",
-        "optimizer": optimizer | {"weight_decay": schedule["weight_decay"]},
+        "optimizer": optimizer | {"weight_decay": schedule.weight_decay},
     }
-    if schedule["clip"] is not None:
-        wrapper["clip_grad"] = {"max_norm": schedule["clip"], "norm_type": 2}
+    if schedule.clip is not None:
+        wrapper["clip_grad"] = {"max_norm": schedule.clip, "norm_type": 2}
     cfg = Config(
         {
             "work_dir": scratch,
@@ -42,7 +42,7 @@ def stock_runner(task: Training, *, scratch: str) -> Runner:
             "train_cfg": {"by_epoch": False, "max_iters": task.iterations},
             "optim_wrapper": wrapper,
             "train_dataloader": {
-                "batch_size": schedule["batch"],
+                "batch_size": schedule.batch,
                 "num_workers": 2,
                 "persistent_workers": True,
                 "sampler": {"type": "DefaultSampler", "shuffle": True},

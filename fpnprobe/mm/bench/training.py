@@ -83,7 +83,7 @@ def _ours(task: Training, *, scratch: str) -> Runner:
     runner.keeper = Keeper(
         Path(scratch), key=task.key, every=1e9, report=lambda *_: None, stop=lambda: False
     )
-    runner.accumulate = task.config["schedule"]["accumulate"]
+    runner.accumulate = task.config.schedule.accumulate
     return runner
 
 

@@ -68,12 +68,17 @@ def stock_model(name: str, *, num_classes: int | None, weights: str | None) -> C
         raise FpnProbeError(f"the mmdet config {name} has no `model`: expected a detector config")
     for_every_part(model, lambda part: _float32_rois(part))
     if num_classes is not None:
-        _set_classes(model, num_classes)
+        set_classes(model, num_classes)
     if weights != "imagenet":
         for_every_part(model, _without_download)
     if weights not in (None, "imagenet"):
         model.backbone.init_cfg = ConfigDict(type="Pretrained", checkpoint=_local(weights))
     return model
+
+
+def without_downloads(config: Any) -> None:
+    """Let no part of a model config fetch weights; it is changed in place."""
+    for_every_part(config, _without_download)
 
 
 def for_every_part(config: Any, change: Callable[[ConfigDict], None]) -> None:
@@ -106,16 +111,17 @@ def _without_download(part: ConfigDict) -> None:
         part.teacher_config = str(config_file(Path(teacher).stem))
 
 
-def _set_classes(config: Any, num_classes: int) -> None:
+def set_classes(config: Any, num_classes: int) -> None:
+    """Give every head of a model config so many object classes."""
     if isinstance(config, ConfigDict):
         if isinstance(config.get("num_classes"), int):
             config.num_classes = num_classes
         for key, value in config.items():
             if key not in OTHER_CLASSES:
-                _set_classes(value, num_classes)
+                set_classes(value, num_classes)
     elif isinstance(config, list | tuple):
         for value in config:
-            _set_classes(value, num_classes)
+            set_classes(value, num_classes)
 
 
 def _local(weights: str | None) -> str:

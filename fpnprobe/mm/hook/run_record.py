@@ -13,6 +13,8 @@ import torch
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.evaluation import evaluate
+from fpnprobe.evidence.diagnosis import diagnose, headline
+from fpnprobe.ledger import Ledger
 from fpnprobe.mm.hook.norms_observer import stage_parameters
 from fpnprobe.scales import ScaleBucket
 from fpnprobe.store import atomic
@@ -81,10 +83,11 @@ class RunRecord:
         for metric in getattr(runner.val_loop.evaluator, "metrics", ()):
             if hasattr(metric, "outfile_prefix") and metric.outfile_prefix is None:
                 metric.outfile_prefix = str(self._folder / DETECTIONS)
-            if getattr(metric, "ann_file", None) and self._annotations is None:
-                self._annotations = str(Path(metric.ann_file).resolve())
+                self._annotations = _annotation_file(runner)
         count = len(runner.val_loop.dataloader.dataset)
-        self._file.update(images=[self._file.content["images"][0], count])
+        self._file.update(
+            images=[self._file.content["images"][0], count], data=_validation_images(runner)
+        )
 
     def take_evaluation(self, runner: Any, metrics: Mapping[str, Any] | None) -> None:
         """Keep the AP of a validation: from the detections, else as mmengine's evaluator says."""
@@ -142,6 +145,11 @@ class RunRecord:
                 f"fpnprobe: {samples} samples only: shares of so few batches say little"
             )
         runner.logger.info(f"fpnprobe: {closing(summary)}; fpnprobe report {self._folder}")
+        if summary["mode"] != "norms":
+            ledger = Ledger.read(self._folder)
+            names = [bucket.name for bucket in self._buckets]
+            findings = diagnose({self._cell["variant"]: [ledger]}, buckets=names)
+            runner.logger.info(f"fpnprobe: {headline(findings)}")
 
     def _keep_losses(self, runner: Any) -> None:
         """Write the losses and rates that mmengine's message hub holds, one value an iteration."""
@@ -206,6 +214,35 @@ def _config(runner: Any) -> dict[str, Any]:
             "accumulate": runner.optim_wrapper._accumulative_counts,
         }
     )
+
+
+def _annotation_file(runner: Any) -> str | None:
+    """The annotations that COCO's metric judges by: as the config says, else the data set's."""
+    told = runner.cfg.get("val_evaluator") or {}
+    for each in told if isinstance(told, list) else [told]:
+        if each.get("ann_file"):
+            return str(Path(each["ann_file"]).resolve())
+    dataset = runner.val_loop.dataloader.dataset
+    while not getattr(dataset, "ann_file", None) and hasattr(dataset, "dataset"):
+        dataset = dataset.dataset
+    found = getattr(dataset, "ann_file", None)
+    return str(Path(found).resolve()) if found else None
+
+
+def _validation_images(runner: Any) -> dict[str, Any]:
+    """Where the validation images lie, and the (short, long) side that they are resized to."""
+    dataset = runner.val_loop.dataloader.dataset
+    while not hasattr(dataset, "data_prefix") and hasattr(dataset, "dataset"):
+        dataset = dataset.dataset
+    prefix = getattr(dataset, "data_prefix", {}).get("img") or getattr(dataset, "data_root", None)
+    found: dict[str, Any] = {"folder": str(Path(prefix or ".").resolve()), "size": None}
+    for step in getattr(getattr(dataset, "pipeline", None), "transforms", ()):
+        scale = getattr(step, "scale", None)
+        if type(step).__name__ == "Resize" and scale:
+            sides = (scale, scale) if isinstance(scale, int) else scale
+            found["size"] = [min(sides), max(sides)]
+            break
+    return found
 
 
 def _pack(file: Path) -> str:

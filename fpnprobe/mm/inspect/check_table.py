@@ -24,7 +24,7 @@ def problem(results: Sequence[CheckResult]) -> str | None:
             value = getattr(result.residuals, worst)
             return (
                 f"{result.config}: the {worst} residual is {value:.1e}, expected at most "
-                f"{result.tolerance:.0e}: {_WORDS[worst]}"
+                f"{result.tolerance:.0e}: {result.sentence or _WORDS[worst]}"
             )
     return None
 

@@ -1,6 +1,5 @@
 """A detector and its images from what a user names: an mmdet config, or a trained cell."""
 
-import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +13,11 @@ from fpnprobe.errors import EnvironmentProblem, FpnProbeError
 from fpnprobe.mm.detectors import build_detector
 from fpnprobe.mm.detectors.stock import read_config, stock_model
 from fpnprobe.mm.inspect.trained_cell import TrainedCell
+from fpnprobe.mm.inspect.weights import load_weights, read_weights
 from fpnprobe.mm.training.dataset import CellImages
 from fpnprobe.scales import COCO_BUCKETS, ScaleBucket
 from fpnprobe.store.cell import MANIFEST
+from fpnprobe.store.runs import is_run
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ def open_given(
         raise FpnProbeError(f"size={size}: expected a short side of at least 32 px")
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise EnvironmentProblem(f"device {device!r}: no CUDA device here; use --device cpu")
-    if (Path(config) / MANIFEST).is_file():
+    if (Path(config) / MANIFEST).is_file() or is_run(config):
         if checkpoint is not None or data is not None or size is not None:
             raise FpnProbeError(
                 f"{config} is a trained cell with its own weights, images and size: leave the "
@@ -112,7 +113,7 @@ def open_config(
     state: Mapping[str, Any] = {}
     classes = names
     if checkpoint is not None:
-        state, meta = _read(checkpoint)
+        state, meta = read_weights(checkpoint)
         classes = _trained_classes(meta, loaded, names)
         missing = [name for name in classes if name not in names]
         if missing:
@@ -124,7 +125,7 @@ def open_config(
         stock_model(config, num_classes=len(classes), weights=None), seed=seed
     )
     if checkpoint is not None:
-        _load(detector, state, checkpoint)
+        load_weights(detector, state, checkpoint)
     images = CellImages(
         data,
         found.file,
@@ -136,31 +137,6 @@ def open_config(
     )
     detector.to(device).eval()
     return Opened(detector, images, COCO_BUCKETS, {"variant": Path(config).stem, "seed": seed})
-
-
-def _read(checkpoint: Path) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """Weights and meta data of an mmengine checkpoint, without running code from it."""
-    if not checkpoint.is_file():
-        raise FpnProbeError(f"no checkpoint {checkpoint}: expected a file of trained weights")
-    allowed: contextlib.AbstractContextManager[object] = contextlib.nullcontext()
-    with contextlib.suppress(ImportError):  # onedl-mmengine names what its own checkpoints hold
-        from mmengine.runner.checkpoint import get_torch_safe_globals
-
-        allowed = torch.serialization.safe_globals(get_torch_safe_globals())
-    try:
-        with allowed:
-            content = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises half a dozen types here
-        line = (str(error).strip() or type(error).__name__).splitlines()[0][:120]
-        raise FpnProbeError(
-            f"{checkpoint} is not a checkpoint that can be read without running code ({line}): "
-            "save its state_dict alone"
-        ) from error
-    state = content.get("state_dict", content) if isinstance(content, Mapping) else None
-    if not isinstance(state, Mapping) or not state:
-        raise FpnProbeError(f"{checkpoint} holds no weights: expected a 'state_dict'")
-    meta = content.get("meta", {})
-    return state, meta if isinstance(meta, Mapping) else {}
 
 
 def _trained_classes(
@@ -186,15 +162,6 @@ def _largest(config: Any, key: str) -> int:
     if isinstance(config, list | tuple):
         return max((_largest(value, key) for value in config), default=1)
     return 1
-
-
-def _load(detector: Any, state: Mapping[str, Any], checkpoint: Path) -> None:
-    plain = {key.removeprefix("module."): value for key, value in state.items()}
-    try:
-        detector.load_state_dict(plain)
-    except RuntimeError as error:
-        lines = " ".join(str(error).split())[:200]
-        raise FpnProbeError(f"{checkpoint} holds the weights of another model: {lines}") from None
 
 
 def _scale(config: Any) -> tuple[int, int] | None:

@@ -1,7 +1,6 @@
 """A trained cell opened again: its detector, its validation images, its buckets."""
 
 import functools
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,14 +10,17 @@ import numpy.typing as npt
 import torch
 
 from fpnprobe.attribution.chain import Chain
+from fpnprobe.config.cell_config import CellConfig
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm.inspect.attribution.image import DetectorImage
 from fpnprobe.mm.inspect.attribution.segments import build_chain
+from fpnprobe.mm.inspect.trained_run import open_run_images, open_trained_run
 from fpnprobe.mm.training.cell_images import open_images
 from fpnprobe.mm.training.dataset import CellImages
 from fpnprobe.mm.training.trained_model import load_final
 from fpnprobe.scales import ScaleBucket
 from fpnprobe.store.cell import MANIFEST, StoredCell
+from fpnprobe.store.runs import is_run
 from fpnprobe.store.study import read_cell
 from fpnprobe.store.trust import check_names_no_code
 
@@ -52,6 +54,8 @@ class TrainedCell:
                 are gone.
         """
         stored = read_cell(folder)
+        if is_run(stored.folder):
+            return cls(stored, *open_trained_run(stored, device=device))
         if not stored.belongs_to_study:
             raise FpnProbeError(
                 f"{stored.title} is {stored.state} ({stored.reason}): let run-study make it anew, "
@@ -72,12 +76,14 @@ class TrainedCell:
             )
         images = open_stored_images(stored, with_loss=False)
         detector = load_final(
-            stored.checkpoints, stored.config, classes=len(stored.classes), device=device
+            stored.checkpoints, read_config(stored), classes=len(stored.classes), device=device
         )
         return cls(stored, detector, images)
 
     def images_for_loss(self) -> CellImages:
         """Open the same images with what the training loss needs: masks where the detector has."""
+        if is_run(self.stored.folder):
+            return open_run_images(self.stored, masks=getattr(self.detector, "with_mask", False))
         return open_stored_images(self.stored, with_loss=True)
 
     @property
@@ -128,19 +134,23 @@ class TrainedCell:
         return self.ids.index(image_id)
 
 
+def read_config(stored: StoredCell) -> CellConfig:
+    """Read the settings of a cell on disk.
+
+    Raises:
+        FpnProbeError: if its manifest does not hold them.
+    """
+    return CellConfig.read(stored.config, source=str(stored.folder / MANIFEST))
+
+
 def open_stored_images(stored: StoredCell, *, with_loss: bool) -> CellImages:
     """Open the validation images of a cell on disk; see `fpnprobe.mm.training.cell_images`.
 
     Raises:
         FpnProbeError: if its manifest does not say how the images were taken.
     """
-    data = stored.config.get("data")
-    if not isinstance(data, Mapping) or "size" not in data:
-        raise FpnProbeError(
-            f"{stored.folder} has a manifest without the size of its images: is it damaged?"
-        )
     return open_images(
-        stored.config,
+        read_config(stored),
         root=stored.data_root,
         annotations=stored.annotations,
         classes=stored.classes,

@@ -24,16 +24,16 @@ _IDLE = ("logger", "checkpoint", "sampler_seed", "param_scheduler")  # hooks tha
 
 def build_runner(task: Training, *, scratch: str) -> CellRunner:
     """Mmengine's Runner for a cell; `scratch` takes what mmengine insists on writing."""
-    schedule = task.config["schedule"]
+    schedule = task.config.schedule
     world, rank = get_world_size(), get_rank()
-    split = world * schedule["accumulate"]
-    if schedule["batch"] % split:
+    split = world * schedule.accumulate
+    if schedule.batch % split:
         raise FpnProbeError(
-            f"schedule.batch {schedule['batch']} cannot be split over {world} processes x "
-            f"schedule.accumulate {schedule['accumulate']}: make it a multiple of {split}"
+            f"schedule.batch {schedule.batch} cannot be split over {world} processes x "
+            f"schedule.accumulate {schedule.accumulate}: make it a multiple of {split}"
         )
     task.folder.mkdir(parents=True, exist_ok=True)
-    passes = task.iterations * schedule["accumulate"]
+    passes = task.iterations * schedule.accumulate
     model = model_config(task.config, classes=len(task.classes))
     cfg = Config(
         {
@@ -47,8 +47,8 @@ def build_runner(task: Training, *, scratch: str) -> CellRunner:
             "optim_wrapper": optim_wrapper(schedule, rate=task.rate, device=task.device),
             "param_scheduler": rate_over_time(schedule, steps=task.iterations, rate=task.rate),
             "default_hooks": dict.fromkeys(_IDLE),
-            "randomness": {"seed": task.seed, "deterministic": schedule["deterministic"]},
-            "env_cfg": {"cudnn_benchmark": not schedule["deterministic"]},
+            "randomness": {"seed": task.seed, "deterministic": schedule.deterministic},
+            "env_cfg": {"cudnn_benchmark": not schedule.deterministic},
             "launcher": "pytorch" if world > 1 else "none",
             "visualizer": {"type": "Visualizer", "vis_backends": None},
             "log_level": "WARNING",
@@ -58,19 +58,19 @@ def build_runner(task: Training, *, scratch: str) -> CellRunner:
         ids = None if task.device == "cpu" else [int(os.environ["LOCAL_RANK"])]
         cfg.model_wrapper_cfg = {"type": "MMDistributedDataParallel", "device_ids": ids}
         cfg.model_wrapper_cfg["broadcast_buffers"] = False
-    loader = train_loader(task, passes=passes, size=schedule["batch"] // split)
+    loader = train_loader(task, passes=passes, size=schedule.batch // split)
     cfg.train_dataloader = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # mmengine's, about what we replace
         runner: CellRunner = CellRunner.from_cfg(cfg)
-    if schedule["deterministic"]:  # mmengine asks for errors where CUDA has no such operator
+    if schedule.deterministic:  # mmengine asks for errors where CUDA has no such operator
         torch.use_deterministic_algorithms(True, warn_only=True)
     runner._train_dataloader = loader
     runner.register_hook(TrainingLog(task.folder, passes=passes))
     runner.register_hook(KeptWeights(task))
-    if task.config["probe"]["mode"] is not None or _intervention(task) is not None:
+    if task.config.probe.mode is not None or _intervention(task) is not None:
         runner.register_hook(_probe(task))
-    if schedule["channels_last"]:
+    if schedule.channels_last:
         runner.model.to(memory_format=torch.channels_last)
     return runner
 
@@ -80,7 +80,7 @@ def train_loader(task: Training, *, passes: int, size: int) -> Any:
 
     What is evaluated does not matter here: a Mask R-CNN that is judged by its boxes needs them too.
     """
-    schedule = task.config["schedule"]
+    schedule = task.config.schedule
     images = open_images(
         task.config,
         root=task.root,
@@ -90,7 +90,7 @@ def train_loader(task: Training, *, passes: int, size: int) -> Any:
         seed=task.seed,
         batch=size * get_world_size(),
     )
-    workers = schedule["workers"]
+    workers = schedule.workers
     if workers is None:
         workers = 0 if images.cached and task.device == "cpu" else 2
     return torch.utils.data.DataLoader(
@@ -109,21 +109,21 @@ def _collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _intervention(task: Training) -> Any:
-    return task.config["variants"][0].get("intervention")
+    return task.config.variant.intervention
 
 
 def _probe(task: Training) -> GradientProbeHook:
-    probe = {key: task.config["probe"][key] for key in ("mode", "interval", "budget")}
+    probe = task.config.probe.online
     if probe["mode"] is None:  # an intervention without a probe: no step is measured
-        never = task.iterations * task.config["schedule"]["accumulate"]
+        never = task.iterations * task.config.schedule.accumulate
         probe = {"mode": "routes", "interval": [never]}
     return GradientProbeHook(
         **probe,
         intervention=_intervention(task),
         buckets=task.buckets,
         out_dir=str(task.folder),
-        study=task.config["name"],
-        variant=task.config["variants"][0]["name"],
+        study=task.config.study.name,
+        variant=task.config.variant.name,
         seed=task.seed,
         run_file=False,  # a cell has its manifest
     )

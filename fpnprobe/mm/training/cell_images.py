@@ -1,15 +1,14 @@
 """The one way from the configuration of a cell to its images."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from fpnprobe.config.cell_config import CellConfig
 from fpnprobe.mm.training.dataset import CellImages
 from fpnprobe.mm.training.model import has_masks, model_config
 
 
 def open_images(
-    config: Mapping[str, Any],
+    config: CellConfig,
     *,
     root: str | Path,
     annotations: str | Path,
@@ -21,7 +20,7 @@ def open_images(
     """Open the images of a split as the detector of a cell takes them.
 
     Args:
-        config: resolved configuration of the cell: a study of one variant, as in its manifest.
+        config: the settings of the cell.
         root: data folder.
         annotations: annotation file.
         classes: names of the classes, in the order of the labels.
@@ -30,17 +29,15 @@ def open_images(
         seed: None gives the images in their order and unchanged.
         batch: see `CellImages`.
     """
-    data = config["data"]
-    size = data["size"]
     return CellImages(
         root,
         annotations,
         classes=classes,
-        size=tuple(size) if isinstance(size, list) else size,
+        size=config.data.known_size,
         seed=seed,
-        flip=data.get("flip", 0.0),
+        flip=config.data.flip,
         batch=batch,
-        cache=data.get("cache", False),
+        cache=config.data.cache,
         masks=with_loss and has_masks(model_config(config, classes=len(classes))),
-        outline=data.get("scenes") is not None,
+        outline=config.data.scenes is not None,
     )

@@ -7,6 +7,7 @@ from typing import Any
 from mmengine.config import ConfigDict
 from mmengine.registry import init_default_scope
 
+from fpnprobe.config.cell_config import CellConfig
 from fpnprobe.mm.detectors import detector_config
 from fpnprobe.mm.variants import apply_variant
 from fpnprobe.variants import split_variant
@@ -17,17 +18,17 @@ def has_masks(model: Mapping[str, Any]) -> bool:
     return "mask_head" in model or "mask_head" in (model.get("roi_head") or {})
 
 
-def model_config(config: Mapping[str, Any], *, classes: int) -> ConfigDict:
+def model_config(config: CellConfig, *, classes: int) -> ConfigDict:
     """The mmdet model config of a cell.
 
     Args:
-        config: resolved configuration of a cell: a study of one variant, as in its manifest.
+        config: the settings of the cell.
         classes: number of classes.
     """
-    for module in config["imports"]:
+    for module in config.study.imports:
         importlib.import_module(module)
-    (variant,) = config["variants"]
     init_default_scope("mmdet")
-    spec = {**config["detector"], **variant["detector"]}
-    base, _ = split_variant(variant["build"] or variant["name"])
-    return apply_variant(detector_config(spec, classes), base, **variant["options"])
+    variant = config.variant
+    spec = {**config.study.detector, **variant.detector}
+    base, _ = split_variant(variant.built)
+    return apply_variant(detector_config(spec, classes), base, **variant.options)

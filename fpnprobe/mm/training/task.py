@@ -1,9 +1,10 @@
 """What is needed to train a cell."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from fpnprobe.config.cell_config import CellConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -11,7 +12,7 @@ class Training:
     """What is needed to train a cell.
 
     Attributes:
-        config: resolved configuration, a study of one variant and one seed.
+        config: the settings of the cell.
         key: key of the cell.
         folder: its folder.
         root: COCO folder.
@@ -23,7 +24,7 @@ class Training:
         device: "cpu" or "cuda".
     """
 
-    config: Mapping[str, Any]
+    config: CellConfig
     key: str
     folder: Path
     root: str
@@ -37,4 +38,4 @@ class Training:
     @property
     def seed(self) -> int:
         """Seed of the cell."""
-        return int(self.config["seeds"][0])
+        return self.config.seed

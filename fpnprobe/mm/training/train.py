@@ -38,15 +38,15 @@ def train(
         fpnprobe.mm.training.loop.Stopped: if `stop` became true; the state is saved.
         NonFiniteLoss: if the loss became NaN or infinite.
     """
-    schedule = task.config["schedule"]
-    set_threads_and_device(task.device, deterministic=schedule["deterministic"])
+    schedule = task.config.schedule
+    set_threads_and_device(task.device, deterministic=schedule.deterministic)
     join_processes(task.device)
     folder = task.folder / "checkpoints"
     keeper = Keeper(folder, key=task.key, every=checkpoint_every, report=report, stop=stop)
     with tempfile.TemporaryDirectory(prefix="fpnprobe-") as scratch:
         runner = build_runner(task, scratch=scratch)
         runner.keeper = keeper
-        runner.accumulate = schedule["accumulate"]
+        runner.accumulate = schedule.accumulate
         runner.train()
         hooks = [hook for hook in runner.hooks if hasattr(hook, "summary")]
         probe = hooks[0].summary() if hooks else {}

@@ -1,10 +1,10 @@
 """The trained model of a cell."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from fpnprobe.config.cell_config import CellConfig
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm.detectors import build_detector
 from fpnprobe.mm.training import checkpoint
@@ -13,7 +13,7 @@ from fpnprobe.mm.training.model import model_config
 
 def load_final(
     folder: Path,
-    config: Mapping[str, Any],
+    config: CellConfig,
     *,
     classes: int,
     device: str,
@@ -23,7 +23,7 @@ def load_final(
 
     Args:
         folder: checkpoint folder of the cell.
-        config: resolved configuration of the cell, as in its manifest.
+        config: the settings of the cell.
         classes: number of classes.
         device: where to put it.
         file: name of the checkpoint.

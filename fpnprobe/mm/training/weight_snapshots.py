@@ -20,8 +20,8 @@ class KeptWeights(Hook):
 
     def __init__(self, task: Training) -> None:
         self.task = task
-        self.accumulate = int(task.config["schedule"]["accumulate"])
-        self.steps = kept_steps(task.config["probe"]["snapshots"], task.iterations)
+        self.accumulate = task.config.schedule.accumulate
+        self.steps = kept_steps(task.config.probe.snapshots, task.iterations)
 
     def after_train_iter(self, runner: Any, batch_idx: int, **_: Any) -> None:
         """Write them if this pass ends such a step."""

@@ -3,7 +3,6 @@
 import torch
 from torch import Tensor
 
-from fpnprobe.errors import FpnProbeError
 from fpnprobe.probing.calls import LossCall
 from fpnprobe.probing.partition import LossPartition
 from fpnprobe.probing.provenance.cuts import RowCut
@@ -12,13 +11,14 @@ from fpnprobe.probing.provenance.mode import Provenance, unobserved
 from fpnprobe.probing.provenance.objects import MarkedObjects
 
 _OF_ANOTHER = -1  # elements that an earlier call holds
+_OF_NO_SINGLE_OBJECT = -2  # refused if they carry loss
 
 
 def add_cuts(partition: LossPartition, provenance: Provenance, objects: MarkedObjects) -> None:
     """Add what provenance has labeled; what reaches the loss beside it is background.
 
-    Raises:
-        FpnProbeError: if a row belongs to several objects, naming loss, row and operator.
+    Rows of several objects are refused when their cotangents are known, if they carry loss: the
+    message names loss, row and operator.
     """
     with unobserved():
         provenance.settle()
@@ -33,14 +33,15 @@ def _as_call(
     found: RowCut, provenance: Provenance, objects: MarkedObjects, background: int
 ) -> LossCall:
     cut = found.cut
+    refusal = ""
     lost = is_lost(cut.marks)
     if bool(lost.any()):
-        row = lost.nonzero()[0].tolist() if lost.dim() else []
-        reason = provenance.reasons.text(int(cut.marks[tuple(row)]))
-        raise FpnProbeError(
-            f"{found.name}: row {row[0] if row else 0} of {cut.marks.shape[0] if row else 1} "
-            f"belongs to no single object: {reason} (rows {tuple(cut.rows.shape)}, joined by "
-            f"{cut.operator}); say whose its rows are with probe.mark_rows(target, numbers)"
+        reason = provenance.reasons.text(int(cut.marks[lost].reshape(-1)[0]))
+        count = cut.marks.shape[0] if cut.marks.dim() else 1
+        refusal = (
+            f"{found.name}: row {{row}} of {count} belongs to no single object: {reason} (rows "
+            f"{tuple(cut.rows.shape)}, joined by {cut.operator}); say whose its rows are with "
+            "probe.mark_rows(target, numbers)"
         )
     labels = _shortest(_labels(cut.marks, objects, background))
     values = None
@@ -58,12 +59,14 @@ def _as_call(
         values,
         edges=found.edges,
         linear=cut.linear,
+        refusal=refusal,
     )
 
 
 def _labels(marks: Tensor, objects: MarkedObjects, background: int) -> Tensor:
     labels = objects.labels(marks, background=background)
-    return torch.where(marks == TAKEN, _OF_ANOTHER, labels)
+    labels = torch.where(marks == TAKEN, _OF_ANOTHER, labels)
+    return torch.where(is_lost(marks), _OF_NO_SINGLE_OBJECT, labels)
 
 
 def _shortest(labels: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from fpnprobe.errors import FpnProbeError
 from fpnprobe.probing.partition import LossPartition
 from fpnprobe.probing.provenance.functions import LossFunctions
 from fpnprobe.probing.provenance.labeling import add_cuts
-from fpnprobe.probing.provenance.marks import is_object
+from fpnprobe.probing.provenance.marks import is_lost, is_object
 from fpnprobe.probing.provenance.mode import Provenance
 from fpnprobe.probing.provenance.objects import MarkedObjects
 from fpnprobe.probing.provenance.witness import Witness
@@ -106,7 +106,8 @@ class Marking:
         whole = LossPartition(self._buckets)
         add_cuts(whole, self.provenance, self.objects)
         whole.objects = self.objects.count(len(self._buckets))
-        has_rows = any(bool(is_object(c.cut.marks).any()) for c in self.provenance.cuts)
+        marks = (found.cut.marks for found in self.provenance.cuts)
+        has_rows = any(bool((is_object(one) | is_lost(one)).any()) for one in marks)
         if len(self.objects.buckets) and not has_rows:
             raise FpnProbeError(
                 f"no row of the loss meets one of the {len(self.objects.buckets)} marked objects: "

@@ -32,7 +32,10 @@ def warnings(stored: Stored) -> list[str]:
     images = {
         given[1]
         for cell in stored.done
-        if isinstance(given := (cell.manifest.get("data") or {}).get("images"), list)
+        if isinstance(
+            given := (cell.manifest.get("data") or {}).get("images") or cell.manifest.get("images"),
+            list,
+        )
         and len(given) > 1
     }
     few = [count for count in images if count < FEW_IMAGES]

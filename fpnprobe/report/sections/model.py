@@ -65,15 +65,27 @@ def _shape(value: Any) -> str:
     return "" if value is None else str(value)
 
 
+def _parameters(stored: Stored) -> str:
+    """Parameters of each variant at inference, and where auxiliary heads train beside them."""
+    counts: dict[str, str] = {}
+    for cell in stored.done:
+        model = cell.manifest.get("model") or {}
+        every = float(model.get("parameters") or np.nan)
+        predicting = float(model.get("predicting") or every)
+        if every > 0:
+            counts[cell.variant] = f"{cell.variant} {predicting / 1e6:.2f} M" + (
+                f" (in training {every / 1e6:.2f} M with its auxiliary heads)"
+                if predicting < every
+                else ""
+            )
+    return ", ".join(counts.values())
+
+
 def _modules(stored: Stored) -> list[Block]:
     table = module_table(stored)
     if table.empty:
         return []
-    total = {
-        cell.variant: float((cell.manifest.get("model") or {}).get("parameters") or np.nan)
-        for cell in stored.done
-    }
-    said = ", ".join(f"{name} {count / 1e6:.2f} M" for name, count in total.items() if count > 0)
+    said = _parameters(stored)
     largest = table.assign(rank=table.groupby("variant")["parameters"].rank(ascending=False))
     part = largest["parameters"] / largest.groupby("variant")["parameters"].transform("sum")
     shown = largest[(largest["rank"] <= MODULES) & ~(part < LEAST)].drop(columns="rank")
@@ -93,8 +105,8 @@ def _modules(stored: Stored) -> list[Block]:
         Figure(
             "figure-4",
             "The modules as built (Figure 4 of the paper)",
-            f"Parameters in all: {said}. A gain that comes with more parameters needs a control of "
-            "equal size. From the backbone to the heads, without modules of less than "
+            f"Parameters that predict: {said}. A gain that comes with more parameters needs a "
+            "control of equal size. From the backbone to the heads, without modules of less than "
             f"{100 * LEAST:g} % of the parameters, the {MODULES} largest at most; bars are "
             "parameters.",
             panels,

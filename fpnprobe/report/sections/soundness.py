@@ -180,7 +180,7 @@ def _facts(cell: Cell) -> dict[str, Any]:
         "key": str(m.get("key") or "–")[:12],
         "code": (revision + ("*" if git.get("dirty") else "")) or "–",
         "data": str(data.get("root_hash") or "–")[:12],
-        "images": _images(data.get("images")),
+        "images": _images(data.get("images") or m.get("images")),
         "device": str(m.get("device") or "–"),
         "train s": number(timings.get("train_s")),
         "s per iteration": number(timings.get("per_iteration_s")),

@@ -183,6 +183,7 @@ def settle(cell: Cell, *, is_ours: Callable[[StoredCell], bool] = lambda _: Fals
 def archive_of(out: Path, stored: StoredCell) -> Path:
     """Where the content of a stored cell goes: by its key, if that is one, and never outside.
 
+    >>> from dataclasses import replace
     >>> key = "0123456789abcdef" * 4
     >>> cell = StoredCell.read("none")
     >>> archive_of(Path("out"), replace(cell, manifest={"key": key})).as_posix()

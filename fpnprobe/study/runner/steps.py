@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from fpnprobe.config.cell_config import CellConfig
 from fpnprobe.study.folder.cells import Cell
 from fpnprobe.study.folder.progress import ProgressWriter
 from fpnprobe.study.folder.study_folder import Output
@@ -47,6 +48,11 @@ class CellWork:
             raise Interrupted
         self.progress(iteration=self.output.iterations)
 
+    @property
+    def config(self) -> CellConfig:
+        """The settings of the cell, as its manifest has them."""
+        return CellConfig.read(self.manifest["config"])
+
     def model(self, file: str = "final.pt") -> Any:
         """The model with the weights of a checkpoint, on the device, ready to predict."""
         if file not in self._models:
@@ -54,7 +60,7 @@ class CellWork:
 
             self._models[file] = load_final(
                 self.cell.folder / "checkpoints",
-                self.manifest["config"],
+                self.config,
                 classes=len(self.output.source.classes),
                 device=self.device,
                 file=file,
@@ -68,7 +74,7 @@ class CellWork:
         if with_loss not in self._images:
             source = self.output.source
             self._images[with_loss] = open_images(
-                self.manifest["config"],
+                self.config,
                 root=source.root,
                 annotations=source.val,
                 classes=source.classes,

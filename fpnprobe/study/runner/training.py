@@ -1,14 +1,13 @@
 """The first step of a cell, its training, in the cell's own process."""
 
 import contextlib
-import json
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from fpnprobe.config.cell_config import CellConfig
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.store.cell import StoredCell
 from fpnprobe.store.digests import find_damage
-from fpnprobe.study.folder import cell_key
 from fpnprobe.study.folder.cells import Cell
 from fpnprobe.study.folder.study_folder import Output
 from fpnprobe.study.runner.failures import Interrupted
@@ -94,7 +93,7 @@ def training(result: Output, cell: Cell, *, device: str) -> "Training":
     from fpnprobe.mm.training.task import Training
 
     return Training(
-        config=json.loads(json.dumps(cell_key.cell_config(result.study, cell.variant, cell.seed))),
+        config=CellConfig.of(result.study, cell.variant, cell.seed),
         key=cell.key,
         folder=cell.folder,
         root=result.source.root,

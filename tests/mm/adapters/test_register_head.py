@@ -73,7 +73,7 @@ def test_an_unknown_head_is_refused_by_name() -> None:
     detector = CountDetector()
     message = r"head CountHead \(bbox_head\) is not known: .*register_head\(CountHead\)"
     with pytest.raises(FpnProbeError, match=message), observe(detector, BUCKETS):
-        pass
+        detector(**data(), mode="loss")
     assert_no_hooks_left(detector)
 
 

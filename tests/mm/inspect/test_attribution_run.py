@@ -238,3 +238,19 @@ def test_trust_judges_every_method(run: Path, fpn: TrainedCell) -> None:
     told = attribute_run(folder, images=1, methods=("activation_x_gradient",), judged_images=1)
     assert told.trust["n_objects"].tolist() == [len(image.boxes)]
     assert told.trust["variant"].tolist() == ["FPN"]
+
+
+def test_code_that_a_manifest_names_is_not_run(run: Path, tmp_path: Path) -> None:
+    """A run folder is data, unless it is trusted."""
+    mark, code = tmp_path / "executed", tmp_path / "evil.py"
+    code.write_text(f"open({str(mark)!r}, 'w')")
+    for change in ({"detector": {"config": str(code)}}, {"imports": ["evil"]}):
+        folder = tmp_path / "copy/cells/fpn/seed-0"
+        shutil.rmtree(tmp_path / "copy", ignore_errors=True)
+        shutil.copytree(run / "cells/fpn/seed-0", folder)
+        manifest = json.loads((folder / "manifest.json").read_text())
+        manifest["config"] |= change
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+        with pytest.raises(FpnProbeError, match="--trust"):
+            TrainedCell.open(folder)
+        assert not mark.exists()

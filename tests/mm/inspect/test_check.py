@@ -87,7 +87,20 @@ def test_a_loss_that_the_partition_misses_is_found() -> None:
     detector.bbox_head.loss = lambda x, s: original(x, s) | {"loss_more": x[0].square().mean()}
     result = check.check_model(detector, name="more", classes=CLASSES, size=96)
     assert not result.ok and result.residuals.loss > 1e-5 and result.residuals.activation > 1e-5
-    assert check_table.problem([result]) is not None
+    said = check_table.problem([result])
+    assert said is not None and "a term of the loss is outside the known rows" in said
+
+
+def test_a_frozen_backbone_is_no_fault() -> None:
+    result = check.check_model(tiny("retinanet", frozen_stages=4), classes=CLASSES, size=96)
+    assert result.frozen and result.ok
+
+
+def test_rounding_is_told_from_a_missing_term(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twin: the tolerance of float32 set below its rounding, so that an exact model is over it."""
+    monkeypatch.setattr(check, "TOLERANCE", 1e-12)
+    exact = check.check_model(tiny("retinanet"), classes=CLASSES, size=96, tolerance=1e-12)
+    assert exact.ok and "is rounding of float32" in exact.sentence
 
 
 def test_a_residual_that_was_not_measured_is_not_ok() -> None:

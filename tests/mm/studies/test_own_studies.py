@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
+from fpnprobe.config.cell_config import CellConfig
 from fpnprobe.data import scenes
 from fpnprobe.mm.detectors import build_detector
 from fpnprobe.mm.training.model import model_config
 from fpnprobe.study import load
-from fpnprobe.study.folder import cell_key, dataset, study_folder
+from fpnprobe.study.folder import dataset, study_folder
 from fpnprobe.study.folder.fitting import fit_study
 from fpnprobe.study.runner import worker
 
@@ -46,8 +47,7 @@ def test_every_variant_builds(name: str, sets: tuple[str, ...]) -> None:
     readme = (ROOT / name / "README.md").read_text()
     assert all(word in readme for word in (f"run-study studies/{name}", *sets))
     for variant in study.variants:
-        config = json.loads(json.dumps(cell_key.cell_config(study, variant.name, 0)))
-        build_detector(model_config(config, classes=3))
+        build_detector(model_config(CellConfig.of(study, variant.name, 0), classes=3))
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ import torch
 from mmengine.optim import DefaultOptimWrapperConstructor
 
 from fpnprobe import report
+from fpnprobe.config.cell_config import CellConfig
 from fpnprobe.data import scenes
 from fpnprobe.evidence import build as evidence
 from fpnprobe.evidence.published import numbers
@@ -88,7 +89,7 @@ def groups(paramwise: Mapping[str, Any] | None) -> list[tuple[str, float, float]
 @pytest.mark.parametrize("file", FILES, ids=IDS)
 def test_schedule_is_the_papers_and_the_zoos(file: Path) -> None:
     study = load(file)
-    schedule = study.schedule.model_dump(mode="json")
+    schedule = study.schedule
     zoo = read_config(study.detector["config"])
     wrapper = optim_wrapper(schedule, rate=study.schedule.rate, device="cpu")
     assert wrapper["optimizer"].pop("fused")
@@ -106,10 +107,10 @@ def test_schedule_is_the_papers_and_the_zoos(file: Path) -> None:
     assert ours[1]["gamma"] == drops["gamma"]
     epochs = [9, 11] if repeats == 1 else drops["milestones"]  # the paper's; 3x has the zoo's
     assert ours[1]["milestones"] == [STEPS * repeats * each for each in epochs]
-    zoos = load(file, ["preset=zoo"]).schedule.model_dump(mode="json")
+    zoos = load(file, ["preset=zoo"]).schedule
     ours = rate_over_time(zoos, steps=steps, rate=study.schedule.rate)
     assert ours[1]["milestones"] == [STEPS * repeats * each for each in drops["milestones"]]
-    assert (schedule["batch"], study.data.size) == (zoo.auto_scale_lr.base_batch_size, (800, 1333))
+    assert (schedule.batch, study.data.size) == (zoo.auto_scale_lr.base_batch_size, (800, 1333))
     assert "The paper (percent" in study.expected
     assert "None" not in study.question + study.expected
     assert (file.parent / "README.md").is_file()
@@ -120,8 +121,7 @@ def test_schedule_is_the_papers_and_the_zoos(file: Path) -> None:
 def test_every_variant_has_a_model_config(file: Path, preset: tuple[str, ...]) -> None:
     study = load(file, preset)
     for variant in study.variants:
-        config = cell_key.cell_config(study, variant.name, 0)
-        model = model_config(json.loads(json.dumps(config)), classes=80)
+        model = model_config(CellConfig.of(study, variant.name, 0), classes=80)
         assert model.backbone and model.neck
 
 
@@ -143,8 +143,7 @@ def test_mask_detector_judged_by_boxes_trains_on_masks(tmp_path: Path) -> None:
 def test_every_variant_of_the_mini_studies_builds(file: Path) -> None:
     study = load(file, ["preset=mini"])
     for variant in study.variants:
-        config = cell_key.cell_config(study, variant.name, 0)
-        build_detector(model_config(json.loads(json.dumps(config)), classes=5))
+        build_detector(model_config(CellConfig.of(study, variant.name, 0), classes=5))
 
 
 def photographs() -> list[str]:

@@ -138,19 +138,24 @@ def test_rate_over_time_is_linear_then_cosine(tmp_path: Path) -> None:
 
 
 def test_policies_and_optimizers() -> None:
-    schedule = {"policy": "step", "steps": (0.5, 0.75), "warmup": 0, "final_lr": 0.0}
+    schedule = Schedule(iterations=100, policy="step", steps=(0.5, 0.75), warmup=0, final_lr=0.0)
     assert rate_over_time(schedule, steps=100, rate=0.1) == [
         {"type": "MultiStepLR", "milestones": [50, 75], "gamma": 0.1, "by_epoch": False}
     ]
-    half = {"optimizer": "SGD", "weight_decay": 0, "momentum": 0.9, "fused": True, "clip": None}
-    half |= {"paramwise": {}, "accumulate": 1, "amp": "fp16"}
+    half = Schedule(iterations=100, optimizer="SGD", weight_decay=0, clip=None, amp="fp16")
     with pytest.raises(EnvironmentProblem, match="bf16"):
         optim_wrapper(half, rate=0.1, device="cpu")
 
 
 def test_warm_up_may_be_constant() -> None:
-    schedule = {"policy": "step", "steps": (0.5,), "warmup": 4}
-    schedule |= {"warmup_policy": "constant", "warmup_start": 0.25}
+    schedule = Schedule(
+        iterations=100,
+        policy="step",
+        steps=(0.5,),
+        warmup=4,
+        warmup_policy="constant",
+        warmup_start=0.25,
+    )
     warmup, _ = rate_over_time(schedule, steps=100, rate=0.1)
     assert warmup == {"type": "ConstantLR", "factor": 0.25, "by_epoch": False, "end": 4}
 
@@ -159,7 +164,7 @@ def test_warm_up_may_be_constant() -> None:
 @pytest.mark.parametrize(("warmup", "steps"), [(1, 4), (2, 4), (50, 2)])
 def test_a_warmup_ends(warmup: int, steps: int, policy: str) -> None:
     given = {"iterations": steps, "warmup": warmup, "warmup_policy": policy, "policy": "step"}
-    schedule = Schedule.model_validate({**given, "steps": ()}).model_dump(mode="json")
+    schedule = Schedule.model_validate({**given, "steps": ()})
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
     schedulers = [
         PARAM_SCHEDULERS.build({**each, "optimizer": optimizer})

@@ -224,9 +224,9 @@ def test_rivals_keep_levels_that_start_at_c3(variant: str) -> None:
     config = detector_config({"config": "retinanet_r18_fpn_1x_coco"}, 5)
     config.neck.out_channels = config.bbox_head.in_channels = 16
     detector = build_detector(apply_variant(config, variant))
-    stages = [torch.randn(1, c, s, s) for c, s in ((64, 32), (128, 16), (256, 8), (512, 4))]
+    stages = [torch.randn(2, c, s, s) for c, s in ((64, 32), (128, 16), (256, 8), (512, 4))]
     if variant == "FPN-Dilated":
-        stages[-1] = torch.randn(1, 512, 8, 8)
+        stages[-1] = torch.randn(2, 512, 8, 8)
     sizes = [level.shape[-1] for level in detector.neck(stages)]
     assert sizes == ([16, 8, 8, 4, 2] if variant == "FPN-Dilated" else [16, 8, 4, 2, 1])
 

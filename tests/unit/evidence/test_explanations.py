@@ -132,7 +132,7 @@ def test_a_twin_that_comes_later_is_still_the_baseline(tmp_path: Path) -> None:
 def test_a_folder_without_evidence_or_with_a_broken_one(tmp_path: Path) -> None:
     root = folder(tmp_path, [])
     (root / "evidence" / "comparison.parquet").write_bytes(b"no")
-    with pytest.raises(FpnProbeError, match="cannot be read"):
+    with pytest.raises(FpnProbeError, match="cannot read"):
         explanations.judge(root)
     (root / "evidence" / "comparison.parquet").unlink()
     assert {each.verdict for each in explanations.judge(root)} == {"not run"}

@@ -341,6 +341,7 @@ def write_study(
         "schedule": {"iterations": 500, "batch": 4},
         "probe": {"mode": "routes", "interval": 25, "budget": 0.02},
         "buckets": [["small", 0, 576], ["medium", 576, 5184], ["large", 5184, None]],
+        "compare_with_paper": "Small images have small objects.",
         **(study or {}),
     }
     (root / "study.json").write_text(json.dumps(resolved))

@@ -148,7 +148,7 @@ def damaged_studies() -> Iterator[dict[str, Any]]:
         "buckets": (3, [3], [["a"]], [["a", 0, "x"]]),
         "seeds": (3, ["x"]),
         "name": (3,),
-        "evaluation": ([],),
+        "evaluation": ([], {"iou_type": True}, {"iou_type": [3]}, {"iou_type": "x"}),
     }
     for key, wrong in values.items():
         for value in wrong:

@@ -19,6 +19,7 @@ from fpnprobe.mm.inspect.attribution.trust import by_method
 from fpnprobe.mm.inspect.attribution.trust import trust as judge_methods
 from fpnprobe.mm.inspect.trained_cell import TrainedCell
 from fpnprobe.store.cell import MANIFEST, State, StoredCell
+from fpnprobe.store.runs import is_run
 from fpnprobe.store.study import StoredStudy, read_cell
 
 
@@ -58,7 +59,7 @@ def find_cells(
         FpnProbeError: if it is neither, or a variant or a seed is asked for that it has not.
     """
     folder = Path(run)
-    if (folder / MANIFEST).is_file():
+    if (folder / MANIFEST).is_file() or is_run(folder):
         return [read_cell(folder)]
     try:
         stored = StoredStudy.read(folder)

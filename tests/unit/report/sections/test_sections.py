@@ -208,7 +208,7 @@ def test_summary_speaks_of_the_pair(stored: Stored) -> None:
     assert "e" not in numbers[3].value and "× 10" in numbers[3].value
     fake = [{"verdict": "reproduced"}, {"verdict": "undecided"}, {"verdict": "not run"}]
     answer = summary.answer(stored, fake)
-    assert "AP_S rises by 36.3 points and AP_L falls by 5.5 points; the cause is not" in answer
+    assert "AP_S (<24 px) rises by 36.3 points and AP_L (≥72 px) falls by 5.5 points;" in answer
     assert (
         "Of the 2 differences of the paper that this study tests, at 95 % each: 1 repro" in answer
     )
@@ -218,8 +218,8 @@ def test_one_seed_is_never_clear(make_study: Make) -> None:
     variants = ("DC5", "FPN", "FPN-Aux", "DC5-Aux")
     stored = read([make_study("one", variants=variants, seeds=(0,))])
     answer = summary.answer(stored, [])
-    assert "AP_S rises with one seed by" in answer
-    assert "no variant clearly wins AP_L" in answer
+    assert "AP_S (<24 px) rises with one seed by" in answer
+    assert "no variant clearly wins AP_L (≥72 px)" in answer
     captions = {
         f.name: f.caption for f in average_precision.section(stored).blocks if isinstance(f, Figure)
     }
@@ -503,11 +503,11 @@ def test_changes_against_the_plain_pyramid(stored: Stored) -> None:
     figure = named(average_precision.section(stored).blocks, "repairs")
     assert [panel.title for panel in figure.panels] == ["FPN-Aux − FPN"]
     assert "No difference for small or large objects" in figure.caption
-    assert "Against FPN, no variant clearly wins AP_L." in summary.answer(stored, [])
+    assert "Against FPN, no variant clearly wins AP_L (≥72 px)." in summary.answer(stored, [])
     sure = stored.evidence["comparison"].assign(low=lambda t: t["difference"] - 0.001)
     clear = replace(stored, evidence={**stored.evidence, "comparison": sure})
     said = summary.answer(clear, [])
-    assert "Against FPN, AP_L is clearly higher with FPN-Aux +1.8." in said
+    assert "Against FPN, AP_L (≥72 px) is clearly higher with FPN-Aux +1.8." in said
     assert results.against(stored, "FPN-Aux").empty, "nothing comes after the last variant"
 
 

@@ -1,0 +1,73 @@
+"""What a ledger says about a detector's stages, by written rules with thresholds.
+
+| rule | found where |
+|---|---|
+| `soundness` | the sums of a sample do not hold |
+| `frozen` | a backbone stage has no gradient |
+| `direct-share` | the largest size is under 5 % of what comes directly to a stage |
+| `index` | the all-object index of what comes directly to a stage is under 0.5 |
+| `cancellation` | direct and deeper gradients of one size have a cosine under -0.2 at a stage |
+| `conflict` | the gradients of two sizes have a cosine under -0.1 at a stage |
+| `starving` | the objects' gradient at a stage is under 5 % of that at the stage with most |
+| `auxiliary` | an auxiliary loss is over 80 % of a stage's, the smallest size under 10 % |
+
+A rule is `found` where the whole 95 % interval over samples (a bootstrap, with the seeds of a
+variant as they were drawn) is beyond its threshold, `clear` where the whole interval is within,
+`undecided` between, and `not measured` without data. Each says what was measured. None says why:
+that takes an intervention.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from fpnprobe.evidence.diagnosis_rules import RULES
+from fpnprobe.evidence.findings import Energies, Finding
+from fpnprobe.ledger import Ledger
+from fpnprobe.statistics import resample_counts
+
+RESAMPLES = 1000
+# What stands first where several rules are found.
+ORDER = (
+    "soundness", "direct-share", "auxiliary", "cancellation", "conflict", "index", "starving",
+    "frozen",
+)  # fmt: skip
+
+
+def diagnose(
+    ledgers: Mapping[str, Sequence[Ledger]], *, buckets: Sequence[str], resamples: int = RESAMPLES
+) -> list[Finding]:
+    """The verdict of every rule about every variant.
+
+    Args:
+        ledgers: Ledgers of each variant, one for each seed.
+        buckets: Object sizes, small to large.
+        resamples: Of the bootstrap over samples.
+    """
+    found: list[Finding] = []
+    for variant, own in ledgers.items():
+        energies = Energies.of(own, buckets)
+        draws = (
+            resample_counts(len(energies.squares), resamples=resamples, seed=0).astype(np.float64)
+            if len(energies.squares)
+            else np.zeros((resamples, 0))
+        )
+        found += [rule(variant, energies, draws, own) for rule in RULES]
+    return found
+
+
+def headline(findings: Sequence[Finding]) -> str:
+    """The most telling finding in one sentence with its next step."""
+    found = [each for each in findings if each.verdict == "found"]
+    found.sort(key=lambda each: ORDER.index(each.rule))
+    if found:
+        first = found[0]
+        more = f" {len(found) - 1} more in the table of rules." if len(found) > 1 else ""
+        return f"{first.sentence}: {first.advice}.{more}"
+    undecided = sum(each.verdict == "undecided" for each in findings)
+    if undecided:
+        several = "rules are" if undecided > 1 else "rule is"
+        return f"No rule is found, {undecided} {several} undecided: more samples would tell."
+    if any(each.verdict == "clear" for each in findings):
+        return "No rule is found: nothing that was measured is beyond its threshold."
+    return "Nothing was measured that a rule could be held against."

@@ -1,0 +1,42 @@
+"""What the hook says, and what it refuses, without a training."""
+
+import pytest
+from torch import nn
+
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.mm.hook.run_record import _thaw, _told, closing, refuse_sharded
+
+
+def test_sharded_parameters_are_refused() -> None:
+    class FSDPModule(nn.Linear):
+        """As `fully_shard` makes of a module: its class gets this base."""
+
+    refuse_sharded(nn.Sequential(nn.Linear(2, 2)))
+    with pytest.raises(FpnProbeError, match="sharded"):
+        refuse_sharded(nn.Sequential(FSDPModule(2, 2)))
+
+
+def test_a_frozen_stage_comes_with_how_to_thaw_it() -> None:
+    class Backbone:
+        frozen_stages = 1
+
+    assert "set frozen_stages=0" in _thaw(Backbone(), ["C2"])
+    assert _thaw(Backbone(), []) == ""
+
+
+def test_metrics_of_mmengine_become_rows() -> None:
+    cell = {"study": "", "variant": "FPN", "seed": 0}
+    table = _told({"coco/bbox_mAP": 0.25, "coco/bbox_mAP_s": -1.0, "loss": 3.0}, cell, 7)
+    assert table["metric"].tolist() == ["AP", "AP_S"]
+    assert table["value"].iloc[0] == 0.25
+    assert table["value"].isna().tolist() == [False, True]  # COCO's -1: nothing to evaluate
+
+
+def test_the_last_line_names_what_does_not_hold() -> None:
+    told = {
+        "samples": 4, "unsound": 2, "nonfinite": 0, "underflow": 0, "cost": 0.018,
+        "arithmetic": "float32", "residuals": {"loss": 1e-7, "gradient": None, "routes": 2e-7},
+    }  # fmt: skip
+    assert closing(told) == (
+        "4 samples, cost 1.8 % of training, worst residual 2.0e-07 in float32, 2 unsound"
+    )
