@@ -48,7 +48,7 @@ def groups(
                 row_factors[place] = row_factors.get(place, 1.0) * factors[label]
             if any(row_factors.get(place, 1.0) != base.get(place, 1.0) for place in row_factors):
                 rows_by_factors[tuple(sorted(row_factors.items()))].add((label, term))
-    return base, [(dict(row_factors), frozenset(rows)) for items, rows in rows_by_factors.items()]
+    return base, [(dict(items), frozenset(rows)) for items, rows in rows_by_factors.items()]
 
 
 def _multiply(factors: Factors, gain: Gain) -> None:
