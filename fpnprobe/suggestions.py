@@ -36,7 +36,7 @@ def suggest(name: str, known: Iterable[str], count: int = 3) -> str:
     beginnings = (
         []
         if longer
-        else [each for each in lowered if re.match(rf"{re.escape(each)}[^\w.]", name.lower())]
+        else [each for each in lowered if re.match(rf"{re.escape(each)}[^\w.-]", name.lower())]
     )
     if beginnings:
         return f"did you mean {lowered[max(beginnings, key=len)]}?"

@@ -1,6 +1,7 @@
 """Rebuild the report of one or several study folders from their tables."""
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ from fpnprobe.report.sections import (
 from fpnprobe.report.tables.read_studies import Stored, read
 from fpnprobe.store import atomic
 from fpnprobe.store.study import STUDY
+
+_NUMBERS = re.compile(r"[-+]?\d[\d.]*(?: [-+]?\d[\d.]*)*")
 
 
 def build(
@@ -199,11 +202,14 @@ def _csv(frame: pd.DataFrame) -> str:
 def _without_formula(value: object) -> object:
     """The value; a text that a spreadsheet would run gets an apostrophe before it.
 
-    >>> _without_formula("=HYPERLINK(1)"), _without_formula("FPN"), _without_formula("-"), -0.5
-    ("'=HYPERLINK(1)", 'FPN', '-', -0.5)
+    Signed numbers, one or several in a cell, run nothing and stay numbers.
+
+    >>> _without_formula("=HYPERLINK(1)"), _without_formula("-"), _without_formula("+0.04 -1.2")
+    ("'=HYPERLINK(1)", '-', '+0.04 -1.2')
     """
-    begins = isinstance(value, str) and len(value) > 1 and value[0] in "=+-@\t\r"
-    return f"'{value}" if begins else value
+    if not isinstance(value, str) or len(value) < 2 or value[0] not in "=+-@\t\r":
+        return value
+    return value if _NUMBERS.fullmatch(value) else f"'{value}"
 
 
 def _remove_former(folder: Path, written: set[str]) -> None:

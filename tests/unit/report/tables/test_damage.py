@@ -91,11 +91,13 @@ def test_a_target_that_is_a_file_is_told_before_anything_is_drawn(tmp_path: Path
 
 
 def test_csv_cells_are_no_formulas() -> None:
-    frame = pd.DataFrame({"=a": ["=HYPERLINK(1)", "+1", "@x", "-2", "FPN", "-"], "n": range(6)})
+    frame = pd.DataFrame(
+        {"=a": ["=HYPERLINK(1)", "-2+A1", "@x", "+1 -2.5", "FPN", "-"], "n": range(6)}
+    )
     lines = _csv(frame).splitlines()
     assert lines[0] == "'=a,n"
     assert [line.split(",")[0] for line in lines[1:]] == [
-        "'=HYPERLINK(1)", "'+1", "'@x", "'-2", "FPN", "-",
+        "'=HYPERLINK(1)", "'-2+A1", "'@x", "+1 -2.5", "FPN", "-",
     ]  # fmt: skip
     assert _csv(pd.DataFrame({"n": [-1.5]})) == "n\n-1.5\n"
 
