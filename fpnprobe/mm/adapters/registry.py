@@ -9,7 +9,7 @@ from fpnprobe.mm.adapters.adapter import HeadAdapter
 
 _OWN_WAYS = ("loss", "get_targets", "_get_targets", "_loss", "reweight")
 # They override such a method, and their rows are still those that the adapter knows.
-_SAME_WAYS = ("RPNHead", "ATSSHead", "UncertainHead")
+_SAME_WAYS = ("RPNHead", "ATSSHead", "UncertainFreeAnchorHead")
 _ADAPTERS: dict[type[nn.Module], type[HeadAdapter]] = {}
 
 
