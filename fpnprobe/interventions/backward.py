@@ -80,9 +80,9 @@ class IntervenedBackward:
         """
         self.intervention.check(partition.labels, partition.terms)
         features = {tap.name: tap.activation for tap in taps if tap.routed}
-        helped = (*auxiliary, *partition.auxiliary_losses())
+        auxiliary_tensors = (*auxiliary, *partition.auxiliary_losses())
         edges, _ = route_edges(
-            loss, {n: f for n, f in features.items() if f is not None}, auxiliary=helped
+            loss, {n: f for n, f in features.items() if f is not None}, auxiliary=auxiliary_tensors
         )
         self._refuse_missing(features, edges)
         gains = [gain for gain in self.intervention.gains if gain.acts(iteration)]
@@ -114,7 +114,7 @@ class IntervenedBackward:
         differing: Sequence[tuple[Factors, frozenset[tuple[int, str]]]],
         factor: float,
     ) -> dict[str, Tensor]:
-        """What each stage output is given on top, by one masked pass for each group."""
+        """Compute what each stage output is given on top, by one masked pass for each group."""
         cotangents, _ = partition.cotangents(loss, scale=factor)
         extra: dict[str, Tensor] = {}
 
@@ -132,17 +132,17 @@ class IntervenedBackward:
                         )
             return scaled.collected
 
-        done: dict[frozenset[tuple[int, str]], dict[Place, Tensor]] = {}
+        sent_by_rows: dict[frozenset[tuple[int, str]], dict[Place, Tensor]] = {}
         for factors, rows in differing:
             places = frozenset(p for p in factors if factors[p] != base.get(p, 1.0))
-            done[rows] = sent(factors, rows, places)
-            for place, gradient in done[rows].items():
-                more = gradient * (factors[place] - base.get(place, 1.0))
+            sent_by_rows[rows] = sent(factors, rows, places)
+            for place, gradient in sent_by_rows[rows].items():
+                correction = gradient * (factors[place] - base.get(place, 1.0))
                 before = extra.get(place[0])
-                extra[place[0]] = more if before is None else before + more
+                extra[place[0]] = correction if before is None else before + correction
         if self.intervention.balance is not None:
             balance = self.intervention.balance
-            self._listen(balance, partition, sent, done, factor, loss.device)
+            self._listen(balance, partition, sent, sent_by_rows, factor, loss.device)
         return extra
 
     def _listen(
@@ -150,28 +150,28 @@ class IntervenedBackward:
         balance: Balance,
         partition: LossPartition,
         sent: Any,
-        done: Any,
+        sent_by_rows: Any,
         factor: float,
         device: torch.device,
     ) -> None:
         """Take this step's squared norm of every bucket into the running means."""
         places = frozenset((stage, balance.route) for stage in balance.stages)
-        found = torch.zeros(len(balance.stages), len(partition.buckets), dtype=torch.float64)
+        energies = torch.zeros(len(balance.stages), len(partition.buckets), dtype=torch.float64)
         for label in range(len(partition.buckets)):
             rows = frozenset((label, term) for term in partition.terms)
-            parts = done[rows] if rows in done else sent({}, rows, places)
+            gradients = sent_by_rows[rows] if rows in sent_by_rows else sent({}, rows, places)
             for i, stage in enumerate(balance.stages):
-                gradient = parts.get((stage, balance.route))
+                gradient = gradients.get((stage, balance.route))
                 if gradient is not None:
-                    found[i, label] = (gradient.detach().double() / factor).square().sum().cpu()
+                    energies[i, label] = (gradient.detach().double() / factor).square().sum().cpu()
         # Processes on GPUs exchange what lies on them.
-        found = self.reduction.sum(found.to(device)).cpu()
-        if not bool(found.isfinite().all()):
+        energies = self.reduction.sum(energies.to(device)).cpu()
+        if not bool(energies.isfinite().all()):
             return  # an overflow of half precision, which skips the step
-        for stage, now in zip(balance.stages, found.numpy(), strict=True):
+        for stage, now in zip(balance.stages, energies.numpy(), strict=True):
             before = self.energy.get(stage)
-            kept = balance.decay
-            self.energy[stage] = now if before is None else kept * before + (1 - kept) * now
+            decay = balance.decay
+            self.energy[stage] = now if before is None else decay * before + (1 - decay) * now
 
     def _moving(self, iteration: int) -> dict[Place, list[float]]:
         balance = self.intervention.balance
@@ -186,9 +186,9 @@ class IntervenedBackward:
         self, features: Mapping[str, Tensor | None], edges: Mapping[Place, list[Edge]]
     ) -> None:
         balance = self.intervention.balance
-        wanted = [(s, gain.route) for gain in self.intervention.gains for s in gain.stages]
-        wanted += [(s, balance.route) for s in balance.stages] if balance else []
-        for stage, route in wanted:
+        needed_routes = [(s, gain.route) for gain in self.intervention.gains for s in gain.stages]
+        needed_routes += [(s, balance.route) for s in balance.stages] if balance else []
+        for stage, route in needed_routes:
             feature = features.get(stage)
             if feature is None:
                 raise FpnProbeError(
@@ -201,10 +201,10 @@ class IntervenedBackward:
                     "(frozen_stages=-1) or leave it out"
                 )
             if not edges.get((stage, route)):
-                there = [r for (s, r), found in edges.items() if s == stage and found]
+                existing_routes = [r for (s, r), ends in edges.items() if s == stage and ends]
                 raise FpnProbeError(
                     f"{self.intervention!r}: {stage} has no {route} route; "
-                    f"it has {', '.join(there) or 'none'}"
+                    f"it has {', '.join(existing_routes) or 'none'}"
                 )
 
     def state_dict(self) -> dict[str, list[float]]:

@@ -56,16 +56,16 @@ class Balance:
         if "stages" in values:
             values["stages"] = stages(values["stages"])
         numbers = [values[name] for name in ("decay", "limit", "begin") if name in values]
-        if not all(type(each) in (int, float) for each in numbers):
+        if not all(type(number) in (int, float) for number in numbers):
             raise FpnProbeError(f"balance {dict(data)!r}: decay, limit and begin must be numbers")
-        found = cls(**values)
-        if found.route not in ("direct", "auxiliary"):
-            raise FpnProbeError(f"balance of route {found.route!r}: expected direct or auxiliary")
-        if not (0 <= found.decay < 1 and found.limit >= 1 and found.begin >= 0):
+        balance = cls(**values)
+        if balance.route not in ("direct", "auxiliary"):
+            raise FpnProbeError(f"balance of route {balance.route!r}: expected direct or auxiliary")
+        if not (0 <= balance.decay < 1 and balance.limit >= 1 and balance.begin >= 0):
             raise FpnProbeError(
                 f"balance {dict(data)!r}: expected 0 <= decay < 1, limit >= 1 and begin >= 0"
             )
-        return found
+        return balance
 
     def to_data(self) -> dict[str, Any]:
         """The same as plain data."""
@@ -73,11 +73,11 @@ class Balance:
 
     def gains(self, energy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Factor of each object bucket from its running squared norm e, `(K,)`."""
-        found = np.ones_like(energy)
-        seen = energy > 0
-        if seen.sum() < 2:
-            return found
-        e = energy[seen]
+        factors = np.ones_like(energy)
+        has_energy = energy > 0
+        if has_energy.sum() < 2:
+            return factors
+        e = energy[has_energy]
         raw = np.sqrt(e.mean() / e).clip(1 / self.limit, self.limit)
-        found[seen] = raw * np.sqrt(e.sum() / (raw**2 * e).sum())
-        return found
+        factors[has_energy] = raw * np.sqrt(e.sum() / (raw**2 * e).sum())
+        return factors

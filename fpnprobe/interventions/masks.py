@@ -1,4 +1,4 @@
-"""Which rows of the loss share the same gains."""
+"""Groups of loss rows that share the same gains, and the masks that select a group."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -37,18 +37,18 @@ def groups(
     for gain in gains:
         if gain.whole:
             _multiply(base, gain)
-    found: dict[tuple[tuple[Place, float], ...], set[Rows]] = defaultdict(set)
+    rows_by_factors: dict[tuple[tuple[Place, float], ...], set[Rows]] = defaultdict(set)
     for label, name in enumerate(labels):
         for term in terms:
-            own = dict(base)
+            row_factors = dict(base)
             for gain in gains:
                 if not gain.whole and gain.bucket in ("all", name) and gain.term in ("all", term):
-                    _multiply(own, gain)
+                    _multiply(row_factors, gain)
             for place, factors in moving.items():
-                own[place] = own.get(place, 1.0) * factors[label]
-            if any(own.get(place, 1.0) != base.get(place, 1.0) for place in own):
-                found[tuple(sorted(own.items()))].add((label, term))
-    return base, [(dict(own), frozenset(rows)) for own, rows in found.items()]
+                row_factors[place] = row_factors.get(place, 1.0) * factors[label]
+            if any(row_factors.get(place, 1.0) != base.get(place, 1.0) for place in row_factors):
+                rows_by_factors[tuple(sorted(row_factors.items()))].add((label, term))
+    return base, [(dict(items), frozenset(rows)) for items, rows in rows_by_factors.items()]
 
 
 def _multiply(factors: Factors, gain: Gain) -> None:
@@ -58,16 +58,16 @@ def _multiply(factors: Factors, gain: Gain) -> None:
 
 
 def masked(
-    cotangents: Sequence[RowCotangents], wanted: frozenset[Rows]
+    cotangents: Sequence[RowCotangents], group: frozenset[Rows]
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """Rows of the loss calls and their cotangents, zero outside of the wanted group."""
-    rows, kept = [], []
-    for found in cotangents:
-        labels = [label for label, term in wanted if term == found.call.term]
-        mask = torch.isin(found.call.labels, found.call.labels.new_tensor(labels))
+    """Collect the rows of the loss calls and their cotangents, zero outside of the group."""
+    rows, masked_cotangents = [], []
+    for row_cotangents in cotangents:
+        labels = [label for label, term in group if term == row_cotangents.call.term]
+        mask = torch.isin(row_cotangents.call.labels, row_cotangents.call.labels.new_tensor(labels))
         if bool(mask.any()):
-            c = found.cotangent
+            c = row_cotangents.cotangent
             shape = (*mask.shape, *[1] * (c.dim() - mask.dim())) if c.dim() else ()
-            rows.append(found.call.rows)
-            kept.append(torch.where(mask.reshape(shape), c, torch.zeros_like(c)))
-    return rows, kept
+            rows.append(row_cotangents.call.rows)
+            masked_cotangents.append(torch.where(mask.reshape(shape), c, torch.zeros_like(c)))
+    return rows, masked_cotangents
