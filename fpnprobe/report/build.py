@@ -34,7 +34,7 @@ from fpnprobe.report.tables.read_studies import Stored, read
 from fpnprobe.store import atomic
 from fpnprobe.store.study import STUDY
 
-_NUMBERS = re.compile(r"[-+]?\d[\d.]*(?: [-+]?\d[\d.]*)*")
+_NUMBERS = re.compile(r"[-+]?\d[\d.]*(?:(?: | to )[-+−]?\d[\d.]*)*")
 
 
 def build(

@@ -63,7 +63,7 @@ def section(
                 "metric": ("mask " if claim.get("iou_type") == "segm" else "")
                 + name_metric(claim["metric"]),
                 "paper": ", ".join(
-                    f"{signed(each['paper'])} ({each['source']})" for each in claim["printed"]
+                    f"{each['source']} {signed(each['paper'])}" for each in claim["printed"]
                 ),
                 "measured": claim["measured"],
                 "interval": _interval(claim),
