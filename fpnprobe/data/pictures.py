@@ -68,6 +68,9 @@ class ImageColumns:
         return Keys(tuple(self._keys)), tuple(self._names), sizes
 
 
+_LONGEST_NAME = 255  # bytes of a file or folder name; asking for a longer one is an OSError
+
+
 class CategoryColumns:
     """Collects the categories of a file."""
 
@@ -140,6 +143,8 @@ def _name_problem(name: Any) -> str | None:
     if not name.isprintable() and any(ord(char) < 32 for char in name):
         return "holds control characters"
     plain = name.replace("\\", "/")
+    if any(len(part.encode()) > _LONGEST_NAME for part in plain.split("/")) or len(plain) > 4000:
+        return f"is longer than a file system takes ({_LONGEST_NAME} bytes)"
     if plain.startswith("/") or plain[1:2] == ":" or "://" in plain:
         return "is no name inside the folder of the images"
     return "leaves the folder of the images" if ".." in plain.split("/") else None

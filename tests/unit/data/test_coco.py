@@ -144,6 +144,7 @@ def first(content: Content, part: str = "annotations") -> Content:
         (lambda c: first(c).update(iscrowd=2), "an iscrowd that is neither 0 nor 1 (first"),
         (lambda c: first(c).update(bbox=[10**400, 1, 5, 5]), "have no box of four numbers"),
         (lambda c: first(c, "images").update(file_name="a\0b"), "holds control characters"),
+        (lambda c: first(c, "images").update(file_name="a" * 300), "longer than a file system"),
         (lambda c: first(c, "images").update(file_name="\ud800.jpg"), "is no Unicode text"),
         (lambda c: first(c, "images").update(width=10**400), "no number of pixels"),
         (lambda c: first(c, "images").update(width=80.5), "no number of pixels"),
