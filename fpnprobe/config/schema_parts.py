@@ -158,7 +158,7 @@ class EvaluationSpec(Spec):
         if isinstance(value, str) and "," in value:
             value = [part.strip() for part in value.split(",")]
         if isinstance(value, list | tuple):
-            if len(set(value)) < len(value):
+            if len({str(part) for part in value}) < len(value):
                 raise ValueError(f"evaluation.iou_type {list(value)} names one kind twice")
             return value[0] if len(value) == 1 else value
         return value

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from fpnprobe.data import box_forms
 from fpnprobe.data.annotations import Annotations
 from fpnprobe.data.identity import Keys
+from fpnprobe.data.pictures import LARGEST_SIDE
 from fpnprobe.data.problems import Notice, Problems, shown
 from fpnprobe.errors import FpnProbeError
 
@@ -142,7 +143,7 @@ def _check_areas(given: Annotations) -> None:
     """Refuse an object that is larger than its box, or a file whose areas are no px^2."""
     if given.area_of_box or not len(given.areas):
         return
-    sides = given.boxes[:, 2:]
+    sides = given.boxes[:, 2:].clip(max=LARGEST_SIDE)  # where nothing was clipped to an image
     # a mask drawn over whole pixels may reach one pixel out of a box of its corners on each side
     most = (sides + 2).prod(axis=1) * 1.05
     large = (given.areas > most) & ~given.crowd

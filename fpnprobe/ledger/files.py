@@ -96,7 +96,7 @@ def read(directory: Path, name: str) -> pd.DataFrame | None:
     """Read `<name>.parquet` and the parts beside it, or None where neither exists."""
     for _ in range(_TRIES):
         try:
-            frames = [table.to_pandas() for table in _tables(directory, name)]
+            frames = [_to_frame(each, directory / name) for each in _tables(directory, name)]
             break
         except FileNotFoundError:  # its writer has just merged the parts
             continue
@@ -186,6 +186,16 @@ def _read_table(path: Path) -> pa.Table:
         raise FpnProbeError(
             f"cannot read {path}: {line:.200}; put it back from a copy, or measure again"
         ) from error
+
+
+def _to_frame(table: pa.Table, path: Path) -> pd.DataFrame:
+    try:
+        frame: pd.DataFrame = table.to_pandas()
+    except ValueError as error:  # bytes of a damaged column that are no text
+        raise FpnProbeError(
+            f"cannot read {path}: {error!s:.200}; put it back from a copy, or measure again"
+        ) from error
+    return frame
 
 
 def _conform(table: pa.Table, schema: pa.Schema, path: Path) -> pa.Table:

@@ -270,7 +270,10 @@ def _gradients(cell: Cell, holes: list[str]) -> list[CellGradients]:
     try:
         return [summarize(cell.folder, study=cell.study, variant=cell.variant, seed=cell.seed)]
     except FpnProbeError as error:
-        holes.append(f"{cell.variant}, seed {cell.seed}: {plain(error)}")
+        if f"cannot read {cell.folder}" not in str(error):
+            holes.append(f"{cell.variant}, seed {cell.seed}: {plain(error)}")
+            return []
+        holes.append(f"{cell.variant}, seed {cell.seed}: the ledger is no readable parquet file")
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         holes.append(f"{cell.variant}, seed {cell.seed}: the ledger is no readable parquet file")
     return []
