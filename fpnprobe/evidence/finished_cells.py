@@ -88,17 +88,7 @@ def read_study(study_dir: str | Path) -> FinishedStudy:
         for cell in stored.done
         if "changed" not in cell.find_damage(*_READ).values()
     ]
-    order = list(stored.variants)
-    cells.sort(key=lambda cell: (order.index(cell.variant), cell.seed))
-    return FinishedStudy(
-        name=stored.name,
-        folder=stored.folder,
-        content=stored.content,
-        variants=stored.variants,
-        buckets=stored.buckets,
-        iou_types=stored.iou_types,
-        cells=tuple(cells),
-    )
+    return _study_of(stored, cells)
 
 
 def study_of_runs(stored: StoredStudy) -> FinishedStudy:
@@ -108,8 +98,12 @@ def study_of_runs(stored: StoredStudy) -> FinishedStudy:
         for cell in stored.cells
         if cell.detections.is_file() and cell.manifest.get("annotations")
     ]
+    return _study_of(stored, cells)
+
+
+def _study_of(stored: StoredStudy, cells: list[FinishedCell]) -> FinishedStudy:
+    """The study of these cells, in the order of its variants."""
     order = list(stored.variants)
-    cells.sort(key=lambda cell: (order.index(cell.variant), cell.seed))
     return FinishedStudy(
         name=stored.name,
         folder=stored.folder,
@@ -117,7 +111,7 @@ def study_of_runs(stored: StoredStudy) -> FinishedStudy:
         variants=stored.variants,
         buckets=stored.buckets,
         iou_types=stored.iou_types,
-        cells=tuple(cells),
+        cells=tuple(sorted(cells, key=lambda cell: (order.index(cell.variant), cell.seed))),
     )
 
 
