@@ -12,6 +12,7 @@ from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm.hook import GradientProbeHook
 from fpnprobe.mm.training.cell_images import open_images
 from fpnprobe.mm.training.dataset import Positions
+from fpnprobe.mm.training.formatter import import_formatter
 from fpnprobe.mm.training.log import TrainingLog
 from fpnprobe.mm.training.loop import CellRunner
 from fpnprobe.mm.training.model import model_config
@@ -32,6 +33,7 @@ def build_runner(task: Training, *, scratch: str) -> CellRunner:
             f"schedule.batch {schedule.batch} cannot be split over {world} processes x "
             f"schedule.accumulate {schedule.accumulate}: make it a multiple of {split}"
         )
+    import_formatter()
     task.folder.mkdir(parents=True, exist_ok=True)
     passes = task.iterations * schedule.accumulate
     model = model_config(task.config, classes=len(task.classes))

@@ -22,9 +22,10 @@ def diagnose(stored: Stored) -> list[Finding]:
         if cell.folder is None or not cell.shown:
             continue
         try:
-            ledgers.setdefault(cell.variant, []).append(Ledger.read(cell.folder))
+            ledger = Ledger.read(cell.folder)
         except FpnProbeError:
             continue  # the report names it among what is missing
+        ledgers.setdefault(cell.variant, []).append(ledger)
     return diagnosis.diagnose(ledgers, buckets=stored.buckets)
 
 
