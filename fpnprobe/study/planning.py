@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from fpnprobe.config import loading
+from fpnprobe.errors import FpnProbeError
 from fpnprobe.store.cell import State
 from fpnprobe.study.folder import cell_key
 from fpnprobe.study.folder.cells import Cell
@@ -60,13 +62,21 @@ def plan(result: Output, selected: Sequence[Cell], *, jobs: int) -> dict[str, An
 def _changed(result: Output, cell: Cell, manifest: dict[str, Any]) -> list[str]:
     """Why a cell is stale."""
     now = cell_key.cell_config(result.study, cell.variant, cell.seed)
-    before = manifest.get("config", {})
+    before = _with_defaults(manifest.get("config", {}), cell)
     for content in (now, before):
         cell_key.drop_unkeyed(content)
     found = cell_key.difference(before, now)
     if manifest.get("data", {}).get("root_hash") != result.source.root_hash:
         found.append("data: other images or annotations")
     return found or ["the version of the results (see fpnprobe.results_version)"]
+
+
+def _with_defaults(config: dict[str, Any], cell: Cell) -> dict[str, Any]:
+    """A stored configuration with the keys that came later, which stood at their defaults."""
+    try:
+        return cell_key.cell_config(loading.validate(config), cell.variant, cell.seed)
+    except (FpnProbeError, StopIteration):
+        return config  # of settings that are no more: every difference is told
 
 
 def lines(result: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ from fpnprobe.config import loading
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.store import locks
 from fpnprobe.store.cell import MANIFEST, State, write_manifest
-from fpnprobe.study.folder import dataset, study_folder
+from fpnprobe.study.folder import cell_key, dataset, study_folder
 from fpnprobe.study.folder.cells import Cell
 from fpnprobe.study.folder.study_folder import Output
 from fpnprobe.study.planning import lines, plan
@@ -203,3 +203,16 @@ def test_a_cache_named_by_a_relative_path_gives_absolute_files(
     found = dataset.prepare(loading.validate(content(data=scenes)), out="reports/mine")
     assert all(Path(each).is_absolute() for each in (found.root, found.train, found.val))
     assert found.as_json(study="reports/mine")["root"].startswith("../../data/scenes/")
+
+
+def test_plan_names_no_setting_that_came_later_at_its_default(result: Output) -> None:
+    for cell in result.cells:
+        config = cell_key.cell_config(result.study, cell.variant, cell.seed)
+        config["data"].pop("flip")  # as of a version that did not know it
+        data = {"root_hash": result.source.root_hash}
+        fill(replace(cell, key="0" * 64), config=config, data=data)
+    found = plan(result, result.cells, jobs=1)
+    assert {row["state"] for row in found["cells"]} == {"stale"}
+    assert {why for row in found["cells"] for why in row["changed"]} == {
+        "the version of the results (see fpnprobe.results_version)"
+    }
