@@ -171,7 +171,7 @@ CASES: dict[str, tuple[Callable[[], None], list[str], int, str]] = {
         ("probe.interval", 10**30), ("schedule.warmup", 10**30), ("schedule.weight_decay", "NaN"),
     )},
     "bucket of text": (write_data, [SET, 'buckets=[["a","0",null]]'], 2, "expected a number"),
-    "bucket of nothing": (write_data, [SET, "buckets=3"], 2, "(name, low, high)"),
+    "bucket of nothing": (write_data, [SET, "buckets=3"], 2, "expected a list"),
     "presets": (study(presets=3), [], 2, "expected a dictionary"),
     "generator exit": (text("raise GeneratorExit"), [], 2, "GeneratorExit"),
     "null byte": (text(b"\x00"), [], 2, "study.py: not valid Python"),
