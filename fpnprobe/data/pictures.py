@@ -24,11 +24,7 @@ class ImageColumns:
 
     def add(self, entry: Any) -> None:
         """Take the next entry."""
-        number = len(self._keys)
-        if type(entry) is not dict:
-            self._problems.add("are no objects", f"number {number}, {shown(entry)}", "see COCO")
-            entry = {"id": -number}
-        self._keys.append(_key(self._problems, entry, number))
+        entry = _take_entry(self._problems, self._keys, entry)
         name = entry.get("file_name")
         if name is not None and (problem := _name_problem(name)):
             self._problems.add(
@@ -81,11 +77,7 @@ class CategoryColumns:
 
     def add(self, entry: Any) -> None:
         """Take the next entry."""
-        number = len(self._keys)
-        if type(entry) is not dict:
-            self._problems.add("are no objects", f"number {number}, {shown(entry)}", "see COCO")
-            entry = {"id": -number}
-        self._keys.append(_key(self._problems, entry, number))
+        entry = _take_entry(self._problems, self._keys, entry)
         name = entry.get("name", "")
         if type(name) in (int, float):
             name = shown(name)
@@ -107,6 +99,17 @@ class CategoryColumns:
         _note_repeated(self._problems, self._keys)
         self._problems.refuse(len(self._keys))
         return Keys(tuple(self._keys)), tuple(self._names)
+
+
+def _take_entry(problems: Problems, keys: list[Key], entry: Any) -> dict[str, Any]:
+    """Append the id of an entry to `keys`; what is no object counts as one with an id alone."""
+    number = len(keys)
+    if type(entry) is not dict:
+        problems.add("are no objects", f"number {number}, {shown(entry)}", "see COCO")
+        entry = {"id": -number}
+    keys.append(_key(problems, entry, number))
+    plain: dict[str, Any] = entry
+    return plain
 
 
 def _key(problems: Problems, entry: dict[str, Any], number: int) -> Key:
