@@ -20,6 +20,7 @@ from fpnprobe.probing.calls import LossCall, RowCotangents, row_mask
 from fpnprobe.probing.closing import edges_of, reaches_leaf, read_edges
 from fpnprobe.scales import COCO_BUCKETS, ScaleBucket, check_buckets, names
 
+_ROUNDING = 1e-6  # a smaller share is rounding, as of terms that are zero for want of a positive
 _ADDITIVE = 1e-3  # a larger share of the loss that is in no row's value means a nonlinear loss
 
 
@@ -37,6 +38,8 @@ class LossPartition:
         idle: Background rows without a gradient, by call; known once there are cotangents.
         has_rest: Whether what reaches the loss beside the calls is background (term `rest`), and
             not missing.
+        rest_value: Loss that reaches the stages beside all calls; None where none does. Known once
+            there are cotangents.
 
     The loss of three objects and one background row, split by hand:
 
@@ -57,6 +60,7 @@ class LossPartition:
     areas: Tensor | None = None
     idle: list[tuple[LossCall, Tensor]] = field(default_factory=list)
     has_rest: bool = False
+    rest_value: float | None = None
 
     def __post_init__(self) -> None:
         self.buckets = check_buckets(self.buckets)
@@ -160,12 +164,15 @@ class LossPartition:
         calls = [call for call in known if not call.edges]
         found = self._of_calls(loss, calls, values, scale) if calls else []
         found += self._of_edges(loss, [call for call in known if call.edges], values, scale)
+        self.rest_value = None
         if self.has_rest:
             rest = self._rest(loss, known, scale)
             missing = loss.detach().to(values) - values.sum()
-            if rest:
+            size = loss.detach().abs()
+            if rest and not bool(missing.abs() <= _ROUNDING * size):
                 values[-1] += missing
-            elif bool(missing.abs() > _ADDITIVE * loss.detach().abs()):
+                self.rest_value = float(missing)
+            elif bool(missing.abs() > _ADDITIVE * size):
                 values += float("nan")  # the loss is no sum of its rows: it has no such split
             found += rest
         self.idle = self._idle_rows(found)
