@@ -204,13 +204,13 @@ class LossPartition:
     def _of_edges(
         self, loss: Tensor, calls: list[LossCall], values: Tensor, scale: float
     ) -> list[RowCotangents]:
-        found = []
+        found, refusals = [], []
         for call, flow in zip(calls, read_edges(loss, calls), strict=True):
             is_joined = call.linear or call.values is not None
             if flow is None or not (is_joined or bool(flow.cotangent.any())):
                 self.calls.remove(call)  # no loss call: other ones are nearer to the loss
                 continue
-            _refuse_lost(call, flow.cotangent)
+            refusals += _lost_rows(call, flow.cotangent)
             if call.linear:
                 labels = call.labels
                 part = (flow.cotangent * call.rows.detach()).reshape(labels.numel(), -1)
@@ -223,6 +223,8 @@ class LossPartition:
             else:
                 values += float("nan")  # not a sum of its rows: this split has no value
             found.append(RowCotangents(call, flow.cotangent * scale))
+        if refusals:
+            raise FpnProbeError("; also: ".join(dict.fromkeys(refusals)))
         return found
 
     def _rest(self, loss: Tensor, calls: list[LossCall], scale: float) -> list[RowCotangents]:
@@ -269,9 +271,8 @@ class LossPartition:
         return next(empty, None)
 
 
-def _refuse_lost(call: LossCall, cotangent: Tensor) -> None:
-    """Raise where rows that belong to no single object carry loss; others do no harm."""
-    energy = cotangent.detach().reshape(*call.labels.shape, -1).ne(0).any(-1)
-    lost = (call.labels == -2) & energy
-    if bool(lost.any()):
-        raise FpnProbeError(call.refusal.format(row=int(lost.nonzero()[0][0])))
+def _lost_rows(call: LossCall, cotangent: Tensor) -> list[str]:
+    """What to say about rows of no single object, where they carry loss; others do no harm."""
+    carries = cotangent.detach().reshape(*call.labels.shape, -1).ne(0).any(-1)
+    lost = (call.labels == -2) & carries
+    return [call.refusal.format(row=int(lost.nonzero()[0][0]))] if bool(lost.any()) else []

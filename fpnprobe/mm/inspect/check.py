@@ -11,7 +11,7 @@ from torch import nn
 
 from fpnprobe.errors import EnvironmentProblem, FpnProbeError
 from fpnprobe.mm import quiet
-from fpnprobe.mm.adapters import observe
+from fpnprobe.mm.adapters import Observation, observe
 from fpnprobe.mm.detectors import build_detector
 from fpnprobe.mm.detectors.stock import (
     OTHER_CLASSES,
@@ -24,7 +24,7 @@ from fpnprobe.mm.inspect.check_batch import BatchNeeds, begin_training, without_
 from fpnprobe.mm.inspect.check_result import CheckResult, rows_with_objects
 from fpnprobe.mm.inspect.generated_batch import generated_batch
 from fpnprobe.mm.inspect.open_detector import open_config
-from fpnprobe.probing import Probe
+from fpnprobe.probing import Probe, Sample
 from fpnprobe.scales import COCO_BUCKETS, ScaleBucket
 
 TOLERANCE = 1e-5
@@ -134,14 +134,12 @@ def check_model(
         data = detector.data_preprocessor(copy.deepcopy(batch), training=True)
         torch.manual_seed(seed)
         look = SecondLook(Probe("full"), tuple(buckets))
-        with look.remembered(detector), observe(detector, buckets) as seen:
+        with look.remembered(detector), observe(detector, buckets, collect=True) as seen:
             losses = detector(**data, mode="loss")
         loss, _ = detector.parse_losses(losses)
         if not loss.requires_grad:
             raise FpnProbeError(f"{name}: no gradient flows from its loss: nothing to measure")
-        sample = Probe("full").measure(loss, seen.partition, seen.taps(), auxiliary=seen.auxiliary)
-        if not sample.finite:
-            raise FpnProbeError(f"{name or type(detector).__name__}: a gradient is not finite")
+        sample = _measured(loss, seen)
         given = sample.judged(sample.residuals.judge("float32", tolerance=tolerance))
         verdict = look.review(detector, given).verdict
     terms = tuple(call.term for call in seen.partition.calls)
@@ -151,7 +149,7 @@ def check_model(
         tolerance,
         tuple(dict.fromkeys(terms)),
         sample.passes,
-        rows=rows_with_objects(seen.partition),
+        rows=rows_with_objects(seen.partition, seen.witness.rows),
         witnessed=dict(seen.witness.witnessed),
         unlabeled=sample.unlabeled,
         sentence=verdict.sentence,
@@ -159,6 +157,24 @@ def check_model(
         acquitted=bool(verdict.over) and verdict.sound and tolerance >= TOLERANCE,
         frozen=all(r.state == "frozen" for r in sample.records if r.kind == "parameter"),
     )
+
+
+def _measured(loss: torch.Tensor, seen: Observation) -> Sample:
+    """The sample of an observed loss.
+
+    Raises:
+        FpnProbeError: with everything that stands in its way.
+    """
+    obstacles = list(dict.fromkeys(seen.witness.problems or ()))
+    try:
+        sample = Probe("full").measure(loss, seen.partition, seen.taps(), auxiliary=seen.auxiliary)
+        if not sample.finite:
+            obstacles.append("a gradient is not finite")
+    except FpnProbeError as error:
+        obstacles.append(str(error))
+    if obstacles:
+        raise FpnProbeError("; also: ".join(obstacles))
+    return sample
 
 
 def _classes(model: Any) -> int:

@@ -98,13 +98,13 @@ class CheckResult:
         return {**entries, "error": self.error} if self.error else entries
 
 
-def rows_with_objects(partition: LossPartition) -> dict[str, int]:
-    """Number of rows of each loss that have an object."""
+def rows_with_objects(partition: LossPartition, compared: Mapping[str, int]) -> dict[str, int]:
+    """Number of rows of each loss that have an object, and of what else was `compared` by name."""
     background = len(partition.buckets)
     counts: Counter[str] = Counter()
     for call in partition.calls:
         counts[call.name] += int(((call.labels >= 0) & (call.labels < background)).sum())
-    return {name: rows for name, rows in counts.items() if rows}
+    return {name: rows for name, rows in {**compared, **counts}.items() if rows}
 
 
 def _of_rows(witnessed: int, rows: int) -> str:
