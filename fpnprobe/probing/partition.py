@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.probing.calls import LossCall, RowCotangents, row_mask
+from fpnprobe.probing.calls import JOINED, LossCall, RowCotangents, row_mask
 from fpnprobe.probing.closing import edges_of, reaches_leaf, read_edges
 from fpnprobe.scales import COCO_BUCKETS, ScaleBucket, check_buckets, names
 
@@ -85,7 +85,7 @@ class LossPartition:
             )
         if call.labels.numel():
             low, high = call.labels.min(), call.labels.max()
-            if low < (-2 if call.edges else 0) or high > len(self.buckets):
+            if low < (JOINED if call.edges else 0) or high > len(self.buckets):
                 raise FpnProbeError(
                     f"{call.name}: labels {int(low)}..{int(high)}, expected 0.."
                     f"{len(self.buckets)}: {', '.join(self.labels)}"
@@ -273,6 +273,6 @@ class LossPartition:
 
 def _lost_rows(call: LossCall, cotangent: Tensor) -> list[str]:
     """What to say about rows of no single object, where they carry loss; others do no harm."""
-    carries = cotangent.detach().reshape(*call.labels.shape, -1).ne(0).any(-1)
-    lost = (call.labels == -2) & carries
+    flows = cotangent.detach().reshape(*call.labels.shape, -1).ne(0).any(-1)
+    lost = (call.labels == -2) & flows
     return [call.refusal.format(row=int(lost.nonzero()[0][0]))] if bool(lost.any()) else []

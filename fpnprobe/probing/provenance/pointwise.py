@@ -64,8 +64,11 @@ def join_in_graph(operation: Operation, operands: list[Tensor], out: Tensor) -> 
     targets = [t for t in targets if t.dim() or not rank]
     labels = reduce(_join_labels(operation), [operation.marks(t) for t in graph])
     if bool(is_lost(labels).any()) and len(graph) > 1:
-        _cut_all(operation, graph)
-        return torch.full((), NONE, dtype=torch.int32, device=out.device)
+        # As in the overlap of all pairs of boxes. Where its diagonal alone carries loss, rows that
+        # are nearer to the loss have it, and these are none.
+        for tensor in graph:
+            if operation.is_labeled(tensor):
+                operation.cut(tensor)
     if bool((labels == TAKEN).any()):
         for tensor in graph:
             if operation.is_labeled(tensor) and not bool((operation.marks(tensor) == TAKEN).all()):
@@ -85,7 +88,9 @@ def join_in_graph(operation: Operation, operands: list[Tensor], out: Tensor) -> 
 
 
 def _join_labels(operation: Operation) -> Callable[[Tensor, Tensor], Tensor]:
-    lost = operation.lost()
+    lost = operation.reasons.code(
+        f"{operation.name} joins predictions of several objects", of_predictions=True
+    )
 
     def join(first: Tensor, second: Tensor) -> Tensor:
         first, second = torch.broadcast_tensors(first, second)
@@ -102,12 +107,6 @@ def _join_labels(operation: Operation) -> Callable[[Tensor, Tensor], Tensor]:
         )
 
     return join
-
-
-def _cut_all(operation: Operation, graph: list[Tensor]) -> None:
-    for tensor in graph:
-        if operation.is_labeled(tensor):
-            operation.cut(tensor)
 
 
 @rule("where")
