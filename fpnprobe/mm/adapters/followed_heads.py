@@ -158,6 +158,7 @@ class FollowedHeads:
                 provenance.mark(stuff, torch.tensor(BACKGROUND))
         classes = torch.cat([truth.labels.reshape(-1) for truth in truths]).cpu()
         self.witness.objects = replace(self.witness.objects, classes=classes)
+        provenance.memory.classes = classes
 
     def _watch_loss(self, path: str, module: nn.Module, head: nn.Module, undo: ExitStack) -> None:
         def before(_module: nn.Module, args: Any, kwargs: Any) -> None:

@@ -70,6 +70,7 @@ class Marking:
         self.objects = MarkedObjects.of(
             _flat(areas), known, buckets, boxes=torch.cat(all_boxes) if is_whole else None
         )
+        self.provenance.memory.classes = self.objects.classes
         if len(self.objects.buckets) != len(known):
             raise FpnProbeError(
                 f"{len(self.objects.buckets)} areas for {len(known)} objects: expected one each"

@@ -45,6 +45,7 @@ class Operation:
         out: What it returned.
         in_graph: Whether gradients flow through the result.
         memory: Where marks are read and written.
+        compared: Marks of what was compared, also where the outcome is false.
         reasons: Where lost objects are explained.
         cuts: Cuts that the rules found in this call.
     """
@@ -56,6 +57,7 @@ class Operation:
     out: Any
     in_graph: bool
     memory: MarkMemory
+    compared: MarkMemory
     reasons: Reasons
     function: Callable[..., Any]
     cuts: list[Cut] = field(default_factory=list)

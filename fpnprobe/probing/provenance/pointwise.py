@@ -17,6 +17,7 @@ from fpnprobe.probing.provenance.marks import (
 from fpnprobe.probing.provenance.operation import Operation, is_parameter
 from fpnprobe.probing.provenance.rules import rule
 
+_COMPARISONS = ("lt", "le", "gt", "ge", "less", "less_equal", "greater", "greater_equal")
 _EXTREMES = {"maximum": torch.ge, "minimum": torch.le, "fmax": torch.ge, "fmin": torch.le}
 
 
@@ -35,6 +36,8 @@ def elementwise(operation: Operation) -> None:
     else:
         joined = reduce(lambda a, b: join_targets(a, b, operation.lost()), marks)
     if out.dtype == torch.bool:  # what is false says nothing of an object
+        if operation.name in _COMPARISONS:
+            operation.compared.write(out, joined.expand(out.shape))
         joined = torch.where(out, joined, NONE)
     operation.give(out, joined)
 

@@ -51,8 +51,7 @@ class Witness:
         has_object = marks >= 0
         self.rows[name] += int(has_object.sum())
         if len(self.objects.classes) and bool(has_object.any()):
-            given = target[has_object].long()
-            self._compare(name, given, self.objects.class_of(marks)[has_object], columns)
+            self._compare(name, target[has_object].long(), marks[has_object], columns)
         shared = torch.isin(target, target[has_object].unique()) & ~has_object & (marks == -1)
         if bool(shared.any()) and bool(has_object.any()):
             self._refuse_without_object(name, target, shared)
@@ -76,10 +75,14 @@ class Witness:
         positive = (kept != 0).sum(-1)
         if kept.shape[-1] == 1 or bool((positive > 1).any()) or not bool((positive == 1).any()):
             return
+        objects = marks[has_object]
         told = positive == 1
-        given = kept.argmax(-1)[told]
-        expected = self.objects.class_of(marks)[has_object][told]
-        self._compare(name, given, expected, kept.shape[-1])
+        is_hot = bool(((kept == 0) | (kept == 1)).all())
+        if is_hot and set(objects[told].tolist()) == set(objects.tolist()):
+            # Of each object some row has its class: a row that has none is not the object's.
+            told = torch.ones_like(told)
+            kept = torch.cat([kept, (positive == 0).unsqueeze(-1).to(kept)], -1)
+        self._compare(name, kept.argmax(-1)[told], objects[told], target.shape[-1])
 
     def check_boxes(self, name: str, target: Tensor, marks: Tensor) -> bool:
         """Compare target boxes `(R, 4)` with their objects' boxes; tell whether some are boxes.
@@ -120,13 +123,10 @@ class Witness:
                 where[plain] = unlike
                 self._refuse_without_object(name, target, where)
 
-    def _compare(self, name: str, given: Tensor, expected: Tensor, columns: int) -> None:
+    def _compare(self, name: str, given: Tensor, marks: Tensor, columns: int) -> None:
+        expected = self.objects.class_of(marks)
         wrong = given != expected
-        is_class = self.width is not None and columns in (self.width, self.width + 1)
-        if not is_class:
-            known = self.objects.classes.to(given.device)
-            is_class = bool(torch.isin(given, known).all()) and 2 * int(wrong.sum()) < len(given)
-        if not is_class:
+        if not self._are_classes(given, marks, wrong, columns):
             return
         self.witnessed[name] += len(given)
         if bool(wrong.any()):
@@ -136,6 +136,19 @@ class Witness:
                 f"their object's (row {row} of those with an object: target {int(given[row])}, "
                 f"object's class {int(expected[row])}): the marks do not follow this head's targets"
             )
+
+    def _are_classes(self, given: Tensor, marks: Tensor, wrong: Tensor, columns: int) -> bool:
+        """Whether whole-number targets are classes, and not bins or places."""
+        if self.width is not None and columns in (self.width, self.width + 1):
+            return True
+        known = self.objects.classes.to(given.device)
+        if bool(torch.isin(given, known).all()):
+            return 2 * int(wrong.sum()) < len(given)
+        # Of each object some row has its class, and all other rows one value that is no class: the
+        # background's.
+        strange = given[wrong]
+        is_one_value = bool((strange == strange[0]).all()) and int(strange[0]) not in known.tolist()
+        return is_one_value and set(marks[~wrong].tolist()) == set(marks.tolist())
 
     def _refuse_without_object(self, name: str, target: Tensor, where: Tensor) -> None:
         row = where.nonzero()[0].tolist() if where.dim() else []
