@@ -35,6 +35,8 @@ def elementwise(operation: Operation) -> None:
         joined = _extreme(operation, known, marks)
     else:
         joined = reduce(lambda a, b: join_targets(a, b, operation.lost()), marks)
+    if operation.name == "mul" and len(operands) == 2:
+        joined = _product(operation, operands, joined)
     if out.dtype == torch.bool:  # what is false says nothing of an object
         if operation.name in _COMPARISONS:
             operation.compared.write(out, joined.expand(out.shape))
@@ -49,6 +51,16 @@ def _extreme(operation: Operation, known: list[Tensor], marks: list[Tensor]) -> 
     first = _EXTREMES[operation.name](known[0], known[1])
     winner = torch.where(first, marks[0].expand(joined.shape), marks[1].expand(joined.shape))
     return torch.where(is_object(marks[0]) & is_object(marks[1]), winner, joined)
+
+
+def _product(operation: Operation, operands: list[Tensor], joined: Tensor) -> Tensor:
+    """A product that one factor makes zero is of that factor's object, or of none."""
+    first, second = operands
+    for zero, other in ((first, second), (second, first)):
+        marks = operation.marks(zero)
+        decides = (zero == 0) & ((other != 0) | (marks == NONE))
+        joined = torch.where(decides, marks, joined)
+    return joined
 
 
 def join_in_graph(operation: Operation, operands: list[Tensor], out: Tensor) -> Tensor:
