@@ -17,7 +17,7 @@ from torch import Tensor
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.probing.calls import JOINED, LossCall, RowCotangents, row_mask
-from fpnprobe.probing.closing import edges_of, reaches_leaf, read_edges
+from fpnprobe.probing.passes.closing import edges_of, reaches_leaf, read_edges
 from fpnprobe.scales import COCO_BUCKETS, ScaleBucket, check_buckets, names
 
 _ROUNDING = 1e-6  # a smaller share is rounding, as of terms that are zero for want of a positive

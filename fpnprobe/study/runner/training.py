@@ -10,8 +10,8 @@ from fpnprobe.store.cell import StoredCell
 from fpnprobe.store.digests import find_damage
 from fpnprobe.study.folder.cells import Cell
 from fpnprobe.study.folder.study_folder import Output
+from fpnprobe.study.runner.cell_work import CellWork
 from fpnprobe.study.runner.failures import Interrupted
-from fpnprobe.study.runner.steps import CellWork
 
 if TYPE_CHECKING:
     from fpnprobe.mm.training.task import Training

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from fpnprobe.probing.provenance import Witness
 from fpnprobe.probing.sample import Sample
-from fpnprobe.probing.watcher import Watch
+from fpnprobe.probing.watch.watcher import Watch
 
 AREAS = [300.0, 5000.0, 20000.0, 1500.0]
 BUCKETS = [0, 1, 2, 1]  # of the objects above
