@@ -23,7 +23,8 @@ rows that a study is compared with are found by `fpnprobe.evidence.published`.
 
 from fpnprobe.mm.adapters import anchor, fcos, free_anchor, fsaf, mask, roi_box, sparse_rcnn  # noqa: F401
 from fpnprobe.mm.adapters.adapter import HeadAdapter, objects_of_samples, sampling_results
-from fpnprobe.mm.adapters.observe import Observation, observe
+from fpnprobe.mm.adapters.observation import Observation
+from fpnprobe.mm.adapters.observe import observe
 from fpnprobe.mm.adapters.registry import adapter_for, register_head
 
 __all__ = [

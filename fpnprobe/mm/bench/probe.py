@@ -10,6 +10,7 @@ from mmengine.optim import OptimWrapper
 
 from fpnprobe.errors import EnvironmentProblem, FpnProbeError
 from fpnprobe.mm.adapters import observe
+from fpnprobe.mm.adapters.observe import Labels
 from fpnprobe.mm.bench.timing import Clock, peak_memory
 from fpnprobe.mm.detectors import build_detector, detector_config
 from fpnprobe.mm.hook.norms_observer import NormsObserver, stage_parameters
@@ -66,7 +67,7 @@ class Steps:
                 yield parameter.grad
             yield from self.wrapper.optimizer.state.get(parameter, {}).values()
 
-    def observer(self, mode: Mode, *, derived: bool) -> StepObserver:
+    def observer(self, mode: Mode, *, derived: bool, labels: Labels = "auto") -> StepObserver:
         """What the hook would use, with the ledger left out."""
         return PartitionObserver(
             self.detector,
@@ -77,6 +78,7 @@ class Steps:
             due=lambda: True,
             step=lambda: (0, 0),
             take=lambda _sample: None,
+            labels=labels,
         )
 
     def inputs(self, mode: Mode) -> tuple[torch.Tensor, list[torch.Tensor]]:
@@ -111,6 +113,7 @@ def measure(
         passes = len(COCO_BUCKETS) + (not derived)
         limit = clock["step"] + passes * clock[f"{mode} pass"]
         probed = clock[f"{mode} {derived}"]
+        followed = clock[f"{mode} {derived} followed"]
         extra = probed - clock["step"]
         naive = (len(COCO_BUCKETS) + 1) * clock["naive"]
         rows.append(
@@ -128,6 +131,8 @@ def measure(
                 "peak_memory_ratio": memory / plain_memory,
                 "naive_s": naive,
                 "speedup": naive / extra,
+                "followed_step_s": followed,
+                "followed_ratio": followed / probed,
             }
         )
     return rows
@@ -139,6 +144,9 @@ def _turn(steps: Steps, clock: Clock) -> None:
     for mode, derived in _KINDS:
         with observed_steps(steps.wrapper, steps.observer(mode, derived=derived)):
             clock.time(f"{mode} {derived}", steps.step)
+        followed = steps.observer(mode, derived=derived, labels="provenance")
+        with observed_steps(steps.wrapper, followed):
+            clock.time(f"{mode} {derived} followed", steps.step)
     for mode in ("routes", "full"):
         loss, inputs = steps.inputs(mode)
         clock.time(f"{mode} pass", functools.partial(_pass, loss, inputs))
@@ -198,4 +206,6 @@ def _norms_row(steps: Steps, clock: Clock, repeats: int) -> dict[str, Any]:
         "peak_memory_ratio": 1.0,
         "naive_s": 0.0,
         "speedup": 0.0,
+        "followed_step_s": 0.0,
+        "followed_ratio": 0.0,
     }
