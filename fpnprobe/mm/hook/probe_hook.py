@@ -35,7 +35,7 @@ from fpnprobe.mm.hook.session import (
 from fpnprobe.mm.hook.statistics import Account, circumstances
 from fpnprobe.probing.probe import Probe, Terms
 from fpnprobe.probing.sample import Sample
-from fpnprobe.probing.schedule import Schedule
+from fpnprobe.probing.sampling.schedule import Schedule
 from fpnprobe.scales import stored_buckets
 
 INTERVALS: Mapping[str, int] = {"norms": 1, "routes": 50, "full": 100}

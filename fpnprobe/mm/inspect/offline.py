@@ -28,7 +28,7 @@ from fpnprobe.mm.inspect.open_detector import open_given
 from fpnprobe.mm.training.dataset import CellImages
 from fpnprobe.probing.probe import Probe
 from fpnprobe.probing.sample import Sample
-from fpnprobe.probing.schedule import Schedule
+from fpnprobe.probing.sampling.schedule import Schedule
 from fpnprobe.scales import BACKGROUND, COCO_BUCKETS, ScaleBucket, check_buckets
 from fpnprobe.statistics import gradient_shares
 

@@ -6,11 +6,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from fpnprobe.config.training_request import LAUNCHERS
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.study.folder.cells import Cell
 from fpnprobe.study.folder.study_folder import Output
-
-LAUNCHERS = ("none", "pytorch", "slurm")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from torch.utils.checkpoint import checkpoint
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.probing import LossPartition, Probe, Routes, Tap
-from fpnprobe.probing.checkpoints import refuse_reentrant
+from fpnprobe.probing.graph_guards.checkpoints import refuse_reentrant
 from fpnprobe.testing import ToyPyramid, assert_routes_sum_to_total
 
 STAGES = ("C2", "C3", "C4")
