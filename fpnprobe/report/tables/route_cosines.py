@@ -39,6 +39,7 @@ def route_cosines(frame: pd.DataFrame) -> pd.DataFrame:
     )
     squares = squares[squares["auxiliary"].isna() | (squares["auxiliary"] == 0)]
     direct, deeper = squares["direct"], squares["deeper"]
-    lengths = 2 * np.sqrt(direct * deeper)
+    lengths = pd.Series(2 * np.sqrt(direct * deeper), index=squares.index)
     cosine = (squares["total"] - direct - deeper) / lengths.where(lengths > 0)
-    return cosine.clip(-1, 1).dropna().rename("cosine").reset_index()
+    table: pd.DataFrame = cosine.clip(-1, 1).dropna().rename("cosine").reset_index()
+    return table

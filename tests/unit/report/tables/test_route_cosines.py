@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fpnprobe.evaluation.ground_truth import Floats
 from fpnprobe.report.tables.route_cosines import route_cosines
 
 
-def ledger(direct: np.ndarray, deeper: np.ndarray, **fixed: object) -> pd.DataFrame:
+def ledger(direct: Floats, deeper: Floats, state: str = "measured") -> pd.DataFrame:
     """Rows of one stage and one bucket, a sample for each row of the arrays."""
     vectors = {"direct": direct, "deeper": deeper, "total": direct + deeper}
     rows = [
@@ -16,7 +17,7 @@ def ledger(direct: np.ndarray, deeper: np.ndarray, **fixed: object) -> pd.DataFr
         for at, vector in enumerate(sample)
     ]
     usual = {"tap": "C2", "bucket": "large", "kind": "activation", "term": "all"}
-    return pd.DataFrame(rows).assign(**{**usual, "state": "measured", **fixed})
+    return pd.DataFrame([{**row, **usual, "state": state} for row in rows])
 
 
 def test_it_is_the_cosine_of_the_vectors_of_all_samples() -> None:
