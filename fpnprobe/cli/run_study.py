@@ -14,7 +14,9 @@ def add(app: typer.Typer) -> None:
     def run_study(
         study: Annotated[
             Path | None,
-            typer.Argument(metavar="STUDY", help="Folder with study.py, or the file. It is run."),
+            typer.Argument(
+                metavar="STUDY", help="Folder with study.py, the file, or a name of `studies`."
+            ),
         ] = None,
         out: Annotated[
             Path | None, typer.Option(help="Output folder; reports/<name> by default.")

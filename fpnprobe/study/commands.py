@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fpnprobe.errors import EnvironmentProblem
+from fpnprobe.errors import EnvironmentProblem, FpnProbeError
 from fpnprobe.store import locks
 from fpnprobe.store.cell import State
 from fpnprobe.store.study import STUDY
@@ -74,6 +74,8 @@ def run_all(
     found = dataset.prepare(asked.study, out=asked.out)
     result = study_folder.of(asked.study, source=found, out=asked.out)
     selected = asked.selected(result)
+    if not asked.out_chosen:
+        _check_default_folder(selected, asked.out)
     check_models(result, selected)
     jobs = machine.default_jobs(result, how.device, how.jobs, nproc=how.nproc)
     via = slurm.executor(result, jobs=how.jobs) if how.launcher == "slurm" else None
@@ -125,6 +127,22 @@ def run_all(
         "report": dict(report),
         "contradicted": _contradicted(report),
     }
+
+
+def _check_default_folder(selected: Sequence[Cell], out: Path) -> None:
+    """Refuse to replace finished cells in a folder that nobody named, such as a stored report.
+
+    Raises:
+        FpnProbeError: with the two ways to go on.
+    """
+    stale = [cell for cell in selected if cell.state() is State.STALE]
+    finished = [cell for cell in stale if (cell.manifest() or {}).get("state") == "done"]
+    if finished:
+        raise FpnProbeError(
+            f"{out} holds {len(finished)} finished cells that this study would train again "
+            f"({finished[0].title}, ...; `fpnprobe plan` says why): train into another folder with "
+            f"--out {out.parent / 'mine'}, or replace them with --out {out}"
+        )
 
 
 def lines(result: Mapping[str, Any]) -> str:
