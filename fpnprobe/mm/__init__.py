@@ -23,8 +23,14 @@ from fpnprobe.mm.ops import install  # noqa: E402
 
 install()
 with quiet.imports():
-    from mmdet.utils import register_all_modules
-    from mmengine.registry import DefaultScope
+    try:
+        from mmdet.utils import register_all_modules
+        from mmengine.registry import DefaultScope
+    except ImportError as error:
+        raise EnvironmentProblem(
+            f"mmdet does not load: {error}: install it again into a new virtual environment, with "
+            "pip install 'fpnprobe[mmdet]'"
+        ) from error
 
     # Model parts look their names up in the current scope; leave one that a user's runner has set.
     register_all_modules(init_default_scope=DefaultScope.get_current_instance() is None)
