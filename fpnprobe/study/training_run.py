@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.study.runner.launchers import LAUNCHERS
+
+_LAUNCHERS = ("none", "pytorch", "slurm")
 
 
 def train(asked: Mapping[str, Any], *, launcher: str, nproc: int) -> Path | None:
@@ -24,8 +25,8 @@ def train(asked: Mapping[str, Any], *, launcher: str, nproc: int) -> Path | None
     Raises:
         FpnProbeError: for a wrong option, or if the training failed.
     """
-    if launcher not in LAUNCHERS:
-        raise FpnProbeError(f"--launcher {launcher!r}: expected one of {', '.join(LAUNCHERS)}")
+    if launcher not in _LAUNCHERS:
+        raise FpnProbeError(f"--launcher {launcher!r}: expected one of {', '.join(_LAUNCHERS)}")
     if nproc > 1 and launcher != "pytorch":
         raise FpnProbeError(f"--nproc {nproc}: expected --launcher pytorch for more than 1")
     if launcher == "pytorch":

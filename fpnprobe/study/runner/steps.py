@@ -18,6 +18,7 @@ from fpnprobe.study.runner.failures import Interrupted
 
 if TYPE_CHECKING:
     from fpnprobe.mm.training.dataset import CellImages
+    from fpnprobe.mm.training.team import Team
 
 
 @dataclass(slots=True)
@@ -31,6 +32,7 @@ class CellWork:
         manifest: content of the manifest, written after each step.
         progress: tells where the cell is.
         stop: whether the process was asked to stop.
+        team: the processes that work on the cell together.
     """
 
     output: Output
@@ -39,6 +41,7 @@ class CellWork:
     manifest: dict[str, Any]
     progress: ProgressWriter
     stop: Callable[[], bool]
+    team: "Team"
     _models: dict[str, Any] = field(default_factory=dict)
     _images: dict[bool, "CellImages"] = field(default_factory=dict)
 
@@ -107,7 +110,15 @@ def _predict(work: CellWork) -> None:
     began = time.monotonic()
     masks = "segm" in work.output.study.evaluation.iou_types
     file = work.cell.folder / "detections.json.gz"
-    predict(work.model(), work.images(), file=file, report=lambda _: work.alive(), masks=masks)
+    work.team.announce("predict")
+    predict(
+        work.model(),
+        work.images(),
+        file=file,
+        report=lambda _: work.alive(),
+        masks=masks,
+        team=work.team,
+    )
     work.manifest["timings"]["evaluate_s"] = round(time.monotonic() - began, 3)
 
 
