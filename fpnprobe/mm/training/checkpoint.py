@@ -4,7 +4,7 @@ import random
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import torch
@@ -104,7 +104,7 @@ def write(path: Path, content: Mapping[str, Any]) -> None:
 
     def fill(file: BinaryIO) -> None:
         remembering = _Remembering(file)
-        torch.save(dict(content), remembering)
+        torch.save(dict(content), cast(BinaryIO, remembering))
         if remembering.error is not None:
             raise remembering.error
 

@@ -50,7 +50,7 @@ def prediction_loader(images: CellImages, batches: Sequence[range], *, device: s
     """
     return DataLoader(
         images,
-        batch_sampler=batches,
+        batch_sampler=[list(batch) for batch in batches],
         num_workers=count_workers(cached=images.cached, device=device),
         pin_memory=device.startswith("cuda"),
         collate_fn=collate,

@@ -72,7 +72,7 @@ def run(result: Output, variant: str, seed: int, *, device: str, stop: threading
         if team.rank > 0:
             done = assist(result, cell, team=team, device=device, stop=stop.is_set)
             return DONE if done else STOPPED
-        return _lead(result, cell, device=device, stop=stop, join=partial(nullcontext, team))
+        return _lead(result, cell, device=device, stop=stop, join=lambda: nullcontext(team))
 
 
 @contextlib.contextmanager

@@ -60,8 +60,8 @@ def test_a_cell_handed_in_is_not_waited_for_for_ever(
 ) -> None:
     result = tiny(tmp_path, resources__minutes=1, **SMALL)
     clock = iter(range(0, 10_000, 20))
-    monkeypatch.setattr(command.time, "time", lambda: float(next(clock)))
-    monkeypatch.setattr(command.time, "sleep", lambda _: None)
+    monkeypatch.setattr("time.time", lambda: float(next(clock)))
+    monkeypatch.setattr(command, "_POLL", 0.0)
     (failed,) = run(result, "true # {cell}")
     assert failed.state is State.FAILED
     assert "resources.minutes" in failed.reason

@@ -6,7 +6,7 @@ import pickle
 import threading
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -14,6 +14,7 @@ import torch
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm.training import checkpoint
 from fpnprobe.mm.training.loop import CellLoop, Stopped
+from fpnprobe.mm.training.team import Team
 from fpnprobe.study.folder.study_folder import Output
 from fpnprobe.study.runner import worker
 from fpnprobe.study.runner.launchers import Launch
@@ -110,14 +111,13 @@ def test_further_processes_do_what_the_first_one_says(
         "fpnprobe.study.runner.training._predict_share", lambda *_, **__: done.append("predict")
     )
     for tasks in ([], ["predict"], ["train", "predict"]):
-        done.clear()
-        team = SimpleNamespace(tasks=lambda tasks=tasks: iter(tasks))
-        for stopped in (False, True):
+        team = cast(Team, SimpleNamespace(tasks=partial(iter, tasks)))
+        for asked in (False, True):
             done.clear()
             whole = assist(
-                result, result.cells[0], team=team, device="cpu", stop=lambda s=stopped: s
-            )  # type: ignore[arg-type]
-            assert (done, whole) == (tasks, not stopped)
+                result, result.cells[0], team=team, device="cpu", stop=partial(bool, asked)
+            )
+            assert (done, whole) == (tasks, not asked)
 
 
 def test_out_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch.utils.data import get_worker_info
 
+from fpnprobe.config.cell_config import CellConfig
 from fpnprobe.mm.training import loader as loading
 from fpnprobe.mm.training.cell_images import open_images
 from fpnprobe.mm.training.loader import count_workers, prediction_loader
@@ -20,7 +21,6 @@ from fpnprobe.mm.training.team import Team
 from fpnprobe.study.folder.study_folder import Output
 from fpnprobe.study.runner import launchers, worker
 from fpnprobe.study.runner.launchers import Launch, Rendezvous
-from fpnprobe.study.runner.training import CellConfig
 from tests.mm.studies.test_resume import run
 from tests.mm.tiny import tiny
 
