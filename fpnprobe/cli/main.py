@@ -10,7 +10,7 @@ import typer
 
 import fpnprobe
 import fpnprobe.cli
-from fpnprobe.errors import FpnProbeError
+from fpnprobe.errors import FpnProbeError, Interrupted
 
 _INTERRUPTED = 130
 
@@ -52,6 +52,9 @@ def entry() -> None:
     register()
     try:
         code = app(prog_name="fpnprobe", standalone_mode=False)
+    except Interrupted as error:
+        typer.echo(str(error), err=True)
+        sys.exit(error.exit_code)
     except FpnProbeError as error:
         code = _told(str(error), error.exit_code)
     except KeyboardInterrupt:

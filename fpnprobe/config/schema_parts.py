@@ -108,6 +108,7 @@ class ProbeSpec(Spec):
     `interval` is in forward passes, None for the mode's own; a `budget` sets it by itself.
     After the training, `offline` validation images are measured with the final weights and with
     those at each of `snapshots`, parts of the training between 0 and 1: the same images each time.
+    The weights of the snapshots are evaluated as the final ones are: AP over the training.
     """
 
     mode: Literal["norms", "routes", "full"] | None = "routes"
@@ -119,7 +120,8 @@ class ProbeSpec(Spec):
     offline: int = Field(default=0, ge=0, le=10**6)
     """Validation images that are measured after the training, each with the same weights."""
     snapshots: tuple[float, ...] = ()
-    """Points of the training, between 0 and 1, whose weights are kept and measured offline."""
+    """Points of the training, between 0 and 1, whose weights are kept, evaluated and, with
+    `offline`, measured."""
 
     @field_validator("snapshots")
     @classmethod

@@ -27,12 +27,12 @@ from fpnprobe.interventions.edges import Place, ScaledEdges
 from fpnprobe.interventions.gains import Intervention
 from fpnprobe.interventions.loss_rules import RuledBackward
 from fpnprobe.interventions.masks import Factors, groups, masked
-from fpnprobe.probing.arrivals import only_arrives
-from fpnprobe.probing.closing import closed_for
 from fpnprobe.probing.graph import Edge
 from fpnprobe.probing.partition import LossPartition
-from fpnprobe.probing.reduction import Reduction
-from fpnprobe.probing.routes import route_edges
+from fpnprobe.probing.passes.arrivals import only_arrives
+from fpnprobe.probing.passes.closing import closed_for
+from fpnprobe.probing.passes.reduction import Reduction
+from fpnprobe.probing.passes.routes import route_edges
 from fpnprobe.probing.taps import Tap
 
 

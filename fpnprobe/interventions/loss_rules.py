@@ -27,9 +27,9 @@ from torch import Tensor, nn
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.interventions.gains import LossRule
 from fpnprobe.probing.calls import LossCall, RowCotangents, masked
-from fpnprobe.probing.closing import closed_for
 from fpnprobe.probing.partition import LossPartition
-from fpnprobe.probing.reduction import Reduction
+from fpnprobe.probing.passes.closing import closed_for
+from fpnprobe.probing.passes.reduction import Reduction
 
 _RATE = 0.01  # of the steps of s in UW
 _SMALLEST = math.e  # px^2: the logarithm of a smaller area counts as 1

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.probing.calls import LossCall, RowCotangents, row_mask
-from fpnprobe.probing.closing import edges_of, reaches_leaf, read_edges
+from fpnprobe.probing.passes.closing import edges_of, reaches_leaf, read_edges
 from fpnprobe.scales import COCO_BUCKETS, ScaleBucket, check_buckets, names
 
 _ADDITIVE = 1e-3  # a larger share of the loss that is in no row's value means a nonlinear loss

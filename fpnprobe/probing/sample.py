@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from fpnprobe.ledger import ConflictRecord, GradientRecord
-from fpnprobe.probing.verdict import Verdict, judge
+from fpnprobe.probing.soundness.verdict import Verdict, judge
 
 _NAN = float("nan")
 

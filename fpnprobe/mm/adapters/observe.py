@@ -15,13 +15,13 @@ from fpnprobe.mm.adapters.recorder import Recorder
 from fpnprobe.mm.adapters.registry import adapter_for, fits
 from fpnprobe.mm.detectors.map_stages import map_taps
 from fpnprobe.mm.detectors.stages import Stage, has_stages, neck_levels, stages
-from fpnprobe.probing.arithmetic import arithmetic_of, autocast_type
-from fpnprobe.probing.arrivals import with_gradient
-from fpnprobe.probing.checkpoints import partial_checkpoints
-from fpnprobe.probing.compiled import eagerly
+from fpnprobe.probing.graph_guards.checkpoints import partial_checkpoints
+from fpnprobe.probing.graph_guards.compiled import eagerly
 from fpnprobe.probing.partition import LossPartition
+from fpnprobe.probing.passes.arrivals import with_gradient
 from fpnprobe.probing.provenance import MarkedObjects, Witness
 from fpnprobe.probing.rows import LossRows
+from fpnprobe.probing.soundness.arithmetic import arithmetic_of, autocast_type
 from fpnprobe.probing.taps import Tap
 from fpnprobe.scales import COCO_BUCKETS, ScaleBucket
 

@@ -14,6 +14,7 @@ import torch.distributed as distributed
 from fpnprobe.mm.training.device import join_processes, set_threads_and_device
 
 Task = Literal["train", "predict", "end"]
+Message = tuple[Task, str]  # a task and the file of weights that it is about
 _PATIENCE = timedelta(days=7)  # the others wait while the first evaluates or writes
 
 
@@ -38,18 +39,23 @@ class Team:
         """Number of processes."""
         return 1 if self._group is None else distributed.get_world_size()
 
-    def announce(self, task: Task) -> None:
-        """Tell the others what this process is about to do; called by the leader."""
+    def announce(self, task: Task, weights: str = "") -> None:
+        """Tell the others what this process is about to do; called by the leader.
+
+        Args:
+            task: What it is.
+            weights: Name of the checkpoint whose weights predict.
+        """
         if not self._dismissed:
-            distributed.broadcast_object_list([task], src=0, group=self._group)
+            distributed.broadcast_object_list([(task, weights)], src=0, group=self._group)
         self._dismissed = self._dismissed or task == "end"
 
-    def tasks(self) -> Iterator[Task]:
+    def tasks(self) -> Iterator[Message]:
         """Yield what the leader announces, until it ends."""
         while True:
             heard: list[Any] = [None]
             distributed.broadcast_object_list(heard, src=0, group=self._group)
-            if heard[0] == "end":
+            if heard[0][0] == "end":
                 return
             yield heard[0]
 

@@ -6,11 +6,12 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from fpnprobe.config.training_request import LAUNCHERS
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.study.folder.cells import Cell
 from fpnprobe.study.folder.study_folder import Output
 
-LAUNCHERS = ("none", "pytorch", "slurm", "command")
+STUDY_LAUNCHERS = (*LAUNCHERS, "command")
 CPUS = "FPNPROBE_CPUS"  # how many CPUs a cell may take for its loader processes
 
 
@@ -142,8 +143,10 @@ def check(
         FpnProbeError: for an unknown launcher, a batch that cannot be split, nodes without Slurm,
             or a template that is missing, has no `{cell}`, or goes with another launcher.
     """
-    if launcher not in LAUNCHERS:
-        raise FpnProbeError(f"--launcher {launcher!r}: expected one of {', '.join(LAUNCHERS)}")
+    if launcher not in STUDY_LAUNCHERS:
+        raise FpnProbeError(
+            f"--launcher {launcher!r}: expected one of {', '.join(STUDY_LAUNCHERS)}"
+        )
     if (launcher == "command") != (template is not None):
         raise FpnProbeError(
             "--launcher command and --template go together, as in "

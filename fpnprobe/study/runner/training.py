@@ -10,8 +10,8 @@ from fpnprobe.store.cell import StoredCell
 from fpnprobe.store.digests import find_damage
 from fpnprobe.study.folder.cells import Cell
 from fpnprobe.study.folder.study_folder import Output
+from fpnprobe.study.runner.cell_work import CellWork
 from fpnprobe.study.runner.failures import Interrupted
-from fpnprobe.study.runner.steps import CellWork
 
 if TYPE_CHECKING:
     from fpnprobe.mm.training.task import Training
@@ -116,7 +116,7 @@ def assist(
     from fpnprobe.mm.training.loop import Stopped
     from fpnprobe.mm.training.train import train
 
-    for task in team.tasks():
+    for task, weights in team.tasks():
         with contextlib.suppress(Stopped, Interrupted):  # the first one tells what comes of it
             if task == "train":
                 train(
@@ -126,12 +126,18 @@ def assist(
                     checkpoint_every=float("inf"),
                 )
             else:
-                _predict_share(result, cell, team=team, device=device, stop=stop)
+                _predict_share(result, cell, weights=weights, team=team, device=device, stop=stop)
     return not stop()
 
 
 def _predict_share(
-    result: Output, cell: Cell, *, team: "Team", device: str, stop: Callable[[], bool]
+    result: Output,
+    cell: Cell,
+    *,
+    weights: str,
+    team: "Team",
+    device: str,
+    stop: Callable[[], bool],
 ) -> None:
     """Predict this process's share of the validation images."""
     from fpnprobe.mm.training.cell_images import open_images
@@ -145,7 +151,9 @@ def _predict_share(
             raise Interrupted
 
     predict(
-        load_final(cell.folder / "checkpoints", config, classes=len(classes), device=device),
+        load_final(
+            cell.folder / "checkpoints", config, classes=len(classes), device=device, file=weights
+        ),
         open_images(
             config,
             root=result.source.root,

@@ -26,8 +26,9 @@ from fpnprobe.study.folder.mending import Damage, find_damage, remove_damage, st
 from fpnprobe.study.folder.progress import ProgressWriter
 from fpnprobe.study.folder.study_folder import Output
 from fpnprobe.study.runner import failures, machine
+from fpnprobe.study.runner.cell_work import CellWork
 from fpnprobe.study.runner.failures import Interrupted
-from fpnprobe.study.runner.steps import STEPS, CellWork, Step
+from fpnprobe.study.runner.steps import STEPS, Step
 from fpnprobe.study.runner.training import assist, holds_weights_of, train_cell
 
 if TYPE_CHECKING:

@@ -4,6 +4,7 @@ import errno
 import os
 import pickle
 import threading
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -111,7 +112,8 @@ def test_further_processes_do_what_the_first_one_says(
         "fpnprobe.study.runner.training._predict_share", lambda *_, **__: done.append("predict")
     )
     for tasks in ([], ["predict"], ["train", "predict"]):
-        team = cast(Team, SimpleNamespace(tasks=partial(iter, tasks)))
+        messages = [(task, "final.pt") for task in tasks]
+        team = cast(Team, SimpleNamespace(tasks=partial(iter, messages)))
         for asked in (False, True):
             done.clear()
             whole = assist(

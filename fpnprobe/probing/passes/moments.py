@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from fpnprobe.probing.sketch import sketch
+from fpnprobe.probing.passes.sketch import sketch
 
 _CHUNK = 2**14  # elements
 

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.probing.budget import Budget
-from fpnprobe.probing.cost import Cost
+from fpnprobe.probing.sampling.budget import Budget
+from fpnprobe.probing.sampling.cost import Cost
 
 
 class Training:

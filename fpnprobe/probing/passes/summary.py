@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from fpnprobe.ledger import ConflictRecord, GradientRecord
-from fpnprobe.probing.moments import Moments
 from fpnprobe.probing.partition import LossPartition
-from fpnprobe.probing.passes import Place
-from fpnprobe.probing.reduction import Reduction
+from fpnprobe.probing.passes.backward import Place
+from fpnprobe.probing.passes.moments import Moments
+from fpnprobe.probing.passes.reduction import Reduction
 from fpnprobe.probing.sample import Residuals, Sample, worst
-from fpnprobe.probing.underflow import underflows
+from fpnprobe.probing.soundness.underflow import underflows
 
 Floats = npt.NDArray[np.float64]
 _Key = tuple[Place, str]

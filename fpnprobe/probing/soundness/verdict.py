@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fpnprobe.probing.arithmetic import TOLERANCES
+from fpnprobe.probing.soundness.arithmetic import TOLERANCES
 
 _GRADIENT = ("activation", "parameter")
 

@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fpnprobe.probing.moments import Moments, inner, square
-from fpnprobe.probing.sketch import sketch
+from fpnprobe.probing.passes.moments import Moments, inner, square
+from fpnprobe.probing.passes.sketch import sketch
 
 
 @settings(max_examples=30, deadline=None)

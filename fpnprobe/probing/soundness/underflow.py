@@ -7,8 +7,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from fpnprobe.probing.passes import Place
-from fpnprobe.probing.reduction import Reduction
+from fpnprobe.probing.passes.backward import Place
+from fpnprobe.probing.passes.reduction import Reduction
 
 QUANTUM = 2.0**-24  # the smallest number of float16 that is not zero
 LIMIT = 1e-2  # rounding to multiples of it, relative to the gradient

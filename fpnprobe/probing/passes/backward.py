@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fpnprobe.probing.arrivals import only_arrives
 from fpnprobe.probing.graph import edges_into, source
-from fpnprobe.probing.moments import Gradients
-from fpnprobe.probing.reduction import Reduction
-from fpnprobe.probing.routes import Routes
+from fpnprobe.probing.passes.arrivals import only_arrives
+from fpnprobe.probing.passes.moments import Gradients
+from fpnprobe.probing.passes.reduction import Reduction
+from fpnprobe.probing.passes.routes import Routes
 from fpnprobe.probing.taps import Tap
 
 

@@ -10,18 +10,18 @@ import torch
 from torch import Tensor
 
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.probing.arithmetic import arithmetic_of
 from fpnprobe.probing.calls import RowCotangents, masked
-from fpnprobe.probing.checkpoints import refuse_reentrant, state_set_aside
-from fpnprobe.probing.closing import closed_for
-from fpnprobe.probing.moments import Compare, Gradients, Moments, plus, square
+from fpnprobe.probing.graph_guards.checkpoints import refuse_reentrant, state_set_aside
 from fpnprobe.probing.partition import LossPartition
-from fpnprobe.probing.passes import Passes, Place, Sink
-from fpnprobe.probing.reduction import Reduction
+from fpnprobe.probing.passes.backward import Passes, Place, Sink
+from fpnprobe.probing.passes.closing import closed_for
+from fpnprobe.probing.passes.moments import Compare, Gradients, Moments, plus, square
+from fpnprobe.probing.passes.reduction import Reduction
+from fpnprobe.probing.passes.summary import Totals, summarize
 from fpnprobe.probing.sample import Sample
-from fpnprobe.probing.summary import Totals, summarize
+from fpnprobe.probing.soundness.arithmetic import arithmetic_of
+from fpnprobe.probing.soundness.underflow import QUANTUM, held_elements
 from fpnprobe.probing.taps import Tap
-from fpnprobe.probing.underflow import QUANTUM, held_elements
 
 
 class Measurement:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.probing.cost import Cost
+from fpnprobe.probing.sampling.cost import Cost
 
 _FIRST, _AGAIN = 3, 4  # steps until the first probed one, and on to the next, before an interval
 

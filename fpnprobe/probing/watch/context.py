@@ -11,12 +11,12 @@ from torch import nn
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.ledger import Ledger, LedgerWriter
 from fpnprobe.ledger.files import read as read_table
-from fpnprobe.probing.budget import Budget
-from fpnprobe.probing.cost import Cost
 from fpnprobe.probing.probe import Mode, Probe, Terms
-from fpnprobe.probing.schedule import Schedule
+from fpnprobe.probing.sampling.budget import Budget
+from fpnprobe.probing.sampling.cost import Cost
+from fpnprobe.probing.sampling.schedule import Schedule
 from fpnprobe.probing.taps import level_of, recorded, stage_modules
-from fpnprobe.probing.watcher import Watch
+from fpnprobe.probing.watch.watcher import Watch
 from fpnprobe.scales import COCO_BUCKETS, ScaleBucket, check_buckets
 from fpnprobe.store.run_file import RunFile, describe_run
 

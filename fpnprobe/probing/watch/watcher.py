@@ -11,16 +11,16 @@ from torch import Tensor, nn
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.ledger import ConflictRecord, GradientRecord, Ledger, LedgerWriter
-from fpnprobe.probing.arithmetic import WHOLE, arithmetic_of, autocast_type, whole_float32
-from fpnprobe.probing.budget import Budget
-from fpnprobe.probing.checkpoints import partial_checkpoints, state_set_aside
-from fpnprobe.probing.compiled import eagerly
+from fpnprobe.probing.graph_guards.checkpoints import partial_checkpoints, state_set_aside
+from fpnprobe.probing.graph_guards.compiled import eagerly
 from fpnprobe.probing.partition import LossPartition
 from fpnprobe.probing.probe import Probe
 from fpnprobe.probing.provenance.marking import Annotations, Marking
 from fpnprobe.probing.sample import Sample
-from fpnprobe.probing.schedule import Schedule
-from fpnprobe.probing.soundness import Soundness
+from fpnprobe.probing.sampling.budget import Budget
+from fpnprobe.probing.sampling.schedule import Schedule
+from fpnprobe.probing.soundness.arithmetic import WHOLE, arithmetic_of, autocast_type, whole_float32
+from fpnprobe.probing.soundness.counter import Soundness
 from fpnprobe.probing.taps import Tap, level_of
 from fpnprobe.scales import ScaleBucket
 from fpnprobe.store.run_file import RunFile
