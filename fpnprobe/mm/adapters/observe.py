@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm.adapters.followed_heads import FollowedHeads
+from fpnprobe.mm.adapters.level_rows import add_levels
 from fpnprobe.mm.adapters.module_paths import auxiliary_stage, term_of
 from fpnprobe.mm.adapters.objects import Objects
 from fpnprobe.mm.adapters.observation import Observation
@@ -86,6 +87,9 @@ def observe(
         else:
             _announce_terms(detector, seen)
             followed.attach(detector, undo)
+            for path, module in detector.named_modules():
+                if hasattr(module, "map_roi_levels"):
+                    _watch_extractor(path, module, recorder, undo)
         for path, module in detector.named_modules():
             if auxiliary_stage(path) is not None:
                 _watch_auxiliary(module, seen, undo)
@@ -143,6 +147,7 @@ def _watch_inputs(
         if followed is not None:
             seen.witness = followed.witness
             followed.finish()
+            add_levels(seen.partition, seen._pyramid or seen._maps, recorder.levels)
 
     undo.callback(detector.register_forward_pre_hook(before, with_kwargs=True).remove)
     # Here, not around a distributed wrapper: its output node starts the exchange of gradients.
