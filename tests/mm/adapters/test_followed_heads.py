@@ -51,7 +51,13 @@ def measure(name: str, images: list[Any], labels: Any) -> Measured:
 
 
 def compare(name: str, images: list[Any]) -> None:
-    adapter, provenance = (measure(name, images, labels) for labels in LABELS)
+    adapter = measure(name, images, "adapters")
+    try:
+        provenance = measure(name, images, "provenance")
+    except FpnProbeError as error:
+        # FSAF ignores the rim of an object by a weight that rims of several objects make.
+        assert name == "fsaf" and "belongs to no single object" in str(error)
+        return
     assert adapter.loss == provenance.loss  # to the last bit
     assert_partition_sums_to_total(provenance.sample)
     if name != "free_anchor":  # its rows are bags, which no target argument names

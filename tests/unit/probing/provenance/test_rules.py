@@ -80,6 +80,10 @@ WRITES: dict[str, tuple[Callable[[Annotations], Tensor], list[object]]] = {
         lambda t: _assign_table((torch.tensor([0, 0]), torch.tensor([1, 4])), t.n[:2].float()),
         [[NONE, 0, NONE, NONE, 1, NONE, NONE], [NONE] * 7, [NONE] * 7],
     ),
+    "a dropped label at its number": (
+        lambda t: _overwrite_at(t.n, (t.n == 5).nonzero()[:1, 0], 99),
+        [NONE, 1, 2],
+    ),
     "a bound of itself": (
         lambda t: _overwrite(t.b[:, 0].clone(), t.b[:, 0] > 3, 9),
         [0, 1, 2],
@@ -142,6 +146,11 @@ def _assign_table(where: tuple[Tensor, Tensor], value: Tensor | float) -> Tensor
 def _assign_column(boxes: Tensor) -> Tensor:
     table = torch.zeros(3, 2)
     table[:, 1] = boxes[:, 0]
+    return table
+
+
+def _overwrite_at(table: Tensor, places: Tensor, value: int) -> Tensor:
+    table[places] = value
     return table
 
 
