@@ -265,4 +265,8 @@ def test_bench_gives_ratios(tmp_path: Path) -> None:
     found = bench.run(study, iterations=3, warmup=1, rounds=1)
     assert found["speedup"] == pytest.approx(found["stock"]["wall"] / found["ours"]["wall"])
     assert found["cpu_speedup"] > 0
+    parts = found["parts"]
+    assert set(parts) == {"data", "forward", "backward", "optimizer", "other", "probe"}
+    assert all(seconds >= 0 for seconds in parts.values())
+    assert parts["forward"] > 0 < parts["backward"]
     assert found["iterations"] == 2
