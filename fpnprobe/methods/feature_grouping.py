@@ -46,8 +46,8 @@ class GroupingOptions:
         softmax: Softmax over the rows of M_k.
         swap_form: Order of G_k: `pool-first` or `pool-last`, see `SwapMatrix`.
         swap_start: M_k before training: `rotation`, `identity` or `xavier`.
-        swap_rate: How far a step moves the part of M_k that is of the image: `convolution`, `root`
-            or `full`.
+        swap_rate: How far a step moves the part of M_k that is of the image: `convolution`,
+            `third`, `root` or `full`, from the shortest on.
         finer: Pooling of X_k,l where stage k is finer than level l: `max` or `average`.
         coarser: Upsampling of X_k,l where stage k is coarser than level l: `bilinear` or `nearest`.
         regroup: False is the capacity-matched control: same parameters, same products, but level l
@@ -59,7 +59,7 @@ class GroupingOptions:
     softmax: bool = False
     swap_form: SwapForm = "pool-first"
     swap_start: SwapStart = "rotation"
-    swap_rate: SwapRate = "convolution"
+    swap_rate: SwapRate = "third"
     finer: Finer = "max"
     coarser: Upsampling = "bilinear"
     regroup: bool = True
