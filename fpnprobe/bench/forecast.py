@@ -156,7 +156,7 @@ def run(
     size = (_pad(min(sides)), _pad(max(sides)))
     images = schedule.batch // (nproc * schedule.accumulate)
     names = [variant.name for variant in result.study.variants]
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name in select_names(variants or names, names, "variant"):
         seeds = result.study.seeds_of(name)
         config = CellConfig.of(result.study, name, seeds[0])

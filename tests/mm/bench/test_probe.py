@@ -50,7 +50,12 @@ def test_twins_leave_the_gradients_of_a_plain_step() -> None:
         given.append([p.grad.clone() for p in parameters if p.grad is not None])
 
     step = steps.wrapper.step
-    steps.wrapper.step = lambda **_: (keep(), step())  # type: ignore[method-assign]
+
+    def keep_and_step(**_: object) -> None:
+        keep()
+        step()
+
+    steps.wrapper.step = keep_and_step
     steps.step()
     for _, work in rival_works(steps):
         work()
