@@ -17,7 +17,8 @@ def generated() -> str:
     untried = sum(name not in tried for name in zoo.CONFIGS)
     tail = f"; {untried} of {len(zoo.CONFIGS)} configs are not tried yet" if untried else ""
     return (
-        f"Of what was tried, {zoo_table.summary(rows)}{tail}.\n\n<details><summary>Every config</summary>\n\n"
+        f"Of what was tried, {zoo_table.summary(rows)}{tail}.\n\n"
+        "<details><summary>Every config</summary>\n\n"
         f"{zoo_table.support_table(rows)}\n\n</details>\n"
     )
 
