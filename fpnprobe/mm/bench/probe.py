@@ -91,6 +91,8 @@ def _rival_rows(steps: Steps, clock: Clock, plain_memory: int, device: str) -> l
                 "peak_memory_ratio": memory / plain_memory,
                 "naive_s": 0.0,
                 "speedup": 0.0,
+                "followed_step_s": 0.0,
+                "followed_ratio": 0.0,
             }
         )
     return rows
