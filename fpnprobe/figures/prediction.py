@@ -11,13 +11,14 @@ from fpnprobe.figures.svg import mark
 COLUMNS = ("variant", "seed", "share", "ap")
 
 
-def draw(table: pd.DataFrame, ax: Axes, *, colors: Mapping[str, str], y: str) -> Axes:
+def draw(table: pd.DataFrame, ax: Axes, *, colors: Mapping[str, str], x: str, y: str) -> Axes:
     """Draw AP over share.
 
     Args:
         table: one row per cell, `share` in percent and `ap` in points.
         ax: where to draw.
         colors: of each variant, from `variant_colors`.
+        x: what the share is of, with its unit.
         y: which AP.
 
     Returns:
@@ -32,6 +33,7 @@ def draw(table: pd.DataFrame, ax: Axes, *, colors: Mapping[str, str], y: str) ->
             markerfacecolor=face, markeredgewidth=1.6, alpha=0.9,
         )  # fmt: skip
         mark(dot, f"{row.variant}, seed {row.seed}: {row.share:.1f} %, {y} {row.ap:.1f}")
+    ax.set(xlabel=x, ylabel=f"{y}, points")
     ax.margins(0.12)
     ax.grid(visible=True)
     ax.spines[["left", "bottom"]].set_visible(False)

@@ -129,8 +129,8 @@ def compose(
     expected = [str(s["expected"]) for s in stored.studies if s.get("expected")]
     return Report(
         title=" + ".join(names),
-        question=" ".join(dict.fromkeys(questions)),
-        expected=" ".join(dict.fromkeys(expected)),
+        question=stored.add_bounds(" ".join(dict.fromkeys(questions))),
+        expected=stored.add_bounds(" ".join(dict.fromkeys(expected))),
         answer=interventions.opening(stored, verdicts, summary.answer(stored, found)),
         numbers=summary.numbers(stored),
         warnings=caveats.warnings(stored),

@@ -123,13 +123,13 @@ def _direction(stored: Stored, moves: Mapping[str, float]) -> str:
     if not final(stored)["value"].max() > 0:
         return "Neither variant finds anything"
     if not moves["AP_S"] > 0 > moves["AP_L"]:
-        return "Not the direction of the paper, where AP_S rises and AP_L falls"
+        return "Not the direction of the paper, whose AP_S rises and whose AP_L falls"
     found = compared(stored)
     found = found[(found["variant"] == "FPN") & (found["baseline"] == "DC5")]
     found = found[found["metric"].isin(moves) & (found["source"] != "images")]
     if len(found) == len(moves) and ((found["low"] > 0) | (found["high"] < 0)).all():
         return "The pyramid helps small objects and costs large ones, the direction of the paper"
-    return "The direction of the paper, where AP_S rises and AP_L falls, but not beyond doubt"
+    return "The direction of the paper, whose AP_S rises and whose AP_L falls, but not beyond doubt"
 
 
 def _gain(paper: Mapping[Any, float], metric: str) -> float:

@@ -12,6 +12,7 @@ from fpnprobe.report.page.content import Block, Figure
 from fpnprobe.report.tables.average_precision import focus
 from fpnprobe.report.tables.gradient_shares import bucket_keys, objects
 from fpnprobe.report.tables.read_studies import Stored
+from fpnprobe.report.tables.share_intervals import measured_on
 
 CONSUMERS = ("direct", "auxiliary", "deeper")
 
@@ -37,6 +38,7 @@ def figure(stored: Stored) -> list[Block]:
         "figure-2",
         "The ways of the gradient, measured (Figure 2 of the paper)",
         _caption(table, shown, buckets)
+        + f" Measured: {measured_on(stored)}."
         + " A ribbon's width is its part of the squared norms that arrive at a stage, so the "
         "ribbons into each stage have the same width together; its color is the object size. Bars "
         "inside the levels are the buckets' shares there.",
@@ -76,7 +78,7 @@ def _caption(table: pd.DataFrame, shown: Sequence[str], buckets: Sequence[str]) 
         direct = float(part.get("direct", 0.0))
         if direct > 0:
             said.append(
-                f"under {name} {100 * direct:.0f} % of {low}'s gradient is direct, and "
+                f"under {name} {100 * direct:.0f} % of the squared norm at {low} is direct, and "
                 f"{100 * big / direct:.0f} % of that is from {buckets[-1]} objects"
             )
         else:

@@ -40,14 +40,14 @@ def section(stored: Stored) -> Section:
         for row in published.numbers()["table2"]["rows"]
         for n in [row["grouping_stages"]]
     ]
-    blocks.append(_table("table1", "Table 1: auxiliary losses", one, ours))
-    blocks.append(_table("table2", "Table 2: feature grouping", two, ours))
+    blocks.append(_table(stored, "table1", "Table 1: auxiliary losses", one, ours))
+    blocks.append(_table(stored, "table2", "Table 2: feature grouping", two, ours))
     for name, title, iou_type in (
         ("table3", "Table 3: feature grouping in twelve detectors", "bbox"),
         ("table4", "Table 4: mask AP", "segm"),
     ):
         found = _measured(stored, iou_type, published.backbone_name)
-        blocks.append(_table(name, title, _framework_rows(name, found), found))
+        blocks.append(_table(stored, name, title, _framework_rows(name, found), found))
     return Section("paper", "Beside the paper", blocks)
 
 
@@ -77,8 +77,13 @@ def _yes(value: bool) -> str:
 def _measured(
     stored: Stored, iou_type: str, backbone: Callable[[Mapping[str, Any]], str]
 ) -> dict[_Place, float]:
-    """Mean AP in points by detector's name in the paper, `backbone`, variant and metric."""
+    """Mean AP in points by detector's name in the paper, `backbone`, variant and metric.
+
+    AP by size only where it may stand beside the paper's.
+    """
     table = final(stored, iou_type=iou_type)
+    if not stored.compares_with_paper:
+        table = table[table["metric"] == "AP"]
     built = {s["name"]: (published.detector(s), backbone(s)) for s in stored.studies}
     of = {cell.variant: (*built.get(cell.study, ("", "")), cell.name) for cell in stored.cells}
     found: dict[_Place, float] = {}
@@ -88,6 +93,7 @@ def _measured(
 
 
 def _table(
+    stored: Stored,
     name: str,
     title: str,
     entries: Iterable[_Entry],
@@ -123,7 +129,7 @@ def _table(
         ("" if measured else "This study measured none of these variants. ")
         + published.notes()[name],
         frame,
-        {column: column for column in shown},
+        {c: stored.add_bounds(c) if c.endswith(" ours") else c for c in shown},
         {c: "{}" for c in shown if c.endswith((" paper", " ours"))},
         folded=not measured,
     )

@@ -11,8 +11,9 @@ from fpnprobe.report.page.content import Number
 from fpnprobe.report.sections.claims import tally
 from fpnprobe.report.sections.soundness import OVER, UNSOUND, residuals
 from fpnprobe.report.tables.average_precision import against, compared, focus
-from fpnprobe.report.tables.gradient_shares import first_stage, stage_shares
+from fpnprobe.report.tables.gradient_shares import first_stage
 from fpnprobe.report.tables.read_studies import Stored
+from fpnprobe.report.tables.share_intervals import measured_on, share_intervals
 
 
 def answer(stored: Stored, claims: Sequence[Mapping[str, Any]]) -> str:
@@ -103,21 +104,27 @@ def numbers(stored: Stored) -> list[Number]:
 
 
 def _share(stored: Stored, base: str, other: str) -> Number:
-    table = stage_shares(stored)
+    """The largest size's share of the first stage's gradient, under both variants."""
+    table = share_intervals(stored)
     tap = first_stage(table) if len(table) else ""
     name = stored.buckets[-1]
-    label = f"{name}-object share of the gradient at {tap or 'C2'}"
-    at = table[(table["tap"] == tap) & (table["bucket"] == name)] if tap else table
-    value = at.set_index(["variant", "route"])["share"].dropna().to_dict() if tap else {}
-    here, there = value.get((base, "total")), value.get((other, "total"))
-    if here is None:
+    label = f"{name} objects at {tap or 'C2'}: share of the squared gradient norm"
+    if not tap:
         return Number(label, "not measured", "")
-    if there is None:
-        return Number(label, f"{100 * here:.0f} %", base)
-    detail = f"{base} → {other}, all routes"
-    if (other, "direct") in value:
-        detail += f"; directly {100 * value[other, 'direct']:.0f} %"
-    return Number(label, f"{100 * here:.0f} → {100 * there:.0f} %", detail)
+    at = table[(table["tap"] == tap) & (table["bucket"] == name)].dropna(subset="share")
+    places = {(row.variant, row.route): row for row in rows(at)}
+    shown = [v for v in (base, other) if (v, "total") in places]
+    if not shown:
+        return Number(label, "not measured", "")
+    totals = [places[variant, "total"] for variant in shown]
+    detail = " → ".join(shown) + f", all routes, {measured_on(stored)}"
+    if all(row.low == row.low for row in totals):
+        detail += "; 95 %: " + " → ".join(
+            f"{100 * row.low:.0f} to {100 * row.high:.0f}" for row in totals
+        )
+    if (other, "direct") in places:
+        detail += f"; directly {100 * places[other, 'direct'].share:.0f} %"
+    return Number(label, " → ".join(f"{100 * row.share:.0f}" for row in totals) + " %", detail)
 
 
 def _residual(stored: Stored) -> Number:

@@ -80,7 +80,10 @@ def _learning(stored: Stored) -> list[Block]:
         Panel(
             f"{stored.name_metric(metric)}, {SIZES[metric]}",
             partial(
-                curves.draw, table[table["metric"] == metric], colors=stored.colors, what=metric
+                curves.draw,
+                table[table["metric"] == metric],
+                colors=stored.colors,
+                what=stored.name_metric(metric),
             ),
         )
         for metric in METRICS

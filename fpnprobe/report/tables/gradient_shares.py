@@ -13,7 +13,7 @@ from fpnprobe.scales import BACKGROUND
 
 def objects(stored: Stored, *, kind: str = "activation", tap: str = "C") -> pd.DataFrame:
     """Mean over seeds of `l2` and `share` by variant, tap, route, term and object bucket."""
-    table = stored.gradients.shares
+    table = stored.stage_gradients.shares
     if table.empty:
         return table
     table = table[
