@@ -72,7 +72,7 @@ def draw(
             text += f"; paper {row.published:.1f}"
         mark(bar, text)
         ax.text(limit, at, f"{row.value:.1f}", ha="right", va="center_baseline", weight="bold")
-    ax.set(xlim=(0, limit), ylim=(len(table) - 0.4, -0.6))
+    ax.set(xlabel="AP, points", xlim=(0, limit), ylim=(len(table) - 0.4, -0.6))
     ax.set_yticks(range(len(table)), [short(name, 16) for name in table["variant"]])
     ax.set_xticks([tick for tick in ax.get_xticks() if 0 <= tick <= reached])
     ax.tick_params(axis="y", labelcolor=INK)

@@ -3,16 +3,18 @@
 from collections.abc import Mapping
 
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 
 from fpnprobe.figures.columns import require, rows
+from fpnprobe.figures.palette import MUTED
 from fpnprobe.figures.svg import mark
 
 COLUMNS = ("variant", "seed", "share", "ap")
 
 
 def draw(table: pd.DataFrame, ax: Axes, *, colors: Mapping[str, str], x: str, y: str) -> Axes:
-    """Draw AP over share.
+    """Draw AP over share, with the line of least squares and its 95 % band over cells.
 
     Args:
         table: one row per cell, `share` in percent and `ap` in points.
@@ -25,14 +27,24 @@ def draw(table: pd.DataFrame, ax: Axes, *, colors: Mapping[str, str], x: str, y:
         The same Axes.
     """
     require(table, COLUMNS)
-    for row in rows(table.dropna(subset=["share", "ap"])):
+    known = table.dropna(subset=["share", "ap"])
+    if known["share"].nunique() > 2:
+        sns.regplot(
+            data=known, x="share", y="ap", ax=ax, scatter=False, seed=0, n_boot=500, color=MUTED,
+            line_kws={"linewidth": 1.2}, truncate=True,
+        )  # fmt: skip
+    for row in rows(known):
         color = colors[row.variant]
         face = "none" if "~" in row.variant else color
         (dot,) = ax.plot(
             row.share, row.ap, marker="o", markersize=8, linestyle="none", color=color,
             markerfacecolor=face, markeredgewidth=1.6, alpha=0.9,
         )  # fmt: skip
-        mark(dot, f"{row.variant}, seed {row.seed}: {row.share:.1f} %, {y} {row.ap:.1f}")
+        mark(
+            dot,
+            f"{row.variant}, seed {row.seed}: {row.share:.1f} %, {y} {row.ap:.1f}",
+            series=row.variant,
+        )
     ax.set(xlabel=x, ylabel=f"{y}, points")
     ax.margins(0.12)
     ax.grid(visible=True)

@@ -41,7 +41,9 @@ def draw(table: pd.DataFrame, ax: Axes, *, colors: Mapping[str, str]) -> Axes:
             tip = max(tip, row.budget)
         mark(bar, text)
         ax.text(tip + reach * 0.03, at, f"{row.cost:.1f} %", va="center_baseline", weight="bold")
-    ax.set(xlim=(0, reach * 1.25), ylim=(len(table) - 0.4, -0.6))
+    ax.set(
+        xlabel="percent of the training time", xlim=(0, reach * 1.25), ylim=(len(table) - 0.4, -0.6)
+    )
     ax.set_yticks(range(len(table)), [short(name, 16) for name in table["variant"]])
     ax.tick_params(axis="y", labelcolor=INK)
     ax.grid(axis="x")

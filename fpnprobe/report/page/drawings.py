@@ -22,6 +22,8 @@ def draw(figure: Figure) -> Drawing:
     layout: dict[str, Any] = {
         "height": figure.height,
         "left": figure.left,
+        "right": figure.right,
+        "gap": figure.gap,
         "bottom": figure.bottom,
         "keys": figure.keys,
         "share": figure.share,

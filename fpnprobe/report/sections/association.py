@@ -121,7 +121,8 @@ def figure(stored: Stored) -> list[Block]:
             "; ".join(said).replace("-", "−").capitalize()
             + f". The share is that of the squared norm, {measured_on(stored)}. A dot is a cell; "
             f"{baseline(stored)} is the baseline. Correlation over variants is no proof of a "
-            "cause; interventions are.",
+            "cause; interventions are. The line is the least squares', its band a bootstrap over "
+            "cells that takes seeds of one variant for independent, which errs on the narrow side.",
             [
                 Panel(
                     f"{large} over the {route} share",

@@ -56,6 +56,7 @@ def section(stored: Stored) -> Section:
         keys=keys,
         height=max(70, 34 * len(stored.variants)),
         left=112,
+        bottom=48,
     )
     base = baseline(stored)
     plain = next((n for n in stored.variants if n.split(": ")[-1] == "FPN" and n != base), "")
@@ -114,6 +115,7 @@ def _figure1(stored: Stored, table: pd.DataFrame) -> list[Block]:
         keys=[Key("paper (COCO, R50, MMDetection)", INK, "D")] if theirs else [],
         height=70,
         left=112,
+        bottom=48,
     )
     return [figure]
 
@@ -207,6 +209,7 @@ def _differences(table: pd.DataFrame, stored: Stored, name: str, title: str) -> 
         panels,
         table,
         height=150,
+        bottom=48,
         left=62 if stored.name_metric("AP_S") == "AP_S" else 104,
         share="xy",
     )

@@ -59,7 +59,35 @@ def figure(stored: Stored) -> list[Block]:
         left=4,
         bottom=6,
     )
-    return [drawn]
+    others = [name for name in dict.fromkeys(table["variant"]) if name not in shown]
+    return [drawn, *_others(table, levels, others, buckets)]
+
+
+def _others(
+    table: pd.DataFrame, levels: pd.DataFrame, names: Sequence[str], buckets: Sequence[str]
+) -> list[Block]:
+    """The same picture of the other variants, smaller."""
+    if not names:
+        return []
+    return [
+        Figure(
+            "figure-2-others",
+            "The ways of the gradient in the other variants",
+            f"{_caption(table, names, buckets)} Drawn as Figure 2.",
+            [
+                Panel(
+                    name,
+                    partial(paths.draw, table[table["variant"] == name], levels=_of(levels, name)),
+                )
+                for name in names
+            ],
+            table[table["variant"].isin(names)].drop(columns=["state"]),
+            keys=bucket_keys(buckets),
+            height=318,
+            left=4,
+            bottom=6,
+        )
+    ]
 
 
 def _of(levels: pd.DataFrame, name: str) -> pd.DataFrame:

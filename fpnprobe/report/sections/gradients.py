@@ -117,7 +117,8 @@ def _index(stored: Stored) -> list[Block]:
             table,
             keys=variant_keys(stored, names),
             height=170,
-            left=34,
+            left=48,
+            right=76,
         )
     ]
 
@@ -174,7 +175,7 @@ def _history(stored: Stored) -> list[Block]:
             table,
             keys=keys_shown,
             height=150,
-            left=34,
+            left=48,
             bottom=48,
         )
     ]

@@ -82,6 +82,7 @@ def figure(stored: Stored, table: pd.DataFrame) -> Figure:
         keys=keys,
         height=46 * table["variant"].nunique() + 20,
         left=130,
+        bottom=48,
         share="xy",
     )
 

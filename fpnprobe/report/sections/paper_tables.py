@@ -19,8 +19,8 @@ _NECKS = (("FPN", "FPN", "baseline"), ("FPN-CFG3", "CFG", "cfg"))
 _OWN = " (not the paper's)"
 
 
-def section(stored: Stored) -> Section:
-    """Four tables; those of which the study measured nothing are folded."""
+def section(stored: Stored) -> Section | None:
+    """Those of the four tables of which the study measured something; None if there is none."""
     ours = _measured(stored, "bbox", published.backbone)
     blocks: list[Block] = [
         Text(
@@ -40,15 +40,18 @@ def section(stored: Stored) -> Section:
         for row in published.numbers()["table2"]["rows"]
         for n in [row["grouping_stages"]]
     ]
-    blocks.append(_table(stored, "table1", "Table 1: auxiliary losses", one, ours))
-    blocks.append(_table(stored, "table2", "Table 2: feature grouping", two, ours))
+    tables = [
+        _table(stored, "table1", "Table 1: auxiliary losses", one, ours),
+        _table(stored, "table2", "Table 2: feature grouping", two, ours),
+    ]
     for name, title, iou_type in (
         ("table3", "Table 3: feature grouping in twelve detectors", "bbox"),
         ("table4", "Table 4: mask AP", "segm"),
     ):
         found = _measured(stored, iou_type, published.backbone_name)
-        blocks.append(_table(stored, name, title, _framework_rows(name, found), found))
-    return Section("paper", "Beside the paper", blocks)
+        tables.append(_table(stored, name, title, _framework_rows(name, found), found))
+    measured = [table for table in tables if table is not None]
+    return Section("paper", "Beside the paper", [*blocks, *measured]) if measured else None
 
 
 def _framework_rows(table: str, ours: Mapping[_Place, float]) -> list[_Entry]:
@@ -98,7 +101,8 @@ def _table(
     title: str,
     entries: Iterable[_Entry],
     ours: Mapping[_Place, float],
-) -> Table:
+) -> Table | None:
+    """A printed table with our values beside; None where no variant but FPN was measured."""
     records = []
     base: dict[tuple[str, str, str], tuple[float, float]] = {}
     measured = set()
@@ -119,19 +123,17 @@ def _table(
                 record[f"{metric} {who}"] = _cell(value, change, variant)
                 record[f"{metric} {who} value"] = value
         records.append(record)
+    if not measured:
+        return None
     frame = pd.DataFrame(records)
     shown = [c for c in frame.columns if not c.endswith(" value")]
-    if not measured:
-        shown = [c for c in shown if not c.endswith(" ours")]
     return Table(
         name,
         title,
-        ("" if measured else "This study measured none of these variants. ")
-        + published.notes()[name],
+        published.notes()[name],
         frame,
         {c: stored.add_bounds(c) if c.endswith(" ours") else c for c in shown},
         {c: "{}" for c in shown if c.endswith((" paper", " ours"))},
-        folded=not measured,
     )
 
 

@@ -77,9 +77,16 @@ def _moved(row: Any, metric: str) -> str:
     return f"{change} {abs(row.difference):.1f} points"
 
 
-def numbers(stored: Stored) -> list[Number]:
-    """AP_S and AP_L against the baseline, the large objects' share at C2, the worst residual."""
+def numbers(stored: Stored, verdicts: Sequence[Mapping[str, Any]] = ()) -> list[Number]:
+    """AP_S and AP_L against the baseline, the large objects' share at C2, the worst residual.
+
+    Where explanations were tested by interventions, their effects instead of the differences.
+    """
     base, other = focus(stored)
+    run = [each for each in verdicts if each["verdict"] != "not run"][:2]
+    if run:
+        effects = [_effect(stored, each) for each in run]
+        return [*effects, _share(stored, base, run[0]["variant"]), _residual(stored)]
     result = []
     table = compared(stored)
     for metric in ("AP_S", "AP_L"):
@@ -87,7 +94,8 @@ def numbers(stored: Stored) -> list[Number]:
         row = found.iloc[0] if len(found) else None
         known = row is not None and row["difference"] == row["difference"]
         interval = (
-            f"95 % interval {signed(row['low'])} to {signed(row['high'])}"
+            f"95 % interval {signed(row['low'])} to {signed(row['high'])} over "
+            + {"both": "images and seeds"}.get(row["source"], str(row["source"]))
             if row is not None and row["low"] == row["low"]
             else "no interval: one seed"
         )
@@ -101,6 +109,19 @@ def numbers(stored: Stored) -> list[Number]:
             )
         )
     return [*result, _share(stored, base, other), _residual(stored)]
+
+
+def _effect(stored: Stored, verdict: Mapping[str, Any]) -> Number:
+    """What an intervention does to the metric that an explanation speaks of."""
+    metric = stored.name_metric(str(verdict["metric"]))
+    detail = str(verdict["verdict"])
+    if verdict["low"] is not None:
+        detail += (
+            f"; 95 % interval {signed(verdict['low'])} to {signed(verdict['high'])} over images "
+            "and seeds"
+        )
+    label = f"{metric}, {verdict['variant']} − {verdict['twin']}"
+    return Number(label, signed(verdict["difference"]), detail)
 
 
 def _share(stored: Stored, base: str, other: str) -> Number:

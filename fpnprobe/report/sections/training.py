@@ -84,6 +84,7 @@ def _learning(stored: Stored) -> list[Block]:
                 table[table["metric"] == metric],
                 colors=stored.colors,
                 what=stored.name_metric(metric),
+                unit="AP, points",
             ),
         )
         for metric in METRICS
@@ -108,7 +109,8 @@ def _learning(stored: Stored) -> list[Block]:
             table,
             keys=variant_keys(stored, table["variant"]),
             height=140,
-            left=30,
+            left=48,
+            right=76,
             bottom=48,
         )
     ]
@@ -147,6 +149,7 @@ def _losses(stored: Stored) -> list[Block]:
             columns=3,
             height=120,
             left=36,
+            right=70,
             bottom=48,
             share="",
         )
@@ -226,6 +229,7 @@ def _rate(stored: Stored) -> list[Block]:
             columns=1,
             height=90,
             left=52,
+            right=76,
             bottom=48,
         )
     ]
@@ -288,6 +292,7 @@ def _uncertainty(stored: Stored) -> list[Block]:
             columns=3,
             height=110,
             left=36,
+            right=70,
             bottom=48,
         )
     ]

@@ -11,6 +11,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from fpnprobe.errors import FpnProbeError
@@ -104,7 +105,8 @@ def _guarded(
                 write_manifest(cell.folder, content)
         if not result.study.resources.keep_checkpoint:
             shutil.rmtree(cell.folder / "checkpoints", ignore_errors=True)
-        content |= {"state": "done", "files": digest_folder(cell.folder)}
+        moment = datetime.now(UTC).isoformat(timespec="seconds")
+        content |= {"state": "done", "finished": moment, "files": digest_folder(cell.folder)}
         progress(stage="done", iteration=result.iterations)
         write_manifest(cell.folder, content)
     except Interrupted:
