@@ -10,6 +10,8 @@ from fpnprobe.figures.columns import require, rows
 from fpnprobe.figures.palette import MUTED
 from fpnprobe.figures.svg import mark
 
+FEWEST = 8
+"""Different shares below which a line and its band say nothing."""
 COLUMNS = ("variant", "seed", "share", "ap")
 
 
@@ -28,7 +30,7 @@ def draw(table: pd.DataFrame, ax: Axes, *, colors: Mapping[str, str], x: str, y:
     """
     require(table, COLUMNS)
     known = table.dropna(subset=["share", "ap"])
-    if known["share"].nunique() > 2:
+    if known["share"].nunique() >= FEWEST:
         sns.regplot(
             data=known, x="share", y="ap", ax=ax, scatter=False, seed=0, n_boot=500, color=MUTED,
             line_kws={"linewidth": 1.2}, truncate=True,
@@ -46,7 +48,10 @@ def draw(table: pd.DataFrame, ax: Axes, *, colors: Mapping[str, str], x: str, y:
             series=row.variant,
         )
     ax.set(xlabel=x, ylabel=f"{y}, points")
-    ax.margins(0.12)
+    if len(known):  # the band may run out of the panel
+        low, high = float(known["ap"].min()), float(known["ap"].max())
+        ax.set_ylim(low - 0.15 * (high - low) - 0.5, high + 0.15 * (high - low) + 0.5)
+    ax.margins(x=0.12)
     ax.grid(visible=True)
     ax.spines[["left", "bottom"]].set_visible(False)
     return ax

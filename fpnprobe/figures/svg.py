@@ -70,10 +70,9 @@ def belong(artist: Artist, series: str) -> None:
     artist.set_gid(SERIES + " ".join(series.split()))
 
 
-def render(
+def compose(
     panels: Sequence[Panel],
     *,
-    slug: str,
     columns: int,
     width: int = 760,
     height: int = 220,
@@ -83,12 +82,11 @@ def render(
     bottom: int = 34,
     keys: Sequence[Key] = (),
     share: str = "y",
-) -> str:
-    """Draw the panels in rows of `columns` and return the SVG, one unit to the CSS pixel.
+) -> Figure:
+    """Draw the panels in rows of `columns` as a matplotlib figure, a point of it to the CSS pixel.
 
     Args:
         panels: what to draw; each has its title above it.
-        slug: prefix of every id, unique within a page.
         columns: panels in a row.
         width: width of the SVG in px.
         height: height of one panel's Axes in px.
@@ -138,7 +136,19 @@ def render(
             _one_scale(figure.axes, axis)
         for ax in figure.axes:
             line_ends.spread(ax, height)
+    return figure
+
+
+def to_svg(figure: Figure, slug: str) -> str:
+    """The SVG of a composed figure; `slug` begins every id, unique within a page."""
+    with mpl.rc_context(_STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
         return finish(_save(figure), slug)
+
+
+def render(panels: Sequence[Panel], *, slug: str, columns: int, **layout: Any) -> str:
+    """Draw the panels (`compose`) and return the SVG (`to_svg`)."""
+    return to_svg(compose(panels, columns=columns, **layout), slug)
 
 
 def _places(panels: Sequence[Panel], columns: int) -> list[tuple[int, int]]:

@@ -15,7 +15,7 @@ from fpnprobe.evidence.findings import Finding
 from fpnprobe.report.page.content import Block, Figure, Report, Section, Text
 from fpnprobe.report.page.drawings import Drawing, draw
 from fpnprobe.report.page.html import page
-from fpnprobe.report.page.markdown import markdown
+from fpnprobe.report.page.markdown import in_columns, markdown
 from fpnprobe.report.page.pdf import letters_without_a_font, typeset
 from fpnprobe.report.sections import (
     average_precision,
@@ -59,7 +59,8 @@ def build(
 
     Returns:
         `html`, `markdown`, `claims` and `rules` as paths, `pdf` as path or None, `diagnosis` in a
-        sentence, `found`: names of the rules that are found, and `note`: why there is no PDF, or
+        sentence, `headline` and `summary`: the answer and the variants' table as text, `found`:
+        names of the rules that are found, and `note`: why there is no PDF, or
         what is amiss in it, or "".
 
     Raises:
@@ -101,6 +102,8 @@ def build(
         "claims": str(target / "claims.json"),
         "rules": str(target / "rules.json"),
         "diagnosis": diagnosis["diagnosis"],
+        "headline": report.answer,
+        "summary": in_columns(report.first),
         "found": [each.rule for each in findings if each.verdict == "found"],
         "note": note,
     }

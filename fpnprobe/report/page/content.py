@@ -53,6 +53,12 @@ class Table:
             for record in self.frame.to_dict("records")
         ]
 
+    @property
+    def is_wide(self) -> bool:
+        """Whether its rows need small letters: many columns, or long cells."""
+        cells = [len(cell) for row in self.rows()[:8] for cell in row]
+        return len(self.headers) > 8 or sum(cells) > 60 * min(8, max(1, len(self.rows())))
+
     def numeric(self) -> list[bool]:
         """Which columns are numbers, to be set flush right."""
         return [

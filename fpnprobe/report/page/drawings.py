@@ -17,9 +17,9 @@ class Drawing:
     narrow: str
 
 
-def draw(figure: Figure) -> Drawing:
-    """Render both layouts; they differ in the panels to a row alone."""
-    layout: dict[str, Any] = {
+def layout_of(figure: Figure) -> dict[str, Any]:
+    """What `compose` needs to know of a figure beside its panels, columns and width."""
+    return {
         "height": figure.height,
         "left": figure.left,
         "right": figure.right,
@@ -28,6 +28,11 @@ def draw(figure: Figure) -> Drawing:
         "keys": figure.keys,
         "share": figure.share,
     }
+
+
+def draw(figure: Figure) -> Drawing:
+    """Render both layouts; they differ in the panels to a row alone."""
+    layout = layout_of(figure)
     return Drawing(
         render(figure.panels, slug=figure.name, columns=figure.columns, width=WIDE, **layout),
         render(

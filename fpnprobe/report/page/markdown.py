@@ -1,6 +1,6 @@
 """The report as plain text: what assistants, terminals and diffs read."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from fpnprobe.report.page.content import Block, Figure, Report, Table, Text
 from fpnprobe.report.page.glossary import words_of
@@ -31,6 +31,23 @@ def markdown(report: Report) -> str:
     if report.origin:
         lines += [report.origin, ""]
     return "\n".join(lines)
+
+
+def in_columns(blocks: Sequence[Block]) -> str:
+    """The first table among the blocks, its columns set for a terminal; "" without one."""
+    table = next((block for block in blocks if isinstance(block, Table)), None)
+    if table is None:
+        return ""
+    lines = [list(table.headers.values()), *table.rows()]
+    widths = [max(len(line[at]) for line in lines) for at in range(len(table.headers))]
+    numeric = [False, *[True] * (len(widths) - 1)]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(line, widths, numeric, strict=True)
+        ).rstrip()
+        for line in lines
+    )
 
 
 def texts_of(report: Report) -> list[str]:

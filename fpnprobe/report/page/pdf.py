@@ -106,6 +106,7 @@ def _block(block: Block) -> dict[str, Any]:
     return {
         "is": "table",
         "folded": block.folded,
+        "wide": block.is_wide,
         "headers": list(block.headers.values()),
         "numeric": block.numeric(),
         "rows": block.rows()[: block.shown] if block.rest else block.rows(),

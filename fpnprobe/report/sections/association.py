@@ -121,8 +121,16 @@ def figure(stored: Stored) -> list[Block]:
             "; ".join(said).replace("-", "−").capitalize()
             + f". The share is that of the squared norm, {measured_on(stored)}. A dot is a cell; "
             f"{baseline(stored)} is the baseline. Correlation over variants is no proof of a "
-            "cause; interventions are. The line is the least squares', its band a bootstrap over "
-            "cells that takes seeds of one variant for independent, which errs on the narrow side.",
+            "cause; interventions are."
+            + (
+                " The line is the least squares', its band a bootstrap over cells that takes "
+                "seeds of one variant for independent, which errs on the narrow side."
+                if any(
+                    part["share"].nunique() >= prediction.FEWEST
+                    for _, part in table.groupby("route")
+                )
+                else ""
+            ),
             [
                 Panel(
                     f"{large} over the {route} share",

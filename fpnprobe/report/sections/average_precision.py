@@ -55,7 +55,7 @@ def section(stored: Stored) -> Section:
         table.drop(columns="seeds"),
         keys=keys,
         height=max(70, 34 * len(stored.variants)),
-        left=112,
+        left=118,
         bottom=48,
     )
     base = baseline(stored)
@@ -114,7 +114,7 @@ def _figure1(stored: Stored, table: pd.DataFrame) -> list[Block]:
         table.drop(columns="seeds"),
         keys=[Key("paper (COCO, R50, MMDetection)", INK, "D")] if theirs else [],
         height=70,
-        left=112,
+        left=118,
         bottom=48,
     )
     return [figure]

@@ -21,6 +21,7 @@ from fpnprobe.store.feature_maps import Features, stored_images
 
 STAGES: tuple[str, ...] = ("C2", "C3", "C4", "C5")
 LEVELS: tuple[str, ...] = ("P2", "P3", "P4", "P5")
+SCALES = (("stages C", STAGES), ("levels P", LEVELS))
 BRIGHTEST = 0.995
 """Quantile of all maps of a scale that is drawn brightest."""
 
@@ -64,11 +65,6 @@ def _maps(
     names = [bucket.name for bucket in scale]
     first = next(iter(maps.values()))
     tops = {places: _brightest(maps, places) for places in (STAGES, LEVELS)}
-    scales = [
-        (title, tops[places])
-        for title, places in (("stages C", STAGES), ("levels P", LEVELS))
-        if tops[places] > 0
-    ]
     return Figure(
         "figure-5",
         f"What stages and levels see in image {image_id} (Figure 5 of the paper)",
@@ -78,10 +74,7 @@ def _maps(
         [
             Panel("image", partial(_image, found=first, scale=scale)),
             *_map_panels(maps, table, tops, scale),
-            *(
-                Panel("", partial(feature_maps.draw_scale, top=top, title=title), new_row=not at)
-                for at, (title, top) in enumerate(scales)
-            ),
+            *_scales([(title, tops[places]) for title, places in SCALES]),
         ],
         table,
         keys=[Key(f"{name} objects", bucket_color(name, names)) for name in names],
@@ -163,31 +156,42 @@ def _map_panels(
     tops: Mapping[tuple[str, ...], float],
     scale: Sequence[ScaleBucket],
 ) -> Iterator[Panel]:
-    """A row of maps for each variant; the names of the maps stand above the first."""
+    """A row of maps for each variant; the names of the maps stand above the first row."""
     for at, (variant, found) in enumerate(maps.items()):
         energies: dict[str, dict[str, float]] = {}
         for each in rows(table[table["variant"] == variant]):
             energies.setdefault(each.tap, {})[each.bucket] = each.energy
-        taps = [tap for places in (STAGES, LEVELS) for tap in places if tap in found.maps]
-        for tap in taps:
-            places = STAGES if tap in STAGES else LEVELS
-            yield Panel(
-                tap if not at or (tap in LEVELS and not _has_levels(maps, at)) else "",
-                partial(
-                    feature_maps.draw,
-                    boxes(found, scale),
-                    values=found.maps[tap],
-                    size=found.size,
-                    top=tops[places],
-                    energy=energies.get(tap, {}),
-                    label=f"{variant} {tap}",
-                    buckets=[b.name for b in scale],
-                    row=variant if tap == taps[0] else "",
-                ),
-                new_row=tap == taps[0],
-            )
+        for places in (STAGES, LEVELS):
+            for tap in places:
+                title, new_row = "" if at else tap, tap == STAGES[0]
+                if tap not in found.maps:
+                    yield Panel(title, _leave_empty, new_row=new_row)
+                    continue
+                yield Panel(
+                    title,
+                    partial(
+                        feature_maps.draw,
+                        boxes(found, scale),
+                        values=found.maps[tap],
+                        size=found.size,
+                        top=tops[places],
+                        energy=energies.get(tap, {}),
+                        label=f"{variant} {tap}",
+                        buckets=[b.name for b in scale],
+                        row=variant if new_row else "",
+                    ),
+                    new_row=new_row,
+                )
 
 
-def _has_levels(maps: Mapping[str, Features], count: int) -> bool:
-    """Whether one of the first variants shows the names of the pyramid's levels."""
-    return any(set(LEVELS) <= set(found.maps) for found in list(maps.values())[:count])
+def _scales(scales: Sequence[tuple[str, float]]) -> Iterator[Panel]:
+    """The color bars, each below its maps."""
+    for at, (title, top) in enumerate(scales):
+        draw = partial(feature_maps.draw_scale, top=top, title=title) if top > 0 else _leave_empty
+        yield Panel("", draw, new_row=not at)
+        if at < len(scales) - 1:
+            yield from [Panel("", _leave_empty)] * (len(STAGES) - 1)
+
+
+def _leave_empty(ax: Any) -> None:
+    ax.axis("off")

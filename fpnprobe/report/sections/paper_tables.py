@@ -126,6 +126,9 @@ def _table(
     if not measured:
         return None
     frame = pd.DataFrame(records)
+    ours_too = frame["detector"].isin({detector for detector, _ in measured})
+    frame = frame.assign(other=~ours_too).sort_values("other", kind="stable", ignore_index=True)
+    frame = frame.drop(columns="other")
     shown = [c for c in frame.columns if not c.endswith(" value")]
     return Table(
         name,
@@ -134,6 +137,8 @@ def _table(
         frame,
         {c: stored.add_bounds(c) if c.endswith(" ours") else c for c in shown},
         {c: "{}" for c in shown if c.endswith((" paper", " ours"))},
+        rest="Detectors that this study did not measure" if not ours_too.all() else "",
+        shown=int(ours_too.sum()),
     )
 
 

@@ -130,7 +130,7 @@ def _cost(stored: Stored) -> list[Block]:
             table,
             columns=1,
             height=max(50, 30 * len(table)),
-            left=112,
+            left=118,
             bottom=48,
         )
     ]

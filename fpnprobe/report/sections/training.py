@@ -8,6 +8,7 @@ import pandas as pd
 
 from fpnprobe.figures import curves
 from fpnprobe.figures.columns import largest, split
+from fpnprobe.figures.palette import INK
 from fpnprobe.figures.svg import Panel
 from fpnprobe.report.page.content import Block, Figure, Section
 from fpnprobe.report.sections.average_precision import SIZES
@@ -201,6 +202,9 @@ def _rate(stored: Stored) -> list[Block]:
         ).append(variant)
     shown = [names[0] for names in schedules.values()]
     same = len(schedules) == 1
+    drawn = table[table["variant"].isin(shown)]
+    if same:
+        drawn = drawn.assign(variant="all variants")
     return [
         Figure(
             "learning-rate",
@@ -218,8 +222,8 @@ def _rate(stored: Stored) -> list[Block]:
                     "",
                     partial(
                         curves.draw,
-                        table[table["variant"].isin(shown)],
-                        colors=stored.colors,
+                        drawn,
+                        colors={**stored.colors, "all variants": INK},
                         what="learning rate",
                     ),
                 )
