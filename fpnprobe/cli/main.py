@@ -64,7 +64,7 @@ def register() -> None:
 
 def _verb(command: CommandInfo) -> str:
     """The name of a command, which is its function's where it was given none."""
-    return command.name or getattr(command.callback, "__name__", "")
+    return str(command.name or getattr(command.callback, "__name__", ""))
 
 
 def entry() -> None:
