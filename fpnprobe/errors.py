@@ -19,5 +19,11 @@ class EnvironmentProblem(FpnProbeError):
     exit_code = 3
 
 
+class Interrupted(FpnProbeError):
+    """The user stopped the work; the message says how to go on."""
+
+    exit_code = 130
+
+
 class NonFiniteLoss(FpnProbeError):
     """The training loss became NaN or infinite."""

@@ -346,6 +346,8 @@ class Run:
         )
         metrics = self.evaluation
         if len(metrics):
+            cells = metrics.groupby(["variant", "seed"])["iteration"]
+            metrics = metrics[metrics["iteration"] == cells.transform("max")]
             wide = metrics.pivot_table(index=["variant", "seed"], columns="metric", values="value")
             shown = [name for name in ("AP", "AP_S", "AP_M", "AP_L") if name in wide.columns]
             table = table.merge(wide[shown].reset_index(), how="left", on=["variant", "seed"])

@@ -38,6 +38,13 @@ def add(app: typer.Typer) -> None:
             str | None,
             typer.Option(metavar="KIND", help="bbox or segm; bbox, or the study's, by default."),
         ] = None,
+        area: Annotated[
+            str | None,
+            typer.Option(
+                metavar="KIND",
+                help="box: take each object's area from its box; that of the runs by default.",
+            ),
+        ] = None,
         resamples: Annotated[
             int, typer.Option(metavar="NUMBER", help="Bootstrap resamples.")
         ] = 1000,
@@ -82,6 +89,7 @@ def add(app: typer.Typer) -> None:
             other,
             annotations=annotations,
             iou_type=iou_type,
+            area=area,
             resamples=resamples,
             seed=seed,
         )

@@ -11,7 +11,7 @@ from typer.models import CommandInfo
 
 import fpnprobe
 import fpnprobe.cli
-from fpnprobe.errors import FpnProbeError
+from fpnprobe.errors import FpnProbeError, Interrupted
 
 _INTERRUPTED = 130
 _TASKS = {
@@ -74,6 +74,9 @@ def entry() -> None:
     register()
     try:
         code = app(prog_name="fpnprobe", standalone_mode=False)
+    except Interrupted as error:
+        typer.echo(str(error), err=True)
+        sys.exit(error.exit_code)
     except FpnProbeError as error:
         code = _told(str(error), error.exit_code)
     except KeyboardInterrupt:

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -15,6 +15,10 @@ def add(app: typer.Typer) -> None:
         config: Annotated[
             str, typer.Argument(metavar="CONFIG", help="mmdet config: a file, or a shipped name.")
         ],
+        more_options: Annotated[
+            list[str] | None,
+            typer.Argument(metavar="[KEY=VALUE]...", help="Further --cfg-options."),
+        ] = None,
         data: Annotated[
             Path | None,
             typer.Option(
@@ -30,7 +34,7 @@ def add(app: typer.Typer) -> None:
             typer.Option(
                 "--cfg-options",
                 metavar="KEY=VALUE",
-                help="Change a key of the config, as mmengine does; may be repeated.",
+                help="Change keys of the config, as mmengine does.",
             ),
         ] = None,
         resume: Annotated[
@@ -40,13 +44,19 @@ def add(app: typer.Typer) -> None:
         auto_scale_lr: Annotated[
             bool, typer.Option("--auto-scale-lr", help="Scale the learning rate to the batch.")
         ] = False,
-        mode: Annotated[str, typer.Option(help="routes, full or norms.")] = "routes",
+        mode: Annotated[
+            str | None, typer.Option(help="routes, full or norms; as the config says, else routes.")
+        ] = None,
         interval: Annotated[
             int | None, typer.Option(min=1, help="Iterations between samples, instead of a budget.")
         ] = None,
         budget: Annotated[
-            float, typer.Option(help="Fraction of the training time that samples may take.")
-        ] = 0.02,
+            float | None,
+            typer.Option(
+                help="Fraction of the training time that samples may take; as the config says, "
+                "else 0.02."
+            ),
+        ] = None,
         strict: Annotated[
             bool, typer.Option("--strict", help="Stop where an invariant does not hold.")
         ] = False,
@@ -59,23 +69,25 @@ def add(app: typer.Typer) -> None:
         as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
     ) -> None:
         """Train an mmdet config with the probe; the report and the diagnosis at the end."""
+        from fpnprobe.config.training_request import TrainingRequest
         from fpnprobe.study import training_run
 
-        asked: dict[str, Any] = {
-            "config": config,
-            "data": None if data is None else str(data),
-            "work_dir": None if work_dir is None else str(work_dir),
-            "options": options or [],
-            "resume": resume,
-            "amp": amp,
-            "auto_scale_lr": auto_scale_lr,
-            "mode": mode,
-            "interval": interval,
-            "budget": None if interval or mode == "norms" else budget,
-            "strict": strict,
-            "seed": seed,
-        }
-        folder = training_run.train(asked, launcher=launcher, nproc=nproc)
+        request = TrainingRequest(
+            config=config,
+            data=None if data is None else str(data),
+            work_dir=None if work_dir is None else str(work_dir),
+            options=(*(options or ()), *(more_options or ())),
+            resume=resume,
+            amp=amp,
+            auto_scale_lr=auto_scale_lr,
+            mode=mode,
+            interval=interval,
+            budget=budget,
+            strict=strict,
+            seed=seed,
+            launcher=launcher,
+        )
+        folder = training_run.train(request, nproc=nproc)
         if folder is None:  # one of several processes, not the first
             return
         from fpnprobe.report import build

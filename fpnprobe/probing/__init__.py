@@ -17,16 +17,16 @@ True
 arrives, and `Probe` writes `fpnprobe.Ledger` records. `fpnprobe.watch` does it during training.
 """
 
-from fpnprobe.probing.budget import Budget
 from fpnprobe.probing.calls import LossCall
-from fpnprobe.probing.measurement import Measurement
 from fpnprobe.probing.partition import LossPartition
+from fpnprobe.probing.passes.measurement import Measurement
+from fpnprobe.probing.passes.reduction import Reduction
+from fpnprobe.probing.passes.routes import Routes
 from fpnprobe.probing.probe import Probe
-from fpnprobe.probing.reduction import Reduction
-from fpnprobe.probing.routes import Routes
 from fpnprobe.probing.rows import LossRows
 from fpnprobe.probing.sample import Residuals, Sample
-from fpnprobe.probing.schedule import Schedule
+from fpnprobe.probing.sampling.budget import Budget
+from fpnprobe.probing.sampling.schedule import Schedule
 from fpnprobe.probing.taps import Tap
 
 __all__ = [

@@ -7,9 +7,9 @@ from typing import Literal, get_args
 from torch import Tensor
 
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.probing.measurement import Measurement
 from fpnprobe.probing.partition import LossPartition
-from fpnprobe.probing.reduction import Reduction
+from fpnprobe.probing.passes.measurement import Measurement
+from fpnprobe.probing.passes.reduction import Reduction
 from fpnprobe.probing.sample import Sample
 from fpnprobe.probing.taps import Tap
 

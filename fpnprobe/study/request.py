@@ -25,6 +25,7 @@ class Request:
     Attributes:
         study: the resolved study.
         out: its output folder.
+        out_chosen: whether somebody named that folder.
         variants: names to run; empty for all.
         seeds: seeds to run; empty for all.
         repeated: the manifest of the cell that is repeated, or None.
@@ -32,6 +33,7 @@ class Request:
 
     study: Study
     out: Path
+    out_chosen: bool = True
     variants: tuple[str, ...] = ()
     seeds: tuple[int, ...] = ()
     repeated: Mapping[str, Any] | None = None
@@ -94,6 +96,7 @@ def request(
     found = Request(
         study=loaded,
         out=out or default_folder(name),
+        out_chosen=out is not None,
         variants=chosen,
         seeds=wanted,
         repeated=repeated,

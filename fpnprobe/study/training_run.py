@@ -1,57 +1,96 @@
 """Start the training of any mmdet config with the probe: here, by torchrun, or on a cluster."""
 
-import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from fpnprobe.errors import FpnProbeError
-from fpnprobe.study.runner.launchers import LAUNCHERS
+from fpnprobe.config.training_request import TrainingRequest
+from fpnprobe.errors import EnvironmentProblem, FpnProbeError, Interrupted
+from fpnprobe.store.run_file import read_run_file
 
 
-def train(asked: Mapping[str, Any], *, launcher: str, nproc: int) -> Path | None:
+def train(request: TrainingRequest, *, nproc: int = 1) -> Path | None:
     """Train and return the work_dir; None in all processes but the first of a Slurm job.
 
     Args:
-        asked: Arguments of `fpnprobe.mm.training.any_config.train_config`.
-        launcher: `none`: in this process. `pytorch`: `nproc` processes by torchrun. `slurm`: the
-            processes that `srun` has started; this is one of them.
+        request: The training. Its launcher `none` trains in this process, `pytorch` in `nproc`
+            processes by torchrun, `slurm` in those that `srun` has started; this is one of them.
         nproc: Processes of `pytorch`.
 
     Raises:
         FpnProbeError: for a wrong option, or if the training failed.
+        Interrupted: after Ctrl-C, saying how to go on.
     """
-    if launcher not in LAUNCHERS:
-        raise FpnProbeError(f"--launcher {launcher!r}: expected one of {', '.join(LAUNCHERS)}")
-    if nproc > 1 and launcher != "pytorch":
+    if nproc > 1 and request.launcher != "pytorch":
         raise FpnProbeError(f"--nproc {nproc}: expected --launcher pytorch for more than 1")
-    if launcher == "pytorch":
-        return _by_torchrun(asked, nproc)
-    if launcher == "slurm" and "SLURM_PROCID" not in os.environ:
+    if request.launcher == "slurm":
+        _check_slurm()
+    try:
+        if request.launcher == "pytorch":
+            return _train_by_torchrun(request, nproc)
+        from fpnprobe.mm.training.any_config import train_config
+
+        folder = train_config(request)
+    except KeyboardInterrupt:
+        raise Interrupted(
+            "interrupted; the same command with --resume goes on from the last checkpoint, and "
+            "`fpnprobe report` takes the work_dir as it is"
+        ) from None
+    first = request.launcher == "none" or os.environ.get("SLURM_PROCID") == "0"
+    return folder if first else None
+
+
+def _check_slurm() -> None:
+    """Raise where this is no process that mmengine could train in.
+
+    Raises:
+        FpnProbeError: outside a Slurm job.
+        EnvironmentProblem: without CUDA, which mmengine's Slurm launcher needs.
+    """
+    if "SLURM_PROCID" not in os.environ:
         raise FpnProbeError(
             "--launcher slurm: start it inside a job, as in `srun --ntasks=8 fpnprobe train ... "
             "--launcher slurm`"
         )
-    from fpnprobe.mm.training.any_config import train_config
+    import torch
 
-    folder = train_config(**asked, launcher=launcher)
-    first = launcher == "none" or os.environ.get("SLURM_PROCID") == "0"
-    return folder if first else None
+    if not torch.cuda.is_available():
+        raise EnvironmentProblem(
+            "--launcher slurm: torch finds no CUDA device here, and mmengine's Slurm launcher "
+            "needs one for each task: ask for GPUs (srun --gpus-per-task=1), or use --launcher "
+            "pytorch on one node"
+        )
 
 
-def _by_torchrun(asked: Mapping[str, Any], nproc: int) -> Path:
-    from fpnprobe.mm.training.any_config import choose_work_dir
+def _train_by_torchrun(request: TrainingRequest, nproc: int) -> Path:
+    from fpnprobe.mm.training.any_config import prepare_config
 
-    folder = choose_work_dir(asked["config"], asked["work_dir"])
-    given = json.dumps({**asked, "work_dir": str(folder)})
+    folder = Path(prepare_config(request).work_dir)  # what is wrong is said once, not `nproc` times
     command = [
         sys.executable, "-m", "torch.distributed.run", "--standalone",
-        f"--nproc-per-node={nproc}", "-m", "fpnprobe.mm.training.any_config", given,
+        f"--nproc-per-node={nproc}", "-m", "fpnprobe.mm.training.any_config",
+        replace(request, work_dir=str(folder)).to_json(),
     ]  # fmt: skip
-    code = subprocess.run(command, check=False).returncode
+    # In a session of its own: Ctrl-C reaches us alone, and torchrun once, which tells its workers.
+    process = subprocess.Popen(command, start_new_session=True)
+    try:
+        code = process.wait()
+    except KeyboardInterrupt:
+        process.send_signal(signal.SIGINT)
+        process.wait()
+        raise
     if code:
-        raise FpnProbeError(f"the training ended with exit code {code}; its log is in {folder}")
+        raise FpnProbeError(_describe_failure(folder, code))
     return folder
+
+
+def _describe_failure(folder: Path, code: int) -> str:
+    """What the run file says of the failure, else the exit code."""
+    try:
+        reason = str(read_run_file(folder).get("reason") or "")
+    except FpnProbeError:
+        reason = ""
+    return f"the training failed ({reason or f'exit code {code}'}); its log is in {folder}"

@@ -7,7 +7,7 @@ import torch.distributed as dist
 from mmengine.dist import get_world_size
 from torch import Tensor
 
-from fpnprobe.probing.reduction import Reduction
+from fpnprobe.probing.passes.reduction import Reduction
 
 
 class DistributedReduction(Reduction):

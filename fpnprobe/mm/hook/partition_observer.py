@@ -15,7 +15,7 @@ from fpnprobe.interventions.backward import IntervenedBackward
 from fpnprobe.mm.adapters import Observation, observe
 from fpnprobe.mm.hook.second_look import SecondLook
 from fpnprobe.mm.hook.training_step import loss_scale, loss_weight
-from fpnprobe.probing.measurement import Measurement
+from fpnprobe.probing.passes.measurement import Measurement
 from fpnprobe.probing.probe import Probe
 from fpnprobe.probing.sample import Sample, steadiest
 from fpnprobe.scales import ScaleBucket

@@ -35,7 +35,7 @@ from fpnprobe.mm.hook.session import (
 from fpnprobe.mm.hook.statistics import Account, circumstances
 from fpnprobe.probing.probe import Probe, Terms
 from fpnprobe.probing.sample import Sample
-from fpnprobe.probing.schedule import Schedule
+from fpnprobe.probing.sampling.schedule import Schedule
 from fpnprobe.scales import stored_buckets
 
 INTERVALS: Mapping[str, int] = {"norms": 1, "routes": 50, "full": 100}
@@ -169,7 +169,12 @@ class GradientProbeHook(Hook):
         when = f"budget {100 * budget.fraction:g} %" if budget else repr(schedule)
         when = f"every {schedule.interval} iterations" if not budget and schedule.interval else when
         run = RunRecord(
-            runner, folder, cell, buckets=self.buckets, probe=f"mode {self.mode}, {when}"
+            runner,
+            folder,
+            cell,
+            buckets=self.buckets,
+            probe=f"mode {self.mode}, {when}",
+            area=self.area,
         )
         self._run, error = run, cast("BaseException | None", None)
         try:

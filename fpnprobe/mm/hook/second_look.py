@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from fpnprobe.mm.adapters import observe
-from fpnprobe.probing.arithmetic import TOLERANCES, WHOLE, whole_float32
 from fpnprobe.probing.probe import Probe
 from fpnprobe.probing.sample import Residuals, Sample, worst
-from fpnprobe.probing.verdict import Verdict
+from fpnprobe.probing.soundness.arithmetic import TOLERANCES, WHOLE, whole_float32
+from fpnprobe.probing.soundness.verdict import Verdict
 from fpnprobe.scales import ScaleBucket
 
 LOOKS = 3  # samples over tolerance that one run looks at again

@@ -9,11 +9,11 @@ import torch
 from mmengine.dist import get_world_size
 
 from fpnprobe.mm.hook.session import common
-from fpnprobe.probing.budget import Budget
-from fpnprobe.probing.cost import Cost
 from fpnprobe.probing.sample import Sample
-from fpnprobe.probing.schedule import Schedule
-from fpnprobe.probing.soundness import Soundness
+from fpnprobe.probing.sampling.budget import Budget
+from fpnprobe.probing.sampling.cost import Cost
+from fpnprobe.probing.sampling.schedule import Schedule
+from fpnprobe.probing.soundness.counter import Soundness
 
 
 class Account:

@@ -28,7 +28,7 @@ from fpnprobe.mm.inspect.open_detector import open_given
 from fpnprobe.mm.training.dataset import CellImages
 from fpnprobe.probing.probe import Probe
 from fpnprobe.probing.sample import Sample
-from fpnprobe.probing.schedule import Schedule
+from fpnprobe.probing.sampling.schedule import Schedule
 from fpnprobe.scales import BACKGROUND, COCO_BUCKETS, ScaleBucket, check_buckets
 from fpnprobe.statistics import gradient_shares
 
@@ -79,6 +79,7 @@ def probe_offline(
     bounds: str | None,
     seed: int,
     device: str,
+    area: str | None = None,
     trust: bool = False,
 ) -> OfflineResult:
     """What `fpnprobe probe` runs; its options say what the arguments are.
@@ -95,6 +96,7 @@ def probe_offline(
         checkpoint,
         data=data,
         split=split,
+        area=area,
         size=size,
         device=device,
         seed=seed,

@@ -1,95 +1,88 @@
 """Train any mmdet config with the probe; `python -m` of this is one process of several."""
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
 
+import torch
 from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.runner import Runner
 
-from fpnprobe.errors import FpnProbeError
+from fpnprobe.config.training_request import TrainingRequest
+from fpnprobe.errors import EnvironmentProblem, FpnProbeError
+from fpnprobe.ledger.files import read as read_table
 from fpnprobe.mm.detectors.stock import config_file, read_config, set_classes
+from fpnprobe.mm.training.device import join_processes
 
 _SPLITS = (("train_dataloader", "train"), ("val_dataloader", "val"), ("test_dataloader", "val"))
+_UNUSABLE = (KeyError, TypeError, ValueError, AttributeError, OSError, ImportError)
 
 
-def train_config(
-    config: str,
-    *,
-    data: str | None = None,
-    work_dir: str | None = None,
-    options: Sequence[str] = (),
-    resume: bool = False,
-    amp: bool = False,
-    auto_scale_lr: bool = False,
-    mode: str = "routes",
-    interval: int | None = None,
-    budget: float | None = 0.02,
-    strict: bool = False,
-    seed: int = 0,
-    launcher: str = "none",
-) -> Path:
+def train_config(request: TrainingRequest) -> Path:
     """Train a config as mmdet's own `tools/train.py` does, with the probe in its hooks.
-
-    Args:
-        config: A config file, or the name of one shipped with mmdet.
-        data: Data folder with a training and a validation split (see `fpnprobe data check`); its
-            categories become the classes. Without it, the config's own data.
-        work_dir: Where to write; `work_dirs/<config>` by default.
-        options: `key=value`, as mmengine's `--cfg-options`.
-        resume: Go on from the last checkpoint in `work_dir`.
-        amp: Train in mixed precision.
-        auto_scale_lr: Scale the learning rate to the batch.
-        mode: Of the probe.
-        interval: Of the probe; or
-        budget: of the probe.
-        strict: Of the probe.
-        seed: Of the training.
-        launcher: `none`, `pytorch` or `slurm`, as mmengine has them.
 
     Returns:
         The work_dir.
 
     Raises:
         FpnProbeError: if the config, an option or the data cannot be used.
+        EnvironmentProblem: if pretrained weights cannot be fetched.
     """
     import fpnprobe.mm.hook  # noqa: F401 - registers the hook
 
-    loaded = read_config(config)
-    folder = choose_work_dir(config, work_dir)
-    loaded.work_dir, loaded.launcher, loaded.resume = str(folder), launcher, resume
-    loaded.randomness = ConfigDict(seed=seed, **dict(loaded.get("randomness") or {}))
-    loaded.randomness.seed = seed
-    if data is not None:
-        use_data(loaded, Path(data))
-    if options:
-        loaded.merge_from_dict(_parsed(options))
-    if amp:
-        loaded.optim_wrapper.type = "AmpOptimWrapper"
-        loaded.optim_wrapper.setdefault("loss_scale", "dynamic")
-    if auto_scale_lr:
-        if "base_batch_size" not in (loaded.get("auto_scale_lr") or {}):
+    config = prepare_config(request)
+    if request.launcher == "pytorch":
+        _join_torchrun(config)
+    runner = _build_runner(request, config)
+    try:
+        runner.train()
+    except (URLError, ConnectionError) as error:
+        raise EnvironmentProblem(
+            f"{request.config} begins from pretrained weights that cannot be fetched ({error}): "
+            "give a file by --cfg-options model.backbone.init_cfg.checkpoint=FILE, or draw all "
+            "weights by --cfg-options model.backbone.init_cfg=None"
+        ) from error
+    return Path(config.work_dir)
+
+
+def prepare_config(request: TrainingRequest) -> Config:
+    """The config with everything that was asked for; nothing is built or written.
+
+    Raises:
+        FpnProbeError: if config, options, data or work_dir do not fit.
+    """
+    config = read_config(request.config)
+    folder = choose_work_dir(request.config, request.work_dir)
+    if not request.resume:
+        _refuse_to_overwrite(folder)
+    config.work_dir, config.launcher = str(folder), request.launcher
+    config.resume = request.resume
+    config.randomness = ConfigDict({**(config.get("randomness") or {}), "seed": request.seed})
+    if request.data is not None:
+        use_data(config, Path(request.data))
+    if request.options:
+        _merge_options(config, request.options)
+    if request.amp:
+        config.optim_wrapper.type = "AmpOptimWrapper"
+        config.optim_wrapper.setdefault("loss_scale", "dynamic")
+    if request.auto_scale_lr:
+        if "base_batch_size" not in (config.get("auto_scale_lr") or {}):
             raise FpnProbeError(
-                f"--auto-scale-lr: {config} does not say its base batch: set it by "
+                f"--auto-scale-lr: {request.config} does not say its base batch: set it by "
                 "--cfg-options auto_scale_lr.base_batch_size=16"
             )
-        loaded.auto_scale_lr.enable = True
-    probe = {"type": "GradientProbeHook", "mode": mode, "interval": interval, "budget": budget}
-    hooks = [h for h in loaded.get("custom_hooks") or [] if h["type"] != "GradientProbeHook"]
-    loaded.custom_hooks = [*hooks, {**probe, "strict": strict}]
-    try:
-        runner = Runner.from_cfg(loaded)
-    except (KeyError, TypeError, AttributeError, FileNotFoundError, ImportError) as error:
-        line = " ".join(str(error).split())[:300]
-        raise FpnProbeError(f"{config} cannot be built ({type(error).__name__}): {line}") from error
-    runner.train()
-    return folder
+        config.auto_scale_lr.enable = True
+    hooks = list(config.get("custom_hooks") or [])
+    probes = [hook for hook in hooks if hook["type"] == "GradientProbeHook"]
+    others = [hook for hook in hooks if hook["type"] != "GradientProbeHook"]
+    config.custom_hooks = [*others, request.probe_hook(probes[0] if probes else None)]
+    return config
 
 
 def choose_work_dir(config: str, work_dir: str | None) -> Path:
-    """The given folder, or `work_dirs/<config>`."""
+    """The folder that was asked for, or `work_dirs/<config>`."""
     return Path(work_dir) if work_dir else Path("work_dirs") / config_file(config).stem
 
 
@@ -122,25 +115,80 @@ def use_data(config: Config, root: Path) -> None:
             metainfo=ConfigDict(classes=classes),
         )
     for key in ("val_evaluator", "test_evaluator"):
-        found = config.get(key)
-        for each in found if isinstance(found, list) else [found] if found else []:
-            if str(each.get("type")).endswith("CocoMetric"):
-                each.ann_file = str(splits["val"].file.resolve())
+        evaluators = config.get(key) or []
+        for evaluator in evaluators if isinstance(evaluators, list) else [evaluators]:
+            if str(evaluator.get("type")).endswith("CocoMetric"):
+                evaluator.ann_file = str(splits["val"].file.resolve())
     set_classes(config.model, len(classes))
 
 
-def _parsed(options: Sequence[str]) -> dict[str, Any]:
-    """`key=value` texts as mmengine reads them."""
-    found = {}
+def _refuse_to_overwrite(folder: Path) -> None:
+    """Raise where another training has left its ledger: hours of work are not deleted by default.
+
+    Raises:
+        FpnProbeError: naming both ways on.
+    """
+    table = read_table(folder, "ledger")
+    if table is not None and len(table):
+        raise FpnProbeError(
+            f"{folder} holds the ledger of a training: --resume goes on from its last checkpoint, "
+            "--work-dir starts another one elsewhere"
+        )
+
+
+def _merge_options(config: Config, options: Sequence[str]) -> None:
+    """Merge `key=value` texts as mmengine reads them.
+
+    Raises:
+        FpnProbeError: if a key does not fit the config.
+    """
+    values: dict[str, Any] = {}
     for option in options:
-        key, equals, value = option.partition("=")
-        if not equals or not key:
-            raise FpnProbeError(f"--cfg-options {option!r}: expected KEY=VALUE")
-        found[key] = DictAction._parse_iterable(value)
-    return found
+        key, _equals, value = option.partition("=")
+        values[key] = DictAction._parse_iterable(value)
+    try:
+        config.merge_from_dict(values)
+    except (KeyError, TypeError, ValueError) as error:
+        line = " ".join(str(error).split())[:200]
+        raise FpnProbeError(f"--cfg-options {' '.join(options)}: {line}") from error
+
+
+def _join_torchrun(config: Config) -> None:
+    """Join torchrun's processes; without CUDA by gloo, which mmengine does not know."""
+    join_processes("cuda" if torch.cuda.is_available() else "cpu")
+    if not torch.cuda.is_available():
+        wrapper = {"type": "MMDistributedDataParallel", "broadcast_buffers": False}
+        unused = config.get("find_unused_parameters", False)
+        usual = {**wrapper, "find_unused_parameters": unused}
+        config.model_wrapper_cfg = ConfigDict(
+            {**usual, **(config.get("model_wrapper_cfg") or {}), "device_ids": None}
+        )
+
+
+def _build_runner(request: TrainingRequest, config: Config) -> Runner:
+    """Build everything that a wrong config or missing data would break.
+
+    Raises:
+        FpnProbeError: naming what cannot be built.
+    """
+    try:
+        runner = Runner.from_cfg(config)
+        if runner._train_loop is not None:
+            runner._train_loop = runner.build_train_loop(runner._train_loop)
+        if runner._val_loop is not None:
+            runner._val_loop = runner.build_val_loop(runner._val_loop)
+    except _UNUSABLE as error:
+        line = " ".join(str(error).split())[:300]
+        raise FpnProbeError(
+            f"{request.config} cannot be built ({type(error).__name__}): {line}"
+        ) from error
+    return runner
 
 
 if __name__ == "__main__":
     import fpnprobe.mm  # noqa: F401 - operators, before anything imports them
 
-    train_config(**json.loads(sys.argv[1]), launcher="pytorch")
+    try:
+        train_config(TrainingRequest.from_json(sys.argv[1]))
+    except FpnProbeError as error:
+        sys.exit(f"error: {error}")

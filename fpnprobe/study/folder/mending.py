@@ -10,8 +10,9 @@ _STEP_OF = {  # first part of a file's name -> the step that makes it
     "evaluation.parquet": "evaluate",
     "features": "features",
     "offline": "offline",
+    "snapshots": "snapshots",
 }
-_NEEDS_WEIGHTS = ("predict", "features", "offline")
+_NEEDS_WEIGHTS = ("predict", "snapshots", "features", "offline")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class Damage:
     def steps(self) -> tuple[str, ...]:
         """Names of the steps that make the damaged files again."""
         names = {step_of(name) for name in self.remade}
-        if "predict" in names:
+        if {"predict", "snapshots"} & names:
             names.add("evaluate")
         return tuple(sorted(names))
 
@@ -97,6 +98,9 @@ def remove_damage(stored: StoredCell, damage: Damage) -> None:
         first, *inner = name.split("/")
         if first == "detections.json.gz":
             stored.detections.unlink(missing_ok=True)
+            stored.evaluation.unlink(missing_ok=True)
+        elif first == "snapshots":
+            (stored.folder / name).unlink(missing_ok=True)
             stored.evaluation.unlink(missing_ok=True)
         elif first == "offline":
             shutil.rmtree(stored.folder / first / inner[0], ignore_errors=True)

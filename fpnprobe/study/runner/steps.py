@@ -7,80 +7,9 @@ cell's own process, is skipped where its outputs are there, and writes them atom
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
 
-from fpnprobe.config.cell_config import CellConfig
-from fpnprobe.study.folder.cells import Cell
-from fpnprobe.study.folder.progress import ProgressWriter
-from fpnprobe.study.folder.study_folder import Output
-from fpnprobe.study.runner.failures import Interrupted
-
-if TYPE_CHECKING:
-    from fpnprobe.mm.training.dataset import CellImages
-
-
-@dataclass(slots=True)
-class CellWork:
-    """A cell in the hands of the process that runs it.
-
-    Attributes:
-        output: the study, its data and its folder.
-        cell: the cell.
-        device: "cpu" or "cuda".
-        manifest: content of the manifest, written after each step.
-        progress: tells where the cell is.
-        stop: whether the process was asked to stop.
-    """
-
-    output: Output
-    cell: Cell
-    device: str
-    manifest: dict[str, Any]
-    progress: ProgressWriter
-    stop: Callable[[], bool]
-    _models: dict[str, Any] = field(default_factory=dict)
-    _images: dict[bool, "CellImages"] = field(default_factory=dict)
-
-    def alive(self) -> None:
-        """Called often inside a step: show that it goes on, and stop here if asked to."""
-        if self.stop():
-            raise Interrupted
-        self.progress(iteration=self.output.iterations)
-
-    @property
-    def config(self) -> CellConfig:
-        """The settings of the cell, as its manifest has them."""
-        return CellConfig.read(self.manifest["config"])
-
-    def model(self, file: str = "final.pt") -> Any:
-        """The model with the weights of a checkpoint, on the device, ready to predict."""
-        if file not in self._models:
-            from fpnprobe.mm.training.trained_model import load_final
-
-            self._models[file] = load_final(
-                self.cell.folder / "checkpoints",
-                self.config,
-                classes=len(self.output.source.classes),
-                device=self.device,
-                file=file,
-            )
-        return self._models[file]
-
-    def images(self, *, with_loss: bool = False) -> "CellImages":
-        """Open the validation images, in order and unchanged; see `open_images`."""
-        from fpnprobe.mm.training.cell_images import open_images
-
-        if with_loss not in self._images:
-            source = self.output.source
-            self._images[with_loss] = open_images(
-                self.config,
-                root=source.root,
-                annotations=source.val,
-                classes=source.classes,
-                with_loss=with_loss,
-            )
-        return self._images[with_loss]
+from fpnprobe.study.runner.cell_work import CellWork
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +30,53 @@ class Step:
         return all((work.cell.folder / name).exists() for name in self.outputs(work))
 
 
-def _predict(work: CellWork) -> None:
+def _write_detections(work: CellWork, name: str, weights: str = "final.pt") -> None:
     from fpnprobe.mm.training.predict import predict
 
-    began = time.monotonic()
     masks = "segm" in work.output.study.evaluation.iou_types
-    file = work.cell.folder / "detections.json.gz"
-    predict(work.model(), work.images(), file=file, report=lambda _: work.alive(), masks=masks)
+    file = work.cell.folder / name
+    file.parent.mkdir(exist_ok=True)
+    work.team.announce("predict", weights)
+    predict(
+        work.model(weights),
+        work.images(),
+        file=file,
+        report=lambda _: work.alive(),
+        masks=masks,
+        team=work.team,
+    )
+
+
+def _predict(work: CellWork) -> None:
+    began = time.monotonic()
+    _write_detections(work, "detections.json.gz")
     work.manifest["timings"]["evaluate_s"] = round(time.monotonic() - began, 3)
+
+
+def _snapshot_iterations(work: CellWork) -> tuple[int, ...]:
+    """The optimizer steps before the last whose weights `probe.snapshots` keeps."""
+    from fpnprobe.mm.training.weight_snapshots import kept_steps
+
+    last = work.output.iterations
+    return tuple(
+        step for step in kept_steps(work.output.study.probe.snapshots, last) if step < last
+    )
+
+
+def _snapshot_file(iteration: int) -> str:
+    return f"snapshots/detections-{iteration}.json.gz"
+
+
+def _snapshot_files(work: CellWork) -> tuple[str, ...]:
+    return tuple(_snapshot_file(iteration) for iteration in _snapshot_iterations(work))
+
+
+def _predict_snapshots(work: CellWork) -> None:
+    from fpnprobe.mm.training.weight_snapshots import kept_name
+
+    for iteration in _snapshot_iterations(work):
+        if not (work.cell.folder / _snapshot_file(iteration)).exists():
+            _write_detections(work, _snapshot_file(iteration), kept_name(iteration))
 
 
 def _evaluate(work: CellWork) -> None:
@@ -119,11 +87,16 @@ def _evaluate(work: CellWork) -> None:
     from fpnprobe.evaluation import evaluate
     from fpnprobe.store import atomic
 
-    study = work.output.study
+    study, folder = work.output.study, work.cell.folder
+    files = {
+        iteration: folder / _snapshot_file(iteration) for iteration in _snapshot_iterations(work)
+    }
+    files = {iteration: file for iteration, file in files.items() if file.exists()}
+    files[work.output.iterations] = folder / "detections.json.gz"
     frames = [
         evaluate(
             work.output.source.val,
-            work.cell.folder / "detections.json.gz",
+            file,
             iou_type=iou_type,
             buckets=study.scale_buckets(),
             engine=study.evaluation.engine,
@@ -131,8 +104,9 @@ def _evaluate(work: CellWork) -> None:
             study=study.name,
             variant=work.cell.variant,
             seed=work.cell.seed,
-            iteration=work.output.iterations,
+            iteration=iteration,
         )
+        for iteration, file in files.items()
         for iou_type in study.evaluation.iou_types
     ]
     buffer = io.BytesIO()
@@ -150,12 +124,9 @@ def _features(work: CellWork) -> None:
 
 def _offline_steps(work: CellWork) -> tuple[int, ...]:
     """The optimizer steps after which the weights are measured offline, the last one included."""
-    from fpnprobe.mm.training.weight_snapshots import kept_steps
-
     if not work.output.study.probe.offline:
         return ()
-    last = work.output.iterations
-    return (*kept_steps(work.output.study.probe.snapshots, last), last)
+    return (*_snapshot_iterations(work), work.output.iterations)
 
 
 def _offline_folders(work: CellWork) -> tuple[str, ...]:
@@ -189,6 +160,7 @@ def _offline(work: CellWork) -> None:
 
 STEPS = (
     Step("predict", lambda _: ("detections.json.gz",), _predict),
+    Step("snapshots", _snapshot_files, _predict_snapshots),
     Step("evaluate", lambda _: ("evaluation.parquet",), _evaluate),
     Step("features", lambda _: ("features/index.json",), _features, picture=True),
     Step("offline", _offline_folders, _offline),

@@ -274,9 +274,9 @@ def test_nothing_is_left_after_an_exception(
         elif place == "backward":
             monkeypatch.setattr(torch.Tensor, "backward", boom)
         elif place == "measure":
-            monkeypatch.setattr("fpnprobe.probing.measurement.Measurement.run", boom)
+            monkeypatch.setattr("fpnprobe.probing.passes.measurement.Measurement.run", boom)
         else:
-            monkeypatch.setattr("fpnprobe.probing.measurement.Measurement.finish", boom)
+            monkeypatch.setattr("fpnprobe.probing.passes.measurement.Measurement.finish", boom)
 
     model = build_detector(small.model_config("retinanet"), seed=1)
     with pytest.raises((ValueError, KeyboardInterrupt)):

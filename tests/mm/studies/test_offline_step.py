@@ -1,5 +1,7 @@
 """The weights on the way and at the end are measured on the same images."""
 
+import gzip
+import json
 import threading
 from pathlib import Path
 
@@ -10,9 +12,19 @@ import torch
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.ledger import Ledger
 from fpnprobe.mm.training import checkpoint
+from fpnprobe.store.cell import StoredCell
+from fpnprobe.study.folder.mending import find_damage, remove_damage
 from fpnprobe.study.runner import worker
 from tests.mm.studies.test_resume import StopAfter, run
 from tests.mm.tiny import tiny
+
+
+def read_detections(file: Path) -> list[object]:
+    with gzip.open(file, "rt") as stream:
+        content = json.load(stream)
+    assert content
+    return list(content)
+
 
 WANTED = {"probe__offline": 3, "probe__snapshots": [0.5]}
 
@@ -28,6 +40,34 @@ def test_snapshots_and_the_end_are_measured(tmp_path: Path) -> None:
     assert half["n_objects"].tolist() == end["n_objects"].tolist()
     assert half["l2"].tolist() != end["l2"].tolist()
     assert (end["residual_gradient"].dropna() < 1e-5).all()
+    table = pd.read_parquet(folder / "evaluation.parquet")
+    assert sorted(table["iteration"].unique()) == [4, 8]
+    assert (folder / "snapshots/detections-4.json.gz").exists()
+
+
+def test_ap_on_the_way_is_that_of_a_shorter_training(tmp_path: Path) -> None:
+    settings = {"schedule__final_lr": 1.0, "probe__mode": None}
+    folder = run(tmp_path / "out", probe__snapshots=[0.5], **settings)
+    shorter = run(tmp_path / "half", schedule__iterations=4, **settings)
+    on_the_way = read_detections(folder / "snapshots/detections-4.json.gz")
+    assert on_the_way == read_detections(shorter / "detections.json.gz")
+    table = pd.read_parquet(folder / "evaluation.parquet").query("iteration == 4")
+    expected = pd.read_parquet(shorter / "evaluation.parquet")
+    pd.testing.assert_frame_equal(table.reset_index(drop=True), expected)
+
+
+def test_a_lost_snapshot_is_predicted_again(tmp_path: Path) -> None:
+    result = tiny(tmp_path / "out", probe__snapshots=[0.5])
+    folder = result.cells[0].folder
+    assert worker.run(result, "FPN", 0, device="cpu", stop=threading.Event()) == worker.DONE
+    before = (folder / "evaluation.parquet").read_bytes()
+    (folder / "snapshots/detections-4.json.gz").write_bytes(b"")
+    damage = find_damage(StoredCell.read(folder))
+    assert damage.steps == ("evaluate", "snapshots")
+    remove_damage(StoredCell.read(folder), damage)
+    assert not (folder / "evaluation.parquet").exists()
+    assert worker.run(result, "FPN", 0, device="cpu", stop=threading.Event()) == worker.DONE
+    assert (folder / "evaluation.parquet").read_bytes() == before
 
 
 def test_a_snapshot_holds_the_weights_of_a_shorter_training(tmp_path: Path) -> None:

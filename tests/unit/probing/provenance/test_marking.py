@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 import fpnprobe
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.probing.watcher import Watch
+from fpnprobe.probing.watch.watcher import Watch
 from fpnprobe.testing import assert_no_hooks_left
 from tests.unit.probing.provenance.heads import (
     CLASSES,

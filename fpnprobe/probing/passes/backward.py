@@ -1,0 +1,229 @@
+"""Backward passes that stop at the taps and give plain float32 gradients, place by place."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fpnprobe.probing.graph import edges_into, source
+from fpnprobe.probing.passes.arrivals import only_arrives
+from fpnprobe.probing.passes.moments import Gradients
+from fpnprobe.probing.passes.reduction import Reduction
+from fpnprobe.probing.passes.routes import Routes
+from fpnprobe.probing.taps import Tap
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where gradients are split: a tap, a kind and a route."""
+
+    tap: str
+    level: int
+    kind: str
+    route: str
+
+
+Sink = Callable[[dict[Place, Gradients]], object]
+
+
+class Passes:
+    """Runs backward passes over one graph, which is kept.
+
+    Each pass gives the gradients of one tap at a time to a sink, as soon as they are whole: they
+    are never all in memory at once. A pass of no rows gives None everywhere.
+
+    Args:
+        loss: The scalar training loss.
+        taps: Places to read; those that do not train are `frozen`.
+        parameters: Whether the stages' parameters are read too.
+        weight: Factor that the training step puts on the loss; stays in the gradients.
+        loss_scale: Factor of mixed precision; divided out in float32.
+        auxiliary: Tensors made by auxiliary heads.
+        reduction: How numbers of several processes are joined.
+    """
+
+    def __init__(
+        self,
+        loss: Tensor,
+        taps: Sequence[Tap],
+        *,
+        parameters: bool,
+        weight: float,
+        loss_scale: float,
+        auxiliary: Sequence[Tensor],
+        reduction: Reduction,
+    ) -> None:
+        self._loss, self._weight, self._scale = loss, weight, loss_scale
+        self._reduction = reduction
+        self._tensors = {
+            tap.name: tap.activation
+            for tap in taps
+            if tap.activation is not None and tap.activation.requires_grad
+        }
+        self._parameters: dict[str, list[nn.Parameter]] = {
+            tap.name: [p for p in tap.parameters if p.requires_grad]
+            for tap in taps
+            if parameters and any(p.requires_grad for p in tap.parameters)
+        }
+        stages = {tap.name: self._tensors[tap.name] for tap in taps if tap.name in self._tensors}
+        routed = {tap.name for tap in taps if tap.routed}
+        self._routes = Routes(
+            loss,
+            {n: t for n, t in stages.items() if n in routed},
+            auxiliary=auxiliary,
+            exits={t.name: t.exit for t in taps if t.exit is not None and t.name in stages},
+        )
+        names = list(self._tensors)
+        # Going to the taps from which no other one is reached, a pass goes through all others.
+        self._ends = names if self._routes.pulled else _ends(self._tensors)
+        self._through = [name for name in names if name not in self._ends]
+        self.count = 0
+        self.places: dict[Place, int] = {}
+        self.frozen: list[Place] = []
+        self.untrained = frozenset(n for n, tensor in self._tensors.items() if only_arrives(tensor))
+        for tap in taps:
+            routes = ("total", *(self._routes.used if tap.routed else ()))
+            places = [Place(tap.name, tap.level, "activation", route) for route in routes]
+            if tap.name in self._tensors:
+                self.places.update(dict.fromkeys(places, 1))
+            elif tap.activation is not None:
+                self.frozen += places
+            if parameters and tap.parameters:
+                place = Place(tap.name, tap.level, "parameter", "total")
+                if tap.name in self._parameters:
+                    self.places[place] = len(self._parameters[tap.name])
+                else:
+                    self.frozen.append(place)
+
+    @property
+    def pulled(self) -> bool:
+        """Whether some route is known only while the graph is there."""
+        return bool(self._routes.pulled)
+
+    @property
+    def factor(self) -> float:
+        """What cotangents are multiplied by before a pass."""
+        return self._weight * self._scale
+
+    def of_rows(self, rows: Sequence[Tensor], starts: Sequence[Tensor], sink: Sink) -> None:
+        """Gradients of the rows, from their cotangents; no rows give no gradient, and no pass."""
+        self._run(rows, starts, sink)
+
+    def of_loss(self, sink: Sink) -> None:
+        """Undivided gradients, by a pass of their own."""
+        roots = [self._loss] if self._loss.requires_grad else []
+        self._run(roots, [torch.full_like(root, self.factor) for root in roots], sink)
+
+    @contextmanager
+    def observed(self, sink: Sink) -> Iterator[None]:
+        """Give the undivided gradients of a backward pass made inside."""
+        found: dict[Tensor, Tensor] = {}
+        with self._listening(self._tensors, sink, graph=False) as seen, ExitStack() as undo:
+            for parameter in self._all_parameters:
+                source: Any = parameter  # its register_hook is not typed
+
+                def keep(gradient: Tensor, parameter: nn.Parameter = parameter) -> None:
+                    found[parameter] = gradient.detach()
+
+                undo.callback(source.register_hook(keep).remove)
+            yield
+        self._rest(seen, found, sink, graph=False)
+
+    def close(self) -> None:
+        """Remove every hook."""
+        self._routes.remove()
+
+    @property
+    def _all_parameters(self) -> list[nn.Parameter]:
+        return [p for own in self._parameters.values() for p in own]
+
+    def _run(self, outputs: Sequence[Tensor], starts: Sequence[Tensor], sink: Sink) -> None:
+        inputs: list[Tensor] = [self._tensors[name] for name in self._ends]
+        inputs += self._all_parameters
+        if not outputs or not inputs:
+            self._rest(set(), {}, sink)
+            return
+        self.count += 1
+        with self._listening(self._through, sink) as seen:
+            gradients = torch.autograd.grad(
+                outputs, inputs, starts, retain_graph=True, allow_unused=True
+            )
+        self._rest(seen, dict(zip(inputs, gradients, strict=True)), sink)
+
+    @contextmanager
+    def _listening(
+        self, names: Iterable[str], sink: Sink, *, graph: bool = True
+    ) -> Iterator[set[str]]:
+        """While a pass runs, give each tap's gradients away once whole; yields the names given."""
+        self._routes.take(graph=False)
+        seen: set[str] = set()
+        with ExitStack() as undo:
+            for name in names:
+                tensor: Any = self._tensors[name]
+
+                def hook(gradient: Tensor, name: str = name) -> None:
+                    seen.add(name)
+                    sink(self._of_tap(name, gradient, graph=graph))
+
+                undo.callback(tensor.register_hook(hook).remove)
+            yield seen
+
+    def _rest(
+        self,
+        seen: set[str],
+        found: Mapping[Tensor, Tensor | None],
+        sink: Sink,
+        *,
+        graph: bool = True,
+    ) -> None:
+        """Give away what no hook gave: the ends, the parameters, and taps without a gradient."""
+        for name, tensor in self._tensors.items():
+            if name not in seen:
+                sink(self._of_tap(name, found.get(tensor), graph=graph))
+        for place in self.places:
+            if place.kind == "parameter":
+                sink({place: self._mean(self._parameters[place.tap], found)})
+
+    def _of_tap(self, name: str, gradient: Tensor | None, *, graph: bool) -> dict[Place, Gradients]:
+        parts = self._routes.take_stage(name, graph=graph)
+        # What leaves a pulled stage by its exit cannot be split once the graph is gone.
+        unknown = () if graph or name not in self._routes.pulled else ("direct", "auxiliary")
+        return {
+            place: [self._plain(gradient if place.route == "total" else parts.get(place.route))]
+            for place in self.places
+            if (place.tap, place.kind) == (name, "activation") and place.route not in unknown
+        }
+
+    def _mean(
+        self, parameters: Sequence[nn.Parameter], found: Mapping[Tensor, Tensor | None]
+    ) -> Gradients:
+        plain = [self._plain(found.get(p)) for p in parameters]
+        if self._reduction.processes == 1:
+            return plain
+        # Every process must bring every tensor, or they would wait for each other.
+        whole = [
+            torch.zeros_like(p, dtype=torch.float32) if g is None else g
+            for p, g in zip(parameters, plain, strict=True)
+        ]
+        return self._reduction.mean(whole)
+
+    def _plain(self, gradient: Tensor | None) -> Tensor | None:
+        """Detached, at least float32, and without the loss scale."""
+        if gradient is None:
+            return None
+        wide = gradient.detach()
+        wide = wide if wide.dtype == torch.float64 else wide.float()
+        return wide if self._scale == 1.0 else wide / self._scale
+
+
+def _ends(tensors: Mapping[str, Tensor]) -> list[str]:
+    """Names of the tensors whose graph holds none of the others."""
+    nodes = {source(tensor): name for name, tensor in tensors.items() if tensor.grad_fn is not None}
+    return [
+        name
+        for name, tensor in tensors.items()
+        if not edges_into([tensor.grad_fn], (), nodes).keys() - {name}
+    ]

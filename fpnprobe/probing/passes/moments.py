@@ -1,0 +1,140 @@
+"""Squares and inner products of the bucket gradients at one place, with little kept."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from fpnprobe.probing.passes.sketch import sketch
+
+_CHUNK = 2**14  # elements
+
+Gradients = Sequence[Tensor | None]
+Compare = Literal["exact", "sketch", "nothing"]
+
+
+def square(gradients: Gradients) -> Tensor:
+    """Squared length of a list of tensors, accumulated in float64; None is zero."""
+    present = [gradient for gradient in gradients if gradient is not None]
+    if not present:
+        return torch.zeros((), dtype=torch.float64)
+    if present[0].is_cuda:  # one kernel for all tensors
+        norms = torch._foreach_norm(present, 2.0, dtype=torch.float64)
+        return torch.stack(norms).square().sum()
+    # No float64 copy, and short enough sums in the gradient's own type.
+    parts = [part for one in present for part in one.flatten().split(_CHUNK)]
+    return torch.stack([torch.dot(part, part) for part in parts]).double().sum()
+
+
+def inner(a: Gradients, b: Gradients) -> Tensor:
+    """Inner product of two lists of tensors, float64; None is zero.
+
+    The product of two tensors is accumulated in their own type: relative to the product of their
+    lengths that is far below what a cosine is read for.
+    """
+    pairs = [(x, y) for x, y in zip(a, b, strict=True) if x is not None and y is not None]
+    if not pairs:
+        return torch.zeros((), dtype=torch.float64)
+    return torch.stack([torch.dot(x.flatten(), y.flatten()) for x, y in pairs]).double().sum()
+
+
+def plus(a: Gradients, b: Gradients, *, sign: float = 1.0) -> list[Tensor | None]:
+    """Return `a + sign * b`, where None is zero."""
+    return [
+        (None if y is None else sign * y) if x is None else x if y is None else x + sign * y
+        for x, y in zip(a, b, strict=True)
+    ]
+
+
+class Moments:
+    """The bucket gradients of one place: norms, Gram matrix, and distance to the undivided one.
+
+    Kept until the undivided gradient has come: every bucket's gradient for a Gram matrix, and what
+    `compare` needs.
+
+    Args:
+        labels: Number of labels of the partition.
+        size: Number of tensors that the gradient at this place consists of.
+        gram: Whether inner products between buckets are wanted.
+        compare: The sum of the buckets with the undivided gradient: `exact`, which can also derive
+            a bucket; by `sketch`, which keeps next to nothing; or `nothing`.
+    """
+
+    def __init__(self, labels: int, size: int, *, gram: bool, compare: Compare = "exact") -> None:
+        self.gram = gram
+        self._labels, self._compare = labels, compare
+        self._kept: dict[int, Gradients] = {}
+        self._sum: list[Tensor | None] = [None] * size
+        self._products: dict[tuple[int, int], Tensor] = {}
+        self._ends: tuple[Tensor, Tensor] | None = None
+
+    def add(self, label: int, gradients: Gradients) -> None:
+        """Take the gradient of one bucket."""
+        self._products[label, label] = square(gradients)
+        self._multiply(label, gradients)
+        exact = self._compare == "exact"
+        if self.gram and (exact or len(self._kept) < self._labels - 1):  # nothing follows the last
+            self._kept[label] = gradients
+        if self._compare == "sketch":
+            self._sum = plus(self._sum, sketch(gradients))
+        elif exact and not self.gram:
+            self._accumulate(gradients)
+
+    def _accumulate(self, gradients: Gradients) -> None:
+        for i, gradient in enumerate(gradients):
+            own = self._sum[i]
+            if own is None:
+                # A copy: what autograd gives may be the gradient at another place as well.
+                self._sum[i] = None if gradient is None else gradient.clone()
+            elif gradient is not None:
+                own += gradient
+
+    def add_total(self, gradients: Gradients, *, derived: int = -1) -> Gradients:
+        """Take the undivided gradient, last; return what the sum lacks of it.
+
+        That is the gradient of the `derived` bucket, if one was left out.
+        """
+        rest = self._lacking(gradients)
+        if derived >= 0:
+            self.derive(derived, rest)
+        gap = square(rest) if derived < 0 else torch.zeros((), dtype=torch.float64)
+        self._ends = square(gradients), gap
+        self._kept, self._sum = {}, []
+        return rest
+
+    def derive(self, label: int, gradients: Gradients) -> None:
+        """Take the gradient of the bucket that was left out."""
+        self._products[label, label] = square(gradients)
+        self._multiply(label, gradients)
+
+    def vector(self) -> Tensor:
+        """Gram matrix (or its diagonal), |total|^2 and |total - sum|^2, `(L*L + 2,)` float64.
+
+        Without an undivided gradient the sum stands for it, and the distance is zero.
+        """
+        none = torch.zeros((), dtype=torch.float64)
+        whole = square(self._lacking([None] * len(self._sum))) if self._ends is None else none
+        total, gap = self._ends or (whole, none)
+        cells = [
+            self._products.get((a, b)) for a in range(self._labels) for b in range(self._labels)
+        ]
+        flat = [*(none if cell is None else cell for cell in cells), total, gap]
+        device = next((x.device for x in flat if x.device.type != "cpu"), none.device)
+        return torch.stack([x.to(device) for x in flat])
+
+    def _multiply(self, label: int, gradients: Gradients) -> None:
+        for other, kept in self._kept.items():
+            product = inner(kept, gradients)
+            self._products[label, other] = self._products[other, label] = product
+
+    def _lacking(self, gradients: Gradients) -> list[Tensor | None]:
+        """`gradients` minus all that was added, or the sketch of that."""
+        if self._compare == "nothing":
+            return [None] * len(gradients)
+        if self._compare == "sketch":
+            return plus(sketch(gradients), self._sum, sign=-1)
+        rest = list(gradients)
+        for added in self._kept.values() if self.gram else (self._sum,):
+            rest = plus(rest, added, sign=-1)
+        return rest

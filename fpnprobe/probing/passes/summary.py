@@ -1,0 +1,212 @@
+"""From squares and inner products to ledger records, over all processes."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from fpnprobe.ledger import ConflictRecord, GradientRecord
+from fpnprobe.probing.partition import LossPartition
+from fpnprobe.probing.passes.backward import Place
+from fpnprobe.probing.passes.moments import Moments
+from fpnprobe.probing.passes.reduction import Reduction
+from fpnprobe.probing.sample import Residuals, Sample, worst
+from fpnprobe.probing.soundness.underflow import underflows
+
+Floats = npt.NDArray[np.float64]
+_Key = tuple[Place, str]
+_NAN = float("nan")
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What the backward passes of one iteration added up to, in this process.
+
+    `untrained` are taps whose stage is frozen: their gradients only would arrive. `counts` are for
+    `underflows`, in float16. `rest` is the loss that flows beside all labeled rows, None where
+    nothing does.
+    """
+
+    loss: Tensor
+    values: Tensor
+    moments: Mapping[Place, Moments]
+    terms: Mapping[tuple[Place, str], list[Tensor]]
+    gaps: Mapping[tuple[Place, str], list[Tensor]]
+    frozen: Sequence[Place]
+    audited: bool
+    arithmetic: str = "float32"
+    counts: Mapping[str, Sequence[Tensor]] = field(default_factory=dict)
+    untrained: frozenset[str] = frozenset()
+    rest: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    """What all records of a sample share."""
+
+    iteration: int
+    epoch: int
+    labels: tuple[str, ...]
+    objects: tuple[int, ...]
+    residuals: Residuals
+
+    def record(
+        self,
+        place: Place,
+        bucket: str,
+        term: str = "all",
+        *,
+        l2: float = _NAN,
+        share: float = _NAN,
+        rows: int = 0,
+        state: str = "measured",
+    ) -> GradientRecord:
+        if bucket == "all":
+            objects = sum(self.objects) if min(self.objects) >= 0 else -1
+        else:
+            objects = dict(zip(self.labels, self.objects, strict=False)).get(bucket, 0)
+        return GradientRecord(
+            iteration=self.iteration,
+            epoch=self.epoch,
+            tap=place.tap,
+            level=place.level,
+            kind=place.kind,
+            route=place.route,
+            bucket=bucket,
+            term=term,
+            l2=float(l2),
+            share=float(share),
+            n_objects=objects,
+            n_rows=rows,
+            state=state,
+            residual_loss=self.residuals.loss,
+            residual_gradient=self.residuals.gradient,
+            residual_routes=self.residuals.routes,
+        )
+
+    def place(
+        self, place: Place, term: str, squares: Floats, rows: Sequence[int], state: str
+    ) -> Iterator[GradientRecord]:
+        """One row for each label; the share is among the object buckets, without background."""
+        whole = squares[:-1].sum()
+        for i, label in enumerate(self.labels):
+            is_object = i < len(self.labels) - 1
+            share = squares[i] / whole if is_object and whole > 0 else _NAN
+            l2 = np.sqrt(squares[i])
+            yield self.record(place, label, term, l2=l2, share=share, rows=rows[i], state=state)
+
+    def conflicts(self, place: Place, gram: Floats) -> Iterator[ConflictRecord]:
+        """Cosines between the gradients of two buckets, where both have one."""
+        norms = np.sqrt(np.diag(gram))
+        for a, b in zip(*np.triu_indices(len(self.labels), k=1), strict=True):
+            if norms[a] > 0 and norms[b] > 0:
+                yield ConflictRecord(
+                    iteration=self.iteration,
+                    tap=place.tap,
+                    kind=place.kind,
+                    bucket_a=self.labels[a],
+                    bucket_b=self.labels[b],
+                    cosine=float(np.clip(gram[a, b] / (norms[a] * norms[b]), -1, 1)),
+                )
+
+
+def summarize(
+    totals: Totals, partition: LossPartition, reduction: Reduction, step: tuple[int, int]
+) -> Sample:
+    """Join the processes, check the invariants, and write the records."""
+    size = len(partition.labels)
+    joined = _joined({(p, "all"): m.vector() for p, m in totals.moments.items()}, reduction)
+    moments = {place: vector for (place, _), vector in joined.items()}
+    terms = _joined({key: _stacked(s) for key, s in totals.terms.items()}, reduction)
+    gaps = _joined({key: _stacked(pairs) for key, pairs in totals.gaps.items()}, reduction)
+    names = list(dict.fromkeys(("all", *(term for _, term in totals.terms))))
+    own = torch.tensor([[*partition.objects, 0], *map(partition.count, names)]).double()
+    counts = reduction.sum(own.to(totals.loss.device)).long().tolist()
+    rest = torch.tensor([float(totals.rest is not None), totals.rest or 0.0])
+    shared = torch.cat([v.to(totals.loss) for v in (totals.loss.reshape(1), totals.values, rest)])
+    loss, *values, has_rest, rest_value = (reduction.sum(shared) / reduction.processes).tolist()
+    rows = dict(zip(names, counts[1:], strict=True))
+    residuals = Residuals(
+        # Beside all rows flows what they lack: their sum is then no witness.
+        loss=_NAN if has_rest else _relative(abs(loss - sum(values)), abs(loss)),
+        activation=_worst_gap(moments, "activation") if totals.audited else _NAN,
+        parameter=_worst_gap(moments, "parameter") if totals.audited else _NAN,
+        routes=worst(
+            [_relative(*np.sqrt(pair)) for v in gaps.values() for pair in v.reshape(-1, 2)]
+        ),
+    )
+    objects = tuple(max(-1, n) for n in counts[0][:-1])
+    header = _Header(*step, partition.labels, objects, residuals)
+    finite = all(np.isfinite(vector).all() for vector in moments.values())
+    verdict = residuals.judge(totals.arithmetic)
+    usual = "measured" if finite and verdict.sound else "unsound" if finite else "nonfinite"
+
+    def state_of(place: Place) -> str:
+        arrives = place.tap in totals.untrained and usual == "measured"
+        return "would_arrive" if arrives else usual
+
+    lost = underflows(moments, totals.counts, rows["all"], reduction) if finite else {}
+    records: list[GradientRecord] = []
+    conflicts: list[ConflictRecord] = []
+    for place, vector in moments.items():
+        state = state_of(place)
+        gram = vector[:-2].reshape(size, size)
+        here = header.place(place, "all", np.diag(gram), rows["all"], state)
+        gone = {partition.labels[label] for label in lost.get(place.tap, ())}
+        records += [replace(r, state="underflow") if r.bucket in gone else r for r in here]
+        total = np.sqrt(vector[-2])
+        records.append(header.record(place, "all", l2=total, rows=sum(rows["all"]), state=state))
+        if totals.moments[place].gram and finite and verdict.sound:
+            conflicts += header.conflicts(place, gram)
+    for (place, term), squares in terms.items():
+        records += header.place(place, term, squares, rows[term], state_of(place))
+    records += [
+        header.record(place, label, state="frozen")
+        for place in totals.frozen
+        for label in (*partition.labels, "all")
+    ]
+    return Sample(
+        iteration=step[0],
+        epoch=step[1],
+        loss=loss,
+        values=dict(zip(partition.labels, values, strict=True)),
+        records=tuple(records),
+        conflicts=tuple(conflicts),
+        residuals=residuals,
+        finite=finite,
+        verdict=verdict,
+        unlabeled=_relative(rest_value, abs(loss)) if has_rest else 0.0,
+    )
+
+
+def _joined(vectors: Mapping[_Key, Tensor], reduction: Reduction) -> dict[_Key, Floats]:
+    """Vectors of activations summed over processes and divided by W^2, in one exchange."""
+    split = [key for key in vectors if key[0].kind == "activation"]
+    found = dict(vectors)
+    if split and reduction.processes > 1:
+        device = vectors[split[0]].device
+        flat = torch.cat([vectors[key].to(device) for key in split])
+        joined, start = reduction.sum(flat) / reduction.processes**2, 0
+        for key in split:
+            found[key] = joined[start : start + len(vectors[key])]
+            start += len(vectors[key])
+    return {key: vector.cpu().numpy() for key, vector in found.items()}
+
+
+def _stacked(values: Sequence[Tensor]) -> Tensor:
+    """Scalars on the device that holds any of them: zeros of no tensor are on the CPU."""
+    device = next((x.device for x in values if x.device.type != "cpu"), torch.device("cpu"))
+    return torch.stack([x.to(device) for x in values])
+
+
+def _worst_gap(moments: Mapping[Place, Floats], kind: str) -> float:
+    pairs = [v[-2:] for p, v in moments.items() if (p.kind, p.route) == (kind, "total")]
+    return worst([_relative(np.sqrt(gap), np.sqrt(total)) for total, gap in pairs])
+
+
+def _relative(gap: float, size: float) -> float:
+    """Return gap / size; 0 where both are zero, and infinite where only the size is."""
+    return float(gap / size) if size else 0.0 if not gap else float("inf")

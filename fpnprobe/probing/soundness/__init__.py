@@ -1,0 +1,1 @@
+"""Holds what was measured against its invariants: tolerances, verdicts, underflow, warnings."""

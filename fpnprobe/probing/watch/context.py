@@ -1,0 +1,152 @@
+"""Measure while a plain PyTorch model trains: no mmdet, no training framework."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.ledger import Ledger, LedgerWriter
+from fpnprobe.ledger.files import read as read_table
+from fpnprobe.probing.probe import Mode, Probe, Terms
+from fpnprobe.probing.sampling.budget import Budget
+from fpnprobe.probing.sampling.cost import Cost
+from fpnprobe.probing.sampling.schedule import Schedule
+from fpnprobe.probing.taps import level_of, recorded, stage_modules
+from fpnprobe.probing.watch.watcher import Watch
+from fpnprobe.scales import COCO_BUCKETS, ScaleBucket, check_buckets
+from fpnprobe.store.run_file import RunFile, describe_run
+
+
+@contextmanager
+def watch(
+    model: nn.Module,
+    *,
+    taps: Mapping[str, nn.Module] | None = None,
+    auxiliary: Iterable[nn.Module] = (),
+    buckets: Sequence[ScaleBucket] = COCO_BUCKETS,
+    interval: Schedule | int | Iterable[int] | Mapping[str, Any] = 1,
+    budget: float | None = None,
+    mode: Mode = "routes",
+    terms: Terms = "none",
+    out_dir: str | Path | None = None,
+    start: int | None = None,
+    strict: bool = False,
+    study: str = "",
+    variant: str = "",
+    seed: int = 0,
+) -> Iterator[Watch]:
+    """Watch a model while it trains; every hook is gone afterwards.
+
+    Args:
+        model: The model.
+        taps: Stages in order, shallow to deep: `C2`, `C3`, ... and pyramid levels `P2`, ... by
+            name; without it, `layer1`..`layer4` of a ResNet.
+        auxiliary: Modules whose consumers of a stage are the route `auxiliary`.
+        buckets: Scale buckets.
+        interval: Measure every so many iterations, or a `Schedule`, or a list of iterations.
+        budget: Or: measure as often as this fraction of the training time allows.
+        mode: `routes` or `full`, see `Probe`.
+        terms: Split further, see `Probe`.
+        out_dir: Also write the ledger there while training, and `fpnprobe.json`, which makes the
+            folder a run for `fpnprobe report`.
+        start: Number of the first iteration. A training that goes on from a checkpoint gives it,
+            and its ledger in `out_dir` is kept up to there.
+        strict: Raise where an invariant does not hold; by default it is logged and the rows have
+            the state `unsound`.
+        study: Study, a column of the written ledger.
+        variant: Variant, a column of the written ledger.
+        seed: Seed, a column of the written ledger.
+
+    >>> import fpnprobe
+    >>> _ = torch.manual_seed(0)
+    >>> layer1, layer2, head = (torch.nn.Linear(4, 4) for _ in range(3))
+    >>> model = torch.nn.ModuleDict({"layer1": layer1, "layer2": layer2})
+    >>> labels = torch.tensor([0, 0, 1, 2, 3, 3])
+    >>> with fpnprobe.watch(model, interval=2) as probe:
+    ...     for _ in range(4):
+    ...         c2 = layer1(torch.ones(6, 4)); c3 = layer2(c2.tanh())
+    ...         rows = head(c2 + c3).square().mean(1)
+    ...         loss = rows.mean()
+    ...         _ = probe.measure(loss, rows=rows, labels=labels)
+    ...         loss.backward()
+    >>> sorted(probe.ledger.frame.iteration.unique().tolist())
+    [0, 2]
+    >>> bool(probe.ledger.frame.residual_gradient.max() < 1e-5)
+    True
+
+    Raises:
+        FpnProbeError: if an option is wrong, the model's stages are not found, or `out_dir` holds
+            a ledger and `start` is not given: a ledger is never overwritten.
+    """
+    stages = dict(taps) if taps is not None else stage_modules(model)
+    for name in stages:
+        level_of(name)
+    with ExitStack() as undo:
+        writer = run = None
+        checked = check_buckets(buckets)
+        name = variant or (Path(out_dir).resolve().name if out_dir is not None else "")
+        if out_dir is not None:
+            _refuse_to_overwrite(Path(out_dir), start)
+            writer = undo.enter_context(
+                LedgerWriter(out_dir, study=study, variant=name, seed=seed, resume_at=start or 0)
+            )
+            run = RunFile(
+                out_dir,
+                describe_run(
+                    made_by="watch",
+                    variant=name,
+                    seed=seed,
+                    study=study,
+                    buckets=checked,
+                    device="cuda" if any(p.is_cuda for p in model.parameters()) else "cpu",
+                    stages=_stages(stages),
+                ),
+            )
+        on_gpu = any(p.is_cuda for p in model.parameters())
+        cost = Cost(wait=torch.cuda.synchronize) if on_gpu else Cost()
+        seen = Watch(
+            Probe(mode, terms),
+            model,
+            stages,
+            buckets=checked,
+            schedule=Schedule.of(interval) if budget is None else None,
+            budget=None if budget is None else Budget(budget, cost=cost),
+            writer=writer,
+            run=run,
+            start=start or 0,
+            strict=strict,
+            out_dir=None if out_dir is None else Path(out_dir),
+        )
+        undo.enter_context(seen)
+        undo.enter_context(recorded(stages, seen.keep))
+        heads = {str(i): head for i, head in enumerate(auxiliary)}
+        undo.enter_context(recorded(heads, seen.keep_auxiliary))
+        undo.callback(seen.forget_marks)
+        yield seen
+
+
+def _refuse_to_overwrite(out_dir: Path, start: int | None) -> None:
+    if start is not None and start < 0:
+        raise FpnProbeError(f"start={start}: expected the number of an iteration, 0 or more")
+    if read_table(out_dir, "ledger") is None:
+        return
+    steps = Ledger.read(out_dir).frame.iteration
+    if start is None and len(steps):
+        raise FpnProbeError(
+            f"{out_dir} holds a ledger of iterations {steps.min()}..{steps.max()}: give "
+            f"start={steps.max() + 1} to go on after it (or the iteration of the checkpoint that "
+            "the training goes on from), or another out_dir"
+        )
+
+
+def _stages(stages: Mapping[str, nn.Module]) -> dict[str, dict[str, Any]]:
+    """Which stages train, by name."""
+    return {
+        name: {"frozen": not any(p.requires_grad for p in module.parameters())}
+        for name, module in stages.items()
+        if name.startswith("C")
+    }
