@@ -34,6 +34,13 @@ def finish(raw: str, slug: str) -> str:
     return re.sub(r">\s+<", ">\n<", svg)
 
 
+def grounded(svg: str) -> str:
+    """The SVG on white ground, for files: a reader's page may be dark."""
+    return re.sub(
+        r"(<svg [^>]*>)", r'\1<rect width="100%" height="100%" fill="#ffffff"/>', svg, count=1
+    )
+
+
 def _own_font(style: re.Match[str]) -> str:
     return re.sub(r"\s*font-family: [^;\"]*;?", "", style[0])
 

@@ -10,6 +10,7 @@ from typing import Literal
 from matplotlib.axes import Axes
 
 from fpnprobe.errors import EnvironmentProblem, FpnProbeError
+from fpnprobe.figures.markup import grounded
 from fpnprobe.figures.svg import compose, to_svg
 from fpnprobe.report.page.content import Figure
 from fpnprobe.report.page.drawings import WIDE, draw, layout_of
@@ -107,7 +108,7 @@ class Drawing:
         columns = self.figure.columns if room >= 0.75 * WIDE else self.figure.narrow
         layout = layout_of(self.figure)
         drawn = compose(self.figure.panels, columns=columns, width=room, **layout)
-        svg = to_svg(drawn, self.name)
+        svg = grounded(to_svg(drawn, self.name))
         height = float(drawn.get_size_inches()[1]) * 72 * scale
         size = f'<svg width="{points:.2f}pt" height="{height:.2f}pt" '
         return svg.replace("<svg ", size, 1), height

@@ -12,6 +12,7 @@ import pandas as pd
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.evidence.diagnosis import headline
 from fpnprobe.evidence.findings import Finding
+from fpnprobe.figures.markup import grounded
 from fpnprobe.report.page.content import Block, Figure, Report, Section, Text
 from fpnprobe.report.page.drawings import Drawing, draw
 from fpnprobe.report.page.html import page
@@ -80,7 +81,7 @@ def build(
     report = compose(stored, claims.judged(studies, stored.holes), verdicts, findings)
     drawings = {figure.name: draw(figure) for figure in report.figures()}
     for name, drawing in drawings.items():
-        atomic.write_text(target / "figures" / f"{name}.svg", drawing.wide)
+        atomic.write_text(target / "figures" / f"{name}.svg", grounded(drawing.wide))
     written = {f"figures/{name}.svg" for name in drawings}
     for name, csv in tables(report):
         atomic.write_text(target / "tables" / f"{name}.csv", csv)
