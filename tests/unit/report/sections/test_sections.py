@@ -426,14 +426,14 @@ def test_every_correlation_has_its_row(stored: Stored) -> None:
     (shown,) = association.correlations(replace(stored, evidence={"association": found}))
     assert isinstance(shown, Table)
     assert shown.rows()[0] == [
-        "the same images, at the end", "share of large objects", "C2", "direct", "AP_L change",
+        "the same images, at the end", "share of large objects", "C2", "direct", "AP_L (≥72 px) change",
         "6", "18", "0.90", "0.40", "0.98", "0.01",
     ]  # fmt: skip
     assert len(shown.rows()) == 3
     assert shown.caption.startswith(
         "2 of 2 intervals exclude 0, where chance alone gives about 0; 1 with a false discovery "
         "rate below 5 %. Clearest: large share at C2 (direct, the same images, at the end) with "
-        "AP_L: 0.90; index at C2 (total, training) with AP_S: 0.60."
+        "AP_L (≥72 px): 0.90; index at C2 (total, training) with AP_S (<24 px): 0.60."
     )
     (unclear,) = association.correlations(
         replace(stored, evidence={"association": found.assign(low=-0.1 + 0 * found["low"])})
@@ -517,7 +517,8 @@ def test_index_caption_names_both_ends(stored: Stored) -> None:
     table = table[(table["tap"] == "C2") & (table["route"] == "total")]
     mean = table[table["kind"] == "activation"].groupby("variant")["index"].mean().sort_values()
     ends = [f"{mean.iloc[at]:.2f} ({mean.index[at]})" for at in (0, -1)]
-    assert f"At C2, in total from {ends[0]} to {ends[1]}; by the direct route" in caption
+    said = f"At C2 (while training), in total from {ends[0]} to {ends[1]}; by the direct route"
+    assert said in caption
 
 
 def test_modules_go_from_the_backbone_to_the_heads(make_study: Make) -> None:
