@@ -112,4 +112,4 @@ def coverage(repetitions: int, *, seed: int = 0) -> dict[str, dict[str, float]]:
 
 if __name__ == "__main__":
     for kind, found in coverage(int(sys.argv[1])).items():
-        print(kind, found)  # noqa: T201
+        print(kind, found)

@@ -426,7 +426,8 @@ def test_every_correlation_has_its_row(stored: Stored) -> None:
     (shown,) = association.correlations(replace(stored, evidence={"association": found}))
     assert isinstance(shown, Table)
     assert shown.rows()[0] == [
-        "the same images, at the end", "share of large objects", "C2", "direct", "AP_L (≥72 px) change",
+        "the same images, at the end", "share of large objects", "C2", "direct",
+        "AP_L (≥72 px) change",
         "6", "18", "0.90", "0.40", "0.98", "0.01",
     ]  # fmt: skip
     assert len(shown.rows()) == 3
