@@ -176,48 +176,6 @@ def percentile_interval(
     return float(low), float(high)
 
 
-def bca_interval(
-    value: float,
-    samples: npt.ArrayLike,
-    jackknife: npt.ArrayLike,
-    *,
-    confidence: float = CONFIDENCE,
-) -> tuple[float, float]:
-    """Bias-corrected and accelerated bootstrap interval (Efron, 1987), for lopsided samples.
-
-    The percentiles that are taken are moved by how far the samples lie to one side of the value
-    (`z0`) and by the skewness of what single images do to it (`a`), and widened by
-    sqrt(n / (n - 1)) and Student's t, as small sets need (Hesterberg, 2015).
-
-    Args:
-        value: of the whole set.
-        samples: the same under each resample.
-        jackknife: the same with each image (or group of images) left out.
-        confidence: that the interval should have.
-
-    >>> low, high = bca_interval(0.0, np.linspace(-1, 1, 1001), np.linspace(-0.01, 0.01, 50))
-    >>> -0.97 < low < -0.95 < 0.95 < high < 0.97
-    True
-    """
-    drawn = np.asarray(samples, dtype=np.float64)
-    drawn = drawn[np.isfinite(drawn)]
-    left_out = np.asarray(jackknife, dtype=np.float64)
-    left_out = left_out[np.isfinite(left_out)]
-    if not len(drawn) or len(left_out) < 3 or not np.isfinite(value):
-        return percentile_interval(drawn, confidence=confidence)
-    below = (np.sum(drawn < value) + 0.5 * np.sum(drawn == value)) / len(drawn)
-    if not 0 < below < 1 or drawn.min() == drawn.max():
-        return percentile_interval(drawn, confidence=confidence)
-    moved = left_out.mean() - left_out
-    spread = float(np.sum(moved**2)) ** 1.5
-    a = float(np.sum(moved**3)) / (6 * spread) if spread > 0 else 0.0
-    z0, n = float(stats.norm.ppf(below)), len(left_out)
-    wide = np.sqrt(n / (n - 1)) * float(stats.t.ppf(0.5 + confidence / 2, n - 1))
-    places = [float(stats.norm.cdf(z0 + (z0 + z) / (1 - a * (z0 + z)))) for z in (-wide, wide)]
-    low, high = np.quantile(drawn, places)
-    return float(low), float(high)
-
-
 def resample_counts(items: int, *, resamples: int, seed: int = 0) -> npt.NDArray[np.int32]:
     """How often each of `items` is drawn in each bootstrap resample, (resamples, items).
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
@@ -53,7 +54,7 @@ def test_an_ending_that_is_none(drawing: Drawing, tmp_path: Path) -> None:
 
 def test_its_axes_are_matplotlibs(drawing: Drawing) -> None:
     first, second = drawing.axes()
-    assert list(first.lines[0].get_xdata()) == [0, 1]
+    assert np.asarray(first.lines[0].get_xdata()).tolist() == [0, 1]
     assert first.figure is second.figure
 
 

@@ -52,9 +52,22 @@ class Attribution:
         Red speaks for the class, blue against it; all panels have one color scale, and each says
         the level's share. In Jupyter the figure shows itself.
         """
-        from fpnprobe.mm.inspect.attribution.plot import plot
+        from fpnprobe.mm.inspect.attribution.plot import draw_over_image
 
-        return plot(self, target)
+        if not 0 <= target < len(self.targets):
+            raise FpnProbeError(
+                f"no target {target} in image {self.image_id}: expected 0 to "
+                f"{len(self.targets) - 1}"
+            )
+        chosen = self.targets[target]
+        score = f", score {chosen.score:.2f}" if chosen.score == chosen.score else ""
+        return draw_over_image(
+            self.cells(target),
+            self.maps.shares()[target].tolist(),
+            picture=self.picture,
+            box=[float(v) for v in chosen.box],
+            title=f"{chosen.kind} {chosen.index}: {self._details(chosen)['label']}{score}",
+        )
 
     def __repr__(self) -> str:
         kinds = ", ".join(sorted({target.kind for target in self.targets}))
