@@ -64,8 +64,9 @@ def by_either_name(*names: str) -> Any:
     raise ModuleNotFoundError(names[0])
 
 
-worker = by_either_name("fpnprobe.study.runner.worker", "fpnprobe.study.worker")
-locks = by_either_name("fpnprobe.store.locks", "fpnprobe.study.locks")
+# the old name first: an installed fpnprobe has the new one
+worker = by_either_name("fpnprobe.study.worker", "fpnprobe.study.runner.worker")
+locks = by_either_name("fpnprobe.study.locks", "fpnprobe.store.locks")
 
 
 def invoke(capsys: Any, monkeypatch: Any, *words: object) -> tuple[int, str]:
@@ -122,18 +123,17 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study whose cell FPN was stopped in the middle."""
     out = tmp_path_factory.mktemp("stopped") / "out"
     stop = threading.Event()
-    original = torch.optim.SGD.step
-    steps = 0
+    original, passes = torch.Tensor.backward, 0
 
-    def step(self: Any, *args: Any, **kwargs: Any) -> Any:
-        nonlocal steps
-        steps += 1
-        if steps == 2:
+    def backward(self: torch.Tensor, *args: Any, **kwargs: Any) -> None:
+        nonlocal passes
+        passes += 1
+        if passes == 2:
             stop.set()
-        return original(self, *args, **kwargs)
+        original(self, *args, **kwargs)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch.optim.SGD, "step", step)
+        patch.setattr(torch.Tensor, "backward", backward)
         code = worker.run(tiny(out, **CHANGES), "FPN", 0, device="cpu", stop=stop)
     assert code not in (worker.DONE, worker.FAILED)
     assert (cell_of(out) / "checkpoints" / "resume.pt").is_file()
@@ -398,16 +398,15 @@ def test_f13_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Told by the runner, though the cell can write nothing any more; exit code 3."""
     module = tmp_path / "full_disk.py"
     module.write_text(
-        "import errno, os, sys\n"
+        "import errno, os\n"
         "import torch\n"
-        "from torch.optim import SGD\n"
-        "original = SGD.step\n"
+        "original = torch.Tensor.backward\n"
         "def full(*_, **__):\n"
         "    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))\n"
-        "def step(self, *args, **kwargs):\n"
+        "def backward(self, *args, **kwargs):\n"
         "    os.replace = os.rename = os.fsync = full\n"
         "    return original(self, *args, **kwargs)\n"
-        "SGD.step = step\n"
+        "torch.Tensor.backward = backward\n"
     )
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
     study = study_file(tmp_path / "study", schedule__iterations=3, imports=["full_disk"])
