@@ -271,7 +271,7 @@ def test_f7_section_that_is_misspelt(tmp_path: Path, capsys: Any, monkeypatch: A
     file.write_text(file.read_text().replace("schedule =", "shedule ="))
     code, err = invoke(capsys, monkeypatch, "plan", study)
     assert code == 2
-    assert "did you mean schedule?" in err
+    assert "did you mean schedule or " in err
 
 
 def test_f8_variant_that_is_gone(copy: Path, capsys: Any, monkeypatch: Any) -> None:
