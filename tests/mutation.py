@@ -164,9 +164,8 @@ def run(packages: list[str], count: int, seed: int) -> None:
                 source = file.read_text()
                 text, where = mutate(source, number)
                 file.write_text(text)
-                name = file.relative_to(tree)
                 if survives(tree, tests_of(tree, package, file)):
-                    print(f"survived: {name}:{where}", flush=True)
+                    print(f"survived: {file.relative_to(tree)}:{where}", flush=True)
                 else:
                     killed += 1
                 file.write_text(source)

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import matplotlib as mpl
-from fontTools.ttLib import TTFont, TTLibError
+from fontTools.ttLib import TTFont, TTLibError  # of matplotlib
 from matplotlib.font_manager import findSystemFonts
 
 FOLDER = Path(mpl.get_data_path()) / "fonts" / "ttf"

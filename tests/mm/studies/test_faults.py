@@ -123,7 +123,8 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study whose cell FPN was stopped in the middle."""
     out = tmp_path_factory.mktemp("stopped") / "out"
     stop = threading.Event()
-    original, passes = torch.Tensor.backward, 0
+    original: Any = torch.Tensor.backward
+    passes = 0
 
     def backward(self: torch.Tensor, *args: Any, **kwargs: Any) -> None:
         nonlocal passes
