@@ -160,7 +160,7 @@ def test_f1_damaged_manifest(content: bytes, copy: Path, monkeypatch: Any) -> No
     monkeypatch.setattr("fpnprobe.mm.training.train.train", lambda *_, **__: pytest.fail("trained"))
     run_cell(copy)
     assert before in [file.stat().st_mtime_ns for file in copy.rglob("final.pt")]
-    assert (copy / "archive").exists() or "manifest.json" in " ".join(manifest_of(copy)["notes"])
+    assert (copy / "archive").exists() or "written anew" in " ".join(manifest_of(copy)["notes"])
 
 
 def test_f2_code_of_a_manifest(copy: Path, capsys: Any, monkeypatch: Any) -> None:
@@ -444,9 +444,7 @@ def test_f15_state_without_a_part(resumed: Path) -> None:
         content.pop("schedulers")
         torch.save(content, file)
 
-    said = reason_after(resumed, drop)
-    assert "resume.pt" in said
-    assert not said.startswith("KeyError")
+    assert "checkpoint has no 'schedulers'" in reason_after(resumed, drop)
 
 
 def test_f16_flipped_state(resumed: Path) -> None:
