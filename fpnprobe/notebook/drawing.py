@@ -14,7 +14,7 @@ from fpnprobe.figures.markup import grounded
 from fpnprobe.figures.svg import compose, to_svg
 from fpnprobe.report.page.content import Figure
 from fpnprobe.report.page.drawings import WIDE, draw, layout_of
-from fpnprobe.report.page.pdf import FONTS
+from fpnprobe.report.page.fonts import FOLDER as FONTS
 from fpnprobe.store import atomic
 
 FONT = 10.5

@@ -17,7 +17,7 @@ from fpnprobe.report.page.content import Block, Figure, Report, Section, Text
 from fpnprobe.report.page.drawings import Drawing, draw
 from fpnprobe.report.page.html import page
 from fpnprobe.report.page.markdown import in_columns, markdown
-from fpnprobe.report.page.pdf import letters_without_a_font, typeset
+from fpnprobe.report.page.pdf import typeset
 from fpnprobe.report.sections import (
     average_precision,
     caveats,
@@ -260,10 +260,4 @@ def _pdf(report: Report, drawings: Mapping[str, Drawing], path: Path) -> str:
         path.unlink(missing_ok=True)
         return str(error)
     atomic.write_bytes(path, content)
-    lacking = letters_without_a_font(report)
-    return (
-        f"report.pdf shows boxes for {lacking[:20]}: no font here has them; install one, such as "
-        "fonts-noto-cjk and fonts-noto-color-emoji"
-        if lacking
-        else ""
-    )
+    return ""

@@ -7,39 +7,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import matplotlib as mpl
-from matplotlib.font_manager import fontManager, get_font
-
 from fpnprobe import __version__
 from fpnprobe.errors import EnvironmentProblem
+from fpnprobe.report.page import fonts
 from fpnprobe.report.page.content import Block, Figure, Report, Text
 from fpnprobe.report.page.drawings import Drawing
 from fpnprobe.report.page.glossary import words_of
 from fpnprobe.report.page.markdown import texts_of
-
-FONTS = Path(mpl.get_data_path()) / "fonts" / "ttf"
-
-
-def letters_beyond_our_fonts(report: Report) -> str:
-    """The characters of a report that DejaVu Sans lacks, such as Chinese ones and emoji."""
-    known = get_font(str(FONTS / "DejaVuSans.ttf")).get_charmap()
-    texts = [report.title, report.question, *texts_of(report)]
-    return "".join(sorted({c for text in texts for c in text if ord(c) not in known and c > " "}))
-
-
-def letters_without_a_font(report: Report) -> str:
-    """Those of `letters_beyond_our_fonts` that no font of this machine has: boxes in the PDF."""
-    left = set(letters_beyond_our_fonts(report))
-    for entry in fontManager.ttflist if left else ():
-        try:
-            left -= {
-                letter for letter in left if ord(letter) in get_font(entry.fname).get_charmap()
-            }
-        except (OSError, RuntimeError):
-            continue  # a font file that matplotlib cannot read
-        if not left:
-            break
-    return "".join(sorted(left))
 
 
 def typeset(report: Report, drawings: Mapping[str, Drawing]) -> bytes:
@@ -58,22 +32,39 @@ def typeset(report: Report, drawings: Mapping[str, Drawing]) -> bytes:
         root = Path(folder)
         for name, drawing in drawings.items():
             (root / f"{name}.svg").write_text(drawing.wide, encoding="utf-8")
-        (root / "report.json").write_text(json.dumps(_content(report)), encoding="utf-8")
+        content, foreign = content_of(report, drawings)
+        (root / "report.json").write_text(json.dumps(content), encoding="utf-8")
         template = (files("fpnprobe.report.page") / "template.typ").read_text(encoding="utf-8")
         (root / "report.typ").write_text(template, encoding="utf-8")
         try:
-            content: bytes = typst.compile(
+            document: bytes = typst.compile(
                 str(root / "report.typ"),
                 root=folder,
-                font_paths=[str(FONTS)],
-                # The same bytes on every machine, unless a text needs letters that we do not have.
-                ignore_system_fonts=not letters_beyond_our_fonts(report),
+                font_paths=[str(fonts.FOLDER)],
+                ignore_system_fonts=not foreign,  # then the same bytes on every machine
                 timestamp=0,
             )
         except (typst.TypstError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:200]
             raise EnvironmentProblem(f"report.pdf is not written: typst says {reason}") from error
-    return content
+    return document
+
+
+def content_of(report: Report, drawings: Mapping[str, Drawing]) -> tuple[dict[str, Any], bool]:
+    """What the template sets, and whether that takes a font of the system.
+
+    Characters that no font has are told on the first page.
+    """
+    content = _content(report)
+    texts = [json.dumps(content, ensure_ascii=False), *(each.wide for each in drawings.values())]
+    foreign = fonts.lacking(texts)
+    if missing := fonts.in_no_font(foreign):
+        content["warnings"].append(
+            f"This PDF lacks {len(missing)} characters that no font of this machine has "
+            f"({fonts.name_characters(missing)}): report.html shows them; or install a font that "
+            "has them, such as Noto Sans CJK, and build the report again."
+        )
+    return content, foreign > missing
 
 
 def _content(report: Report) -> dict[str, Any]:
