@@ -13,7 +13,9 @@ def add(app: typer.Typer) -> None:
     def check(
         configs: Annotated[
             list[str] | None,
-            typer.Argument(help="mmdet config files, or names shipped with mmdet."),
+            typer.Argument(
+                metavar="[CONFIG...]", help="mmdet config files, or names shipped with mmdet."
+            ),
         ] = None,
         every: Annotated[
             bool, typer.Option("--all", help="Every detector family of mmdet's zoo.")

@@ -1,4 +1,4 @@
-"""The README's table of detectors is that of the stored run; FPNPROBE_REGENERATE=1 writes it."""
+"""The table of detectors in EXACT.md is that of the stored run; FPNPROBE_REGENERATE=1 writes it."""
 
 import os
 import re
@@ -7,7 +7,7 @@ from pathlib import Path
 from fpnprobe.mm.inspect import zoo, zoo_table
 
 ROOT = Path(__file__).parents[2]
-README, STORED = ROOT / "README.md", ROOT / "reports" / "zoo.csv"
+PAGE, STORED = ROOT / ".github" / "EXACT.md", ROOT / "reports" / "zoo.csv"
 PLACE = re.compile(r"(?<=test_support_table.py -->\n).*?(?=<!-- end of zoo -->)", re.DOTALL)
 
 
@@ -24,10 +24,10 @@ def generated() -> str:
 
 
 def test_the_support_table_is_that_of_the_stored_run() -> None:
-    text = README.read_text()
+    text = PAGE.read_text()
     if os.environ.get("FPNPROBE_REGENERATE"):
         text = PLACE.sub(lambda _: generated(), text)
-        README.write_text(text)
+        PAGE.write_text(text)
     found = PLACE.search(text)
     assert found is not None and found[0] == generated()
 
