@@ -141,6 +141,7 @@ def compose(
                 average_precision.section(stored),
                 claims.section(found, name_metric=stored.name_metric),
                 interventions.section(stored, verdicts),
+                rules.section(findings),
                 interventions.noted(gradients.section(stored), stored),
                 snapshots.section(stored),
                 object_size.section(stored),

@@ -19,10 +19,9 @@ from fpnprobe.interventions import Intervention
 from fpnprobe.interventions import intervention as named
 from fpnprobe.interventions.backward import IntervenedBackward
 from fpnprobe.ledger import GradientRecord, LedgerWriter
-from fpnprobe.mm.hook.distributed import reduction
 from fpnprobe.mm.hook.norms_observer import NormsObserver, stage_parameters
 from fpnprobe.mm.hook.partition_observer import PartitionObserver
-from fpnprobe.mm.hook.run_record import RunRecord, config_name, refuse_sharded
+from fpnprobe.mm.hook.run_record import RunRecord, config_name
 from fpnprobe.mm.hook.scalars import scalars
 from fpnprobe.mm.hook.session import (
     FlushedObserver,
@@ -33,6 +32,8 @@ from fpnprobe.mm.hook.session import (
     waiter,
 )
 from fpnprobe.mm.hook.statistics import Account, circumstances
+from fpnprobe.probing.graph_guards.wrappers import refuse_sharded
+from fpnprobe.probing.passes.distributed import process_reduction
 from fpnprobe.probing.probe import Probe, Terms
 from fpnprobe.probing.sample import Sample
 from fpnprobe.probing.sampling.schedule import Schedule
@@ -220,11 +221,13 @@ class GradientProbeHook(Hook):
                 take=self._take_norms,
             )
         if self._intervened is not None:
-            self._intervened.reduction = reduction()
+            self._intervened.reduction = process_reduction()
         return PartitionObserver(
             runner.model,
             runner.optim_wrapper,
-            probe=replace(self._probe, reduction=reduction(), conflict="parameter", audit="sketch"),
+            probe=replace(
+                self._probe, reduction=process_reduction(), conflict="parameter", audit="sketch"
+            ),
             buckets=self.buckets,
             audited=lambda: self.account.samples % self.audit == 0,
             due=due,

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.evaluation import evaluate
@@ -296,19 +295,3 @@ def _plain(value: Mapping[str, Any]) -> dict[str, Any]:
         return each if each is None or isinstance(each, str | int | float) else str(each)
 
     return {key: mend(each) for key, each in value.items()}
-
-
-def refuse_sharded(model: torch.nn.Module) -> None:
-    """Raise for FSDP: a shard's gradient is not a stage's.
-
-    Raises:
-        FpnProbeError: naming the remedy.
-    """
-    kinds = {kind.__name__ for module in model.modules() for kind in type(module).__mro__}
-    kinds |= {type(parameter).__name__ for parameter in model.parameters()}
-    if kinds & {"FullyShardedDataParallel", "FSDPModule", "DTensor"}:
-        raise FpnProbeError(
-            "the model's parameters are sharded (FSDP): a process has no whole gradient of a "
-            "stage, and extra backward passes would gather them again; train with DDP "
-            "(MMDistributedDataParallel) to measure, or leave the probe out"
-        )

@@ -233,11 +233,12 @@ class Watch:
         return self.soundness.prove(sample, found.residuals)
 
     def _add(self, sample: Sample) -> None:
-        if self._writer is None:
+        if self._out_dir is None:
             self.samples.append(sample)
             return
         self.samples = [sample]
-        self._writer.append(sample.records, sample.conflicts)
+        if self._writer is not None:  # in one process of several
+            self._writer.append(sample.records, sample.conflicts)
         self._tell_run(state="running", reason="")
 
     def _tell_run(self, **changes: str) -> None:
