@@ -34,11 +34,12 @@ def add(app: typer.Typer) -> None:
         import fpnprobe.mm  # noqa: F401
         from fpnprobe.errors import ClaimFailed, FpnProbeError
         from fpnprobe.mm.inspect import check, check_table, zoo
+        from fpnprobe.mm.inspect.check_result import CheckResult
 
         names = [*(configs or ()), *(zoo.CONFIGS if every else ())]
         if not names:
             raise FpnProbeError("nothing to check: name a config, or give --all")
-        results: list[check.CheckResult] = []
+        results: list[CheckResult] = []
         if not as_json:
             for line in check_table.head(names, markdown=markdown):
                 typer.echo(line)
@@ -49,7 +50,7 @@ def add(app: typer.Typer) -> None:
                     config, size=size, tolerance=tolerance, data=data, split=split
                 )
             except FpnProbeError as error:
-                found = check.CheckResult.failed(config, tolerance, error)
+                found = CheckResult.failed(config, tolerance, error)
             results.append(found)
             if not as_json:
                 typer.echo(check_table.line(found, names, markdown=markdown))

@@ -21,6 +21,12 @@ def add(app: typer.Typer) -> None:
         iou_type: Annotated[
             str | None, typer.Option(help="bbox or segm; bbox, or the study's, by default.")
         ] = None,
+        area: Annotated[
+            str | None,
+            typer.Option(
+                help="box: take each object's area from its box; that of the runs by default."
+            ),
+        ] = None,
         resamples: Annotated[int, typer.Option(help="Bootstrap resamples.")] = 1000,
         seed: Annotated[int, typer.Option(help="Seed of the resampling.")] = 0,
         as_json: Annotated[
@@ -32,7 +38,13 @@ def add(app: typer.Typer) -> None:
         from fpnprobe.evaluation import compare_runs
 
         found = compare_runs(
-            a, b, annotations=annotations, iou_type=iou_type, resamples=resamples, seed=seed
+            a,
+            b,
+            annotations=annotations,
+            iou_type=iou_type,
+            area=area,
+            resamples=resamples,
+            seed=seed,
         )
         for line in dict.fromkeys(found.warnings):
             typer.echo(f"warning: {line}", err=True)

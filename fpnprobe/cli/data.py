@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 _JSON = typer.Option("--json", help="Print the result as JSON.")
+_AREA = typer.Option(help="box: take each object's area from its box, for data without `area`.")
 
 
 def _result(content: dict[str, Any], *, as_json: bool) -> None:
@@ -53,12 +54,23 @@ def add(app: typer.Typer) -> None:
         split: Annotated[
             list[str] | None, typer.Option(help="Annotation file to check; repeatable.")
         ] = None,
+        area: Annotated[str | None, _AREA] = None,
+        decode: Annotated[
+            bool,
+            typer.Option(
+                "--decode",
+                help="Decode every image; by default those of sets up to 20,000 files and 200 MB, "
+                "and of larger ones what is no plain JPEG or PNG with its proper ending.",
+            ),
+        ] = False,
         as_json: Annotated[bool, _JSON] = False,
     ) -> None:
         """Check annotations and image files; exit code 2 with one line for the first problem."""
         from fpnprobe.data import coco
 
-        found = [coco.check(root, name) for name in split or ("train", "val")]
+        found = [
+            coco.check(root, name, area=area, decode=decode) for name in split or ("train", "val")
+        ]
         for line in (line for summary in found for line in summary.warnings):
             typer.echo(f"warning: {line}", err=True)
         if as_json:
@@ -81,6 +93,7 @@ def add(app: typer.Typer) -> None:
         min_objects: Annotated[int, typer.Option(help="Fewest objects of an image.")] = 1,
         seed: Annotated[int, typer.Option(help="Seed of the choice.")] = 0,
         link: Annotated[bool, typer.Option(help="Link images instead of copying them.")] = False,
+        area: Annotated[str | None, _AREA] = None,
         as_json: Annotated[bool, _JSON] = False,
     ) -> None:
         """Cut a smaller data set out of a COCO folder, always the same one."""
@@ -96,6 +109,7 @@ def add(app: typer.Typer) -> None:
             min_objects=min_objects,
             seed=seed,
             link=link,
+            area=area,
         )
         found = {split: coco.check(folder, split) for split in ("train", "val")}
         counts = {split: {"images": s.images, "objects": s.objects} for split, s in found.items()}

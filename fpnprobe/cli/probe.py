@@ -30,6 +30,10 @@ def add(app: typer.Typer) -> None:
             ),
         ] = None,
         split: Annotated[str, typer.Option(help="Name of the annotation file.")] = "val",
+        area: Annotated[
+            str | None,
+            typer.Option(help="box: take each object's area from its box. A cell has its own."),
+        ] = None,
         images: Annotated[int, typer.Option(help="Number of images, from the first.")] = 32,
         batch: Annotated[int, typer.Option(help="Images per batch.")] = 2,
         size: Annotated[
@@ -61,6 +65,7 @@ def add(app: typer.Typer) -> None:
             checkpoint,
             data=data,
             split=split,
+            area=area,
             images=images,
             batch=batch,
             size=size,

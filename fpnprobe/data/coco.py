@@ -37,6 +37,8 @@ class CocoSummary:
         clipped: Boxes that stuck out of their image and were clipped.
         masks: Whether every object has a segmentation.
         with_masks: Number of objects that have one.
+        decoded: Whether every image was decoded. Of a large set, plain JPEG and PNG files are
+            believed by their header and ending unless `decode` is asked for.
         warnings: Lines for the user.
     """
 
@@ -55,6 +57,7 @@ class CocoSummary:
     clipped: int
     masks: bool
     with_masks: int
+    decoded: bool
     warnings: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -101,10 +104,12 @@ class Split:
         """The image files, in order."""
         return tuple(self.folder / name for name in self.annotations.image_names)
 
-    def check_images(self, *, seen: Callable[[], None] = lambda: None) -> tuple[Notice, ...]:
+    def check_images(
+        self, *, decode: bool = False, seen: Callable[[], None] = lambda: None
+    ) -> tuple[Notice, ...]:
         """Check the image files; see `fpnprobe.data.images.check`."""
         found = self.annotations
-        return images.check(self.folder, found.image_names, found.sizes, seen=seen)
+        return images.check(self.folder, found.image_names, found.sizes, decode=decode, seen=seen)
 
     def content_hash(self) -> str:
         """Hash of the annotation file's bytes, and name and length of each image file.
@@ -165,6 +170,7 @@ def check(
     split: str,
     *,
     area: str | None = None,
+    decode: bool = False,
     seen: Callable[[], None] = lambda: None,
 ) -> CocoSummary:
     """Check everything about a split, also that its image files are there and are whole images.
@@ -175,17 +181,23 @@ def check(
         root: the data folder.
         split: "train", "val", or the name of an annotation file.
         area: see `open_split`.
+        decode: see `fpnprobe.data.images.check`.
         seen: called once for each image file that is opened.
 
     Raises:
         FpnProbeError: see `open_split`; and for image files that are missing, cut off or no images.
     """
     found = open_split(root, split, area=area)
-    return summarize(found, found.check_images(seen=seen))
+    notices = found.check_images(decode=decode, seen=seen)
+    return summarize(found, notices, decoded=decode or None)
 
 
-def summarize(split: Split, notices: Sequence[Notice] = ()) -> CocoSummary:
+def summarize(
+    split: Split, notices: Sequence[Notice] = (), *, decoded: bool | None = None
+) -> CocoSummary:
     """What a split holds; `notices` are those of its image files.
+
+    `decoded` says whether these were decoded; by default, whether they are by default.
 
     Raises:
         FpnProbeError: if it has no object.
@@ -217,6 +229,7 @@ def summarize(split: Split, notices: Sequence[Notice] = ()) -> CocoSummary:
         clipped=clipped,
         masks=masked == int(single.sum()),
         with_masks=masked,
+        decoded=images.is_small(split.folder, found.image_names) if decoded is None else decoded,
         warnings=tuple(f"{split.name}: {each.line()}" for each in (*split.notices, *notices)),
     )
 

@@ -27,25 +27,30 @@ _ALIGNED = 64
 _MAGIC = b"fpnprobe columns\n"
 
 
-def read_usable(path: str | Path) -> Annotations:
+def read_usable(path: str | Path, *, area: str | None = None) -> Annotations:
     """Read what is used of an annotation file; a large one through its columns on disk.
+
+    Args:
+        path: the file.
+        area: "box" takes the area of an object from its box.
 
     Raises:
         FpnProbeError: see `fpnprobe.data.annotations.read` and `fpnprobe.data.usable.usable`.
     """
     source = Path(path)
     if not source.is_file() or source.stat().st_size < LARGE:
-        return usable(read(source))[0]
-    columns = columns_path(source)
+        return usable(read(source, area=area))[0]
+    columns = columns_path(source, area=area)
     if not columns.is_file():
-        write_columns(columns, usable(read(source))[0])
+        write_columns(columns, usable(read(source, area=area))[0])
     return map_columns(columns)
 
 
-def columns_path(source: Path) -> Path:
-    """Where the columns of an annotation file lie: by its place, length and time."""
+def columns_path(source: Path, *, area: str | None = None) -> Path:
+    """Where the columns of an annotation file lie: by its place, length, time and kind of area."""
     status = source.stat()
     facts = [_VERSION, str(source.resolve()), status.st_size, status.st_mtime_ns]
+    facts += [area] if area else []
     name = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]
     return cache_folder() / "annotations" / f"{name}.columns"
 

@@ -6,12 +6,13 @@ the decoder of the training has to say.
 
 import os
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 _HEADS = (4096, 2**16, 2**20)  # bytes: thumbnails and profiles may stand before the size
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"IEND\xaeB`\x82"
+_MOST_CHUNKS = 100_000  # of a PNG: 8 kB each for most programs; what has more is decoded
 _ORIENTATION = 0x0112
 
 
@@ -45,6 +46,8 @@ def read_header(file: Path) -> Header | None:
         for size in _HEADS:
             head = os.pread(handle, size, 0)
             found = _parsed(head, tail)
+            if found is not None and found.whole and head[:8] == _PNG:
+                return replace(found, whole=_has_all_chunks(handle, length))
             if found is not None or length <= size:
                 return found
     finally:
@@ -75,6 +78,19 @@ def _png(head: bytes, tail: bytes) -> Header | None:
             return Header((height, width), orientation, bits, tail[-8:] == _PNG_END)
         place += 12 + length
     return None
+
+
+def _has_all_chunks(handle: int, length: int) -> bool:
+    """Whether the chunks of a PNG follow each other up to its end: none was cut."""
+    place = len(_PNG)
+    for _ in range(_MOST_CHUNKS):
+        entry = os.pread(handle, 8, place)
+        if len(entry) < 8:
+            return False
+        place += 12 + int.from_bytes(entry[:4], "big")
+        if entry[4:] == b"IEND":
+            return place == length
+    return False
 
 
 def _jpeg(head: bytes, tail: bytes) -> Header | None:

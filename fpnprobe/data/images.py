@@ -8,10 +8,8 @@ import contextlib
 import hashlib
 import json
 import os
-import sys
-import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -21,6 +19,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from fpnprobe.data import cache
+from fpnprobe.data.decoder import MOST_PIXELS, explain_failure, quiet_decoder, read_picture
 from fpnprobe.data.headers import Header, read_header
 from fpnprobe.data.problems import Notice
 from fpnprobe.errors import FpnProbeError
@@ -29,7 +28,7 @@ from fpnprobe.store import atomic
 Sizes = npt.NDArray[np.int64]
 
 _VERSION = 2  # of what is checked; raise it and every set is checked again
-_ALL = (20_000, 200 * 2**20)  # files, bytes: sets up to here are decoded whole, in half a minute
+_SMALL = (20_000, 200 * 2**20)  # files, bytes: sets up to here are decoded, in half a minute
 _ORIENTATION = 0x0112  # EXIF tag; 5 to 8 exchange width and height
 
 
@@ -62,8 +61,20 @@ def fingerprint(folder: Path, names: Sequence[str], sizes: Sizes, *, times: bool
     return digest.hexdigest()
 
 
+def is_small(folder: Path, names: Sequence[str]) -> bool:
+    """Whether a set is decoded to be checked although nobody asked for it."""
+    if len(names) > _SMALL[0]:
+        return False
+    return sum((folder / name).stat().st_size for name in names) <= _SMALL[1]
+
+
 def check(
-    folder: Path, names: Sequence[str], sizes: Sizes, *, seen: Callable[[], None] = lambda: None
+    folder: Path,
+    names: Sequence[str],
+    sizes: Sizes,
+    *,
+    decode: bool = False,
+    seen: Callable[[], None] = lambda: None,
 ) -> tuple[Notice, ...]:
     """Check every image file; a set that has passed is not opened again.
 
@@ -71,6 +82,8 @@ def check(
         folder: of the images.
         names: of the files, from `folder`.
         sizes: height and width as annotated, `(I, 2)`.
+        decode: whether every file is decoded; without, of a set that is not small (`is_small`)
+            plain JPEG and PNG files are believed by their header and ending.
         seen: called once for each file that is opened.
 
     Returns:
@@ -81,15 +94,17 @@ def check(
             turned by its camera so that the boxes may not fit.
     """
     stamp = f"{_VERSION}{folder.resolve()}{fingerprint(folder, names, sizes, times=True)}"
-    note = cache.folder() / "checked" / f"{hashlib.sha256(stamp.encode()).hexdigest()}.json"
-    with contextlib.suppress(OSError, ValueError, TypeError):
-        return tuple(Notice(**each) for each in json.loads(note.read_text()))
-    length = sum((folder / name).stat().st_size for name in names) if len(names) <= _ALL[0] else 0
-    decode_all = len(names) <= _ALL[0] and length <= _ALL[1]
+    decode_all = is_small(folder, names)
+    notes = [_note(stamp)] if decode_all else [_note(f"{stamp}decoded"), _note(stamp)]
+    if decode:
+        notes, decode_all = notes[:1], True
+    for note in notes:
+        with contextlib.suppress(OSError, ValueError, TypeError):
+            return tuple(Notice(**each) for each in json.loads(note.read_text()))
     turned, unclear, deep = list[str](), list[str](), list[str]()
-    with _quiet_decoder() as said:
+    with quiet_decoder() as told:
         for name, size in zip(names, sizes.tolist(), strict=True):
-            header = _check_one(folder / name, (size[0], size[1]), said, decode=decode_all)
+            header = _check_one(folder / name, (size[0], size[1]), told, decode=decode_all)
             seen()
             if header.bits > 8:
                 deep.append(name)
@@ -104,8 +119,13 @@ def check(
             "are: store the pixels as the boxes lie, without the tag"
         )
     notices = _notices(len(names), turned + unclear, deep)
-    atomic.write_json(note, [asdict(notice) for notice in notices])
+    atomic.write_json(notes[-1], [asdict(notice) for notice in notices])
     return notices
+
+
+def _note(stamp: str) -> Path:
+    """The file that remembers that a set has passed."""
+    return cache.folder() / "checked" / f"{hashlib.sha256(stamp.encode()).hexdigest()}.json"
 
 
 def _notices(total: int, turned: list[str], deep: list[str]) -> tuple[Notice, ...]:
@@ -121,15 +141,16 @@ def _notices(total: int, turned: list[str], deep: list[str]) -> tuple[Notice, ..
 
 
 def _check_one(
-    file: Path, size: tuple[int, int], said: Callable[[], str], *, decode: bool
+    file: Path, size: tuple[int, int], told: Callable[[], str], *, decode: bool
 ) -> Header:
     """The header of a file that is whole and of the annotated size (height, width)."""
     try:
         header = read_header(file)
     except OSError as error:
         raise FpnProbeError(f"{file} cannot be read: {error.strerror}") from error
+    _refuse_large(file, header)
     if header is None or not header.whole or header.bits != 8 or decode:
-        given = _decoded(file, said)
+        given = _decoded(file, told)
         header = header or _header_of_decoded(file, given)
     elif header.orientation >= 5:
         given = header.size[::-1]
@@ -148,31 +169,41 @@ def _check_one(
     return header
 
 
-def _decoded(file: Path, said: Callable[[], str]) -> tuple[int, int]:
-    """Height and width of the picture as the training's decoder gives it."""
-    said()
-    try:
-        picture = cv2.imread(str(file), cv2.IMREAD_COLOR)
-    except cv2.error:  # larger than it decodes
-        picture = None
-    # libjpeg fills what is missing with gray and says so; every other decoder fails
-    if picture is None or "premature end" in said().lower():
-        reason = "it is cut off" if picture is not None else _reason(file)
+def _refuse_large(file: Path, header: Header | None) -> None:
+    """Refuse a file whose header tells of more pixels than decoding can take memory for."""
+    size, bits = (header.size, header.bits) if header else (_size_by_pillow(file), 8)
+    if size[0] * size[1] * -(-bits // 8) > MOST_PIXELS:
         raise FpnProbeError(
-            f"{file} cannot be read as an image ({reason}): replace it, or remove it from the "
-            "annotation file"
+            f"{file} has {size[1]} x {size[0]} px of {bits} bits a channel, which takes over 2 GB "
+            "to decode: cut it into tiles"
         )
-    return picture.shape[0], picture.shape[1]
 
 
-def _reason(file: Path) -> str:
-    """Why a file is no image, by Pillow, which says more than the decoder."""
+def _size_by_pillow(file: Path) -> tuple[int, int]:
+    """Height and width by Pillow, which reads the header alone; zeros where it cannot.
+
+    Raises:
+        FpnProbeError: if it is larger than Pillow opens.
+    """
     try:
         with warnings.catch_warnings(action="ignore"), Image.open(file) as picture:
-            picture.load()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        return " ".join(str(error).split())[:120]
-    return "OpenCV cannot decode it"
+            return picture.height, picture.width
+    except Image.DecompressionBombError as error:  # over 179 million pixels
+        what = str(error).split(",")[0]
+        raise FpnProbeError(f"{file} is too large to decode ({what}): cut it into tiles") from error
+    except (OSError, SyntaxError, ValueError, TypeError):
+        return 0, 0
+
+
+def _decoded(file: Path, told: Callable[[], str]) -> tuple[int, int]:
+    """Height and width of the picture as the training's decoder gives it."""
+    picture = read_picture(file, told)
+    if picture.pixels is None or picture.cut:
+        raise FpnProbeError(
+            f"{file} cannot be read as an image ({explain_failure(file, picture)}): replace it, or "
+            "remove it from the annotation file"
+        )
+    return picture.pixels.shape[0], picture.pixels.shape[1]
 
 
 def _header_of_decoded(file: Path, decoded: tuple[int, int]) -> Header:
@@ -190,30 +221,3 @@ def _header_of_decoded(file: Path, decoded: tuple[int, int]) -> Header:
             return Header((picture.height, picture.width), orientation, 8 * kind.itemsize, True)
     except (OSError, SyntaxError, ValueError, TypeError, Image.DecompressionBombError):
         return Header(decoded, 1, 8 * kind.itemsize, True)
-
-
-@contextlib.contextmanager
-def _quiet_decoder() -> Iterator[Callable[[], str]]:
-    """Catch what C libraries write to stderr inside; yields a function that reads it.
-
-    OpenCV gives no warning back to Python: that a JPEG is cut off is only printed, by libjpeg.
-    """
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as sink:
-
-        def said() -> str:
-            if not sink.seek(0, os.SEEK_END):
-                return ""
-            sink.seek(0)
-            text = sink.read().decode(errors="replace")
-            sink.seek(0)
-            sink.truncate()
-            return text
-
-        os.dup2(sink.fileno(), 2)
-        try:
-            yield said
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)

@@ -19,6 +19,7 @@ Floats = npt.NDArray[np.float64]
 Mask = list[list[float]] | dict[str, Any]
 
 NONE, POLYGONS, RUNS = 0, 1, 2
+_LONGEST = 2**23  # px of an outline: pycocotools takes some 120 bytes for each of them
 _FEWEST = 6  # coordinates of an outline: three points; mmdet and Detectron2 leave out shorter ones
 
 
@@ -202,6 +203,7 @@ class MaskColumns:
             sizes=sizes,
         )
         self._check_bounds(found)
+        self._check_lengths(found)
         self.wrong.sort()
         return found
 
@@ -232,3 +234,15 @@ class MaskColumns:
             for part in np.flatnonzero(known & near & ((low < 0) | (high > limit))):
                 own = values[starts[part] : corners[part + 1] // 2]
                 np.clip(own, 0, limit[part], out=own)
+
+    def _check_lengths(self, masks: Masks) -> None:
+        """Refuse an outline so long that the C routine that fills it would take gigabytes."""
+        corners = masks.corners
+        owner = np.repeat(np.arange(len(masks)), np.diff(masks.parts))  # of each polygon
+        most = np.diff(corners) // 2 * masks.sizes[owner].max(axis=1, initial=0)
+        for part in np.flatnonzero(most > _LONGEST):
+            points = masks.coordinates[corners[part] : corners[part + 1]].reshape(-1, 2)
+            steps = np.abs(points - np.roll(points, 1, axis=0)).max(axis=1)
+            if steps.sum() > _LONGEST:
+                what = f"its outline is {steps.sum():.3g} px long, more than {_LONGEST}"
+                self.wrong.append((int(owner[part]), what))

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fpnprobe.data.cache import folder as cache_folder
+from fpnprobe.data.decoder import explain_failure, quiet_decoder, read_picture
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.store import atomic
 
@@ -35,15 +37,25 @@ def target_size(height: int, width: int, size: int | tuple[int, int] | None) -> 
     return max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))
 
 
-def decode(path: Path, shape: tuple[int, int]) -> Pixels:
+def decode(path: Path, shape: tuple[int, int], *, strict: bool = False) -> Pixels:
     """The image as (H, W, 3) uint8 in BGR order at `shape` = (H, W).
+
+    One that is cut off is gray where it is missing; that is a warning, once for each file, so that
+    no long training ends by it, or an error where `strict`.
 
     Raises:
         FpnProbeError: if the file is not an image.
     """
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise FpnProbeError(f"{path} cannot be read as an image: replace it or remove it")
+    with quiet_decoder() as told:
+        picture = read_picture(path, told)
+    image = picture.pixels
+    if image is None or (strict and picture.cut):
+        raise FpnProbeError(
+            f"{path} cannot be read as an image ({explain_failure(path, picture)}): replace it or "
+            "remove it"
+        )
+    if picture.cut:
+        warnings.warn(f"{path} is cut off; what is missing is gray", stacklevel=2)
     if image.shape[:2] != shape:
         image = cv2.resize(image, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
     return np.asarray(image, dtype=np.uint8)
@@ -101,7 +113,7 @@ def _fill(out: Any, images: ImageStore, total: int) -> None:
     header = {"descr": "|u1", "fortran_order": False, "shape": (total,)}
     np.lib.format.write_array_header_1_0(out, header)  # type: ignore[no-untyped-call]
     for path, shape in zip(images.paths, images.shapes, strict=True):
-        out.write(decode(path, shape).tobytes())
+        out.write(decode(path, shape, strict=True).tobytes())
 
 
 def _identity(paths: Sequence[Path], shapes: Sequence[tuple[int, int]]) -> str:

@@ -73,6 +73,7 @@ def compare(
     *,
     iou_type: str = "bbox",
     buckets: Sequence[ScaleBucket] = COCO_BUCKETS,
+    area: str | None = None,
     resamples: int = 1000,
     seed: int = 0,
 ) -> Comparison:
@@ -88,6 +89,7 @@ def compare(
         b: detections of the second run.
         iou_type: `bbox` or `segm`.
         buckets: size buckets.
+        area: "box" takes the area of an object from its box, for data that have none.
         resamples: bootstrap resamples.
         seed: of the resampling.
 
@@ -108,7 +110,7 @@ def compare(
         raise FpnProbeError(f"resamples is {resamples}, expected at least 2, better 1000")
     if seed < 0:
         raise FpnProbeError(f"seed is {seed}, expected at least 0")
-    truth = GroundTruth.of(annotations, iou_type=iou_type)
+    truth = GroundTruth.of(annotations, iou_type=iou_type, area=area)
     counts = resample_counts(len(truth.image_ids), resamples=resamples, seed=seed)
     pair = [Detections.of(found, ground_truth=truth, iou_type=iou_type) for found in (a, b)]
     first, second = (
@@ -145,25 +147,26 @@ def compare_runs(
     *,
     annotations: str | Path | None = None,
     iou_type: str | None = None,
+    area: str | None = None,
     resamples: int = 1000,
     seed: int = 0,
 ) -> Comparison:
     """Compare two cells of studies, or two detection files on the same annotations.
 
-    A cell brings its annotations, buckets and `iou_type`; what is given here wins.
+    A cell brings its annotations, buckets, `iou_type` and `area`; what is given here wins.
 
     Raises:
         FpnProbeError: if the annotations are missing or differ, or a folder is no finished cell.
     """
     files: list[Path] = []
-    known: list[tuple[str, tuple[ScaleBucket, ...], str]] = []
+    known: list[tuple[str, tuple[ScaleBucket, ...], str, str | None]] = []
     for path in (Path(a), Path(b)):
         if not path.exists():
             raise FpnProbeError(f"{path} does not exist: give a cell's folder or a detection file")
         if path.is_dir():
-            study, detections, truth = _find_results(path)
+            study, detections, truth, kind_of_area = _find_results(path)
             files.append(detections)
-            known.append((truth, study.buckets, study.iou_types[0]))
+            known.append((truth, study.buckets, study.iou_types[0], kind_of_area))
         else:
             files.append(path)
     if annotations is None and len({each[0] for each in known}) != 1:
@@ -173,21 +176,24 @@ def compare_runs(
             else "detection files need their ground truth: add --annotations FILE"
         )
     if len({each[1:] for each in known}) > 1:
-        raise FpnProbeError("the two runs have different size buckets or iou_type: expected equal")
-    given, buckets, kind = known[0] if known else ("", COCO_BUCKETS, "bbox")
+        raise FpnProbeError(
+            "the two runs have different size buckets, iou_type or area: expected equal"
+        )
+    given, buckets, kind, own_area = known[0] if known else ("", COCO_BUCKETS, "bbox", None)
     return compare(
         annotations or given,
         files[0],
         files[1],
         iou_type=iou_type or kind,
         buckets=buckets,
+        area=area or own_area,
         resamples=resamples,
         seed=seed,
     )
 
 
-def _find_results(folder: Path) -> tuple[StoredStudy, Path, str]:
-    """Find detections and annotations of a cell that is done and current, or of a run.
+def _find_results(folder: Path) -> tuple[StoredStudy, Path, str, str | None]:
+    """Find detections, annotations and area of a cell that is done and current, or of a run.
 
     Raises:
         FpnProbeError: if the folder is neither.
@@ -202,12 +208,12 @@ def _find_results(folder: Path) -> tuple[StoredStudy, Path, str]:
                 f"{folder} has no detections: a run keeps those of mmdet's COCO metric at each "
                 "validation (val_evaluator of type CocoMetric); train with one"
             )
-        return runs, run.detections, annotations
+        return runs, run.detections, annotations, run.manifest.get("area")
     if len(path.parts) > 3 and (path.parents[2] / STUDY).exists():
         study = StoredStudy.read(path.parents[2], strict=True)
         for cell in study.done:
             if cell.folder.resolve() == path:
-                return study, cell.detections, str(cell.annotations)
+                return study, cell.detections, str(cell.annotations), None
     raise FpnProbeError(
         f"{folder} is not a finished run: expected a folder such as "
         "reports/quickstart/cells/fpn/seed-0 of a cell that is done and not stale, the work_dir "

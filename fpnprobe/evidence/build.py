@@ -121,4 +121,7 @@ def _ground_truth(study: FinishedStudy) -> GroundTruth | None:
             f"cells of {study.folder} were evaluated on different annotations "
             f"({', '.join(files)}): differences need the same; run the study again with --fresh"
         )
-    return GroundTruth.of(files[0], iou_type=study.iou_type) if files else None
+    if not files:
+        return None
+    area = next((cell.area for cell in study.cells if cell.area), None)
+    return GroundTruth.of(files[0], iou_type=study.iou_type, area=area)

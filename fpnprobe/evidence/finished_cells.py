@@ -15,12 +15,16 @@ _READ = ("detections.json.gz", "evaluation.parquet", "ledger.parquet", "conflict
 
 @dataclass(frozen=True, slots=True)
 class FinishedCell:
-    """One variant and seed that was trained and evaluated."""
+    """One variant and seed that was trained and evaluated.
+
+    `area` is "box" where the annotations have no areas of their own.
+    """
 
     variant: str
     seed: int
     folder: Path
     annotations: str
+    area: str | None = None
 
     @property
     def detections(self) -> Path:
@@ -94,7 +98,13 @@ def read_study(study_dir: str | Path) -> FinishedStudy:
 def study_of_runs(stored: StoredStudy) -> FinishedStudy:
     """The runs of a `StoredStudy.of_runs` that kept their detections, as far as they are paired."""
     cells = [
-        FinishedCell(cell.variant, cell.seed, cell.folder, str(cell.manifest["annotations"]))
+        FinishedCell(
+            cell.variant,
+            cell.seed,
+            cell.folder,
+            str(cell.manifest["annotations"]),
+            cell.manifest.get("area"),
+        )
         for cell in stored.cells
         if cell.detections.is_file() and cell.manifest.get("annotations")
     ]

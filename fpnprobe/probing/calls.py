@@ -8,6 +8,8 @@ from torch import Tensor
 
 from fpnprobe.probing.graph import Edge
 
+JOINED = -3  # label of rows that were joined from rows of calls further from the loss
+
 
 @dataclass(frozen=True, slots=True)
 class LossCall:
@@ -20,7 +22,8 @@ class LossCall:
         loss: Result o_k of any shape; the same tensor as `rows` where those are unreduced losses.
         labels: Label of each row, `(R,)` int64: index of its bucket, `len(buckets)` = background.
             Where a row is more than one object's, one label for each element: a shape that begins
-            as that of `rows`; -1 is part of another call, -2 belongs to no single object.
+            as that of `rows`; -1 is part of another call, -2 belongs to no single object, -3 was
+            joined from rows of calls further from the loss.
         values: Part of o_k that belongs to each label, `(labels,)`; None where `rows` is `loss`.
         levels: Pyramid level that each row's loss came from, `(R,)` int64, or None.
         edges: Graph edges from o_k to x_k where c_k is what flows over them, and not

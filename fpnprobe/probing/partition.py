@@ -16,10 +16,11 @@ import torch
 from torch import Tensor
 
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.probing.calls import LossCall, RowCotangents, row_mask
+from fpnprobe.probing.calls import JOINED, LossCall, RowCotangents, row_mask
 from fpnprobe.probing.passes.closing import edges_of, reaches_leaf, read_edges
 from fpnprobe.scales import COCO_BUCKETS, ScaleBucket, check_buckets, names
 
+_ROUNDING = 1e-6  # a smaller share is rounding, as of terms that are zero for want of a positive
 _ADDITIVE = 1e-3  # a larger share of the loss that is in no row's value means a nonlinear loss
 
 
@@ -37,6 +38,8 @@ class LossPartition:
         idle: Background rows without a gradient, by call; known once there are cotangents.
         has_rest: Whether what reaches the loss beside the calls is background (term `rest`), and
             not missing.
+        rest_value: Loss that reaches the stages beside all calls; None where none does. Known once
+            there are cotangents.
 
     The loss of three objects and one background row, split by hand:
 
@@ -57,6 +60,7 @@ class LossPartition:
     areas: Tensor | None = None
     idle: list[tuple[LossCall, Tensor]] = field(default_factory=list)
     has_rest: bool = False
+    rest_value: float | None = None
 
     def __post_init__(self) -> None:
         self.buckets = check_buckets(self.buckets)
@@ -81,7 +85,7 @@ class LossPartition:
             )
         if call.labels.numel():
             low, high = call.labels.min(), call.labels.max()
-            if low < (-2 if call.edges else 0) or high > len(self.buckets):
+            if low < (JOINED if call.edges else 0) or high > len(self.buckets):
                 raise FpnProbeError(
                     f"{call.name}: labels {int(low)}..{int(high)}, expected 0.."
                     f"{len(self.buckets)}: {', '.join(self.labels)}"
@@ -160,12 +164,15 @@ class LossPartition:
         calls = [call for call in known if not call.edges]
         found = self._of_calls(loss, calls, values, scale) if calls else []
         found += self._of_edges(loss, [call for call in known if call.edges], values, scale)
+        self.rest_value = None
         if self.has_rest:
             rest = self._rest(loss, known, scale)
             missing = loss.detach().to(values) - values.sum()
-            if rest:
+            size = loss.detach().abs()
+            if rest and not bool(missing.abs() <= _ROUNDING * size):
                 values[-1] += missing
-            elif bool(missing.abs() > _ADDITIVE * loss.detach().abs()):
+                self.rest_value = float(missing)
+            elif bool(missing.abs() > _ADDITIVE * size):
                 values += float("nan")  # the loss is no sum of its rows: it has no such split
             found += rest
         self.idle = self._idle_rows(found)
@@ -197,13 +204,13 @@ class LossPartition:
     def _of_edges(
         self, loss: Tensor, calls: list[LossCall], values: Tensor, scale: float
     ) -> list[RowCotangents]:
-        found = []
+        found, refusals = [], []
         for call, flow in zip(calls, read_edges(loss, calls), strict=True):
             is_joined = call.linear or call.values is not None
             if flow is None or not (is_joined or bool(flow.cotangent.any())):
                 self.calls.remove(call)  # no loss call: other ones are nearer to the loss
                 continue
-            _refuse_lost(call, flow.cotangent)
+            refusals += _lost_rows(call, flow.cotangent)
             if call.linear:
                 labels = call.labels
                 part = (flow.cotangent * call.rows.detach()).reshape(labels.numel(), -1)
@@ -216,6 +223,8 @@ class LossPartition:
             else:
                 values += float("nan")  # not a sum of its rows: this split has no value
             found.append(RowCotangents(call, flow.cotangent * scale))
+        if refusals:
+            raise FpnProbeError("; also: ".join(dict.fromkeys(refusals)))
         return found
 
     def _rest(self, loss: Tensor, calls: list[LossCall], scale: float) -> list[RowCotangents]:
@@ -262,9 +271,8 @@ class LossPartition:
         return next(empty, None)
 
 
-def _refuse_lost(call: LossCall, cotangent: Tensor) -> None:
-    """Raise where rows that belong to no single object carry loss; others do no harm."""
-    energy = cotangent.detach().reshape(*call.labels.shape, -1).ne(0).any(-1)
-    lost = (call.labels == -2) & energy
-    if bool(lost.any()):
-        raise FpnProbeError(call.refusal.format(row=int(lost.nonzero()[0][0])))
+def _lost_rows(call: LossCall, cotangent: Tensor) -> list[str]:
+    """What to say about rows of no single object, where they carry loss; others do no harm."""
+    flows = cotangent.detach().reshape(*call.labels.shape, -1).ne(0).any(-1)
+    lost = (call.labels == -2) & flows
+    return [call.refusal.format(row=int(lost.nonzero()[0][0]))] if bool(lost.any()) else []

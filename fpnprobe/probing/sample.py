@@ -15,7 +15,8 @@ class Residuals:
     """Relative residuals of the invariants; NaN where one was not measured.
 
     Attributes:
-        loss: |L - sum_b L_b| / |L|.
+        loss: |L - sum_b L_b| / |L|; not measured where a part of the loss flows beside all labeled
+            rows (`Sample.unlabeled`): it would be 0 by construction.
         activation: Worst |g - sum_b g_b| / |g| over the taps.
         parameter: The same for the parameters of each stage.
         routes: Worst |g_b - sum over routes| / |g_b| over stage outputs and buckets.
@@ -67,6 +68,7 @@ class Sample:
         verdict: Whether the invariants hold; where they do not, all records say `unsound`.
         passes: Extra backward passes made.
         seconds: Wall time they took.
+        unlabeled: Share of the loss that flows beside all labeled rows and counts as background.
     """
 
     iteration: int
@@ -80,6 +82,7 @@ class Sample:
     verdict: Verdict = field(default_factory=Verdict)
     passes: int = 0
     seconds: float = 0.0
+    unlabeled: float = 0.0
 
     def timed(self, passes: int, seconds: float) -> "Sample":
         """Return the sample with its cost."""

@@ -139,7 +139,7 @@ def describe_runs(cells: Sequence[StoredCell], name: str) -> dict[str, Any]:
 
 
 _TYPES: Mapping[str, type | tuple[type, ...]] = {
-    **dict.fromkeys(("study", "variant", "state", "reason", "annotations", "device"), str),
+    **dict.fromkeys(("study", "variant", "state", "reason", "annotations", "area", "device"), str),
     **dict.fromkeys(("seed", "iteration", "iterations"), int),
     **dict.fromkeys(("probe", "timings", "versions", "stages", "config", "detections"), dict),
     **dict.fromkeys(("buckets", "images", "classes"), list),

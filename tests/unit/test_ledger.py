@@ -1,4 +1,5 @@
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -261,6 +262,32 @@ def test_other_programs_read_parts_as_one_table(tmp_path: Path) -> None:
     parts = pq.ParquetDataset(tmp_path / "ledger.parts").read()
     assert parts["iteration"].to_pylist() == [0, 1, 2]
     assert parts.schema.equals(pq.read_schema(tmp_path / "ledger.parquet"))
+
+
+def read_by_duckdb(names: list[str]) -> list[int]:
+    duckdb = pytest.importorskip("duckdb")
+    query = f"SELECT iteration FROM read_parquet({names}) ORDER BY iteration"
+    return [row[0] for row in duckdb.sql(query).fetchall()]
+
+
+def read_by_polars(names: list[str]) -> list[int]:
+    polars = pytest.importorskip("polars")
+    found: list[int] = polars.scan_parquet(names).collect()["iteration"].sort().to_list()
+    return found
+
+
+@pytest.mark.parametrize("read", [read_by_duckdb, read_by_polars])
+def test_duckdb_and_polars_read_a_ledger_that_grows(
+    read: Callable[[list[str]], list[int]], tmp_path: Path
+) -> None:
+    """As the package's docstring says: the table so far, and its parts."""
+    with LedgerWriter(tmp_path) as writer:
+        writer.append([at(0)])
+    writer = LedgerWriter(tmp_path, resume_at=1)
+    for i in (1, 2):
+        writer.append([at(i)])
+    names = [str(tmp_path / "ledger.parquet"), str(tmp_path / "ledger.parts" / "*.parquet")]
+    assert read(names) == [0, 1, 2] == sorted(Ledger.read(tmp_path).frame.iteration)
 
 
 def test_temporary_files_of_a_killed_writer_are_swept(tmp_path: Path) -> None:

@@ -11,14 +11,14 @@ example is in its docstring). What each family can do, and where a new one would
 | FSAF | `fsaf` | yes | yes | untested | untested |
 | FreeAnchor | `free_anchor` | yes | yes, by a head of its own | untested | untested |
 | RoI boxes: Faster, Mask, Cascade | `roi_box` | yes | yes | yes | yes, the box is the RoI |
-| Sparse R-CNN | `sparse_rcnn` | yes, a plain RoI head | yes, of that head | no | no |
+| Sparse R-CNN | `sparse_rcnn` | yes, a plain RoI head | yes, of that head | yes | yes, matched |
 | masks | `mask` | no own head | no own head | no | no |
 | your own | `register_head` | yes | if its layers are known | if dense | by its assigner |
 
 `-Aux`: `fpnprobe.mm.variants.auxiliary`. `-AuxU`: layers and losses by name in
-`fpnprobe.mm.auxiliary.uncertain_head`. Detections: `fpnprobe.mm.inspect.attribution.dense` and
-`two_stage`. Objects: `fpnprobe.mm.inspect.attribution.assign_priors`. The paper's rows that a study
-is compared with are found by `fpnprobe.evidence.published`.
+`fpnprobe.mm.auxiliary.uncertain_head`. Detections: `fpnprobe.mm.inspect.attribution.dense`,
+`two_stage` and `queries`. Objects: `fpnprobe.mm.inspect.attribution.assign_priors`. The paper's
+rows that a study is compared with are found by `fpnprobe.evidence.published`.
 """
 
 from fpnprobe.mm.adapters import anchor, fcos, free_anchor, fsaf, mask, roi_box, sparse_rcnn  # noqa: F401

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -10,6 +11,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from fpnprobe.errors import FpnProbeError
+from fpnprobe.mm.adapters.coder_doors import CoderDoors
 from fpnprobe.mm.adapters.loss_values import bound_arguments
 from fpnprobe.mm.adapters.mask_doors import MaskDoors
 from fpnprobe.mm.adapters.module_paths import term_of
@@ -38,13 +40,14 @@ class FollowedHeads:
 
     Args:
         partition: Where the labeled rows go.
+        collect: Whether problems are told in `witness.problems`, and the forward pass goes on.
 
     Attributes:
         witness: Which rows were compared with their objects.
     """
 
-    def __init__(self, partition: LossPartition) -> None:
-        self._partition = partition
+    def __init__(self, partition: LossPartition, *, collect: bool = False) -> None:
+        self._partition, self._is_collecting = partition, collect
         self._objects: Objects | None = None
         self._depth = 0
         self._calls: list[ExitStack] = []
@@ -54,12 +57,11 @@ class FollowedHeads:
     def _start(self, objects: Objects | None) -> None:
         self._provenance = Provenance()
         empty = torch.zeros(0, dtype=torch.long)
-        marked = MarkedObjects(empty, empty)
-        if objects is not None:
-            marked = MarkedObjects(objects.buckets.cpu(), objects.classes.cpu())
-        self.witness = Witness(marked)
+        marked = MarkedObjects(empty, empty) if objects is None else objects.marked()
+        self.witness = Witness(marked, problems=[] if self._is_collecting else None)
         self._functions = LossFunctions(self._provenance, self.witness)
         self._masks = MaskDoors(self._provenance)
+        self._coders = CoderDoors(self._provenance, self.witness)
         self._objects, self._depth = objects, 0
         self._calls.clear()
 
@@ -110,7 +112,12 @@ class FollowedHeads:
                 with self._provenance.inside(path, term_of(path)):
                     if self._depth > 1:
                         return original(*args, **kwargs)
-                    with self._masks.opened(), self._provenance, self._functions:
+                    with (
+                        self._masks.opened(),
+                        self._coders.opened(),
+                        self._provenance,
+                        self._functions,
+                    ):
                         return original(*args, **kwargs)
             finally:
                 self._depth -= 1
@@ -150,7 +157,8 @@ class FollowedHeads:
             if isinstance(stuff, Tensor):
                 provenance.mark(stuff, torch.tensor(BACKGROUND))
         classes = torch.cat([truth.labels.reshape(-1) for truth in truths]).cpu()
-        self.witness.objects = MarkedObjects(self.witness.objects.buckets, classes)
+        self.witness.objects = replace(self.witness.objects, classes=classes)
+        provenance.memory.classes = classes
 
     def _watch_loss(self, path: str, module: nn.Module, head: nn.Module, undo: ExitStack) -> None:
         def before(_module: nn.Module, args: Any, kwargs: Any) -> None:

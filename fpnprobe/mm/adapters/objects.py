@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from fpnprobe.errors import FpnProbeError
+from fpnprobe.probing.provenance import MarkedObjects
+from fpnprobe.probing.provenance.box_check import box_forms
 from fpnprobe.scales import ScaleBucket, bucket_index
 
 BACKGROUND = -1  # number of the object of a row that has none
@@ -22,12 +24,14 @@ class Objects:
         buckets: Index of each object's bucket, `(N,)`.
         classes: Class label of each object, `(N,)`.
         areas: Annotation area of each object, px^2, `(N,)`.
+        boxes: Forms of each object's box that may be targets, `(F, N, 4)`, or None.
     """
 
     first: tuple[int, ...]
     buckets: Tensor
     classes: Tensor
     areas: Tensor
+    boxes: Tensor | None = None
 
     @classmethod
     def of(cls, samples: Sequence[Any], buckets: Sequence[ScaleBucket]) -> "Objects":
@@ -56,7 +60,12 @@ class Objects:
         joined = torch.cat(areas)
         index = bucket_index(joined.numpy(), buckets)
         known = torch.cat(classes)
-        return cls(tuple(first), torch.from_numpy(index).to(known.device), known, joined)
+        buckets_of_objects = torch.from_numpy(index).to(known.device)
+        return cls(tuple(first), buckets_of_objects, known, joined, _box_forms(samples))
+
+    def marked(self) -> MarkedObjects:
+        """The same objects as provenance knows them."""
+        return MarkedObjects(self.buckets.cpu(), self.classes.cpu(), self.boxes)
 
     def numbers(self, image: int, indices: Tensor) -> Tensor:
         """Numbers in the batch of objects given by their index in one image."""
@@ -83,3 +92,17 @@ class Objects:
     def count(self, buckets: int) -> list[int]:
         """Number of objects in each bucket."""
         return list(torch.bincount(self.buckets, minlength=buckets).tolist())
+
+
+def _box_forms(samples: Sequence[Any]) -> Tensor | None:
+    """Forms of the annotated boxes, in px and in parts of their images."""
+    boxes, frames = [], []
+    for sample in samples:
+        truth = sample.gt_instances
+        corners = getattr(truth.bboxes, "tensor", truth.bboxes) if "bboxes" in truth else None
+        shape = getattr(sample, "img_shape", None)
+        if not isinstance(corners, Tensor) or corners.shape[1:] != (4,) or shape is None:
+            return None
+        boxes.append(corners.detach().cpu())
+        frames.append(torch.tensor([[shape[1], shape[0]]]).expand(len(corners), 2))
+    return box_forms(torch.cat(boxes), torch.cat(frames)) if boxes else None

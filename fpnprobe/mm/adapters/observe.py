@@ -121,6 +121,7 @@ def observe(
     values: bool = True,
     arrivals: bool = True,
     labels: Literal["auto", "adapters", "provenance"] = "auto",
+    collect: bool = False,
 ) -> Iterator[Observation]:
     """Observe the forward passes made inside; the last one counts.
 
@@ -137,6 +138,8 @@ def observe(
             parameter gets another one for it.
         labels: Who says which object a row belongs to: the adapters where every head has one
             ("auto"), always the adapters, or always provenance.
+        collect: Whether rows whose targets contradict their objects are told in
+            `witness.problems`, all of them, instead of raised at the first.
 
     Raises:
         FpnProbeError: if the detector has no backbone, or a head has no adapter where one is
@@ -152,7 +155,7 @@ def observe(
     recorder = Recorder(seen.partition, values=values)
     follow = labels == "provenance" or (labels == "auto" and not _all_fit(detector))
     with ExitStack() as undo:
-        followed = FollowedHeads(seen.partition) if follow else None
+        followed = FollowedHeads(seen.partition, collect=collect) if follow else None
         _watch_inputs(detector, seen, recorder, followed, undo)
         for stage in found:
 

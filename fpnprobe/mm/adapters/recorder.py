@@ -56,7 +56,7 @@ class Recorder:
     def begin(self, objects: Objects) -> None:
         """Begin a forward pass: forget the one before."""
         self._objects = objects
-        self.witness = _witness(objects)
+        self.witness = Witness(objects.marked())
         self.partition.forget()
         self.partition.objects = objects.count(len(self.partition.buckets))
         self.partition.areas = objects.areas
@@ -190,14 +190,18 @@ class Recorder:
         )
 
     def _check_tables(self, name: str, arguments: dict[str, Any], where: Rows) -> None:
-        """Hold one-hot, soft and quality targets `(R, classes)` against the rows' objects."""
+        """Hold boxes and one-hot, soft or quality targets against the rows' objects."""
         prediction = next(iter(arguments.values()))
         self.witness.width = where.classes
+        assert where.objects is not None
         for value in list(arguments.values())[1:]:
-            is_table = isinstance(value, Tensor) and value.dim() == 2 and where.classes > 1
-            if is_table and value.shape == (len(prediction), where.classes):
-                assert where.objects is not None
-                self.witness.check_table(name, value, where.objects.to(value.device))
+            if not isinstance(value, Tensor) or value.dim() != 2 or len(value) != len(prediction):
+                continue
+            objects = where.objects.to(value.device)
+            if self.witness.check_boxes(name, value, objects):
+                return
+            if where.classes > 1 and value.shape[1] == where.classes:
+                self.witness.check_table(name, value, objects)
                 return
 
     def _aligned(self, name: str, prediction: Tensor, where: Rows) -> Rows:
@@ -215,7 +219,3 @@ class Recorder:
             )
         chosen = None if levels is None else levels.to(kept.device)[kept]
         return Rows(where.path, where.classes, objects[kept], chosen)
-
-
-def _witness(objects: Objects) -> Witness:
-    return Witness(MarkedObjects(objects.buckets.cpu(), objects.classes.cpu()))

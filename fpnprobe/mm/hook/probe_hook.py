@@ -170,7 +170,12 @@ class GradientProbeHook(Hook):
         when = f"budget {100 * budget.fraction:g} %" if budget else repr(schedule)
         when = f"every {schedule.interval} iterations" if not budget and schedule.interval else when
         run = RunRecord(
-            runner, folder, cell, buckets=self.buckets, probe=f"mode {self.mode}, {when}"
+            runner,
+            folder,
+            cell,
+            buckets=self.buckets,
+            probe=f"mode {self.mode}, {when}",
+            area=self.area,
         )
         self._run, error = run, cast("BaseException | None", None)
         try:

@@ -36,6 +36,7 @@ class RunRecord:
         cell: Study, variant and seed.
         buckets: Scale buckets.
         probe: Mode, interval or budget, as a sentence says them.
+        area: "box" where the area of an object is that of its box.
     """
 
     def __init__(
@@ -46,8 +47,10 @@ class RunRecord:
         *,
         buckets: tuple[ScaleBucket, ...],
         probe: str,
+        area: str | None = None,
     ) -> None:
         self._folder, self._cell, self._buckets = folder, dict(cell), buckets
+        self._area = area
         self._start = time.perf_counter()
         self._begun = runner.iter
         parameters = stage_parameters(runner.model)
@@ -67,6 +70,7 @@ class RunRecord:
                 device=str(next(runner.model.parameters()).device.type),
                 images=[len(loader.dataset), None],
                 batch=loader.batch_sampler.batch_size if loader.batch_sampler else None,
+                area=area,
                 classes=list((getattr(loader.dataset, "metainfo", None) or {}).get("classes", ())),
                 **self._cell,
             ),
@@ -109,7 +113,13 @@ class RunRecord:
             if self._annotations is None or not file.is_file():
                 continue
             try:
-                result = evaluate(self._annotations, file, iou_type=kind, buckets=self._buckets)
+                result = evaluate(
+                    self._annotations,
+                    file,
+                    iou_type=kind,
+                    buckets=self._buckets,
+                    area=self._area,
+                )
             except FpnProbeError:
                 file.unlink()
                 continue

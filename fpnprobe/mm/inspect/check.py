@@ -1,11 +1,8 @@
 """Do the invariants hold on this model? One batch, generated or given, through any mmdet config."""
 
 import copy
-import math
 import warnings
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +11,7 @@ from torch import nn
 
 from fpnprobe.errors import EnvironmentProblem, FpnProbeError
 from fpnprobe.mm import quiet
-from fpnprobe.mm.adapters import observe
+from fpnprobe.mm.adapters import Observation, observe
 from fpnprobe.mm.detectors import build_detector
 from fpnprobe.mm.detectors.stock import (
     OTHER_CLASSES,
@@ -24,89 +21,14 @@ from fpnprobe.mm.detectors.stock import (
 )
 from fpnprobe.mm.hook.second_look import SecondLook
 from fpnprobe.mm.inspect.check_batch import BatchNeeds, begin_training, without_synchronization
+from fpnprobe.mm.inspect.check_result import CheckResult, rows_with_objects
 from fpnprobe.mm.inspect.generated_batch import generated_batch
 from fpnprobe.mm.inspect.open_detector import open_config
-from fpnprobe.probing import LossPartition, Probe, Residuals
+from fpnprobe.probing import Probe, Sample
 from fpnprobe.scales import COCO_BUCKETS, ScaleBucket
 
 TOLERANCE = 1e-5
-RESIDUALS = ("loss", "parameter", "activation", "routes")
 _DEAD_BRANCH = 0.3  # a branch whose last norm starts at zero would hide its gradients
-
-
-@dataclass(frozen=True, slots=True)
-class CheckResult:
-    """Residuals of one model, and whether its row labels were witnessed.
-
-    Attributes:
-        config: Name of the config.
-        residuals: Relative residuals of loss, parameter, activation and routes; the loss's is NaN
-            where the loss is no sum over its rows.
-        tolerance: What none of them may exceed.
-        terms: Loss terms that were found.
-        passes: Extra backward passes made.
-        rows: Rows of each loss that have an object.
-        witnessed: How many of them were held against the target of their loss.
-        sentence: What is likely missing, or why a residual beyond the tolerance is none.
-        acquitted: Whether what is beyond the tolerance was seen to be rounding, or is the value
-            of a loss that is no sum over its rows while its gradient is whole.
-        frozen: Whether no backbone stage trains, so that there is no gradient to add up there.
-        error: What kept the model from being checked, in one line; empty if nothing did.
-        exit_code: Exit code of that error.
-    """
-
-    config: str
-    residuals: Residuals
-    tolerance: float
-    terms: tuple[str, ...] = ()
-    passes: int = 0
-    rows: Mapping[str, int] = field(default_factory=dict)
-    witnessed: Mapping[str, int] = field(default_factory=dict)
-    sentence: str = ""
-    acquitted: bool = False
-    frozen: bool = False
-    error: str = ""
-    exit_code: int = 0
-
-    @classmethod
-    def failed(cls, config: str, tolerance: float, error: FpnProbeError) -> "CheckResult":
-        """The result of a config that cannot be checked."""
-        line = " ".join(str(error).split()) or type(error).__name__
-        return cls(config, Residuals(), tolerance, error=line, exit_code=error.exit_code)
-
-    @property
-    def ok(self) -> bool:
-        """Whether every residual is within the tolerance, or acquitted of being beyond it."""
-        return not self.error and all(self.excess(name) <= 1 for name in RESIDUALS)
-
-    def excess(self, name: str) -> float:
-        """A residual in units of the tolerance; infinite where it was not measured."""
-        value = float(getattr(self.residuals, name))
-        if math.isnan(value):
-            return 0.0 if name == "loss" or self.frozen else math.inf
-        if self.acquitted:
-            return min(value / self.tolerance, 1.0) if self.tolerance else 0.0
-        return value / self.tolerance if self.tolerance else math.inf * value if value else 0.0
-
-    @property
-    def labels(self) -> str:
-        """Rows whose labels were witnessed, of those with an object; or `NOT checked`."""
-        rows, witnessed = sum(self.rows.values()), sum(self.witnessed.values())
-        return f"{witnessed}/{rows}" if witnessed or not rows else "NOT checked"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return `{config, residuals: {loss, ...}, tolerance, ok, rows, witnessed}`."""
-        found = {
-            "config": self.config,
-            "residuals": {name: _or_none(getattr(self.residuals, name)) for name in RESIDUALS},
-            "tolerance": self.tolerance,
-            "ok": self.ok,
-            "rows": dict(self.rows),
-            "witnessed": dict(self.witnessed),
-        }
-        if self.sentence:
-            found["note"] = self.sentence
-        return {**found, "error": self.error} if self.error else found
 
 
 def check_config(
@@ -212,14 +134,12 @@ def check_model(
         data = detector.data_preprocessor(copy.deepcopy(batch), training=True)
         torch.manual_seed(seed)
         look = SecondLook(Probe("full"), tuple(buckets))
-        with look.remembered(detector), observe(detector, buckets) as seen:
+        with look.remembered(detector), observe(detector, buckets, collect=True) as seen:
             losses = detector(**data, mode="loss")
         loss, _ = detector.parse_losses(losses)
         if not loss.requires_grad:
             raise FpnProbeError(f"{name}: no gradient flows from its loss: nothing to measure")
-        sample = Probe("full").measure(loss, seen.partition, seen.taps(), auxiliary=seen.auxiliary)
-        if not sample.finite:
-            raise FpnProbeError(f"{name or type(detector).__name__}: a gradient is not finite")
+        sample = _measured(loss, seen)
         given = sample.judged(sample.residuals.judge("float32", tolerance=tolerance))
         verdict = look.review(detector, given).verdict
     terms = tuple(call.term for call in seen.partition.calls)
@@ -229,8 +149,9 @@ def check_model(
         tolerance,
         tuple(dict.fromkeys(terms)),
         sample.passes,
-        rows=_object_rows(seen.partition),
+        rows=rows_with_objects(seen.partition, seen.witness.rows),
         witnessed=dict(seen.witness.witnessed),
+        unlabeled=sample.unlabeled,
         sentence=verdict.sentence,
         # A tolerance that asks for more than float32 gives is not met by saying so.
         acquitted=bool(verdict.over) and verdict.sound and tolerance >= TOLERANCE,
@@ -238,16 +159,22 @@ def check_model(
     )
 
 
-def _or_none(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+def _measured(loss: torch.Tensor, seen: Observation) -> Sample:
+    """The sample of an observed loss.
 
-
-def _object_rows(partition: LossPartition) -> dict[str, int]:
-    background = len(partition.buckets)
-    found: Counter[str] = Counter()
-    for call in partition.calls:
-        found[call.name] += int(((call.labels >= 0) & (call.labels < background)).sum())
-    return {name: rows for name, rows in found.items() if rows}
+    Raises:
+        FpnProbeError: with everything that stands in its way.
+    """
+    obstacles = list(dict.fromkeys(seen.witness.problems or ()))
+    try:
+        sample = Probe("full").measure(loss, seen.partition, seen.taps(), auxiliary=seen.auxiliary)
+        if not sample.finite:
+            obstacles.append("a gradient is not finite")
+    except FpnProbeError as error:
+        obstacles.append(str(error))
+    if obstacles:
+        raise FpnProbeError("; also: ".join(obstacles))
+    return sample
 
 
 def _classes(model: Any) -> int:

@@ -79,6 +79,7 @@ def probe_offline(
     bounds: str | None,
     seed: int,
     device: str,
+    area: str | None = None,
     trust: bool = False,
 ) -> OfflineResult:
     """What `fpnprobe probe` runs; its options say what the arguments are.
@@ -95,6 +96,7 @@ def probe_offline(
         checkpoint,
         data=data,
         split=split,
+        area=area,
         size=size,
         device=device,
         seed=seed,

@@ -46,6 +46,7 @@ def open_given(
     size: int | None,
     device: str,
     seed: int,
+    area: str | None = None,
     trust: bool = False,
 ) -> Opened:
     """A trained cell where `config` is its folder, else an mmdet config with `data`.
@@ -60,16 +61,23 @@ def open_given(
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise EnvironmentProblem(f"device {device!r}: no CUDA device here; use --device cpu")
     if (Path(config) / MANIFEST).is_file() or is_run(config):
-        if checkpoint is not None or data is not None or size is not None:
+        if any(each is not None for each in (checkpoint, data, size, area)):
             raise FpnProbeError(
-                f"{config} is a trained cell with its own weights, images and size: leave the "
-                "checkpoint, --data and --size out"
+                f"{config} is a trained cell with its own weights, images, size and areas: leave "
+                "the checkpoint, --data, --size and --area out"
             )
         return open_cell(Path(config), device=device, trust=trust)
     if data is None:
         raise FpnProbeError(f"no images for {config}: give --data, a COCO folder")
     return open_config(
-        config, checkpoint, data=data, split=split, size=size, device=device, seed=seed
+        config,
+        checkpoint,
+        data=data,
+        split=split,
+        area=area,
+        size=size,
+        device=device,
+        seed=seed,
     )
 
 
@@ -85,6 +93,7 @@ def open_config(
     *,
     data: Path,
     split: str = "val",
+    area: str | None = None,
     size: int | None = None,
     device: str = "cpu",
     seed: int = 0,
@@ -99,6 +108,7 @@ def open_config(
         checkpoint: weights, or None.
         data: folder with `images/` and `annotations/<split>.json`.
         split: name of the annotation file.
+        area: "box" takes the area of an object from its box.
         size: short side in px; by default the image scale of the config's test pipeline.
         device: "cpu" or "cuda".
         seed: of drawn weights.
@@ -106,7 +116,7 @@ def open_config(
     Raises:
         FpnProbeError: if one of them cannot be read, or they do not fit together.
     """
-    found = coco.open_split(data, split)
+    found = coco.open_split(data, split, area=area)
     found.check_images()
     names = found.annotations.category_names
     loaded = read_config(config)
@@ -130,6 +140,7 @@ def open_config(
         data,
         found.file,
         classes=classes,
+        area=area,
         size=size or _scale(loaded),
         seed=None,
         cache=False,

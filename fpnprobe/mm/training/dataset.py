@@ -35,6 +35,7 @@ class CellImages(Dataset[dict[str, Any]]):
         annotations: its annotation file.
         classes: names of the classes, in the order of the labels.
         size: see `fpnprobe.data.pixels.target_size`.
+        area: "box" takes the area of an object from its box, for data that have none.
         seed: None gives the images in their order and unchanged, for evaluation.
         flip: chance of a mirrored image.
         batch: images that are padded to one shape together, those of one pass over all processes.
@@ -53,6 +54,7 @@ class CellImages(Dataset[dict[str, Any]]):
         *,
         classes: tuple[str, ...],
         size: int | tuple[int, int] | None,
+        area: str | None = None,
         seed: int | None,
         flip: float = 0.0,
         batch: int = 1,
@@ -60,7 +62,7 @@ class CellImages(Dataset[dict[str, Any]]):
         masks: bool = False,
         outline: bool = False,
     ) -> None:
-        given = read_usable(annotations)
+        given = read_usable(annotations, area=area)
         self.metainfo = {"classes": classes}
         # a copy of nothing where the classes are the file's: the arrays are shared by processes
         same = given.category_names == classes

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import GradientEdge, Node
 
-from fpnprobe.probing.calls import LossCall, RowCotangents
+from fpnprobe.probing.calls import JOINED, LossCall, RowCotangents
 from fpnprobe.probing.graph import Edge, edges_into, source
 
 
@@ -30,7 +30,8 @@ def read_edges(loss: Tensor, calls: Sequence[LossCall]) -> list[Flow | None]:
     """c_k and u_k of calls with edges, from one pass that no cotangent goes through twice.
 
     The edges are closed while they are read: of two calls on one path, the one nearer to the loss
-    has what flows along it. None for calls that no path from the loss reaches.
+    has what flows along it, except for rows that were joined from those of the others: to them it
+    flows on. None for calls that no path from the loss reaches.
     """
     if not calls:
         return []
@@ -45,7 +46,7 @@ def read_edges(loss: Tensor, calls: Sequence[LossCall]) -> list[Flow | None]:
             before = cotangents[number]
             cotangents[number] = gradient if before is None else before + gradient
             outers[number] = outputs[0]
-            return _with_zero(inputs, index)
+            return _replaced(inputs, index, _flowing_on(calls[number], gradient))
 
         return take_and_close
 
@@ -88,7 +89,8 @@ def closed(edges: Sequence[Edge]) -> Iterator[None]:
         for node, index in edges:
 
             def close(inputs: Any, _outputs: Any, index: int = index) -> Any:
-                return None if inputs[index] is None else _with_zero(inputs, index)
+                gradient = inputs[index]
+                return None if gradient is None else _replaced(inputs, index, _zero(gradient))
 
             undo.callback(node.register_hook(close).remove)
         yield
@@ -118,5 +120,18 @@ def reaches_leaf(loss: Tensor, edges: Sequence[Edge]) -> bool:
     return False
 
 
-def _with_zero(inputs: Any, index: int) -> tuple[Any, ...]:
-    return (*inputs[:index], torch.zeros_like(inputs[index]), *inputs[index + 1 :])
+def _flowing_on(call: LossCall, gradient: Tensor) -> Tensor:
+    is_joined = call.labels == JOINED
+    if not bool(is_joined.any()):
+        return _zero(gradient)
+    trailing = gradient.dim() - is_joined.dim()
+    shape = (*is_joined.shape, *[1] * trailing) if gradient.dim() else ()
+    return torch.where(is_joined.reshape(shape), gradient, torch.zeros_like(gradient))
+
+
+def _zero(gradient: Tensor) -> Tensor:
+    return torch.zeros_like(gradient)
+
+
+def _replaced(inputs: Any, index: int, gradient: Tensor) -> tuple[Any, ...]:
+    return (*inputs[:index], gradient, *inputs[index + 1 :])

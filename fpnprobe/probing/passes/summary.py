@@ -26,7 +26,8 @@ class Totals:
     """What the backward passes of one iteration added up to, in this process.
 
     `untrained` are taps whose stage is frozen: their gradients only would arrive. `counts` are for
-    `underflows`, in float16.
+    `underflows`, in float16. `rest` is the loss that flows beside all labeled rows, None where
+    nothing does.
     """
 
     loss: Tensor
@@ -39,6 +40,7 @@ class Totals:
     arithmetic: str = "float32"
     counts: Mapping[str, Sequence[Tensor]] = field(default_factory=dict)
     untrained: frozenset[str] = frozenset()
+    rest: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +125,13 @@ def summarize(
     names = list(dict.fromkeys(("all", *(term for _, term in totals.terms))))
     own = torch.tensor([[*partition.objects, 0], *map(partition.count, names)]).double()
     counts = reduction.sum(own.to(totals.loss.device)).long().tolist()
-    shared = torch.cat([totals.loss.reshape(1), totals.values.to(totals.loss.device)])
-    loss, *values = (reduction.sum(shared) / reduction.processes).tolist()
+    rest = torch.tensor([float(totals.rest is not None), totals.rest or 0.0])
+    shared = torch.cat([v.to(totals.loss) for v in (totals.loss.reshape(1), totals.values, rest)])
+    loss, *values, has_rest, rest_value = (reduction.sum(shared) / reduction.processes).tolist()
     rows = dict(zip(names, counts[1:], strict=True))
     residuals = Residuals(
-        loss=_relative(abs(loss - sum(values)), abs(loss)),
+        # Beside all rows flows what they lack: their sum is then no witness.
+        loss=_NAN if has_rest else _relative(abs(loss - sum(values)), abs(loss)),
         activation=_worst_gap(moments, "activation") if totals.audited else _NAN,
         parameter=_worst_gap(moments, "parameter") if totals.audited else _NAN,
         routes=worst(
@@ -174,6 +178,7 @@ def summarize(
         residuals=residuals,
         finite=finite,
         verdict=verdict,
+        unlabeled=_relative(rest_value, abs(loss)) if has_rest else 0.0,
     )
 
 

@@ -130,3 +130,4 @@ class LossFunctions(TorchFunctionMode):
         else:
             witness.rows[where] += int((rows >= 0).sum())
             witness.check_background(where, target, rows)
+            witness.check_boxes(where, target, rows)

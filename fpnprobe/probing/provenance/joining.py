@@ -35,10 +35,21 @@ def reduce_dims(operation: Operation) -> None:
     joined = join_reduced(marks, numbers, operation.lost())
     if out.dim() == 0 and not bool((marks == joined).all()):
         return  # a statistic of the batch, such as the number of positives
+    if operation.name in _LINEAR and source.dtype == torch.bool:
+        joined = _of_comparisons(operation, joined, numbers)
     found = joined.reshape(out.shape)
     if out.dtype == torch.bool:
         found = torch.where(out, found, NONE)
     operation.give(out, found)
+
+
+def _of_comparisons(operation: Operation, joined: Tensor, dims: tuple[int, ...]) -> Tensor:
+    """How many borders a number is beyond is that number's object, also where it is none."""
+    marks = operation.compared.read(operation.args[0])
+    if not marks.numel() or not dims:
+        return joined
+    high, low = marks.amax(dims, keepdim=True), marks.amin(dims, keepdim=True)
+    return torch.where((joined == NONE) & (high == low), high, joined)
 
 
 def _reduce_rows(

@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from fpnprobe.probing.calls import LossCall
+from fpnprobe.probing.calls import JOINED, LossCall
 from fpnprobe.probing.partition import LossPartition
 from fpnprobe.probing.provenance.cuts import RowCut
-from fpnprobe.probing.provenance.marks import TAKEN, is_lost
+from fpnprobe.probing.provenance.marks import TAKEN, Reasons, is_lost
 from fpnprobe.probing.provenance.mode import Provenance, unobserved
 from fpnprobe.probing.provenance.objects import MarkedObjects
 
@@ -34,7 +34,7 @@ def _as_call(
 ) -> LossCall:
     cut = found.cut
     refusal = ""
-    lost = is_lost(cut.marks)
+    lost = is_lost(cut.marks) & ~provenance.reasons.joins_predictions(cut.marks)
     if bool(lost.any()):
         reason = provenance.reasons.text(int(cut.marks[lost].reshape(-1)[0]))
         count = cut.marks.shape[0] if cut.marks.dim() else 1
@@ -43,11 +43,12 @@ def _as_call(
             f"{tuple(cut.rows.shape)}, joined by {cut.operator}); say whose its rows are with "
             "probe.mark_rows(target, numbers)"
         )
-    labels = _shortest(_labels(cut.marks, objects, background))
+    labels = _shortest(_labels(cut.marks, objects, background, provenance.reasons))
     values = None
     if cut.parts is not None and cut.part_marks is not None:
         values = torch.zeros(background + 1, dtype=torch.float64, device=cut.parts.device)
-        kinds = _labels(cut.part_marks.expand(cut.parts.shape), objects, background).reshape(-1)
+        marks = cut.part_marks.expand(cut.parts.shape)
+        kinds = _labels(marks, objects, background, provenance.reasons).reshape(-1)
         kept = kinds >= 0
         values.index_add_(0, kinds[kept], cut.parts.detach().double().reshape(-1)[kept])
     return LossCall(
@@ -63,10 +64,11 @@ def _as_call(
     )
 
 
-def _labels(marks: Tensor, objects: MarkedObjects, background: int) -> Tensor:
+def _labels(marks: Tensor, objects: MarkedObjects, background: int, reasons: Reasons) -> Tensor:
     labels = objects.labels(marks, background=background)
     labels = torch.where(marks == TAKEN, _OF_ANOTHER, labels)
-    return torch.where(is_lost(marks), _OF_NO_SINGLE_OBJECT, labels)
+    labels = torch.where(is_lost(marks), _OF_NO_SINGLE_OBJECT, labels)
+    return torch.where(reasons.joins_predictions(marks), JOINED, labels)
 
 
 def _shortest(labels: Tensor) -> Tensor:

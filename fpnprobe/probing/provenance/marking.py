@@ -65,7 +65,12 @@ class Marking:
             raise FpnProbeError(f"objects of each image differ: {counts}")
         classes = [one.detach().reshape(-1) for one in kinds["labels"]]
         known = torch.cat(classes) if classes else torch.zeros(0)
-        self.objects = MarkedObjects.of(_flat(areas), known, buckets)
+        all_boxes = [one for one in kinds["boxes"] if one.dim() == 2 and one.shape[1] == 4]
+        is_whole = len(known) > 0 and sum(map(len, all_boxes)) == len(known)
+        self.objects = MarkedObjects.of(
+            _flat(areas), known, buckets, boxes=torch.cat(all_boxes) if is_whole else None
+        )
+        self.provenance.memory.classes = self.objects.classes
         if len(self.objects.buckets) != len(known):
             raise FpnProbeError(
                 f"{len(self.objects.buckets)} areas for {len(known)} objects: expected one each"

@@ -27,12 +27,26 @@ class Reasons:
     """
 
     _texts: list[str] = field(default_factory=list)
+    _of_predictions: set[int] = field(default_factory=set)
 
-    def code(self, text: str) -> int:
-        """Return the code of a sentence; the same one for the same sentence."""
+    def code(self, text: str, *, of_predictions: bool = False) -> int:
+        """Return the code of a sentence; the same one for the same sentence.
+
+        Args:
+            text: The sentence.
+            of_predictions: Whether predictions were joined that had an object each.
+        """
         if text not in self._texts:
             self._texts.append(text)
-        return FIRST_REASON - self._texts.index(text)
+        code = FIRST_REASON - self._texts.index(text)
+        if of_predictions:
+            self._of_predictions.add(code)
+        return code
+
+    def joins_predictions(self, marks: Tensor) -> Tensor:
+        """Return where marks say that predictions with an object each were joined."""
+        codes = torch.tensor(sorted(self._of_predictions), dtype=marks.dtype, device=marks.device)
+        return torch.isin(marks, codes)
 
     def text(self, code: int) -> str:
         """Return the sentence of a code."""

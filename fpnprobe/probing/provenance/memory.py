@@ -13,6 +13,9 @@ class MarkMemory:
     Marks belong to the storage and not to the tensor, so a view of a marked tensor is marked, and
     what is written through a view is seen by its base. A storage that dies takes its marks along.
 
+    Attributes:
+        classes: Class of each numbered object, `(N,)`, or None where nobody said.
+
     >>> memory = MarkMemory()
     >>> boxes = torch.zeros(2, 4)
     >>> memory.write(boxes, torch.tensor([[5], [6]]).expand(2, 4))
@@ -21,6 +24,7 @@ class MarkMemory:
     """
 
     def __init__(self) -> None:
+        self.classes: Tensor | None = None
         self._by_storage: dict[int, tuple[StorageWeakRef, int, Tensor]] = {}
         self._sweep_at = 1024
 
@@ -37,6 +41,20 @@ class MarkMemory:
             one = torch.full((1,), NONE, dtype=torch.int32, device=tensor.device)
             return one.expand(tensor.shape) if tensor.dim() else one[0]
         return marks
+
+    def holds_classes(self, numbers: Tensor) -> bool:
+        """Whether marked numbers are the classes of their objects, and not places.
+
+        Classes may be counted from another number than in the annotations.
+        """
+        marks = self.read(numbers)
+        known = marks >= 0
+        if not bool(known.any()):
+            return False
+        if self.classes is None:
+            return True
+        shift = numbers[known].long() - self.classes.to(numbers.device)[marks[known].long()]
+        return bool((shift == shift[0]).all()) and abs(int(shift[0])) <= 1
 
     def write(self, tensor: Tensor, marks: Tensor) -> None:
         """Set the marks of a tensor's elements; marks may be broadcast to its shape."""

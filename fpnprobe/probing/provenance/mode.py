@@ -48,7 +48,7 @@ class Provenance(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.memory = MarkMemory()
+        self.memory, self._compared = MarkMemory(), MarkMemory()
         self.reasons = Reasons()
         self.cuts: list[RowCut] = []
         self.unknown_operators: set[str] = set()
@@ -193,8 +193,9 @@ class Provenance(TorchDispatchMode):
         held = {t.untyped_storage()._cdata for t in inputs}
         if not is_changed and all(t.untyped_storage()._cdata in held for t in outputs):
             return  # a view: it looks at the same marks
+        memories = self.memory, self._compared
         operation = Operation(
-            name, func._overloadname, args, kwargs, out, in_graph, self.memory, self.reasons, func
+            name, func._overloadname, args, kwargs, out, in_graph, *memories, self.reasons, func
         )
         rule = RULES.get(name)
         if rule is None and _is_pointwise(func, name):

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from fpnprobe.errors import FpnProbeError
+from fpnprobe.probing.provenance.box_check import box_forms
 from fpnprobe.scales import ScaleBucket, bucket_index
 
 
@@ -17,6 +18,7 @@ class MarkedObjects:
     Attributes:
         buckets: Index of each object's bucket, `(N,)`.
         classes: Class of each object as its annotation says it, `(N,)`; empty if it says none.
+        boxes: Forms of each object's box that may be targets, `(F, N, 4)`, or None.
 
     >>> from fpnprobe.scales import COCO_BUCKETS
     >>> objects = MarkedObjects.of([100.0, 1e5], torch.tensor([7, 2]), COCO_BUCKETS)
@@ -26,10 +28,16 @@ class MarkedObjects:
 
     buckets: Tensor
     classes: Tensor
+    boxes: Tensor | None = None
 
     @classmethod
     def of(
-        cls, areas: Sequence[float] | Tensor, classes: Tensor, buckets: Sequence[ScaleBucket]
+        cls,
+        areas: Sequence[float] | Tensor,
+        classes: Tensor,
+        buckets: Sequence[ScaleBucket],
+        *,
+        boxes: Tensor | None = None,
     ) -> "MarkedObjects":
         """Objects by their annotation areas, in px^2 of the original image.
 
@@ -42,7 +50,8 @@ class MarkedObjects:
                 f"{len(sizes)} areas for {len(classes)} labels: expected one area for each object"
             )
         index = torch.from_numpy(bucket_index(sizes.numpy(), buckets))
-        return cls(index, classes.detach().reshape(-1).long().cpu())
+        forms = None if boxes is None else box_forms(boxes.detach().cpu())
+        return cls(index, classes.detach().reshape(-1).long().cpu(), forms)
 
     def labels(self, marks: Tensor, *, background: int) -> Tensor:
         """Partition label of each element from its mark: its object's bucket, or background."""

@@ -45,6 +45,7 @@ class Operation:
         out: What it returned.
         in_graph: Whether gradients flow through the result.
         memory: Where marks are read and written.
+        compared: Marks of what was compared, also where the outcome is false.
         reasons: Where lost objects are explained.
         cuts: Cuts that the rules found in this call.
     """
@@ -56,6 +57,7 @@ class Operation:
     out: Any
     in_graph: bool
     memory: MarkMemory
+    compared: MarkMemory
     reasons: Reasons
     function: Callable[..., Any]
     cuts: list[Cut] = field(default_factory=list)
@@ -97,11 +99,11 @@ class Operation:
             and bool((self.memory.read(tensor) != NONE).any())
         )
 
-    def cut(self, rows: Tensor, marks: Tensor | None = None, *, linear: bool = False) -> None:
+    def cut(self, rows: Tensor, *, linear: bool = False) -> None:
         """Say that the elements of `rows` are joined by this operator."""
         if self.in_graph and rows.requires_grad:
-            own = self.memory.read(rows) if marks is None else marks
-            self.cuts.append(Cut(rows, own.clone(), self.outputs()[0], self.name, linear=linear))
+            marks, result = self.memory.read(rows).clone(), self.outputs()[0]
+            self.cuts.append(Cut(rows, marks, result, self.name, linear=linear))
 
 
 def tensors_in(values: Any) -> Iterator[Tensor]:

@@ -17,6 +17,7 @@ from fpnprobe.probing.provenance.marks import (
 from fpnprobe.probing.provenance.operation import Operation, is_parameter
 from fpnprobe.probing.provenance.rules import rule
 
+_COMPARISONS = ("lt", "le", "gt", "ge", "less", "less_equal", "greater", "greater_equal")
 _EXTREMES = {"maximum": torch.ge, "minimum": torch.le, "fmax": torch.ge, "fmin": torch.le}
 
 
@@ -34,7 +35,11 @@ def elementwise(operation: Operation) -> None:
         joined = _extreme(operation, known, marks)
     else:
         joined = reduce(lambda a, b: join_targets(a, b, operation.lost()), marks)
+    if operation.name == "mul" and len(operands) == 2:
+        joined = _product(operation, operands, joined)
     if out.dtype == torch.bool:  # what is false says nothing of an object
+        if operation.name in _COMPARISONS:
+            operation.compared.write(out, joined.expand(out.shape))
         joined = torch.where(out, joined, NONE)
     operation.give(out, joined)
 
@@ -46,6 +51,16 @@ def _extreme(operation: Operation, known: list[Tensor], marks: list[Tensor]) -> 
     first = _EXTREMES[operation.name](known[0], known[1])
     winner = torch.where(first, marks[0].expand(joined.shape), marks[1].expand(joined.shape))
     return torch.where(is_object(marks[0]) & is_object(marks[1]), winner, joined)
+
+
+def _product(operation: Operation, operands: list[Tensor], joined: Tensor) -> Tensor:
+    """A product that one factor makes zero is of that factor's object, or of none."""
+    first, second = operands
+    for zero, other in ((first, second), (second, first)):
+        marks = operation.marks(zero)
+        decides = (zero == 0) & ((other != 0) | (marks == NONE))
+        joined = torch.where(decides, marks, joined)
+    return joined
 
 
 def join_in_graph(operation: Operation, operands: list[Tensor], out: Tensor) -> Tensor:
@@ -64,8 +79,11 @@ def join_in_graph(operation: Operation, operands: list[Tensor], out: Tensor) -> 
     targets = [t for t in targets if t.dim() or not rank]
     labels = reduce(_join_labels(operation), [operation.marks(t) for t in graph])
     if bool(is_lost(labels).any()) and len(graph) > 1:
-        _cut_all(operation, graph)
-        return torch.full((), NONE, dtype=torch.int32, device=out.device)
+        # As in the overlap of all pairs of boxes. Where its diagonal alone carries loss, rows that
+        # are nearer to the loss have it, and these are none.
+        for tensor in graph:
+            if operation.is_labeled(tensor):
+                operation.cut(tensor)
     if bool((labels == TAKEN).any()):
         for tensor in graph:
             if operation.is_labeled(tensor) and not bool((operation.marks(tensor) == TAKEN).all()):
@@ -85,7 +103,9 @@ def join_in_graph(operation: Operation, operands: list[Tensor], out: Tensor) -> 
 
 
 def _join_labels(operation: Operation) -> Callable[[Tensor, Tensor], Tensor]:
-    lost = operation.lost()
+    lost = operation.reasons.code(
+        f"{operation.name} joins predictions of several objects", of_predictions=True
+    )
 
     def join(first: Tensor, second: Tensor) -> Tensor:
         first, second = torch.broadcast_tensors(first, second)
@@ -102,12 +122,6 @@ def _join_labels(operation: Operation) -> Callable[[Tensor, Tensor], Tensor]:
         )
 
     return join
-
-
-def _cut_all(operation: Operation, graph: list[Tensor]) -> None:
-    for tensor in graph:
-        if operation.is_labeled(tensor):
-            operation.cut(tensor)
 
 
 @rule("where")

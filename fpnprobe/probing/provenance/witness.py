@@ -1,7 +1,8 @@
 """Are the marks right? The target of a loss says on its own what its row's object must be.
 
-The sums hold for any labels, so they cannot tell. A class target can: a row of an object has the
-class of that object, and rows without an object all have the same target, which is no object's.
+The sums hold for any labels, so they cannot tell. Targets can: the class target of an object's row
+is the object's class, its box target the object's box, and rows without an object all have the same
+target, which is no object's.
 """
 
 from collections import Counter
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from fpnprobe.errors import FpnProbeError
+from fpnprobe.probing.provenance.box_check import compare_boxes
 from fpnprobe.probing.provenance.objects import MarkedObjects
 
 
@@ -25,12 +27,14 @@ class Witness:
         width: Number of classes that the head tells apart; None where nobody said. A target that
             may be something else (a bin, a place in a heat map) is then compared only if it is a
             class of the batch in every row, and the object's own in most.
+        problems: Where it is a list, what would be raised is told there.
     """
 
     objects: MarkedObjects
     width: int | None = None
     rows: Counter[str] = field(default_factory=Counter)
     witnessed: Counter[str] = field(default_factory=Counter)
+    problems: list[str] | None = None
 
     def check_classes(self, name: str, target: Tensor, marks: Tensor, *, columns: int) -> None:
         """Compare class numbers `(R,)` with the classes of the rows' objects.
@@ -47,8 +51,7 @@ class Witness:
         has_object = marks >= 0
         self.rows[name] += int(has_object.sum())
         if len(self.objects.classes) and bool(has_object.any()):
-            given = target[has_object].long()
-            self._compare(name, given, self.objects.class_of(marks)[has_object], columns)
+            self._compare(name, target[has_object].long(), marks[has_object], columns)
         shared = torch.isin(target, target[has_object].unique()) & ~has_object & (marks == -1)
         if bool(shared.any()) and bool(has_object.any()):
             self._refuse_without_object(name, target, shared)
@@ -72,10 +75,35 @@ class Witness:
         positive = (kept != 0).sum(-1)
         if kept.shape[-1] == 1 or bool((positive > 1).any()) or not bool((positive == 1).any()):
             return
+        objects = marks[has_object]
         told = positive == 1
-        given = kept.argmax(-1)[told]
-        expected = self.objects.class_of(marks)[has_object][told]
-        self._compare(name, given, expected, kept.shape[-1])
+        is_hot = bool(((kept == 0) | (kept == 1)).all())
+        if is_hot and set(objects[told].tolist()) == set(objects.tolist()):
+            # Of each object some row has its class: a row that has none is not the object's.
+            told = torch.ones_like(told)
+            kept = torch.cat([kept, (positive == 0).unsqueeze(-1).to(kept)], -1)
+        self._compare(name, kept.argmax(-1)[told], objects[told], target.shape[-1])
+
+    def check_boxes(self, name: str, target: Tensor, marks: Tensor) -> bool:
+        """Compare target boxes `(R, 4)` with their objects' boxes; tell whether some are boxes.
+
+        Offsets and clipped boxes are nobody's box: such rows are not compared.
+
+        Raises:
+            FpnProbeError: naming the loss and a row whose target is another object's box.
+        """
+        if self.objects.boxes is None or target.dim() != 2 or target.shape[1] != 4:
+            return False
+        own, others = compare_boxes(target, marks, self.objects.boxes)
+        self.witnessed[name] += int((own | others).sum())
+        if bool(others.any()):
+            row = int(others.nonzero()[0])
+            self._refuse(
+                f"{name}: {int(others.sum())} of {int((own | others).sum())} rows have the box of "
+                f"another object as their target (row {row}: {target[row].tolist()}): the marks do "
+                "not follow this head's targets"
+            )
+        return bool((own | others).any())
 
     def check_background(self, name: str, target: Tensor, marks: Tensor) -> None:
         """Rows without an object have one and the same target.
@@ -95,32 +123,47 @@ class Witness:
                 where[plain] = unlike
                 self._refuse_without_object(name, target, where)
 
-    def _compare(self, name: str, given: Tensor, expected: Tensor, columns: int) -> None:
+    def _compare(self, name: str, given: Tensor, marks: Tensor, columns: int) -> None:
+        expected = self.objects.class_of(marks)
         wrong = given != expected
-        is_class = self.width is not None and columns in (self.width, self.width + 1)
-        if not is_class:
-            known = self.objects.classes.to(given.device)
-            is_class = bool(torch.isin(given, known).all()) and 2 * int(wrong.sum()) < len(given)
-        if not is_class:
+        if not self._are_classes(given, marks, wrong, columns):
             return
         self.witnessed[name] += len(given)
         if bool(wrong.any()):
             row = int(wrong.nonzero()[0])
-            raise FpnProbeError(
+            self._refuse(
                 f"{name}: {int(wrong.sum())} of {len(given)} rows have a class target that is not "
                 f"their object's (row {row} of those with an object: target {int(given[row])}, "
                 f"object's class {int(expected[row])}): the marks do not follow this head's targets"
             )
 
+    def _are_classes(self, given: Tensor, marks: Tensor, wrong: Tensor, columns: int) -> bool:
+        """Whether whole-number targets are classes, and not bins or places."""
+        if self.width is not None and columns in (self.width, self.width + 1):
+            return True
+        known = self.objects.classes.to(given.device)
+        if bool(torch.isin(given, known).all()):
+            return 2 * int(wrong.sum()) < len(given)
+        # Of each object some row has its class, and all other rows one value that is no class: the
+        # background's.
+        strange = given[wrong]
+        is_one_value = bool((strange == strange[0]).all()) and int(strange[0]) not in known.tolist()
+        return is_one_value and set(marks[~wrong].tolist()) == set(marks.tolist())
+
     def _refuse_without_object(self, name: str, target: Tensor, where: Tensor) -> None:
         row = where.nonzero()[0].tolist() if where.dim() else []
         value = target[tuple(row)].reshape(-1)[:4].tolist()
-        raise FpnProbeError(
+        self._refuse(
             f"{name}: {int(where.sum())} rows have a target of their own but no object (row "
             f"{_text(row)}: target {_text(value)}): the target was not made from marked tensors "
             "by torch operators, but through Python numbers, lists or numpy; say whose its rows "
             "are with probe.mark_rows(target, numbers), -1 for background"
         )
+
+    def _refuse(self, problem: str) -> None:
+        if self.problems is None:
+            raise FpnProbeError(problem)
+        self.problems.append(problem)
 
 
 def _text(values: object) -> str:

@@ -26,7 +26,11 @@ def fill(operation: Operation) -> None:
 
 @rule("masked_fill")
 def masked_fill(operation: Operation) -> None:
-    """A constant under a mask: 1 says 'this is an object's', any other value takes it away."""
+    """A constant under a mask.
+
+    1 says "this is an object's", any other value takes the object away; but a bound that is set
+    where the number itself is beyond it (`x[x > 9] = 9`) leaves it.
+    """
     mask = operation.argument(1, "mask")
     value = operation.argument(2, "value")
     target = _target(operation)
@@ -35,6 +39,9 @@ def masked_fill(operation: Operation) -> None:
     if is_float and not any_object(new) and float(value) == 1.0:
         new = operation.marks(mask)
     marks = operation.marks(operation.args[0])
+    if target.is_floating_point() and not any_object(new):
+        of_itself = (marks == operation.marks(mask)) & is_object(marks)
+        new = torch.where(of_itself, marks, new)
     operation.give(target, torch.where(mask.bool(), new, marks))
 
 
@@ -64,8 +71,9 @@ def index_fill(operation: Operation) -> None:
 def index_put(operation: Operation) -> None:
     """Values written at numbered places or under a mask.
 
-    A value without an object takes that of its numbered place. Where single elements of a table
-    are written (`one_hot[rows, labels] = 1`) the rest of their row is theirs as well.
+    A value without an object takes that of its numbered place. Where classes are written in a table
+    (`one_hot[rows, labels] = 1`) the rest of their row is theirs as well; not where places are
+    (`labels_of_queries[images, queries] = labels`).
     """
     source = operation.args[0]
     indices = operation.argument(1, "indices")
@@ -80,7 +88,10 @@ def index_put(operation: Operation) -> None:
     used = [i for i in indices if i is not None]
     last = indices[-1] if indices else None
     covered = sum(i.dim() if i.dtype in _MASKS else 1 for i in used)
-    if covered == marks.dim() > 1 and last is not None and last.dtype not in _MASKS:
+    is_class = (
+        last is not None and last.dtype not in _MASKS and operation.memory.holds_classes(last)
+    )
+    if covered == marks.dim() > 1 and is_class:
         line = (*indices[:-1],)
         rows = marks[line]  # (..., C)
         marks[line] = torch.where(rows == NONE, new.unsqueeze(-1), rows)
@@ -113,7 +124,8 @@ def scatter(operation: Operation) -> None:
     else:
         marks = _joined(operation, marks, dim, wide, new.contiguous())
     is_constant = not isinstance(value, Tensor) or value.dim() == 0
-    if operation.name == "scatter" and is_constant and float(value) != 0.0:
+    is_class = operation.name == "scatter" and operation.memory.holds_classes(numbers)
+    if is_class and is_constant and float(value) != 0.0:
         written = torch.full_like(marks, NONE).scatter_(dim, wide, new.contiguous())
         line = join_reduced(written, (dim % marks.dim(),), NONE)
         marks = torch.where(marks == NONE, line, marks)

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from mmengine.config import Config
 from mmengine.runner import Runner
@@ -189,3 +190,23 @@ def test_attribute_and_probe_take_a_training(runs: Path, tmp_path: Path) -> None
         ["probe", str(runs / "one"), "--images", "2", "--mode", "routes", "--out", str(tmp_path)],
     )
     assert probed.exit_code == 0, probed.output
+
+
+def test_areas_of_boxes_are_those_of_ap_too(root: Path, tmp_path: Path) -> None:
+    """With `area="box"` the run file says so, and objects of AP_S are small by their box."""
+    file = tmp_path / "val.json"
+    content = json.loads((root / "annotations" / "val.json").read_text())
+    for entry in content["annotations"]:
+        entry["area"] = 1.0
+    file.write_text(json.dumps(content))
+    config = config_of(root, tmp_path / "run", seed=0, iterations=1)
+    config.custom_hooks[0]["area"] = "box"
+    config.val_dataloader.dataset.ann_file = config.val_evaluator.ann_file = str(file)
+    Runner.from_cfg(config).train()
+    told = read_run_file(tmp_path / "run")
+    assert told["area"] == "box"
+    judged = pd.read_parquet(tmp_path / "run" / "evaluation.parquet").set_index("metric")["value"]
+    sides = [(b.low, b.high) for b in small.BUCKETS]
+    areas = [entry["bbox"][2] * entry["bbox"][3] for entry in content["annotations"]]
+    for letter, (low, high) in zip("SML", sides, strict=True):
+        assert (judged[f"AP_{letter}"] >= 0) == any(low <= area < high for area in areas)

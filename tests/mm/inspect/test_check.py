@@ -12,6 +12,7 @@ from fpnprobe.cli import main
 from fpnprobe.data import scenes
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm.inspect import check, check_table
+from fpnprobe.mm.inspect.check_result import CheckResult
 from fpnprobe.probing import Residuals
 from tests.mm.adapters.frameworks import CLASSES, CONFIGS, tiny
 
@@ -104,7 +105,7 @@ def test_rounding_is_told_from_a_missing_term(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_residual_that_was_not_measured_is_not_ok() -> None:
-    result = check.CheckResult("x", Residuals(loss=0.0), 1e-5, (), 0)
+    result = CheckResult("x", Residuals(loss=0.0), 1e-5, (), 0)
     assert not result.ok and result.to_dict()["residuals"]["routes"] is None
 
 

@@ -187,3 +187,20 @@ def test_command_line(config: str, root: Path, tmp_path: Path) -> None:
     shown = CliRunner().invoke(main.app, words)
     assert "small" in shown.stdout
     assert "2 images in" in shown.stdout
+
+
+def test_areas_of_boxes(config: str, root: Path, tmp_path: Path) -> None:
+    """Data without `area`: refused with the fix, and measured with `area="box"`."""
+    bare = tmp_path / "bare"
+    (bare / "annotations").mkdir(parents=True)
+    (bare / "images").symlink_to(root / "images")
+    content = json.loads((root / "annotations" / "train.json").read_text())
+    for entry in content["annotations"]:
+        del entry["area"]
+    (bare / "annotations" / "train.json").write_text(json.dumps(content))
+    options: dict[str, Any] = {"images": 1, "batch": 1, "mode": "routes"}
+    with pytest.raises(FpnProbeError, match=r"have no 'area' .*--area box"):
+        run(config, None, bare, tmp_path / "none", **options)
+    found = run(config, None, bare, tmp_path / "out", area="box", **options).ledger.frame
+    same = run(config, None, root, tmp_path / "own", area="box", **options).ledger.frame
+    np.testing.assert_array_equal(found.l2, same.l2)

@@ -9,9 +9,12 @@ from typing import Any
 
 import cv2
 import numpy as np
+from hypothesis import HealthCheck
 from hypothesis import strategies as st
 
 Content = dict[str, Any]
+Changes = list[Callable[[Content], None]]
+RELAXED = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 DELETED = object()
 
 _SIZES = ((48, 64), (40, 40), (64, 48))
@@ -157,6 +160,9 @@ def changes() -> st.SearchStrategy[Callable[[Content], None]]:
     )
 
 
+some_changes = st.lists(changes(), min_size=1, max_size=3)
+
+
 def write_pictures(root: Path) -> None:
     """The images of both splits."""
     (root / "images" / "sub").mkdir(parents=True)
@@ -169,7 +175,7 @@ def write_pictures(root: Path) -> None:
                 cv2.imwrite(str(root / folder / f"{split}{i}.png"), pixels)
 
 
-def write(root: Path, mutated: list[Callable[[Content], None]], *, both: bool) -> None:
+def write(root: Path, mutated: Changes, *, both: bool) -> None:
     """Annotation files; the training is mutated, or both splits are."""
     for split, name in enumerate(("train", "val")):
         content = good(split)

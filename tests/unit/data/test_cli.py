@@ -9,6 +9,7 @@ import typer
 from typer.testing import CliRunner
 
 from fpnprobe.cli import data
+from fpnprobe.data import images
 from fpnprobe.errors import FpnProbeError
 
 
@@ -68,3 +69,31 @@ def test_subset(folder: Path, tmp_path: Path) -> None:
     assert cut["train"]["images"] == 2
     assert cut["val"]["images"] == 1
     assert len(cut["classes"]) == 3
+
+
+def test_area_of_boxes(folder: Path, tmp_path: Path) -> None:
+    """Data without `area`, as VOC in COCO's format: each verb of data takes `--area box`."""
+    for name in ("train", "val"):
+        file = folder / "annotations" / f"{name}.json"
+        content = json.loads(file.read_text())
+        for entry in content["annotations"]:
+            del entry["area"]
+        file.write_text(json.dumps(content))
+    with pytest.raises(FpnProbeError, match=r"have no 'area' .*--area box"):
+        run("check", folder)
+    with pytest.raises(FpnProbeError, match=r"have no 'area' .*--area box"):
+        run("subset", folder, tmp_path / "none")
+    with pytest.raises(FpnProbeError, match="area='mask': expected 'box'"):
+        run("check", folder, "--area", "mask")
+    assert run_json("check", folder, "--area", "box")["splits"][0]["images"] == 6
+    run("subset", folder, tmp_path / "cut", "--images", "2", "--area", "box")
+    assert run_json("check", tmp_path / "cut")["splits"][0]["images"] == 2
+
+
+def test_a_large_set_is_decoded_where_that_is_asked_for(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run_json("check", folder)["splits"][0]["decoded"]
+    monkeypatch.setattr(images, "_SMALL", (0, 0))
+    assert not run_json("check", folder)["splits"][0]["decoded"]
+    assert run_json("check", folder, "--decode")["splits"][0]["decoded"]

@@ -1,5 +1,7 @@
 """Headers say what the decoder of the training sees, or nothing."""
 
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fpnprobe.data import images
+from fpnprobe.data import images, pixels
 from fpnprobe.data.headers import read_header
 from fpnprobe.data.problems import Notice
 from fpnprobe.errors import FpnProbeError
@@ -82,6 +84,95 @@ def test_what_is_cut_off_is_refused(tmp_path: Path, name: str, share: float) -> 
     file.write_bytes(whole[: int(len(whole) * share)])
     with pytest.raises(FpnProbeError, match=f"{name} cannot be read as an image"):
         check(file, 40, 56)
+
+
+def with_proper_ending(file: Path, share: float) -> Path:
+    """Cut a file, and put the ending of a whole one behind the cut."""
+    whole = file.read_bytes()
+    ending = whole[-2:] if file.suffix == ".jpg" else whole[-12:]
+    file.write_bytes(whole[: int(len(whole) * share)] + ending)
+    return file
+
+
+def check_large(monkeypatch: pytest.MonkeyPatch, file: Path, *, decode: bool) -> tuple[Notice, ...]:
+    """Check a file as one of a set that is too large to be decoded by default."""
+    monkeypatch.setattr(images, "_SMALL", (0, 0))
+    return images.check(file.parent, [file.name], np.array([[40, 56]]), decode=decode)
+
+
+def test_a_cut_file_with_a_proper_ending_is_found_by_decoding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = with_proper_ending(save(tmp_path / "a.jpg"), 0.5)
+    assert check_large(monkeypatch, file, decode=False) == ()
+    with pytest.raises(FpnProbeError, match=r"a.jpg cannot be read .*it is cut off"):
+        check_large(monkeypatch, file, decode=True)
+
+
+def test_a_set_that_was_decoded_is_not_opened_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FPNPROBE_CACHE", str(tmp_path / "cache"))
+    file, opened = save(tmp_path / "a.jpg"), list[int]()
+    monkeypatch.setattr(images, "_SMALL", (0, 0))
+    for decode in (False, False, True, True, False):
+        images.check(
+            tmp_path, [file.name], np.array([[40, 56]]), decode=decode,
+            seen=lambda: opened.append(1),
+        )  # fmt: skip
+    assert len(opened) == 2
+
+
+def test_a_png_without_some_of_its_chunks_is_found_by_its_header(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = with_proper_ending(save(tmp_path / "a.png"), 0.5)
+    header = read_header(file)
+    assert header is not None
+    assert not header.whole
+    with pytest.raises(FpnProbeError, match=r"a.png cannot be read as an image"):
+        check_large(monkeypatch, file, decode=False)
+
+
+def test_training_says_that_an_image_is_cut_off_or_refuses_to_keep_it(tmp_path: Path) -> None:
+    file = with_proper_ending(save(tmp_path / "a.jpg"), 0.5)
+    with pytest.warns(UserWarning, match=r"a.jpg is cut off; what is missing is gray"):
+        found = pixels.decode(file, (40, 56))
+    assert found.shape == (40, 56, 3)
+    with pytest.raises(FpnProbeError, match=r"a.jpg cannot be read .*it is cut off"):
+        pixels.store([file], np.array([[40, 56]]), size=None, cache=True)
+
+
+def png_of_zeros(file: Path, side: int) -> Path:
+    """A picture of few bytes and many pixels."""
+    packer = zlib.compressobj(9)
+    row = bytes(1 + 3 * side)
+    body = b"".join(packer.compress(row) for _ in range(side)) + packer.flush()
+    head = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    parts = [
+        struct.pack(">I", len(content))
+        + kind
+        + content
+        + struct.pack(">I", zlib.crc32(kind + content))
+        for kind, content in ((b"IHDR", head), (b"IDAT", body), (b"IEND", b""))
+    ]
+    file.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+    return file
+
+
+def test_a_picture_that_takes_gigabytes_is_refused_before_it_is_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = png_of_zeros(tmp_path / "a.png", 64)
+    assert check(file, 64, 64) == ()
+    whole = file.read_bytes()
+    file.write_bytes(whole[:16] + struct.pack(">II", 20_000, 20_000) + whole[24:])
+    monkeypatch.setattr(cv2, "imread", lambda *_: pytest.fail("it was decoded"))
+    with pytest.raises(FpnProbeError, match=r"20000 x 20000 px of 8 bits .* cut it into tiles"):
+        check(file, 20_000, 20_000)
+    Image.new("1", (20_000, 20_000)).save(tmp_path / "a.tif", compression="group4")
+    with pytest.raises(FpnProbeError, match=r"a.tif is too large to decode .*cut it into tiles"):
+        check(tmp_path / "a.tif", 20_000, 20_000)
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.int32])

@@ -102,3 +102,17 @@ def test_bad_masks_are_told_before_any_c_routine(mask: Any, what: str) -> None:
     with pytest.raises(AssertionError, match=what):
         raise AssertionError(columns.wrong[0][1])
     assert (masks[0], masks[2]) == (SQUARE, SQUARE)
+
+
+def test_an_outline_that_would_take_gigabytes_to_fill_is_wrong() -> None:
+    """Few bytes of a zigzag: pycocotools holds 5 points of two numbers for each of its pixels."""
+    side = 2**20
+    zigzag = [[float(value) for i in range(200) for value in (i % 2 * side, i)]]
+    border = [[0, 0, side, 0, side, side, 0, side]]
+    columns = MaskColumns()
+    for mask in (border, zigzag):
+        columns.add(mask)
+    columns.finish(np.array([[side, side]] * 2))
+    ((index, what),) = columns.wrong
+    assert index == 1
+    assert "px long, more than 8388608" in what

@@ -105,3 +105,16 @@ def test_a_bad_file_is_one_line_and_exit_code_2(folder: Path, tmp_path: Path) ->
     assert run.stderr.count("\n") == 1
     assert "not complete JSON" in run.stderr
     assert json.loads(run.stdout)["exit_code"] == 2
+
+
+def test_compare_takes_areas_from_boxes(folder: Path, tmp_path: Path) -> None:
+    content = json.loads((folder / "val.json").read_text())
+    for entry in content["annotations"]:
+        del entry["area"]
+    bare = tmp_path / "bare.json"
+    bare.write_text(json.dumps(content))
+    files = [folder / "cells" / name / "seed-0" / "detections.json.gz" for name in ("v0", "v1")]
+    words = ("--annotations", bare, "--resamples", 20, "--json")
+    with pytest.raises(FpnProbeError, match="have no 'area'"):
+        invoke("compare", *files, *words)
+    assert json.loads(invoke("compare", *files, *words, "--area", "box").stdout)["AP"]["b"] > 0

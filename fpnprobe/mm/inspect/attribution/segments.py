@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from mmdet.models.roi_heads import SparseRoIHead
 from torch import Tensor
 
 from fpnprobe.attribution.chain import Chain, Levels
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm.inspect.attribution.dense import PriorReadout
+from fpnprobe.mm.inspect.attribution.queries import QueryReadout
 from fpnprobe.mm.inspect.attribution.target import DetectorReadout
 from fpnprobe.mm.inspect.attribution.two_stage import RoIReadout
 
@@ -26,7 +28,7 @@ def build_chain(detector: Any, image: Tensor, *, with_readout: bool = True) -> C
         detector: an mmdet detector, two-stage (RoI head) or dense.
         image: one preprocessed image `(1, 3, H, W)`, run once to count the maps.
         with_readout: whether class logits are read at the end; without, the chain gives its maps
-            alone, and a detector whose head has no readout (Sparse R-CNN) can be cut too.
+            alone, and a detector whose head has no readout can be cut too.
 
     Raises:
         FpnProbeError: for a detector that has no feature maps or an unknown head.
@@ -66,6 +68,8 @@ def _readout(detector: Any, names: Sequence[str]) -> DetectorReadout:
             raise FpnProbeError(
                 f"{type(detector).__name__} has no RPN: expected proposals to come from the model"
             )
+        if isinstance(detector.roi_head, SparseRoIHead):
+            return QueryReadout(rpn_head=detector.rpn_head, roi_head=detector.roi_head, names=names)
         return RoIReadout(rpn_head=detector.rpn_head, roi_head=detector.roi_head, names=names)
     if getattr(detector, "bbox_head", None) is None:
         raise FpnProbeError(

@@ -21,7 +21,8 @@ class Target:
     Attributes:
         kind: what it stands for.
         index: number of the detection (by score) or id of the annotation; -1 for a bucket.
-        sources: RoIs `(K, 4)` in input pixels, or prior indices `(K,)`, levels in order.
+        sources: RoIs `(K, 4)` in input pixels, or prior indices `(K,)`, levels in order; of learned
+            queries see `fpnprobe.mm.inspect.attribution.queries`.
         labels: classes `(K,)`.
         box: the detected or annotated box `(4,)`, input pixels; all NaN for a bucket.
         level: pyramid level of the source, such as `P3`; "" where there are several.

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from mmdet.models.layers import multiclass_nms
-from mmdet.models.roi_heads import CascadeRoIHead, SparseRoIHead, StandardRoIHead
+from mmdet.models.roi_heads import CascadeRoIHead, StandardRoIHead
 from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import bbox2roi
 from torch import Tensor
@@ -23,12 +23,10 @@ class RoIReadout(DetectorReadout):
     """
 
     def __init__(self, *, rpn_head: Any, roi_head: Any, names: Sequence[str]) -> None:
-        if isinstance(roi_head, SparseRoIHead) or not isinstance(
-            roi_head, StandardRoIHead | CascadeRoIHead
-        ):
+        if not isinstance(roi_head, StandardRoIHead | CascadeRoIHead):
             raise FpnProbeError(
-                f"no attribution for {type(roi_head).__name__}: expected a StandardRoIHead or "
-                "CascadeRoIHead (Faster, Mask and Cascade R-CNN)"
+                f"no attribution for {type(roi_head).__name__}: expected a StandardRoIHead, "
+                "CascadeRoIHead or SparseRoIHead (Faster, Mask, Cascade and Sparse R-CNN)"
             )
         super().__init__(names)
         self.rpn_head = rpn_head

@@ -6,6 +6,9 @@ from torch.utils.checkpoint import checkpoint
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.probing import LossPartition, Probe, Routes, Tap
 from fpnprobe.probing.graph_guards.checkpoints import refuse_reentrant
+from fpnprobe.probing.passes.backward import Passes, Place
+from fpnprobe.probing.passes.moments import Gradients
+from fpnprobe.probing.passes.reduction import Reduction
 from fpnprobe.testing import ToyPyramid, assert_routes_sum_to_total
 
 STAGES = ("C2", "C3", "C4")
@@ -158,3 +161,42 @@ def test_routes_that_part_after_the_stage_output_are_pulled_back(derive: bool) -
     assert sample.passes == 4  # nothing can be derived where the graph is needed
     assert_routes_sum_to_total(sample, tolerance=1e-12)
     assert sample.residuals.gradient < 1e-12
+
+
+def test_what_was_pulled_back_is_counted_once() -> None:
+    """The pull runs through the nodes that are listened to; nothing of it is left behind."""
+    norm = nn.LayerNorm(4).double()
+    c2 = torch.randn(6, 4, dtype=torch.float64, requires_grad=True) * 2
+    exit_map = norm(c2)
+    rows, helped = exit_map.sin().sum(), exit_map.exp().sum()
+    with Routes(rows + helped, {"C2": c2}, auxiliary=[helped], exits={"C2": exit_map}) as routes:
+        torch.autograd.grad(rows + helped, c2, retain_graph=True)
+        found = routes.take()
+        assert routes.take() == {}
+    for route, loss in (("direct", rows), ("auxiliary", helped)):
+        (own,) = torch.autograd.grad(loss, c2, retain_graph=True)
+        torch.testing.assert_close(found["C2", route], own, rtol=1e-10, atol=1e-12)
+
+
+def test_what_another_pass_left_does_not_enter_the_next_one() -> None:
+    """Somebody differentiates the loss between two of the probe's passes."""
+    c2 = torch.ones(3, dtype=torch.float64, requires_grad=True) * 2
+    c3 = c2.exp()
+    loss = (c2 * 5 + c3).sum()
+    taps = [Tap("C2", 2, c2, routed=True), Tap("C3", 3, c3, routed=True)]
+    passes = Passes(
+        loss, taps, parameters=False, weight=1.0, loss_scale=1.0, auxiliary=(),
+        reduction=Reduction(),
+    )  # fmt: skip
+    torch.autograd.grad(loss, c2, retain_graph=True)
+    found: dict[str, Tensor] = {}
+
+    def sink(gradients: dict[Place, Gradients]) -> None:
+        for place, (gradient,) in gradients.items():
+            if place.tap == "C2" and gradient is not None:
+                found[place.route] = gradient
+
+    passes.of_loss(sink)
+    passes.close()
+    assert found["direct"].tolist() == [5] * 3
+    torch.testing.assert_close(found["total"], found["direct"] + found["deeper"])

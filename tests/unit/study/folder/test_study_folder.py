@@ -75,6 +75,20 @@ def test_other_settings_move_away_and_come_back(result: Output) -> None:
     assert {path.name for path in first.folder.iterdir()} == {"ledger.parquet", "manifest.json"}
 
 
+def test_an_older_archive_of_the_same_settings_gives_way(result: Output) -> None:
+    """What was archived before is whole or gone, never mixed with what is archived now."""
+    first = result.cells[0]
+    second = replace(first, key="f" * 64)
+    archived = first.archive
+    archived.mkdir(parents=True)
+    write_manifest(archived, {"key": first.key, "state": "done"})
+    (archived / "detections.json.gz").write_text("older")
+    fill(first)
+    settle(second)
+    assert {path.name for path in archived.iterdir()} == {"ledger.parquet", "manifest.json"}
+    assert (archived / "ledger.parquet").read_text() == first.key
+
+
 @pytest.mark.parametrize("fatal", range(1, 13))
 def test_a_move_that_was_killed_loses_nothing(
     fatal: int, result: Output, monkeypatch: pytest.MonkeyPatch
