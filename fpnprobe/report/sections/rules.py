@@ -57,7 +57,7 @@ def section(findings: Sequence[Finding]) -> Section | None:
         blocks.append(_table(listed, caption, several=several))
     else:
         blocks.append(Text(caption))
-    return Section("rules", "Diagnosis", blocks)
+    return Section("diagnosis", "Diagnosis", blocks)
 
 
 def _describe_others(findings: Sequence[Finding], listed: Sequence[Finding]) -> str:
