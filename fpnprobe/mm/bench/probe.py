@@ -10,6 +10,7 @@ from mmengine.optim import OptimWrapper
 
 from fpnprobe.errors import EnvironmentProblem, FpnProbeError
 from fpnprobe.mm.adapters import observe
+from fpnprobe.mm.bench.bench_policy import BenchPolicy
 from fpnprobe.mm.bench.timing import Clock, peak_memory
 from fpnprobe.mm.detectors import build_detector, detector_config
 from fpnprobe.mm.hook.norms_observer import NormsObserver, stage_parameters
@@ -73,10 +74,7 @@ class Steps:
             self.wrapper,
             probe=Probe(mode, conflict="parameter", audit="sketch"),
             buckets=COCO_BUCKETS,
-            audited=lambda: not derived,
-            due=lambda: True,
-            step=lambda: (0, 0),
-            take=lambda _sample: None,
+            policy=BenchPolicy(measured=True, audited=not derived),
         )
 
     def inputs(self, mode: Mode) -> tuple[torch.Tensor, list[torch.Tensor]]:
@@ -162,9 +160,7 @@ def _norms_row(steps: Steps, clock: Clock, repeats: int) -> dict[str, Any]:
     observer = NormsObserver(
         steps.wrapper,
         stages,
-        due=lambda: True,
-        step=lambda: (0, 0),
-        take=lambda _records, _seconds: None,
+        policy=BenchPolicy(measured=True),
     )
 
     def observe_steps() -> None:

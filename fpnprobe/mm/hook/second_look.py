@@ -16,6 +16,7 @@ from fpnprobe.probing.probe import Probe
 from fpnprobe.probing.sample import Residuals, Sample, worst
 from fpnprobe.probing.soundness.arithmetic import TOLERANCES, WHOLE, whole_float32
 from fpnprobe.probing.soundness.verdict import Verdict
+from fpnprobe.probing.step_context import StepContext
 from fpnprobe.scales import ScaleBucket
 
 LOOKS = 3  # samples over tolerance that one run looks at again
@@ -178,7 +179,7 @@ def _measured(
         loss, _ = twin.parse_losses(losses)
         try:
             return probe.measure(
-                loss, seen.partition, seen.taps(), auxiliary=seen.auxiliary
+                loss, seen.partition, seen.taps(), StepContext(auxiliary=seen.auxiliary)
             ).residuals
         finally:
             seen.release()

@@ -13,6 +13,7 @@ from fpnprobe.probing.passes.arrivals import only_arrives
 from fpnprobe.probing.passes.moments import Gradients
 from fpnprobe.probing.passes.reduction import Reduction
 from fpnprobe.probing.passes.routes import Routes
+from fpnprobe.probing.step_context import StepContext
 from fpnprobe.probing.taps import Tap
 
 
@@ -39,9 +40,7 @@ class Passes:
         loss: The scalar training loss.
         taps: Places to read; those that do not train are `frozen`.
         parameters: Whether the stages' parameters are read too.
-        weight: Factor that the training step puts on the loss; stays in the gradients.
-        loss_scale: Factor of mixed precision; divided out in float32.
-        auxiliary: Tensors made by auxiliary heads.
+        step: The training step: its factors on the loss, its auxiliary heads.
         reduction: How numbers of several processes are joined.
     """
 
@@ -51,12 +50,10 @@ class Passes:
         taps: Sequence[Tap],
         *,
         parameters: bool,
-        weight: float,
-        loss_scale: float,
-        auxiliary: Sequence[Tensor],
+        step: StepContext,
         reduction: Reduction,
     ) -> None:
-        self._loss, self._weight, self._scale = loss, weight, loss_scale
+        self._loss, self._weight, self._scale = loss, step.weight, step.loss_scale
         self._reduction = reduction
         self._tensors = {
             tap.name: tap.activation
@@ -73,7 +70,7 @@ class Passes:
         self._routes = Routes(
             loss,
             {n: t for n, t in stages.items() if n in routed},
-            auxiliary=auxiliary,
+            auxiliary=step.auxiliary,
             exits={t.name: t.exit for t in taps if t.exit is not None and t.name in stages},
         )
         names = list(self._tensors)

@@ -15,6 +15,7 @@ from fpnprobe.probing.passes.moments import Moments
 from fpnprobe.probing.passes.reduction import Reduction
 from fpnprobe.probing.sample import Residuals, Sample, worst
 from fpnprobe.probing.soundness.underflow import underflows
+from fpnprobe.probing.step_context import StepContext
 
 Floats = npt.NDArray[np.float64]
 _Key = tuple[Place, str]
@@ -114,7 +115,7 @@ class _Header:
 
 
 def summarize(
-    totals: Totals, partition: LossPartition, reduction: Reduction, step: tuple[int, int]
+    totals: Totals, partition: LossPartition, reduction: Reduction, step: StepContext
 ) -> Sample:
     """Join the processes, check the invariants, and write the records."""
     size = len(partition.labels)
@@ -139,7 +140,7 @@ def summarize(
         ),
     )
     objects = tuple(max(-1, n) for n in counts[0][:-1])
-    header = _Header(*step, partition.labels, objects, residuals)
+    header = _Header(step.iteration, step.epoch, partition.labels, objects, residuals)
     finite = all(np.isfinite(vector).all() for vector in moments.values())
     verdict = residuals.judge(totals.arithmetic)
     usual = "measured" if finite and verdict.sound else "unsound" if finite else "nonfinite"
@@ -169,8 +170,8 @@ def summarize(
         for label in (*partition.labels, "all")
     ]
     return Sample(
-        iteration=step[0],
-        epoch=step[1],
+        iteration=step.iteration,
+        epoch=step.epoch,
         loss=loss,
         values=dict(zip(partition.labels, values, strict=True)),
         records=tuple(records),

@@ -14,7 +14,7 @@ QUANTUM = 2.0**-24  # the smallest number of float16 that is not zero
 LIMIT = 1e-2  # rounding to multiples of it, relative to the gradient
 
 
-def held_elements(gradient: Tensor | None) -> Tensor:
+def count_nonzero(gradient: Tensor | None) -> Tensor:
     """Number of elements that are not zero, as a float64 scalar."""
     if gradient is None:
         return torch.zeros((), dtype=torch.float64)
@@ -39,14 +39,14 @@ def underflows(
         rows: Rows that carry loss, by label.
         reduction: Joins the processes.
     """
-    found: dict[str, set[int]] = {}
+    lost_by_tap: dict[str, set[int]] = {}
     for place, vector in moments.items():
         if place.tap not in counts or (place.kind, place.route) != ("activation", "total"):
             continue
         size = len(rows)
         squares = np.diag(vector[:-2].reshape(size, size))
-        own = torch.stack([each.cpu() for each in counts[place.tap]])
-        noise = reduction.sum(own).numpy() / reduction.processes**2 / 12
+        weighted = torch.stack([count.cpu() for count in counts[place.tap]])
+        noise = reduction.sum(weighted).numpy() / reduction.processes**2 / 12
         lost = {
             label
             for label in range(size)
@@ -57,5 +57,5 @@ def underflows(
             )
         }
         if lost:
-            found[place.tap] = lost
-    return found
+            lost_by_tap[place.tap] = lost
+    return lost_by_tap

@@ -24,6 +24,7 @@ from fpnprobe.probing.sampling.budget import Budget
 from fpnprobe.probing.sampling.cost import Cost
 from fpnprobe.probing.sampling.schedule import Schedule
 from fpnprobe.probing.taps import level_of, recorded, stage_modules
+from fpnprobe.probing.watch.samples import WatchedSamples
 from fpnprobe.probing.watch.watcher import Watch
 from fpnprobe.scales import COCO_BUCKETS, ScaleBucket, check_buckets
 from fpnprobe.store.run_file import RunFile, describe_run
@@ -129,25 +130,25 @@ def watch(
             )
         on_gpu = any(p.is_cuda for p in model.parameters())
         cost = Cost(wait=torch.cuda.synchronize) if on_gpu else Cost()
-        seen = Watch(
+        watcher = Watch(
             Probe(mode, terms, reduction=reduction),
             model,
             stages,
             buckets=checked,
             schedule=Schedule.of(interval) if budget is None else None,
             budget=None if budget is None else _budget(budget, cost, batch),
-            writer=writer,
-            run=run,
+            sink=WatchedSamples(
+                out_dir=None if out_dir is None else Path(out_dir), writer=writer, run=run
+            ),
             start=start or 0,
             strict=strict,
-            out_dir=None if out_dir is None else Path(out_dir),
         )
-        undo.enter_context(seen)
-        undo.enter_context(recorded(stages, seen.keep))
+        undo.enter_context(watcher)
+        undo.enter_context(recorded(stages, watcher.outputs.record))
         heads = {str(i): head for i, head in enumerate(auxiliary)}
-        undo.enter_context(recorded(heads, seen.keep_auxiliary))
-        undo.callback(seen.forget_marks)
-        yield seen
+        undo.enter_context(recorded(heads, watcher.outputs.record_auxiliary))
+        undo.callback(watcher.forget_marks)
+        yield watcher
 
 
 def _budget(fraction: float, cost: Cost, batch: Batch) -> Budget:

@@ -9,6 +9,7 @@ from fpnprobe.errors import FpnProbeError
 from fpnprobe.ledger import GradientRecord
 from fpnprobe.probing import LossPartition, Probe, Reduction, Sample, Tap
 from fpnprobe.probing.sample import steadiest
+from fpnprobe.probing.step_context import StepContext
 from fpnprobe.testing import (
     ToyPyramid,
     assert_no_hooks_left,
@@ -126,7 +127,9 @@ def test_the_loss_scale_goes_out_and_the_weight_stays_in() -> None:
     model, x = ToyPyramid(), images()
     plain = Probe("full").measure(*model.measured(x))
     loss, partition, taps = model.measured(x)
-    with Probe("full").begin(loss, partition, taps, weight=0.5, loss_scale=1024) as measurement:
+    with Probe("full").begin(
+        loss, partition, taps, StepContext(weight=0.5, loss_scale=1024)
+    ) as measurement:
         measurement.run()
         with measurement.total_from_backward():
             (loss * 0.5 * 1024).backward()
@@ -218,7 +221,7 @@ def test_the_label_to_derive_is_chosen_at_the_taps_and_not_at_the_predictions() 
         assert measurement._derived == 3  # nobody said which: the largest at the predictions
     chosen = steadiest(Probe().measure(loss, partition, taps))
     assert chosen == 1
-    with Probe(derive=True).begin(loss, partition, taps, derived=chosen) as measurement:
+    with Probe(derive=True, derived=chosen).begin(loss, partition, taps) as measurement:
         measurement.run()
         measurement.total_now()
         assert_same_records(measurement.finish(), Probe().measure(loss, partition, taps))

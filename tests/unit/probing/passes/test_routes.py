@@ -9,6 +9,7 @@ from fpnprobe.probing.graph_guards.checkpoints import refuse_reentrant
 from fpnprobe.probing.passes.backward import Passes, Place
 from fpnprobe.probing.passes.moments import Gradients
 from fpnprobe.probing.passes.reduction import Reduction
+from fpnprobe.probing.step_context import StepContext
 from fpnprobe.testing import ToyPyramid, assert_routes_sum_to_total
 
 STAGES = ("C2", "C3", "C4")
@@ -184,10 +185,7 @@ def test_what_another_pass_left_does_not_enter_the_next_one() -> None:
     c3 = c2.exp()
     loss = (c2 * 5 + c3).sum()
     taps = [Tap("C2", 2, c2, routed=True), Tap("C3", 3, c3, routed=True)]
-    passes = Passes(
-        loss, taps, parameters=False, weight=1.0, loss_scale=1.0, auxiliary=(),
-        reduction=Reduction(),
-    )  # fmt: skip
+    passes = Passes(loss, taps, parameters=False, step=StepContext(), reduction=Reduction())
     torch.autograd.grad(loss, c2, retain_graph=True)
     found: dict[str, Tensor] = {}
 
