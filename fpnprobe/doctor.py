@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fpnprobe.data import cache
+from fpnprobe.errors import EnvironmentProblem
 from fpnprobe.store.installed import installed
 
 _GIB = 2**30
@@ -61,6 +62,8 @@ def examine(describe_stack: Callable[[], dict[str, Any]]) -> Examination:
     if not problems:
         try:
             facts |= describe_stack()
+        except EnvironmentProblem as error:
+            problems.append(Problem(*_split_fix(str(error))))
         except Exception as error:  # whatever a broken installation raises is the finding
             problems.append(_broken(error))
     facts |= {
@@ -99,11 +102,17 @@ def _missing_libraries() -> Iterator[Problem]:
         )
 
 
+def _split_fix(message: str) -> tuple[str, str]:
+    """Split an error of ours into what is wrong and the command that mends it."""
+    problem, command, remedy = message.partition("pip install")
+    return problem.strip(), f"{command}{remedy}" if command else "see the README"
+
+
 def _broken(error: Exception) -> Problem:
     line = " ".join(str(error).split())
     return Problem(
         f"the training stack does not load: {type(error).__name__}: {line}",
-        "install it again into a new virtual environment: pip install fpnprobe",
+        "install it again into a new virtual environment: pip install 'fpnprobe[mmdet]'",
     )
 
 

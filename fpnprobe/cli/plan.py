@@ -13,7 +13,10 @@ def add(app: typer.Typer) -> None:
     @app.command()
     def plan(
         study: Annotated[
-            Path, typer.Argument(metavar="STUDY", help="Folder with study.py, or the file.")
+            Path,
+            typer.Argument(
+                metavar="STUDY", help="Folder with study.py, the file, or a name of `studies`."
+            ),
         ],
         out: Annotated[
             Path | None, typer.Option(help="Output folder; reports/<name> by default.")

@@ -14,7 +14,9 @@ def add(app: typer.Typer) -> None:
     def run_study(
         study: Annotated[
             Path | None,
-            typer.Argument(metavar="STUDY", help="Folder with study.py, or the file. It is run."),
+            typer.Argument(
+                metavar="STUDY", help="Folder with study.py, the file, or a name of `studies`."
+            ),
         ] = None,
         out: Annotated[
             Path | None, typer.Option(help="Output folder; reports/<name> by default.")
@@ -29,8 +31,17 @@ def add(app: typer.Typer) -> None:
             int | None, typer.Option(min=1, help="Cells at the same time on this machine.")
         ] = None,
         device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-        launcher: Annotated[str, typer.Option(help="none, pytorch or slurm.")] = "none",
-        nproc: Annotated[int, typer.Option(min=1, help="Processes per cell (pytorch).")] = 1,
+        launcher: Annotated[
+            str, typer.Option(help="none, pytorch, slurm or command (see --template).")
+        ] = "none",
+        nproc: Annotated[
+            int | None,
+            typer.Option(min=1, help="Processes per cell and node; 1, under Slurm one for a GPU."),
+        ] = None,
+        template: Annotated[
+            str | None,
+            typer.Option(help="Command that starts a cell somewhere, as 'ssh gpu1 {cell}'."),
+        ] = None,
         keep_going: Annotated[
             bool, typer.Option("--keep-going/--fail-fast", help="When a cell fails.")
         ] = True,
@@ -65,6 +76,7 @@ def add(app: typer.Typer) -> None:
             device=device,
             launcher=launcher,
             nproc=nproc,
+            template=template,
             keep_going=keep_going,
             fresh=fresh,
         )

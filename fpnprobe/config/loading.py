@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from fpnprobe.config import overrides as _overrides
 from fpnprobe.config.schema import Study
+from fpnprobe.config.shipped_studies import find_shipped, list_shipped
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.suggestions import suggest
 
@@ -18,9 +19,10 @@ def load(path: str | Path, overrides: Mapping[str, Any] | Sequence[str] = ()) ->
     """Read and validate a study.
 
     Args:
-        path: the file, or the folder that holds `study.py`. `_base_ = "../other/study.py"` in it
-            starts from another study, whose dictionaries are merged key by key. `presets` in it
-            names sets of dotted keys and values, which the override `preset` chooses.
+        path: the file, the folder that holds `study.py`, or the name of a study of the package.
+            `_base_ = "../other/study.py"` in it (or such a name) starts from another study, whose
+            dictionaries are merged key by key. `presets` in it names sets of dotted keys and
+            values, which the override `preset` chooses.
         overrides: dotted keys and values, or texts "key=value" as on the command line.
 
     Raises:
@@ -51,16 +53,28 @@ def _preset(file: Path, presets: Any, name: str) -> Mapping[str, Any]:
 
 
 def study_file(path: str | Path) -> Path:
-    """The study file that a path means."""
+    """Return the study file that a path means, or the name of a study of the package.
+
+    A file of yours comes before a study of that name.
+
+    Raises:
+        FpnProbeError: if there is neither, with the nearest names.
+    """
     file = Path(path)
     if file.is_dir():
         file = file / "study.py"
-    if not file.is_file():
-        asked = file.parent if file.name == "study.py" else file
-        there = sorted(each.parent.name for each in asked.parent.glob("*/study.py"))
-        hint = suggest(asked.name, there) if there else "give a folder that holds study.py"
-        raise FpnProbeError(f"no study at {path}: {hint}")
-    return file
+    if file.is_file():
+        return file
+    shipped = find_shipped(path)
+    if shipped is not None:
+        return shipped
+    missing = file.parent if file.name == "study.py" else file
+    siblings = sorted(each.parent.name for each in missing.parent.glob("*/study.py"))
+    names = [*siblings, *(each.name for each in list_shipped())]
+    raise FpnProbeError(
+        f"no study at {path}: {suggest(missing.name, names)} (a study is a folder that holds "
+        "study.py, or a name that `fpnprobe studies` lists)"
+    )
 
 
 def validate(content: Mapping[str, Any], *, source: str = "study") -> Study:
@@ -117,7 +131,8 @@ def _run(file: Path, depth: int = 0) -> dict[str, Any]:
         return own
     if not isinstance(base, str):
         raise FpnProbeError(f"{file}: _base_ must be the path of one study file")
-    return _merge(_run(study_file(file.parent / base), depth + 1), own)
+    beside = file.parent / base
+    return _merge(_run(study_file(beside if beside.exists() else base), depth + 1), own)
 
 
 def _merge(base: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+from fpnprobe.config.loading import study_file
+from fpnprobe.config.shipped_studies import shipped_folder
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.store import atomic
 
@@ -47,15 +49,17 @@ fpnprobe run-study {folder}
 """
 
 
-def write_study(name: str, parent: str | Path = ".") -> Path:
+def write_study(name: str, parent: str | Path = ".", *, source: str | None = None) -> Path:
     """Write a study to edit into the folder `name`, and return the folder.
 
     Args:
         name: Letters, digits, `-` and `_`, or a path that ends so.
         parent: Where.
+        source: A study to start from, by its path or a name of `fpnprobe studies`: its file and
+            its README are copied. None for a small one with its keys explained.
 
     Raises:
-        FpnProbeError: if the name does not fit, or the folder exists.
+        FpnProbeError: if the name does not fit, the folder exists, or there is no such source.
     """
     folder = Path(parent) / name
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", folder.name):
@@ -64,8 +68,46 @@ def write_study(name: str, parent: str | Path = ".") -> Path:
         )
     if folder.exists():
         raise FpnProbeError(f"{folder} exists already: choose another name")
-    words = {"name": folder.name, "folder": str(folder), "title": folder.name.replace("_", " ")}
-    for file, text in (("study.py", STUDY), ("README.md", README)):
-        filled = re.sub(r"\{(name|folder|title)\}", lambda m: words[m[1]], text)
-        atomic.write_text(folder / file, filled)
+    files = _copy_study(source, folder) if source is not None else _fill_templates(folder)
+    for file, text in files.items():
+        atomic.write_text(folder / file, text)
     return folder
+
+
+def _fill_templates(folder: Path) -> dict[str, str]:
+    """Return the files of a small study with its keys explained."""
+    words = {"name": folder.name, "folder": str(folder), "title": folder.name.replace("_", " ")}
+    return {
+        file: re.sub(r"\{(name|folder|title)\}", lambda match: words[match[1]], text)
+        for file, text in (("study.py", STUDY), ("README.md", README))
+    }
+
+
+def _copy_study(source: str, folder: Path) -> dict[str, str]:
+    """Return the files of a study as they read in another folder, under its name."""
+    file = study_file(source)
+    text = re.sub(
+        r"^_base_ = ([\"'])(.+?)\1",
+        lambda match: f'_base_ = "{_name_base(file.parent / match[2])}"',
+        file.read_text(encoding="utf-8"),
+        flags=re.MULTILINE,
+    )
+    line = f'name = "{folder.name}"'
+    text, renamed = re.subn(r"^name = .+$", line, text, count=1, flags=re.MULTILINE)
+    files = {"study.py": text if renamed else f"{text.rstrip()}\n{line}\n"}
+    readme = file.with_name("README.md")
+    if readme.is_file():
+        files["README.md"] = readme.read_text(encoding="utf-8")
+    return files
+
+
+def _name_base(path: Path) -> str:
+    """Return what `_base_` says of a study from any folder: its name in the package, or its path.
+
+    >>> _name_base(shipped_folder() / "table3" / ".." / "figure1" / "study.py")
+    'figure1'
+    """
+    path, folder = path.resolve(), shipped_folder().resolve()
+    if not path.is_relative_to(folder):
+        return str(path)
+    return str(path.relative_to(folder).with_suffix("")).removesuffix("/study")

@@ -181,18 +181,22 @@ class Resources(Spec):
     """Cells that run at the same time on a CPU."""
     threads: int = Field(default=1, ge=1, le=1024)
     """Threads of each cell on a CPU."""
-    checkpoint_seconds: float = Field(default=60.0, ge=0)
-    """Seconds from one checkpoint of a training to the next."""
+    checkpoint_seconds: float | None = Field(default=None, ge=0)
+    """Seconds from one checkpoint of a training to the next; None for `checkpoint_share`."""
+    checkpoint_share: float = Field(default=0.01, gt=0, lt=1)
+    """Part of the training time that checkpoints may take, at most one a minute."""
     keep_checkpoint: bool = True
     """Whether the last checkpoint stays when the cell is done."""
     cells_per_gpu: int = Field(default=1, ge=1)
     """Cells that share one GPU."""
+    nodes: int = Field(default=1, ge=1, le=4096)
+    """Nodes that train one cell together, under Slurm."""
     gpus_per_cell: int = Field(default=1, ge=1)
-    """GPUs of one Slurm job."""
+    """GPUs of one Slurm job on each of its nodes."""
     cpus_per_cell: int = Field(default=8, ge=1)
-    """CPUs of one Slurm job."""
+    """CPUs of one Slurm job on each of its nodes."""
     memory_gb: int = Field(default=32, ge=1)
-    """Memory of one Slurm job in GB."""
+    """Memory of one Slurm job on each of its nodes, in GB."""
     minutes: int = Field(default=24 * 60, ge=1)
     """Time limit of one Slurm job in minutes."""
     slurm: Mapping[str, Any] = {}

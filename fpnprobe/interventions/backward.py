@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from fpnprobe.errors import FpnProbeError
+from fpnprobe.interventions.arriving import Arriving
 from fpnprobe.interventions.balance import Balance
 from fpnprobe.interventions.edges import Place, ScaledEdges
 from fpnprobe.interventions.gains import Intervention
@@ -42,15 +43,23 @@ class IntervenedBackward:
         intervention: What is changed.
 
     Attributes:
-        energy: Running squared norm of each bucket at the balanced stages.
         reduction: How energies of several processes are joined.
     """
 
     def __init__(self, intervention: Intervention) -> None:
         self.intervention = intervention
-        self.energy: dict[str, npt.NDArray[np.float64]] = {}
+        self._energy: dict[str, npt.NDArray[np.float64]] = {}
+        self._arriving: Arriving | None = None
         self.reduction = Reduction()
         self._ruled = RuledBackward(intervention.rule) if intervention.rule else None
+
+    @property
+    def energy(self) -> dict[str, npt.NDArray[np.float64]]:
+        """Running squared norms after the last step; waits until that has been computed."""
+        if self._arriving is not None:
+            energies, self._arriving = self._arriving.wait(), None
+            self._take(energies)
+        return self._energy
 
     @contextmanager
     def around(
@@ -156,30 +165,36 @@ class IntervenedBackward:
     ) -> None:
         """Take this step's squared norm of every bucket into the running means."""
         places = frozenset((stage, balance.route) for stage in balance.stages)
-        energies = torch.zeros(len(balance.stages), len(partition.buckets), dtype=torch.float64)
+        none = torch.zeros((), dtype=torch.float64, device=device)
+        energies = [[none] * len(partition.buckets) for _ in balance.stages]
         for label in range(len(partition.buckets)):
             rows = frozenset((label, term) for term in partition.terms)
             gradients = sent_by_rows[rows] if rows in sent_by_rows else sent({}, rows, places)
             for i, stage in enumerate(balance.stages):
                 gradient = gradients.get((stage, balance.route))
                 if gradient is not None:
-                    energies[i, label] = (gradient.detach().double() / factor).square().sum().cpu()
-        # Processes on GPUs exchange what lies on them.
-        energies = self.reduction.sum(energies.to(device)).cpu()
-        if not bool(energies.isfinite().all()):
+                    energies[i][label] = (gradient.detach().double() / factor).square().sum()
+        stacked = torch.stack([torch.stack(row) for row in energies])  # (stages, buckets)
+        self._arriving = Arriving(self.reduction.sum(stacked))
+
+    def _take(self, energies: npt.NDArray[np.float64]) -> None:
+        """Take the squared norms of a step, (stages, buckets), into the running means."""
+        balance = self.intervention.balance
+        if balance is None or not np.isfinite(energies).all():
             return  # an overflow of half precision, which skips the step
-        for stage, now in zip(balance.stages, energies.numpy(), strict=True):
-            before = self.energy.get(stage)
+        for stage, now in zip(balance.stages, energies, strict=True):
+            before = self._energy.get(stage)
             decay = balance.decay
-            self.energy[stage] = now if before is None else decay * before + (1 - decay) * now
+            self._energy[stage] = now if before is None else decay * before + (1 - decay) * now
 
     def _moving(self, iteration: int) -> dict[Place, list[float]]:
         balance = self.intervention.balance
+        energies = self.energy  # of the steps before this one
         if balance is None or iteration < balance.begin:
             return {}
         return {
             (stage, balance.route): [*balance.gains(energy).tolist(), 1.0]
-            for stage, energy in self.energy.items()
+            for stage, energy in energies.items()
         }
 
     def _refuse_missing(
@@ -218,7 +233,8 @@ class IntervenedBackward:
         if self._ruled is not None:
             self._ruled.load_state_dict(state)
             return
-        self.energy = {stage: np.asarray(energy, float) for stage, energy in state.items()}
+        self._arriving = None
+        self._energy = {stage: np.asarray(energy, float) for stage, energy in state.items()}
 
 
 def _adding(addition: Tensor) -> Any:

@@ -168,7 +168,9 @@ def _surgery(
     """What gradient surgery between the buckets adds to the gradient of each parameter."""
     own = [_pass(*masked(cotangents, label), cotangents, parameters) for label in range(buckets)]
     own = [each for each in own if any(g is not None for g in each)]
-    gram = np.array([[_product(a, b) for b in own] for a in own])
+    products = [_product(a, b) for a in own for b in own]
+    gram = torch.stack(products).cpu().numpy() if products else np.zeros(0)  # waits once
+    gram = gram.reshape(len(own), len(own))
     weights = surgery_weights(gram, seed=seed) - 1
     changes: Gradients = []
     for index in range(len(parameters)):
@@ -182,13 +184,16 @@ def _surgery(
     return changes
 
 
-def _product(a: Gradients, b: Gradients) -> float:
+def _product(a: Gradients, b: Gradients) -> Tensor:
     parts = [
         (x.double() * y.double()).sum()
         for x, y in zip(a, b, strict=True)
         if x is not None and y is not None
     ]
-    return float(torch.stack(parts).sum()) if parts else 0.0
+    if parts:
+        return torch.stack(parts).sum()
+    device = next((x.device for x in [*a, *b] if x is not None), torch.device("cpu"))
+    return torch.zeros((), dtype=torch.float64, device=device)
 
 
 def surgery_weights(gram: Any, *, seed: int) -> Any:

@@ -57,6 +57,14 @@ def _multiply(factors: Factors, gain: Gain) -> None:
         factors[place] = factors.get(place, 1.0) * gain.gain
 
 
+def may_ask(tensor: Tensor) -> bool:
+    """Tell whether its values are at hand: asking another device would wait for all it has to do.
+
+    There a group without rows is sent as zeros.
+    """
+    return tensor.device.type == "cpu"
+
+
 def masked(
     cotangents: Sequence[RowCotangents], group: frozenset[Rows]
 ) -> tuple[list[Tensor], list[Tensor]]:
@@ -64,8 +72,10 @@ def masked(
     rows, masked_cotangents = [], []
     for row_cotangents in cotangents:
         labels = [label for label, term in group if term == row_cotangents.call.term]
-        mask = torch.isin(row_cotangents.call.labels, row_cotangents.call.labels.new_tensor(labels))
-        if bool(mask.any()):
+        if not labels:
+            continue
+        mask = torch.stack([row_cotangents.call.labels == label for label in labels]).any(dim=0)
+        if not may_ask(mask) or bool(mask.any()):
             c = row_cotangents.cotangent
             shape = (*mask.shape, *[1] * (c.dim() - mask.dim())) if c.dim() else ()
             rows.append(row_cotangents.call.rows)

@@ -17,7 +17,6 @@ anchors of all levels on C_i (`fpnprobe.mm.auxiliary`).
 """
 
 import torch.nn.functional as F
-import torchvision.ops
 from torch import Tensor, nn
 
 
@@ -79,7 +78,9 @@ class AuxiliaryRoIHead(nn.Module):
 
     def forward(self, stage: Tensor, rois: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Scores (N, classes + 1), box deltas (N, 4) and the feature (N, hidden) they come from."""
-        pooled = torchvision.ops.roi_align(
+        from torchvision.ops import roi_align  # not part of the core
+
+        pooled = roi_align(
             self.project(stage),
             rois,
             output_size=self.size,

@@ -46,8 +46,8 @@ class GroupingOptions:
         softmax: Softmax over the rows of M_k.
         swap_form: Order of G_k: `pool-first` or `pool-last`, see `SwapMatrix`.
         swap_start: M_k before training: `rotation`, `identity` or `xavier`.
-        swap_rate: How far a step moves the part of M_k that is of the image: `convolution`, `root`
-            or `full`.
+        swap_rate: How far a step moves the part of M_k that is of the image: `convolution`,
+            `third`, `root` or `full`, from the shortest on.
         finer: Pooling of X_k,l where stage k is finer than level l: `max` or `average`.
         coarser: Upsampling of X_k,l where stage k is coarser than level l: `bilinear` or `nearest`.
         regroup: False is the capacity-matched control: same parameters, same products, but level l
@@ -59,7 +59,7 @@ class GroupingOptions:
     softmax: bool = False
     swap_form: SwapForm = "pool-first"
     swap_start: SwapStart = "rotation"
-    swap_rate: SwapRate = "convolution"
+    swap_rate: SwapRate = "third"
     finer: Finer = "max"
     coarser: Upsampling = "bilinear"
     regroup: bool = True
@@ -127,44 +127,59 @@ class FeatureGrouping(nn.Module):
         if len(pyramid) != self.levels:
             raise FpnProbeError(f"{len(pyramid)} maps for {self.levels} groups: expected as many")
         matrices = [swap(feature) for swap, feature in zip(self.swaps, pyramid, strict=True)]
+        channels_last = _suit_channels_last([*matrices, *pyramid])
         if not self.options.regroup:
-            return [_swap(matrix, x) for matrix, x in zip(matrices, pyramid, strict=True)]
+            return [
+                _swap(matrix, feature, channels_last=channels_last)
+                for matrix, feature in zip(matrices, pyramid, strict=True)
+            ]
         sizes = [feature.shape[-2:] for feature in pyramid]
         parts = [
-            self._parts(matrix, feature, level, sizes)
+            self._parts(matrix, feature, level, sizes, channels_last=channels_last)
             for level, (matrix, feature) in enumerate(zip(matrices, pyramid, strict=True))
         ]
         return [torch.cat(level_parts, dim=1) for level_parts in zip(*parts, strict=True)]
 
     def _parts(
-        self, matrix: Tensor, feature: Tensor, stage: int, sizes: Sequence[torch.Size]
+        self,
+        matrix: Tensor,
+        feature: Tensor,
+        stage: int,
+        sizes: Sequence[torch.Size],
+        *,
+        channels_last: bool,
     ) -> list[Tensor]:
         """X_k,l of one stage k at the sizes of all levels l."""
         rows = matrix.chunk(self.levels, dim=1)  # M_k,l: (B, Z / levels, Z)
         pool_first = self.options.finer == "average"
         last = stage + 1 if pool_first else self.levels
-        quarters = _swap(torch.cat(rows[:last], dim=1), feature).chunk(last, dim=1)
+        own_rows = torch.cat(rows[:last], dim=1)
+        quarters = _swap(own_rows, feature, channels_last=channels_last).chunk(last, dim=1)
+        take = _copy_channels_last if channels_last else _as_it_is
         parts = [
-            upsample_to(_own(quarter), size, mode=self.options.coarser)
+            upsample_to(take(quarter), size, mode=self.options.coarser)
             for quarter, size in zip(quarters[:stage], sizes[:stage], strict=True)
         ]
         parts.append(quarters[stage])
         for level in range(stage + 1, self.levels):
             if pool_first:
                 pooled = F.adaptive_avg_pool2d(feature, (sizes[level][0], sizes[level][1]))
-                parts.append(_swap(rows[level], pooled))
+                parts.append(_swap(rows[level], pooled, channels_last=channels_last))
             else:
-                parts.append(max_pool_to(_own(quarters[level]), sizes[level]))
+                parts.append(max_pool_to(take(quarters[level]), sizes[level]))
         return parts
 
 
-def _swap(matrix: Tensor, feature: Tensor) -> Tensor:
-    """M X for matrices (B, R, Z) and a map (B, Z, H, W): (B, R, H, W).
+def _suit_channels_last(tensors: Sequence[Tensor]) -> bool:
+    """Tell whether the channels should come last: on a CPU, where a gradient is wanted."""
+    wanted = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+    return wanted and tensors[0].device.type == "cpu"
 
-    On a CPU with the channels last, in which its pooling and upsampling are many times faster.
-    """
+
+def _swap(matrix: Tensor, feature: Tensor, *, channels_last: bool) -> Tensor:
+    """M X for matrices (B, R, Z) and a map (B, Z, H, W): (B, R, H, W)."""
     flat = feature.flatten(2)
-    if feature.device.type == "cpu":
+    if channels_last:
         rows = torch.bmm(flat.transpose(1, 2), matrix.transpose(1, 2))  # (B, HW, R)
         swapped = rows.transpose(1, 2)
     else:
@@ -172,8 +187,10 @@ def _swap(matrix: Tensor, feature: Tensor) -> Tensor:
     return swapped.view(feature.shape[0], matrix.shape[1], *feature.shape[-2:])
 
 
-def _own(quarter: Tensor) -> Tensor:
-    """A quarter of a map by itself, for on a CPU the kernels want channels that lie together."""
-    if quarter.device.type != "cpu":
-        return quarter
+def _copy_channels_last(quarter: Tensor) -> Tensor:
+    """Copy a quarter of a map, since the kernels want its channels to lie together."""
     return quarter.contiguous(memory_format=torch.channels_last)
+
+
+def _as_it_is(quarter: Tensor) -> Tensor:
+    return quarter

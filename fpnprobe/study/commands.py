@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fpnprobe.errors import EnvironmentProblem
+from fpnprobe.errors import EnvironmentProblem, FpnProbeError
 from fpnprobe.store import locks
 from fpnprobe.store.cell import State
 from fpnprobe.store.study import STUDY
@@ -18,7 +18,7 @@ from fpnprobe.study.gaps import find_gaps
 from fpnprobe.study.models import check_models
 from fpnprobe.study.planning import plan
 from fpnprobe.study.request import Request, differences
-from fpnprobe.study.runner import launchers, local, machine, slurm
+from fpnprobe.study.runner import command, launchers, local, machine, slurm
 from fpnprobe.study.runner.display import Display
 
 
@@ -38,8 +38,9 @@ class Running:
     Attributes:
         jobs: cells at the same time; None for what the study and the machine allow.
         device: "auto", "cpu" or "cuda".
-        launcher: "none", "pytorch" (torchrun) or "slurm".
-        nproc: processes per cell.
+        launcher: "none", "pytorch" (torchrun), "slurm" or "command".
+        nproc: processes per cell and node; under Slurm None for as many as it has GPUs.
+        template: the command that starts a cell, of launcher "command".
         keep_going: whether the others go on when a cell fails.
         fresh: whether what the cells have is deleted first.
     """
@@ -47,7 +48,8 @@ class Running:
     jobs: int | None = None
     device: str = "auto"
     launcher: str = "none"
-    nproc: int = 1
+    nproc: int | None = None
+    template: str | None = None
     keep_going: bool = True
     fresh: bool = False
 
@@ -64,18 +66,32 @@ def run_all(
         FpnProbeError: for bad data, an output folder that cannot be written, a wrong option.
         fpnprobe.study.runner.local.Interrupted: on Ctrl-C, when all cells have saved their state.
     """
-    schedule = asked.study.schedule
+    schedule, resources = asked.study.schedule, asked.study.resources
+    nproc = how.nproc
+    if nproc is None:
+        by_slurm = how.launcher == "slurm" and how.device != "cpu"
+        nproc = resources.gpus_per_cell if by_slurm else 1
     launchers.check(
-        how.launcher, nproc=how.nproc, batch=schedule.batch, accumulate=schedule.accumulate
+        how.launcher,
+        nproc=nproc,
+        nodes=resources.nodes,
+        batch=schedule.batch,
+        accumulate=schedule.accumulate,
+        template=how.template,
     )
     study_folder.check_writable(asked.out)
-    if how.launcher != "slurm":  # the login node need not have the device of the jobs
+    away = how.launcher in ("slurm", "command")
+    if not away:  # this machine need not have the device of the jobs
         how = replace(how, device=machine.check_device(how.device))
     found = dataset.prepare(asked.study, out=asked.out)
     result = study_folder.of(asked.study, source=found, out=asked.out)
     selected = asked.selected(result)
+    if not asked.out_chosen:
+        _check_default_folder(selected, asked.out)
     check_models(result, selected)
-    jobs = machine.default_jobs(result, how.device, how.jobs, nproc=how.nproc)
+    jobs = machine.default_jobs(result, how.device, how.jobs, nproc=nproc)
+    if away:
+        jobs = how.jobs or max(1, len(selected))
     via = slurm.executor(result, jobs=how.jobs) if how.launcher == "slurm" else None
     with Display(jobs=jobs, images=found.images[1]) as display:
         for line in [] if asked.repeated is None else differences(asked.repeated, result):
@@ -90,10 +106,15 @@ def run_all(
             _tell_damage(selected, display)
             if any(cell.state() is not State.DONE for cell in selected):
                 dataset.parse_once(found)
-                if via is None:
+                if not away:
                     dataset.decode(found, result.study)
-            launch = launchers.Launch(device=how.device, nproc=how.nproc)
-            if via is not None:
+            launch = launchers.Launch(device=how.device, nproc=nproc, jobs=1 if away else jobs)
+            if how.template is not None:
+                template = command.Template(text=how.template, launch=launch)
+                tracked = command.run(
+                    result, selected, template=template, jobs=jobs, watcher=display
+                )
+            elif via is not None:
                 tracked = slurm.run(result, selected, launch=launch, via=via, watcher=display)
             else:
                 tracked = local.run(
@@ -125,6 +146,22 @@ def run_all(
         "report": dict(report),
         "contradicted": _contradicted(report),
     }
+
+
+def _check_default_folder(selected: Sequence[Cell], out: Path) -> None:
+    """Refuse to replace finished cells in a folder that nobody named, such as a stored report.
+
+    Raises:
+        FpnProbeError: with the two ways to go on.
+    """
+    stale = [cell for cell in selected if cell.state() is State.STALE]
+    finished = [cell for cell in stale if (cell.manifest() or {}).get("state") == "done"]
+    if finished:
+        raise FpnProbeError(
+            f"{out} holds {len(finished)} finished cells that this study would train again "
+            f"({finished[0].title}, ...; `fpnprobe plan` says why): train into another folder with "
+            f"--out {out.parent / 'mine'}, or replace them with --out {out}"
+        )
 
 
 def lines(result: Mapping[str, Any]) -> str:

@@ -24,6 +24,7 @@ class Request:
     Attributes:
         study: the resolved study.
         out: its output folder.
+        out_chosen: whether somebody named that folder.
         variants: names to run; empty for all.
         seeds: seeds to run; empty for all.
         repeated: the manifest of the cell that is repeated, or None.
@@ -31,6 +32,7 @@ class Request:
 
     study: Study
     out: Path
+    out_chosen: bool = True
     variants: tuple[str, ...] = ()
     seeds: tuple[int, ...] = ()
     repeated: Mapping[str, Any] | None = None
@@ -93,6 +95,7 @@ def request(
     found = Request(
         study=loaded,
         out=out or Path("reports") / name,
+        out_chosen=out is not None,
         variants=chosen,
         seeds=wanted,
         repeated=repeated,

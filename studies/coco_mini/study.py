@@ -68,3 +68,19 @@ presets = {"gpu": {
     "resources.cells_per_gpu": 4,
 }}  # fmt: skip
 presets["retinanet"] = {**presets["gpu"], "detector.framework": "retinanet"}
+
+# one H100, twelve minutes in all, in pieces
+presets["h100"] = {
+    "variants": ["FPN", dict(name="DC5", **_matched), "FPN-AuxU", "FPN-CFG1", "FPN-Wide1"],
+    "seeds": [0, 1],
+    "data.size": 256,
+    "detector.size": 256,
+    "detector.anchor": 8,
+    "detector.channels": 128,
+    "detector.proposals": 256,
+    "schedule.iterations": 1500,
+    "schedule.batch": 16,
+    "schedule.warmup": 150,
+    "schedule.amp": "bf16",
+    "resources.cells_per_gpu": 5,
+}

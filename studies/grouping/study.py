@@ -6,7 +6,7 @@ question = (
     "are built or begin. Which forms train, and what is wrong with the others?"
 )
 expected = (
-    "The default (M_k from a rotation, in later stages a tenth of one, with the step of a "
+    "The default (M_k from a rotation, in later stages a tenth of one, with nearly the step of a "
     "convolution; f_w as two whole blocks that begin as the number one) is not below FPN. M_k from "
     "Xavier weights at the full rate is, for one step moves it by half. An f_w that begins at "
     "random is, for it begins by hiding half of the map, and one without its second norm is, for "
@@ -36,9 +36,11 @@ _forms = {
     "f_w for each stage": dict(weight_per_stage=True),
     # M_k, with the default f_w
     "M_k Xavier at full rate": _as_before,
-    "M_k Xavier": dict(swap_start="xavier"),
+    "M_k Xavier at a convolution's rate": dict(swap_start="xavier", swap_rate="convolution"),
     "M_k identity": dict(swap_start="identity"),
     "M_k rotation at full rate": dict(swap_rate="full"),
+    "M_k rotation at a convolution's rate": dict(swap_rate="convolution"),
+    "M_k Xavier at the default's rate": dict(swap_start="xavier"),
     "M_k pooled last": dict(swap_form="pool-last"),
     "all as before": {**_gate, **_as_before, "weight_start": "random", "later_gain": 1.0},
 }

@@ -22,11 +22,12 @@ detector = dict(
     size=192,
     proposals=64,
 )
+# tau of FPN-AuxU is the best of studies/uncertainty
 # DC5 with the width and the candidates of the pyramid, not with all of C5's channels
 _matched = dict(options=dict(form="matched"))
 variants = [
     dict(name="DC5", **_matched), dict(name="DC5-Aux", **_matched),
-    "FPN", "FPN-Aux", "FPN-AuxU",
+    "FPN", "FPN-Aux", dict(name="FPN-AuxU", options=dict(tau=1.0)),
     "FPN-CFG1", "FPN-CFG2", "FPN-CFG3", "FPN-Wide", "FPN-Wide1",
     "FPN-Dilated", "SiMo", "PAFPN", "BiFPN", "FPN-LogArea", "FPN-UW",
 ]  # fmt: skip

@@ -19,7 +19,7 @@ def blocks(language: str) -> list[str]:
 
 def test_two_commands_are_all_the_set_up() -> None:
     main_job, test_job = blocks("bash")
-    assert main_job.endswith("&& fpnprobe run-study studies/quickstart --out reports/mine\n")
+    assert main_job.endswith("&& fpnprobe run-study quickstart --out reports/mine\n")
     assert test_job.endswith("&& pytest -n 2\n")
     assert (ROOT / ".ci" / "run").read_text().count("readme_command ") == 2
 

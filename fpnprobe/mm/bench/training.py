@@ -81,7 +81,7 @@ def _run(make: Callable[..., Runner], task: Training, scratch: str, warmup: int)
 def _ours(task: Training, *, scratch: str) -> Runner:
     runner = build_runner(task, scratch=scratch)
     runner.keeper = Keeper(
-        Path(scratch), key=task.key, every=1e9, report=lambda *_: None, stop=lambda: False
+        Path(scratch), key=task.key, every=float("inf"), report=lambda *_: None, stop=lambda: False
     )
     runner.accumulate = task.config.schedule.accumulate
     return runner

@@ -13,9 +13,10 @@ from fpnprobe.mm.hook import GradientProbeHook
 from fpnprobe.mm.training.cell_images import open_images
 from fpnprobe.mm.training.dataset import Positions
 from fpnprobe.mm.training.formatter import import_formatter
+from fpnprobe.mm.training.loader import collate, count_workers, limit_threads
 from fpnprobe.mm.training.log import TrainingLog
 from fpnprobe.mm.training.loop import CellRunner
-from fpnprobe.mm.training.model import model_config
+from fpnprobe.mm.training.model import has_masks, model_config
 from fpnprobe.mm.training.optimizer import optim_wrapper, rate_over_time
 from fpnprobe.mm.training.task import Training
 from fpnprobe.mm.training.weight_snapshots import KeptWeights
@@ -37,6 +38,11 @@ def build_runner(task: Training, *, scratch: str) -> CellRunner:
     task.folder.mkdir(parents=True, exist_ok=True)
     passes = task.iterations * schedule.accumulate
     model = model_config(task.config, classes=len(task.classes))
+    loader = train_loader(task, passes=passes, size=schedule.batch // split)
+    # A new shape is tried out anew: images of their own shapes, and mask heads, whose batch is the
+    # objects that were sampled, would be tried out for ever.
+    one_shape = len(loader.dataset.shapes) == 1 and not has_masks(model)
+    benchmark = one_shape and not schedule.deterministic
     cfg = Config(
         {
             "work_dir": scratch,
@@ -50,7 +56,7 @@ def build_runner(task: Training, *, scratch: str) -> CellRunner:
             "param_scheduler": rate_over_time(schedule, steps=task.iterations, rate=task.rate),
             "default_hooks": dict.fromkeys(_IDLE),
             "randomness": {"seed": task.seed, "deterministic": schedule.deterministic},
-            "env_cfg": {"cudnn_benchmark": not schedule.deterministic},
+            "env_cfg": {"cudnn_benchmark": benchmark},
             "launcher": "pytorch" if world > 1 else "none",
             "visualizer": {"type": "Visualizer", "vis_backends": None},
             "log_level": "WARNING",
@@ -60,7 +66,6 @@ def build_runner(task: Training, *, scratch: str) -> CellRunner:
         ids = None if task.device == "cpu" else [int(os.environ["LOCAL_RANK"])]
         cfg.model_wrapper_cfg = {"type": "MMDistributedDataParallel", "device_ids": ids}
         cfg.model_wrapper_cfg["broadcast_buffers"] = False
-    loader = train_loader(task, passes=passes, size=schedule.batch // split)
     cfg.train_dataloader = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # mmengine's, about what we replace
@@ -94,7 +99,7 @@ def train_loader(task: Training, *, passes: int, size: int) -> Any:
     )
     workers = schedule.workers
     if workers is None:
-        workers = 0 if images.cached and task.device == "cpu" else 2
+        workers = count_workers(cached=images.cached, device=task.device)
     return torch.utils.data.DataLoader(
         images,
         batch_size=size,
@@ -102,12 +107,9 @@ def train_loader(task: Training, *, passes: int, size: int) -> Any:
         num_workers=workers,
         persistent_workers=workers > 0,
         pin_memory=task.device.startswith("cuda"),
-        collate_fn=_collate,
+        collate_fn=collate,
+        worker_init_fn=limit_threads,
     )
-
-
-def _collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
-    return {key: [sample[key] for sample in samples] for key in samples[0]}
 
 
 def _intervention(task: Training) -> Any:

@@ -1,11 +1,10 @@
 """The whole state of a training, so that going on gives the bits of never having stopped."""
 
-import io
 import random
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import torch
@@ -77,11 +76,39 @@ def save(path: Path, runner: Any, *, key: str, iteration: int, seconds: float) -
     write(path, content)
 
 
+class _Remembering:
+    """A file whose first error is kept for later: torch would end the process, or hide it.
+
+    What is written goes to disk as it comes; the state is not in memory a second time.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.error: OSError | None = None
+
+    def write(self, part: Any) -> int:
+        """Write, unless writing has failed before."""
+        if self.error is None:
+            try:
+                self._file.write(part)
+            except OSError as error:
+                self.error = error
+        return memoryview(part).nbytes
+
+    def flush(self) -> None:
+        """Leave that to who closes the file."""
+
+
 def write(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a checkpoint atomically; serialized in memory so that a full disk is told as such."""
-    buffer = io.BytesIO()
-    torch.save(dict(content), buffer)
-    atomic.write(path, lambda file: file.write(buffer.getbuffer()))
+    """Write a checkpoint atomically; a full disk is told as such."""
+
+    def fill(file: BinaryIO) -> None:
+        remembering = _Remembering(file)
+        torch.save(dict(content), cast(BinaryIO, remembering))
+        if remembering.error is not None:
+            raise remembering.error
+
+    atomic.write(path, fill)
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -90,6 +90,11 @@ class CellImages(Dataset[dict[str, Any]]):
         """Whether the pixels come from memory-mapped uint8 and no worker is needed."""
         return self._store.cache is not None
 
+    @property
+    def shapes(self) -> frozenset[tuple[int, int]]:
+        """The different heights and widths that images have, in px."""
+        return frozenset(self._store.shapes)
+
     @functools.cached_property
     def _mapped(self) -> npt.NDArray[np.uint8] | None:
         return self._store.mapped()

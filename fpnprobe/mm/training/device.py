@@ -28,10 +28,15 @@ def set_threads_and_device(device: str, *, deterministic: bool) -> None:
         torch.use_deterministic_algorithms(True, warn_only=True)
 
 
-def join_processes(device: str) -> None:
-    """Join the processes that torchrun started, by gloo on CPU and NCCL on CUDA."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or torch.distributed.is_initialized():
-        return
-    if device.startswith("cuda"):
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    torch.distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+def join_processes(device: str) -> bool:
+    """Join the processes that torchrun started, by gloo on CPU and NCCL on CUDA.
+
+    Returns whether there are several.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return False
+    if not torch.distributed.is_initialized():
+        if device.startswith("cuda"):
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        torch.distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+    return True

@@ -17,6 +17,7 @@ from fpnprobe.mm.detectors import build_detector
 from fpnprobe.mm.training import checkpoint
 
 _AGREE_EVERY = 10  # passes between two agreements of several processes
+_LEAST_INTERVAL = 60.0  # seconds between two saved states that nobody has set
 
 
 class Stopped(Exception):
@@ -29,7 +30,9 @@ class Keeper:
     Args:
         folder: checkpoint folder of the cell.
         key: key of the cell; a state of another key is not loaded.
-        every: seconds between two saved states.
+        every: seconds from one saved state to the next; None for what `share` allows, but at
+            least a minute.
+        share: largest part of the training time that saving may take.
         report: called after each pass with (finished passes, seconds of training, loss or None).
         stop: whether to stop now.
     """
@@ -39,12 +42,15 @@ class Keeper:
         folder: Path,
         *,
         key: str,
-        every: float,
+        every: float | None,
+        share: float = 0.01,
         report: Callable[[int, float, float | None], None],
         stop: Callable[[], bool],
     ) -> None:
         self.path = folder / checkpoint.RESUME
-        self.key, self.every, self.report, self.stop = key, every, report, stop
+        self.key, self.report, self.stop = key, report, stop
+        self._every, self._share = every, share
+        self._cost = 0.0  # seconds that the last saved state took
         self.state: dict[str, Any] | None = None
         self._before = 0.0
         self._begin = self._saved = time.monotonic()
@@ -53,6 +59,13 @@ class Keeper:
     def seconds(self) -> float:
         """Training time so far, over all attempts."""
         return self._before + time.monotonic() - self._begin
+
+    @property
+    def interval(self) -> float:
+        """Seconds from one saved state to the next: two gigabytes every minute are too much."""
+        if self._every is not None:
+            return self._every
+        return max(_LEAST_INTERVAL, self._cost * (1 / self._share - 1))
 
     def load(self, runner: Any) -> int:
         """Load the saved state, if there is one; return the pass to go on with."""
@@ -89,13 +102,15 @@ class Keeper:
             for hook in runner.hooks:
                 if hasattr(hook, "flush"):
                     hook.flush()
+            began = time.monotonic()
             checkpoint.save(self.path, runner, key=self.key, iteration=done, seconds=self.seconds)
             self._saved = time.monotonic()
+            self._cost = self._saved - began
         if stop:
             raise Stopped
 
     def _agreed(self, done: int) -> tuple[bool, bool]:
-        wish = [self.stop(), time.monotonic() - self._saved >= self.every]
+        wish = [self.stop(), time.monotonic() - self._saved >= self.interval]
         if is_distributed():
             if done % _AGREE_EVERY:
                 return False, False

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 
 from fpnprobe.mm.training.dataset import CellImages
+from fpnprobe.mm.training.loader import prediction_loader
+from fpnprobe.mm.training.team import Team
 from fpnprobe.store import atomic
 
 
@@ -21,8 +23,12 @@ def predict(
     report: Callable[[int], None],
     batch: int = 4,
     masks: bool = False,
+    team: Team | None = None,
 ) -> int:
     """Run the detector over all images and write `file` (gzip'd JSON); return the detections.
+
+    Several processes take the batches by turns; the first one writes. The batches are the same
+    for any number of processes, and so are the detections.
 
     Boxes are (x, y, width, height) in px of the original image, rounded to 1/1000 px.
 
@@ -33,16 +39,29 @@ def predict(
         report: called with the number of images done; may raise to stop.
         batch: images per forward pass.
         masks: whether instance masks are written as well (run-length encoded).
+        team: the processes that predict together; each of them calls this. None for this one.
     """
-    found: list[dict[str, Any]] = []
+    team = team or Team()
+    firsts = range(0, len(images), batch)[team.rank :: team.size]
+    batches = [range(first, min(first + batch, len(images))) for first in firsts]
+    loader = prediction_loader(images, batches, device=next(model.parameters()).device.type)
+    parts: list[tuple[int, list[dict[str, Any]]]] = []
     model.eval()
     with torch.no_grad():
-        for first in range(0, len(images), batch):
+        for first, data in zip(firsts, loader, strict=True):
             report(first)
-            samples = [images[i] for i in range(first, min(first + batch, len(images)))]
-            data = {key: [sample[key] for sample in samples] for key in samples[0]}
-            for result in model.test_step(data):
-                found += _as_coco(result, images.category_ids, masks)
+            rows = [
+                row
+                for result in model.test_step(data)
+                for row in _as_coco(result, images.category_ids, masks)
+            ]
+            parts.append((first, rows))
+    gathered = sorted(
+        (part for own in team.gather(parts) for part in own), key=lambda part: part[0]
+    )
+    if team.rank > 0:
+        return sum(len(rows) for _, rows in parts)
+    found = [row for _, rows in gathered for row in rows]
     text = json.dumps(found, separators=(",", ":")).encode()
     atomic.write_bytes(file, gzip.compress(text, compresslevel=6, mtime=0))
     return len(found)

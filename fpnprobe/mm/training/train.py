@@ -6,12 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-from mmengine.dist import get_world_size, is_main_process
+from mmengine.dist import is_main_process
 
 from fpnprobe.mm.training import checkpoint
 from fpnprobe.mm.training.building import build_runner
-from fpnprobe.mm.training.device import join_processes, set_threads_and_device
 from fpnprobe.mm.training.loop import Keeper
 from fpnprobe.mm.training.task import Training
 from fpnprobe.store.digests import digest_folder
@@ -30,23 +28,37 @@ def train(
     *,
     report: Callable[[int, float, float | None], None],
     stop: Callable[[], bool],
-    checkpoint_every: float,
+    checkpoint_every: float | None = None,
+    checkpoint_share: float = 0.01,
 ) -> Trained:
     """Train to the end, from the saved state if there is one, and write `final.pt`.
+
+    Inside `fpnprobe.mm.training.team.join_team`, which prepares the device and the processes.
+
+    Args:
+        task: what is trained.
+        report: see `Keeper`.
+        stop: see `Keeper`.
+        checkpoint_every: see `Keeper`.
+        checkpoint_share: see `Keeper`.
 
     Raises:
         fpnprobe.mm.training.loop.Stopped: if `stop` became true; the state is saved.
         NonFiniteLoss: if the loss became NaN or infinite.
     """
-    schedule = task.config.schedule
-    set_threads_and_device(task.device, deterministic=schedule.deterministic)
-    join_processes(task.device)
     folder = task.folder / "checkpoints"
-    keeper = Keeper(folder, key=task.key, every=checkpoint_every, report=report, stop=stop)
+    keeper = Keeper(
+        folder,
+        key=task.key,
+        every=checkpoint_every,
+        share=checkpoint_share,
+        report=report,
+        stop=stop,
+    )
     with tempfile.TemporaryDirectory(prefix="fpnprobe-") as scratch:
         runner = build_runner(task, scratch=scratch)
         runner.keeper = keeper
-        runner.accumulate = schedule.accumulate
+        runner.accumulate = task.config.schedule.accumulate
         runner.train()
         hooks = [hook for hook in runner.hooks if hasattr(hook, "summary")]
         probe = hooks[0].summary() if hooks else {}
@@ -58,6 +70,4 @@ def train(
             meta["parameters"] = sum(each.numel() for each in runner.model.parameters())
             checkpoint.write(folder / checkpoint.FINAL, {"state_dict": state, "meta": meta})
             keeper.path.unlink(missing_ok=True)
-        if get_world_size() > 1:
-            torch.distributed.destroy_process_group()
     return Trained(keeper.seconds, probe)

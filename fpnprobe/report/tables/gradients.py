@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from fpnprobe.ledger import Ledger
 from fpnprobe.ledger.files import parts
+from fpnprobe.report.tables.route_cosines import route_cosines
 from fpnprobe.scales import BACKGROUND
 from fpnprobe.statistics import USED, all_object_index, gradient_shares
 from fpnprobe.store.tables import check_size, read_parquet
@@ -33,6 +34,7 @@ class CellGradients:
         residuals: study, variant, seed, loss, gradient, routes (largest over the iterations),
             samples, nonfinite, unsound, underflow.
         conflict: study, variant, seed, kind, tap, bucket_a, bucket_b, cosine (mean), points.
+        route_cosines: study, variant, seed, tap, bucket, cosine of the direct and the deeper route.
     """
 
     shares: pd.DataFrame
@@ -40,6 +42,7 @@ class CellGradients:
     history: pd.DataFrame
     residuals: pd.DataFrame
     conflict: pd.DataFrame
+    route_cosines: pd.DataFrame
 
     @classmethod
     def joined(cls, parts: Sequence["CellGradients"]) -> "CellGradients":
@@ -94,6 +97,7 @@ def summarize(folder: Path, *, study: str, variant: str, seed: int) -> CellGradi
         else _conflict(read_parquet(conflict))
         if conflict.exists()
         else pd.DataFrame(),
+        _text(route_cosines(frame)),
     )
     for table in tables:
         for name, value in (("study", study), ("variant", variant), ("seed", seed)):

@@ -12,6 +12,7 @@ from fpnprobe.study.runner.failures import Interrupted
 
 if TYPE_CHECKING:
     from fpnprobe.mm.training.dataset import CellImages
+    from fpnprobe.mm.training.team import Team
 
 
 @dataclass(slots=True)
@@ -25,6 +26,7 @@ class CellWork:
         manifest: content of the manifest, written after each step.
         progress: tells where the cell is.
         stop: whether the process was asked to stop.
+        team: the processes that work on the cell together.
     """
 
     output: Output
@@ -33,6 +35,7 @@ class CellWork:
     manifest: dict[str, Any]
     progress: ProgressWriter
     stop: Callable[[], bool]
+    team: "Team"
     _models: dict[str, Any] = field(default_factory=dict)
     _images: dict[bool, "CellImages"] = field(default_factory=dict)
 

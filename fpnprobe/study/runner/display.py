@@ -78,8 +78,9 @@ class Display:
         stage, count, note = _where(each)
         title = each.cell.title
         if self._bars is None:
-            if self._said.get(title) != stage:
-                self._said[title] = stage
+            heard = f"{stage} {each.reason}"
+            if self._said.get(title) != heard:
+                self._said[title] = heard
                 self.say(f"{title}: {stage} {note}".rstrip())
             elif due and stage == "train":
                 self.say(f"{title}: {count} of {each.iterations} iterations {note}")
@@ -100,7 +101,7 @@ def _where(each: Tracked) -> tuple[str, int, str]:
     if each.state is State.FAILED:
         return "failed", count, each.reason
     if each.elsewhere:
-        return "elsewhere", count, "another runner has it"
+        return "elsewhere", count, each.reason or "another runner has it"
     if each.state is State.INTERRUPTED:
         return "interrupted", count, ""
     if each.process is None:

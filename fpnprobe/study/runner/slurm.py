@@ -1,6 +1,7 @@
 """Cells as jobs of a Slurm array, through submitit; a preempted job saves its state first."""
 
 import contextlib
+import re
 import subprocess
 import time
 from collections.abc import Sequence
@@ -12,11 +13,31 @@ from fpnprobe.errors import EnvironmentProblem, FpnProbeError
 from fpnprobe.store.cell import State
 from fpnprobe.study.folder.cells import Cell
 from fpnprobe.study.folder.study_folder import Output
-from fpnprobe.study.runner.launchers import Launch
+from fpnprobe.study.runner.launchers import Launch, Rendezvous
 from fpnprobe.study.runner.local import Tracked, Watcher, judge, look_at
 
 _POLL = 2.0  # seconds
 _PATIENCE = 60.0  # seconds that a preempted cell has to save its state
+_FIRST_PORT, _PORTS = 20_000, 12_000  # below those that systems give to clients
+_FAULTS = {
+    "NODE_FAIL": "its node failed",
+    "BOOT_FAIL": "its node did not boot",
+    "OUT_OF_MEMORY": "out of memory (resources.memory_gb)",
+    "TIMEOUT": "out of time (resources.minutes)",
+    "DEADLINE": "its deadline has passed",
+    "CANCELLED": "cancelled",
+    "PREEMPTED": "preempted and not queued again",
+}
+_WAITING = {
+    "PENDING": "queued",
+    "REQUEUED": "queued again",
+    "REQUEUE_HOLD": "queued again and held",
+    "RESIZING": "queued",
+    "SUSPENDED": "suspended",
+    "CONFIGURING": "its nodes start",
+    "COMPLETING": "ending",
+    "RUNNING": "runs",
+}
 
 
 @dataclass(slots=True)
@@ -26,7 +47,7 @@ class CellJob:
     Attributes:
         result: the study in its folder, which all nodes share.
         cell: the cell.
-        launch: how its process is started.
+        launch: how its process is started, on each node.
     """
 
     result: Output
@@ -35,8 +56,9 @@ class CellJob:
     _process: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
 
     def __call__(self) -> int:
-        """Run the cell to its end; return the exit code of its process."""
-        self._process = self.launch.start(self.result, self.cell)
+        """Run the cell, or this node's part of it, to its end; return the process's exit code."""
+        meeting = find_rendezvous() if self.result.study.resources.nodes > 1 else None
+        self._process = self.launch.start(self.result, self.cell, rendezvous=meeting)
         return self._process.wait()
 
     def checkpoint(self) -> Any:
@@ -50,6 +72,20 @@ class CellJob:
         return DelayedSubmission(CellJob(self.result, self.cell, self.launch))
 
 
+def find_rendezvous() -> Rendezvous:
+    """Say where the nodes of this job meet: on its first host, at a port made of its number."""
+    from submitit import JobEnvironment
+
+    job = JobEnvironment()
+    number = int(re.sub(r"\D", "", job.job_id) or 0)
+    return Rendezvous(
+        nodes=job.num_nodes,
+        rank=job.node,
+        address=job.hostnames[0],
+        port=_FIRST_PORT + number % _PORTS,
+    )
+
+
 def parameters(result: Output, *, jobs: int | None) -> dict[str, Any]:
     """Submitit's Slurm parameters from the `resources` of a study.
 
@@ -59,7 +95,7 @@ def parameters(result: Output, *, jobs: int | None) -> dict[str, Any]:
     found = {
         "job_name": f"fpnprobe-{result.study.name}",
         "time": resources.minutes,
-        "nodes": 1,
+        "nodes": resources.nodes,
         "ntasks_per_node": 1,
         "cpus_per_task": resources.cpus_per_cell,
         "gpus_per_node": resources.gpus_per_cell,
@@ -129,14 +165,16 @@ def run(
     for each, _ in jobs:
         each.elsewhere = True
     while jobs:
-        watcher.update(tracked)
         left = []
         for each, job in jobs:
             if job.done():
                 each.elsewhere = False
                 judge(each, _exit_code(job))
+                _blame_slurm(each, job)
             else:
+                each.reason = _describe(job)
                 left.append((each, job))
+        watcher.update(tracked)
         jobs = left
         if jobs:
             time.sleep(_POLL)
@@ -148,5 +186,26 @@ def run(
 
 
 def _exit_code(job: Any) -> int:
+    """Return the exit code of the cell's process, on the first node where there are several."""
     error = job.exception()
-    return int(job.result()) if error is None else 1
+    return int(job.results()[0]) if error is None else 1
+
+
+def _state(job: Any) -> str:
+    """Return Slurm's word for the state of a job, as NODE_FAIL of `NODE_FAIL by 0`."""
+    return (str(job.state).split() or [""])[0].rstrip("+").upper()
+
+
+def _describe(job: Any) -> str:
+    """Say where a job is that has not ended."""
+    return f"Slurm job {job.job_id}: {_WAITING.get(_state(job), _state(job).lower())}"
+
+
+def _blame_slurm(each: Tracked, job: Any) -> None:
+    """Where Slurm ended a job, say so: the cell itself could not."""
+    fault = _FAULTS.get(_state(job))
+    if fault is not None and each.state is not State.DONE:
+        each.state = State.FAILED
+        each.reason = (
+            f"Slurm job {job.job_id}: {fault}; the same command goes on from the last checkpoint"
+        )

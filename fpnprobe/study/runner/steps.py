@@ -36,8 +36,15 @@ def _write_detections(work: CellWork, name: str, weights: str = "final.pt") -> N
     masks = "segm" in work.output.study.evaluation.iou_types
     file = work.cell.folder / name
     file.parent.mkdir(exist_ok=True)
-    model = work.model(weights)
-    predict(model, work.images(), file=file, report=lambda _: work.alive(), masks=masks)
+    work.team.announce("predict", weights)
+    predict(
+        work.model(weights),
+        work.images(),
+        file=file,
+        report=lambda _: work.alive(),
+        masks=masks,
+        team=work.team,
+    )
 
 
 def _predict(work: CellWork) -> None:

@@ -15,6 +15,7 @@ from fpnprobe.study.runner.failures import Interrupted
 
 if TYPE_CHECKING:
     from fpnprobe.mm.training.task import Training
+    from fpnprobe.mm.training.team import Team
 
 
 def train_cell(work: CellWork) -> None:
@@ -45,12 +46,14 @@ def train_cell(work: CellWork) -> None:
         )
 
     if not (folder / "final.pt").is_file():
+        work.team.announce("train")
         try:
             train(
                 training(work.output, work.cell, device=work.device),
                 report=report,
                 stop=work.stop,
                 checkpoint_every=work.output.study.resources.checkpoint_seconds,
+                checkpoint_share=work.output.study.resources.checkpoint_share,
             )
         except Stopped:
             raise Interrupted from None
@@ -106,27 +109,60 @@ def training(result: Output, cell: Cell, *, device: str) -> "Training":
     )
 
 
-def assist(result: Output, cell: Cell, *, device: str, stop: Callable[[], bool]) -> bool:
-    """Train as a further process of the first one's cell; return whether it got to the end.
-
-    Where the first process finds the cell trained already, it does not train either.
-    """
+def assist(
+    result: Output, cell: Cell, *, team: "Team", device: str, stop: Callable[[], bool]
+) -> bool:
+    """Take part in what the first process of a cell does; return whether nobody asked to stop."""
     from fpnprobe.mm.training.loop import Stopped
     from fpnprobe.mm.training.train import train
 
-    for folder in (cell.folder, cell.archive):
-        stored = StoredCell.read(folder)
-        final = (stored.checkpoints / "final.pt").is_file()
-        done = final or stored.manifest.get("state") == "done"
-        if stored.manifest.get("key") == cell.key and done:
-            return True
-    try:
-        train(
-            training(result, cell, device=device),
-            report=lambda *_: None,
-            stop=stop,
-            checkpoint_every=float("inf"),
-        )
-    except Stopped:
-        return False
-    return True
+    for task, weights in team.tasks():
+        with contextlib.suppress(Stopped, Interrupted):  # the first one tells what comes of it
+            if task == "train":
+                train(
+                    training(result, cell, device=device),
+                    report=lambda *_: None,
+                    stop=stop,
+                    checkpoint_every=float("inf"),
+                )
+            else:
+                _predict_share(result, cell, weights=weights, team=team, device=device, stop=stop)
+    return not stop()
+
+
+def _predict_share(
+    result: Output,
+    cell: Cell,
+    *,
+    weights: str,
+    team: "Team",
+    device: str,
+    stop: Callable[[], bool],
+) -> None:
+    """Predict this process's share of the validation images."""
+    from fpnprobe.mm.training.cell_images import open_images
+    from fpnprobe.mm.training.predict import predict
+    from fpnprobe.mm.training.trained_model import load_final
+
+    config, classes = CellConfig.of(result.study, cell.variant, cell.seed), result.source.classes
+
+    def go_on(_done: int) -> None:
+        if stop():
+            raise Interrupted
+
+    predict(
+        load_final(
+            cell.folder / "checkpoints", config, classes=len(classes), device=device, file=weights
+        ),
+        open_images(
+            config,
+            root=result.source.root,
+            annotations=result.source.val,
+            classes=classes,
+            with_loss=False,
+        ),
+        file=cell.folder / "detections.json.gz",
+        report=go_on,
+        masks="segm" in result.study.evaluation.iou_types,
+        team=team,
+    )

@@ -10,8 +10,11 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.store import locks
@@ -27,6 +30,11 @@ from fpnprobe.study.runner.cell_work import CellWork
 from fpnprobe.study.runner.failures import Interrupted
 from fpnprobe.study.runner.steps import STEPS, Step
 from fpnprobe.study.runner.training import assist, holds_weights_of, train_cell
+
+if TYPE_CHECKING:
+    from fpnprobe.mm.training.team import Team
+
+    Join = Callable[[], AbstractContextManager[Team]]
 
 DONE, FAILED, DISK_FULL, BUSY, OTHER, STOPPED = 0, 1, 74, 75, 78, 130
 
@@ -59,9 +67,26 @@ def main(arguments: list[str] | None = None) -> int:
 def run(result: Output, variant: str, seed: int, *, device: str, stop: threading.Event) -> int:
     """Run one cell to its end, unless another process has it or it is done."""
     cell = result.cell(variant, seed)
-    if int(os.environ.get("RANK", "0")) > 0:
-        done = assist(result, cell, device=device, stop=stop.is_set)
-        return DONE if done else STOPPED
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return _lead(result, cell, device=device, stop=stop, join=partial(_join, result, device))
+    with _join(result, device) as team:
+        if team.rank > 0:
+            done = assist(result, cell, team=team, device=device, stop=stop.is_set)
+            return DONE if done else STOPPED
+        return _lead(result, cell, device=device, stop=stop, join=lambda: nullcontext(team))
+
+
+@contextlib.contextmanager
+def _join(result: Output, device: str) -> Iterator["Team"]:
+    """Prepare the device and join the processes of a cell."""
+    from fpnprobe.mm.training.team import join_team
+
+    with join_team(device, deterministic=result.study.schedule.deterministic) as team:
+        yield team
+
+
+def _lead(result: Output, cell: Cell, *, device: str, stop: threading.Event, join: "Join") -> int:
+    """Run a cell as its only process, or as the one that the others follow."""
     try:
         with locks.held(cell.lock):
             notes = study_folder.settle(
@@ -73,14 +98,20 @@ def run(result: Output, variant: str, seed: int, *, device: str, stop: threading
                 return DONE  # what is lost, the runner tells
             with _logged(cell.folder / LOG):
                 if damage.remade:
-                    return _mend(result, cell, stored, damage, device=device, stop=stop)
-                return _guarded(result, cell, device=device, stop=stop, notes=notes)
+                    return _mend(result, cell, stored, damage, device=device, stop=stop, join=join)
+                return _guarded(result, cell, device=device, stop=stop, join=join, notes=notes)
     except locks.Taken:
         return BUSY
 
 
 def _guarded(
-    result: Output, cell: Cell, *, device: str, stop: threading.Event, notes: Sequence[str]
+    result: Output,
+    cell: Cell,
+    *,
+    device: str,
+    stop: threading.Event,
+    join: "Join",
+    notes: Sequence[str],
 ) -> int:
     for note in notes:
         print(note)  # noqa: T201 - the log
@@ -96,13 +127,14 @@ def _guarded(
     content["notes"] = [*notes, *content["notes"]]
     try:
         write_manifest(cell.folder, content)
-        work = CellWork(result, cell, device, content, progress, stop.is_set)
-        train_cell(work)
-        for step in STEPS:
-            if not step.is_done(work):
-                progress(stage=step.name)
-                _run_step(step, work)
-                write_manifest(cell.folder, content)
+        with join() as team:
+            work = CellWork(result, cell, device, content, progress, stop.is_set, team)
+            train_cell(work)
+            for step in STEPS:
+                if not step.is_done(work):
+                    progress(stage=step.name)
+                    _run_step(step, work)
+                    write_manifest(cell.folder, content)
         if not result.study.resources.keep_checkpoint:
             shutil.rmtree(cell.folder / "checkpoints", ignore_errors=True)
         content |= {"state": "done", "files": digest_folder(cell.folder)}
@@ -129,6 +161,7 @@ def _mend(
     *,
     device: str,
     stop: threading.Event,
+    join: "Join",
 ) -> int:
     """Make the damaged files of a finished cell again; its manifest says done all the while."""
     config = cell_key.cell_config(result.study, cell.variant, cell.seed)
@@ -140,11 +173,12 @@ def _mend(
     try:
         print(*notes, sep="\n")  # noqa: T201 - the log
         remove_damage(stored, damage)
-        work = CellWork(result, cell, device, content, progress, stop.is_set)
-        for step in STEPS:
-            if step.name in damage.steps:
-                progress(stage=step.name)
-                step.run(work)
+        with join() as team:
+            work = CellWork(result, cell, device, content, progress, stop.is_set, team)
+            for step in STEPS:
+                if step.name in damage.steps:
+                    progress(stage=step.name)
+                    step.run(work)
         now = digest_folder(cell.folder)
         made = {name: entry for name, entry in now.items() if step_of(name) in damage.steps}
         content["files"] = {**(stored.manifest.get("files") or {}), **made}

@@ -4,17 +4,18 @@ import errno
 import os
 import pickle
 import threading
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import torch
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm.training import checkpoint
-from fpnprobe.mm.training.loop import CellLoop
-from fpnprobe.store.cell import write_manifest
+from fpnprobe.mm.training.loop import CellLoop, Stopped
+from fpnprobe.mm.training.team import Team
 from fpnprobe.study.folder.study_folder import Output
 from fpnprobe.study.runner import worker
 from fpnprobe.study.runner.launchers import Launch
@@ -95,26 +96,30 @@ def test_a_study_that_another_runner_changed(
     assert worker.main([*words, result.cells[0].key]) == worker.DONE
 
 
-def test_further_processes_do_not_train_what_is_trained(
+def test_further_processes_do_what_the_first_one_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They would wait for the first one, which does not train either."""
+    """Guessing from the files, they would wait for one that does not train."""
     result = tiny(tmp_path, schedule__iterations=2, probe__mode=None)
-    cell = result.cells[0]
-    worker.run(result, "FPN", 0, device="cpu", stop=threading.Event())
+    done: list[str] = []
 
     def train(*_: Any, **__: Any) -> None:
-        raise AssertionError("trained again")
+        done.append("train")
+        raise Stopped
 
     monkeypatch.setattr("fpnprobe.mm.training.train.train", train)
-    assert assist(result, cell, device="cpu", stop=lambda: False)
-    with pytest.raises(AssertionError):
-        assist(result, replace(cell, key="other"), device="cpu", stop=lambda: False)
-    write_manifest(cell.folder, (cell.manifest() or {}) | {"state": "running"})
-    assert assist(result, cell, device="cpu", stop=lambda: False)
-    (cell.folder / "checkpoints/final.pt").unlink()
-    with pytest.raises(AssertionError):
-        assist(result, cell, device="cpu", stop=lambda: False)
+    monkeypatch.setattr(
+        "fpnprobe.study.runner.training._predict_share", lambda *_, **__: done.append("predict")
+    )
+    for tasks in ([], ["predict"], ["train", "predict"]):
+        messages = [(task, "final.pt") for task in tasks]
+        team = cast(Team, SimpleNamespace(tasks=partial(iter, messages)))
+        for asked in (False, True):
+            done.clear()
+            whole = assist(
+                result, result.cells[0], team=team, device="cpu", stop=partial(bool, asked)
+            )
+            assert (done, whole) == (tasks, not asked)
 
 
 def test_out_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,6 +30,7 @@ STUDIES = [
     ("coco_mini", ()),
     ("coco_mini", ("preset=gpu",)),
     ("coco_mini", ("preset=retinanet",)),
+    ("coco_mini", ("preset=h100",)),
 ]
 TINY = (
     "detector.weights=None", "data.size=64", "detector.size=64", "detector.proposals=16",
@@ -81,13 +82,14 @@ def test_own_data_of_any_layout_ends_in_a_report(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("preset", ["gpu", "retinanet"])
+@pytest.mark.parametrize("preset", ["gpu", "retinanet", "h100"])
 def test_the_real_measurement_trains_in_small(
     preset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FPNPROBE_CACHE", str(tmp_path / "cache"))
     root = scenes.cached(train=6, val=3, size=64, seed=0)
-    study = load(ROOT / "coco_mini", [f"preset={preset}", *TINY, f"data.root={root}"])
+    sets = [f"preset={preset}", *TINY, f"data.root={root}", "data.limits={}"]
+    study = load(ROOT / "coco_mini", sets)
     result = study_folder.of(
         study, source=dataset.prepare(study, out=tmp_path / "out"), out=tmp_path / "out"
     )

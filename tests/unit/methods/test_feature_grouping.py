@@ -139,7 +139,7 @@ def test_parameters_of_one_stage_are_counted_in_the_paper_facts() -> None:
         (lambda: GroupingOptions(coarser="cubic"), "expected 'bilinear' or 'nearest'"),  # type: ignore[arg-type]
         (lambda: GroupingOptions(swap_form="pool"), "expected 'pool-first', 'pool-last'"),  # type: ignore[arg-type]
         (lambda: GroupingOptions(swap_start="zero"), "expected 'rotation', 'identity', 'xavier'"),  # type: ignore[arg-type]
-        (lambda: GroupingOptions(swap_rate="half"), "expected 'convolution', 'root', 'full'"),  # type: ignore[arg-type]
+        (lambda: GroupingOptions(swap_rate="half"), "expected 'third', 'convolution', 'root'"),  # type: ignore[arg-type]
         (lambda: CascadeOptions(combine="mean"), "expected 'sum', 'recursive'"),  # type: ignore[arg-type]
         (lambda: CascadeOptions(weight_kernel=2), "expected 1 or 3"),  # type: ignore[arg-type]
         (lambda: CascadeOptions(weight_outputs="two"), "expected 'one', 'channels'"),  # type: ignore[arg-type]

@@ -1,0 +1,166 @@
+"""Cells started by a command of yours: `ssh gpu1 {cell}`, `sky jobs launch -y -- {cell}`, ...
+
+A cell is one process that finds everything in the study's folder and leaves its results there, so
+whatever starts it on a machine that sees the folder will do. The command may wait for the cell or
+only hand it in: what counts is what the folder says.
+"""
+
+import contextlib
+import os
+import shlex
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fpnprobe.store.cell import State
+from fpnprobe.study.folder.cells import Cell
+from fpnprobe.study.folder.study_folder import Output
+from fpnprobe.study.runner.launchers import Launch
+from fpnprobe.study.runner.local import Interrupted, Tracked, Watcher, judge, look_at
+from fpnprobe.variants import slug
+
+_POLL = 0.5  # seconds
+LOG = "command.txt"  # what a command printed, in the cell's folder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Template:
+    """The command that starts a cell.
+
+    Attributes:
+        text: A line for the shell. `{cell}` is the command of the cell, quoted for it; `{name}`,
+            `{variant}`, `{seed}` and `{out}` name the cell and the study's folder.
+        launch: How the cell's own process is started there.
+    """
+
+    text: str
+    launch: Launch
+
+    def fill(self, out: Path, cell: Cell) -> str:
+        """Return the line that starts a cell; other braces stay as they are."""
+        words = {
+            "cell": shlex.join(self.launch.command(out.resolve(), cell, watched=False)),
+            "name": f"{cell.study}-{slug(cell.variant)}-{cell.seed}".lower().replace("_", "-"),
+            "variant": shlex.quote(cell.variant),
+            "seed": str(cell.seed),
+            "out": shlex.quote(str(out.resolve())),
+        }
+        line = self.text
+        for word, value in words.items():
+            line = line.replace(f"{{{word}}}", value)
+        return line
+
+    def start(self, result: Output, cell: Cell) -> "subprocess.Popen[bytes]":
+        """Run the line; what it prints goes to `command.txt` in the cell's folder."""
+        cell.folder.mkdir(parents=True, exist_ok=True)
+        with (cell.folder / LOG).open("ab") as log:
+            return subprocess.Popen(
+                self.fill(result.out, cell),
+                shell=True,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+
+def run(
+    result: Output,
+    selected: Sequence[Cell],
+    *,
+    template: Template,
+    jobs: int,
+    watcher: Watcher,
+) -> list[Tracked]:
+    """Start what is missing, `jobs` cells at a time, and wait until every cell has ended.
+
+    A cell whose command has ended well and whose folder tells of no end was handed in: it counts
+    as one at a time until it is done or failed, at most `resources.minutes` after it.
+
+    Raises:
+        Interrupted: on Ctrl-C; commands that still run are ended, cells handed in go on.
+    """
+    tracked = [Tracked(cell, result.iterations) for cell in selected]
+    for each in tracked:
+        look_at(each)
+    try:
+        while any(each.state in (State.PENDING, State.RUNNING) for each in tracked):
+            for each in tracked:
+                if each.state is State.RUNNING:
+                    _follow(each, patience=result.study.resources.minutes * 60)
+            running = sum(each.state is State.RUNNING for each in tracked)
+            for each in tracked:
+                if running < jobs and each.state is State.PENDING:
+                    each.process = template.start(result, each.cell)
+                    each.state, each.started, each.elsewhere = State.RUNNING, time.time(), False
+                    running += 1
+            watcher.update(tracked)
+            time.sleep(_POLL)
+    except BaseException as error:
+        _end_commands(tracked)
+        watcher.update(tracked)
+        if isinstance(error, KeyboardInterrupt):
+            raise Interrupted from None
+        raise
+    watcher.update(tracked)
+    return tracked
+
+
+def _follow(each: Tracked, *, patience: float) -> None:
+    """Look at the command of a cell while it runs, and at the cell's folder after that."""
+    if each.process is not None:
+        code = each.process.poll()
+        if code is None:
+            return
+        each.process = None
+        if code:
+            _blame(each, code)
+            return
+        each.elsewhere, each.reason = True, "handed in by its command"
+    state = each.cell.state()
+    if state is State.DONE and not each.cell.archive.is_dir():
+        each.elsewhere, each.reason = False, ""
+        look_at(each)
+    elif state is State.FAILED and _ended_since(each):
+        each.elsewhere = False
+        judge(each, 1)
+    elif time.time() - each.started > patience:
+        each.elsewhere, each.state = False, State.FAILED
+        each.reason = (
+            f"not done {patience / 60:.0f} min after its command had ended well "
+            f"(resources.minutes); see {each.cell.folder / LOG}"
+        )
+
+
+def _blame(each: Tracked, code: int) -> None:
+    """Say why a command failed: by the cell's own word where it got so far."""
+    if each.cell.state() is State.DONE:
+        look_at(each)
+        return
+    if each.cell.state() is State.FAILED and _ended_since(each):
+        judge(each, 1)
+        return
+    printed = (each.cell.folder / LOG).read_text(errors="replace").strip().splitlines()
+    last = f": {printed[-1]:.200}" if printed else ""
+    each.state = State.FAILED
+    each.reason = f"its command ended with exit code {code}{last}"
+
+
+def _ended_since(each: Tracked) -> bool:
+    """Tell whether the manifest is of this start: an earlier failure is none of it."""
+    with contextlib.suppress(OSError):
+        return (each.cell.folder / "manifest.json").stat().st_mtime >= each.started
+    return False
+
+
+def _end_commands(tracked: Sequence[Tracked]) -> None:
+    for each in tracked:
+        if each.process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(each.process.pid, signal.SIGTERM)
+            each.process = None
+        if each.state is State.RUNNING:
+            each.state = State.INTERRUPTED
