@@ -158,11 +158,12 @@ def compose(
 
 def _compose_of_runs(stored: Stored, findings: Sequence[Finding]) -> Report:
     """The report of trainings that no study started: what was not measured is left out."""
+    has_objects = not caveats.finds_nothing(stored)
     sections = (
         rules.section(findings),
         gradients.section(stored),
-        average_precision.section(stored),
-        object_size.section(stored),
+        average_precision.section(stored) if has_objects else None,
+        object_size.section(stored) if has_objects else None,
         training.section(stored),
         soundness.section(stored),
         soundness.provenance(stored),
