@@ -44,7 +44,9 @@ class NormsObserver:
         self._wrapper, self._policy = wrapper, policy
         self._seconds = 0.0
         self._taps = list(stages)
-        self._stages = [[p for p in own if p.requires_grad] for own in stages.values()]
+        self._stages = [
+            [p for p in parameters if p.requires_grad] for parameters in stages.values()
+        ]
         self._steps: list[tuple[int, int]] = []
         self._norms: list[torch.Tensor] = []
         self._armed = False
@@ -118,14 +120,18 @@ def stage_norms(
 
     One fused kernel for all tensors, then their norms' norm; nothing is copied to the host.
     """
-    gradients = [[p.grad for p in own if p.grad is not None] for own in stages]
-    flat = [gradient for own in gradients for gradient in own]
+    gradients = [
+        [p.grad for p in stage_gradients if p.grad is not None] for stage_gradients in stages
+    ]
+    flat = [gradient for stage_gradients in gradients for gradient in stage_gradients]
     if not flat:
         return torch.zeros(len(stages))
     norms = iter(torch._foreach_norm(flat))
     zero = torch.zeros((), device=flat[0].device)
     by_stage = [
-        torch.linalg.vector_norm(torch.stack([next(norms).float() for _ in own])) if own else zero
-        for own in gradients
+        torch.linalg.vector_norm(torch.stack([next(norms).float() for _ in stage_gradients]))
+        if stage_gradients
+        else zero
+        for stage_gradients in gradients
     ]
     return torch.stack(by_stage) / loss_scale(wrapper, flat[0])

@@ -71,7 +71,7 @@ class PartitionObserver:
         with ExitStack() as inside:
             if self._sampled:
                 inside.enter_context(self._look.remembered(self._model))
-            seen = inside.enter_context(
+            observation = inside.enter_context(
                 observe(
                     self._model,
                     buckets=self._buckets,
@@ -80,31 +80,31 @@ class PartitionObserver:
                 )
             )
             yield
-        self._seen = seen
-        for note in dict.fromkeys(seen.notes):
+        self._seen = observation
+        for note in dict.fromkeys(observation.notes):
             self._policy.warn(note)
 
     @contextmanager
     def update(self, loss: torch.Tensor) -> Iterator[None]:
         """Make the extra backward passes, then let the training go on."""
-        seen, self._seen = self._seen, None
-        if seen is None:
+        observation, self._seen = self._seen, None
+        if observation is None:
             yield
             return
         try:
             with ExitStack() as stack:
-                model_loss = self._model_loss(seen, loss)
+                model_loss = self._model_loss(observation, loss)
                 if self._sampled:
-                    stack.enter_context(self._measuring(seen, model_loss))
+                    stack.enter_context(self._measuring(observation, model_loss))
                 if self._intervened is not None:
-                    self._pending_intervention = seen, model_loss
+                    self._pending_intervention = observation, model_loss
                 yield
         finally:
             self._pending_intervention = None
-            seen.release()
+            observation.release()
 
     @contextmanager
-    def _measuring(self, seen: Observation, loss: torch.Tensor) -> Iterator[None]:
+    def _measuring(self, observation: Observation, loss: torch.Tensor) -> Iterator[None]:
         iteration, epoch = self._policy.position()
         # The first sample is audited: it tells which label is best derived in later ones.
         audited = self._policy.is_audited() or self._steadiest_label < 0
@@ -114,10 +114,10 @@ class PartitionObserver:
             epoch=epoch,
             weight=loss_weight(self._wrapper),
             loss_scale=float(loss_scale(self._wrapper, loss)),
-            auxiliary=tuple(seen.auxiliary),
-            arithmetic=seen.arithmetic,
+            auxiliary=tuple(observation.auxiliary),
+            arithmetic=observation.arithmetic,
         )
-        with probe.begin(loss, seen.partition, seen.taps(), step) as measurement:
+        with probe.begin(loss, observation.partition, observation.taps(), step) as measurement:
             measurement.run()
             if self._intervened is not None:
                 measurement.total_now()  # the training's own pass will be another one
@@ -159,16 +159,16 @@ class PartitionObserver:
 
     @contextmanager
     def _changed(
-        self, intervened: IntervenedBackward, seen: Observation, loss: torch.Tensor
+        self, intervened: IntervenedBackward, observation: Observation, loss: torch.Tensor
     ) -> Iterator[None]:
         factor = loss_weight(self._wrapper) * float(loss_scale(self._wrapper, loss))
         with intervened.around(
             loss,
-            seen.partition,
-            seen.taps(),
+            observation.partition,
+            observation.taps(),
             iteration=self._policy.position()[0],
             factor=factor,
-            auxiliary=seen.auxiliary,
+            auxiliary=observation.auxiliary,
             parameters=list(self._model.parameters()),
         ):
             yield
@@ -176,8 +176,8 @@ class PartitionObserver:
     def flush(self) -> None:
         """Samples are handed over at once."""
 
-    def _model_loss(self, seen: Observation, loss: torch.Tensor) -> torch.Tensor:
-        model_loss: torch.Tensor = self._model.parse_losses(seen.losses)[0]
+    def _model_loss(self, observation: Observation, loss: torch.Tensor) -> torch.Tensor:
+        model_loss: torch.Tensor = self._model.parse_losses(observation.losses)[0]
         sum_of_losses, optimized = float(model_loss.detach()), float(loss.detach())
         both_nan = math.isnan(sum_of_losses) and math.isnan(optimized)
         if sum_of_losses != optimized and not both_nan:

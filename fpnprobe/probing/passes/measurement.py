@@ -14,9 +14,9 @@ from fpnprobe.errors import FpnProbeError
 from fpnprobe.probing.calls import RowCotangents, masked
 from fpnprobe.probing.graph_guards.checkpoints import refuse_reentrant, state_set_aside
 from fpnprobe.probing.partition import LossPartition
-from fpnprobe.probing.passes.backward import Passes, Place, Sink
+from fpnprobe.probing.passes.backward import GradientKey, Passes, Sink
 from fpnprobe.probing.passes.closing import closed_for
-from fpnprobe.probing.passes.moments import Compare, Gradients, Moments, plus, square
+from fpnprobe.probing.passes.moments import Compare, Gradients, GramAccumulator, plus, square
 from fpnprobe.probing.passes.reduction import Reduction
 from fpnprobe.probing.passes.summary import Totals, summarize
 from fpnprobe.probing.sample import Sample
@@ -83,20 +83,22 @@ class Measurement:
         )
         # An exit's auxiliary part needs the graph, which the training's backward pass frees: then
         # nothing is derived, and the sum stands for the undivided gradient of that part.
-        pulled = self._passes.pulled
-        self._derive = plan.derive and not pulled
+        has_split_exits = self._passes.has_split_exits
+        self._derive = plan.derive and not has_split_exits
         exact = self._derive or plan.audit == "exact"
         self._moments = {
-            place: Moments(
+            key: GramAccumulator(
                 len(partition.labels),
                 size,
-                gram=place.route == "total" and plan.conflict in ("all", place.kind),
-                compare=_compared(place, exact=exact, derive=self._derive, pulled=pulled),
+                gram=key.route == "total" and plan.conflict in ("all", key.kind),
+                compare=_compared(
+                    key, exact=exact, derive=self._derive, has_split_exits=has_split_exits
+                ),
             )
-            for place, size in self._passes.places.items()
+            for key, size in self._passes.keys.items()
         }
-        self._term_squares: dict[tuple[Place, str], list[Tensor]] = {}
-        self._gaps: dict[tuple[Place, str], list[Tensor]] = {}
+        self._term_squares: dict[tuple[GradientKey, str], list[Tensor]] = {}
+        self._gaps: dict[tuple[GradientKey, str], list[Tensor]] = {}
 
     def run(self) -> None:
         """Make the extra backward passes. The training graph is kept."""
@@ -104,8 +106,8 @@ class Measurement:
         cotangents, values = self._partition.cotangents(self._loss, scale=self._passes.factor)
         self._values = values * self._step.weight
         if self._derive:
-            wanted = self._plan.derived
-            self._derived = wanted if wanted >= 0 else self._largest(cotangents)
+            chosen_label = self._plan.derived
+            self._derived = chosen_label if chosen_label >= 0 else self._largest(cotangents)
         with state_set_aside():
             for label in range(len(self._partition.labels)):
                 if label != self._derived:
@@ -176,43 +178,41 @@ class Measurement:
     def __exit__(self, *_error: object) -> None:
         self.close()
 
-    def _add(self, label: int, by_place: Mapping[Place, Gradients]) -> None:
+    def _add(self, label: int, by_place: Mapping[GradientKey, Gradients]) -> None:
         route_sums: dict[str, Gradients] = {}
-        for place, gradients in by_place.items():
-            self._moments[place].add(label, gradients)
+        for key, gradients in by_place.items():
+            self._moments[key].add(label, gradients)
             if self._arithmetic == "float16":
-                self._count(label, place, gradients)
-            if place.kind == "activation" and place.route != "total":
-                route_sums[place.tap] = plus(route_sums.get(place.tap, [None]), gradients)
-        for place, gradients in by_place.items():
-            if place.tap in route_sums and (place.kind, place.route) == ("activation", "total"):
-                gap = plus(gradients, route_sums[place.tap], sign=-1)
+                self._count(label, key, gradients)
+            if key.kind == "activation" and key.route != "total":
+                route_sums[key.tap] = plus(route_sums.get(key.tap, [None]), gradients)
+        for key, gradients in by_place.items():
+            if key.tap in route_sums and (key.kind, key.route) == ("activation", "total"):
+                gap = plus(gradients, route_sums[key.tap], sign=-1)
                 pair = [square(gap), square(gradients)]
-                self._gaps.setdefault((place, "all"), []).extend(pair)
+                self._gaps.setdefault((key, "all"), []).extend(pair)
 
-    def _count(self, label: int, place: Place, gradients: Gradients) -> None:
-        if (place.kind, place.route) == ("activation", "total"):
+    def _count(self, label: int, key: GradientKey, gradients: Gradients) -> None:
+        if (key.kind, key.route) == ("activation", "total"):
             none = torch.zeros((), dtype=torch.float64)
-            counts = self._nonzero_counts.setdefault(
-                place.tap, [none] * len(self._partition.labels)
-            )
+            counts = self._nonzero_counts.setdefault(key.tap, [none] * len(self._partition.labels))
             quantum = QUANTUM / self._step.loss_scale
             counts[label] = count_nonzero(gradients[0]) * quantum**2
 
-    def _add_term(self, term: str, by_place: Mapping[Place, Gradients]) -> None:
-        for place, gradients in by_place.items():
-            self._term_squares.setdefault((place, term), []).append(square(gradients))
+    def _add_term(self, term: str, by_place: Mapping[GradientKey, Gradients]) -> None:
+        for key, gradients in by_place.items():
+            self._term_squares.setdefault((key, term), []).append(square(gradients))
 
-    def _take_total(self, by_place: Mapping[Place, Gradients]) -> None:
+    def _take_total(self, by_place: Mapping[GradientKey, Gradients]) -> None:
         deeper, by_route = None, {}
-        for place, gradients in by_place.items():
-            if place.route == "deeper" and self._derived >= 0:
-                deeper = place
+        for key, gradients in by_place.items():
+            if key.route == "deeper" and self._derived >= 0:
+                deeper = key
                 continue
-            by_route[place.route] = self._moments[place].add_total(gradients, derived=self._derived)
+            by_route[key.route] = self._moments[key].add_total(gradients, derived=self._derived)
         if deeper is not None:
-            others = [by_route[name] for name in ("direct", "auxiliary") if name in by_route]
-            remainder = reduce(partial(plus, sign=-1), others, by_route["total"])
+            known_routes = [by_route[name] for name in ("direct", "auxiliary") if name in by_route]
+            remainder = reduce(partial(plus, sign=-1), known_routes, by_route["total"])
             self._moments[deeper].add_total(by_place[deeper])
             self._moments[deeper].derive(self._derived, remainder)
 
@@ -226,9 +226,9 @@ class Measurement:
         return int(self._plan.reduction.sum(energy).nan_to_num(posinf=0.0).argmax())
 
 
-def _compared(place: Place, *, exact: bool, derive: bool, pulled: bool) -> Compare:
+def _compared(key: GradientKey, *, exact: bool, derive: bool, has_split_exits: bool) -> Compare:
     """How a place's buckets are compared with its undivided gradient."""
-    if place.route == "total":
+    if key.route == "total":
         return "exact" if exact else "sketch"
     # Only a derived bucket needs sums by route; `deeper` then follows from the others.
-    return "exact" if pulled or (derive and place.route != "deeper") else "nothing"
+    return "exact" if has_split_exits or (derive and key.route != "deeper") else "nothing"

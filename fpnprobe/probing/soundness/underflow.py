@@ -7,7 +7,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from fpnprobe.probing.passes.backward import Place
+from fpnprobe.probing.passes.backward import GradientKey
 from fpnprobe.probing.passes.reduction import Reduction
 
 QUANTUM = 2.0**-24  # the smallest number of float16 that is not zero
@@ -22,7 +22,7 @@ def count_nonzero(gradient: Tensor | None) -> Tensor:
 
 
 def underflows(
-    moments: Mapping[Place, npt.NDArray[np.float64]],
+    moments: Mapping[GradientKey, npt.NDArray[np.float64]],
     counts: Mapping[str, Sequence[Tensor]],
     rows: Sequence[int],
     reduction: Reduction,
@@ -34,18 +34,18 @@ def underflows(
     gradient at a backbone stage at all.
 
     Args:
-        moments: `Moments.vector` of every place.
+        moments: `GramAccumulator.flat_statistics` of every place.
         counts: Elements that are not zero of each label at each tap, in units of q^2: `(labels,)`.
         rows: Rows that carry loss, by label.
         reduction: Joins the processes.
     """
     lost_by_tap: dict[str, set[int]] = {}
-    for place, vector in moments.items():
-        if place.tap not in counts or (place.kind, place.route) != ("activation", "total"):
+    for key, vector in moments.items():
+        if key.tap not in counts or (key.kind, key.route) != ("activation", "total"):
             continue
         size = len(rows)
         squares = np.diag(vector[:-2].reshape(size, size))
-        weighted = torch.stack([count.cpu() for count in counts[place.tap]])
+        weighted = torch.stack([count.cpu() for count in counts[key.tap]])
         noise = reduction.sum(weighted).numpy() / reduction.processes**2 / 12
         lost = {
             label
@@ -53,9 +53,9 @@ def underflows(
             if rows[label] > 0
             and (
                 noise[label] > (LIMIT**2) * squares[label]
-                or (squares[label] == 0 and place.tap.startswith("C"))
+                or (squares[label] == 0 and key.tap.startswith("C"))
             )
         }
         if lost:
-            lost_by_tap[place.tap] = lost
+            lost_by_tap[key.tap] = lost
     return lost_by_tap

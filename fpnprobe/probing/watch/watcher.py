@@ -183,10 +183,10 @@ class Watch:
         try:
             if not due:
                 return None
-            parts: Any = partition if rows is None or labels is None else (rows, labels)
-            if marking is not None and parts is None:
-                parts = marking.partition()
-            sample = self._measured(loss, parts, iteration=iteration, epoch=epoch)
+            loss_parts: Any = partition if rows is None or labels is None else (rows, labels)
+            if marking is not None and loss_parts is None:
+                loss_parts = marking.partition()
+            sample = self._measured(loss, loss_parts, iteration=iteration, epoch=epoch)
             if again is not None and self._needs_proof(sample):
                 sample = self._proven(sample, again)
             self._sink.add(self.soundness.add(sample))
@@ -198,9 +198,9 @@ class Watch:
             self._arm()
 
     def _measured(
-        self, loss: Tensor, parts: LossParts | None, *, iteration: int = 0, epoch: int = 0
+        self, loss: Tensor, loss_parts: LossParts | None, *, iteration: int = 0, epoch: int = 0
     ) -> Sample:
-        partition, taps = self._partition(parts), self.outputs.taps()
+        partition, taps = self._partition(loss_parts), self.outputs.taps()
         _refuse_absent(partition, loss)
         tensors = [*self.outputs.features.values(), *(call.rows for call in partition.calls)]
         step = StepContext(
@@ -220,9 +220,11 @@ class Watch:
         self.outputs.is_listening = True
         devices = range(torch.cuda.device_count())
         with whole_float32(), state_set_aside(), torch.random.fork_rng(devices=devices):
-            loss, *parts = again()
+            loss, *loss_parts = again()
             self.outputs.is_listening = False
-            proof = self._measured(loss, parts[0] if len(parts) == 1 else (parts[0], parts[1]))
+            proof = self._measured(
+                loss, loss_parts[0] if len(loss_parts) == 1 else (loss_parts[0], loss_parts[1])
+            )
         return self.soundness.prove(sample, proof.residuals)
 
     def _tell_run(self, **changes: str) -> None:
@@ -239,15 +241,15 @@ class Watch:
         self.outputs.forget()
         self._armed.close()
 
-    def _partition(self, parts: LossParts | None) -> LossPartition:
-        if isinstance(parts, LossPartition):
-            return parts
+    def _partition(self, loss_parts: LossParts | None) -> LossPartition:
+        if isinstance(loss_parts, LossPartition):
+            return loss_parts
         partition = LossPartition(tuple(self._buckets))
-        if isinstance(parts, Mapping):
-            for name, loss in parts.items():
+        if isinstance(loss_parts, Mapping):
+            for name, loss in loss_parts.items():
                 partition.add_bucket(name, loss)
-        elif isinstance(parts, tuple):
-            partition.add_rows(*parts)
+        elif isinstance(loss_parts, tuple):
+            partition.add_rows(*loss_parts)
         else:
             raise FpnProbeError(
                 "measure(loss) needs the parts of the loss: a LossPartition, a dict of one loss "

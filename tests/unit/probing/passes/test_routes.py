@@ -6,7 +6,7 @@ from torch.utils.checkpoint import checkpoint
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.probing import LossPartition, Probe, Routes, Tap
 from fpnprobe.probing.graph_guards.checkpoints import refuse_reentrant
-from fpnprobe.probing.passes.backward import Passes, Place
+from fpnprobe.probing.passes.backward import GradientKey, Passes
 from fpnprobe.probing.passes.moments import Gradients
 from fpnprobe.probing.passes.reduction import Reduction
 from fpnprobe.probing.step_context import StepContext
@@ -189,7 +189,7 @@ def test_what_another_pass_left_does_not_enter_the_next_one() -> None:
     torch.autograd.grad(loss, c2, retain_graph=True)
     found: dict[str, Tensor] = {}
 
-    def sink(gradients: dict[Place, Gradients]) -> None:
+    def sink(gradients: dict[GradientKey, Gradients]) -> None:
         for place, (gradient,) in gradients.items():
             if place.tap == "C2" and gradient is not None:
                 found[place.route] = gradient
