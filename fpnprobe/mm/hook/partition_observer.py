@@ -13,6 +13,7 @@ from mmengine.optim import OptimWrapper
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.interventions.backward import IntervenedBackward
 from fpnprobe.mm.adapters import Observation, observe
+from fpnprobe.mm.adapters.observe import Labels
 from fpnprobe.mm.hook.second_look import SecondLook
 from fpnprobe.mm.hook.training_step import loss_scale, loss_weight
 from fpnprobe.probing.passes.measurement import Measurement
@@ -37,6 +38,7 @@ class PartitionObserver:
         policy: decides which steps are measured, and takes the samples.
         intervened: what changes the backward pass of every step; samples then hold the gradient
             before the change.
+        labels: who says which object a row belongs to, see `observe`.
     """
 
     def __init__(
@@ -48,7 +50,9 @@ class PartitionObserver:
         buckets: tuple[ScaleBucket, ...],
         policy: SamplingPolicy,
         intervened: IntervenedBackward | None = None,
+        labels: Labels = "auto",
     ) -> None:
+        self._labels: Labels = labels
         self._model = model.module if is_model_wrapper(model) else model
         self._wrapper, self._buckets = wrapper, buckets
         self._probe, self._policy = probe, policy
@@ -77,6 +81,7 @@ class PartitionObserver:
                     buckets=self._buckets,
                     values=self._sampled or self._needs_values,
                     arrivals=self._intervened is None,
+                    labels=self._labels,
                 )
             )
             yield
