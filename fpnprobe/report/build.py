@@ -188,7 +188,7 @@ def _first_screen(stored: Stored, sections: Sequence[Section]) -> tuple[list[Blo
 
 def _compose_of_runs(stored: Stored, findings: Sequence[Finding]) -> Report:
     """The report of trainings that no study started: what was not measured is left out."""
-    has_objects = not caveats.finds_nothing(stored)
+    has_objects = len(stored.variants) > 1 or not caveats.finds_nothing(stored)
     every = (
         rules.section(findings),
         gradients.section(stored),

@@ -23,7 +23,7 @@ def warnings(stored: Stored) -> list[str]:
     result = list(stored.holes)
     if stored.iou_type == "segm":
         result.append("AP is that of masks: IoU is measured between masks, not between boxes.")
-    if finds_nothing(stored) and stored.is_of_runs:
+    if finds_nothing(stored) and stored.is_of_runs and len(stored.variants) == 1:
         result.append(
             "No object was found: AP is 0.0, as after a training of a few steps. The figures of AP "
             "are left out."
