@@ -86,7 +86,8 @@ def validate(content: Mapping[str, Any], *, source: str = "study") -> Study:
     try:
         return Study.model_validate(dict(content))
     except ValidationError as error:
-        first, *others = error.errors()
+        # a misspelt section is missing and unknown at once: what is written there says more
+        first, *others = sorted(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
         # A list whose only entry is wrong counts as empty, too: that is the same mistake.
         count = sum(each["loc"] != first["loc"][: len(each["loc"])] for each in others)
         more = f" (and {count} more)" if count else ""

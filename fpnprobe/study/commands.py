@@ -172,8 +172,11 @@ def lines(result: Mapping[str, Any]) -> str:
     ]
     rows += [f"contradicted: {statement}" for statement in result["contradicted"]]
     report = result["report"]
-    told = (report.get(key) for key in ("html", "pdf", "claims", "rules", "diagnosis"))
-    return "\n".join([*rows, *(str(each) for each in told if each)])
+    told = [str(report[key]) for key in ("headline", "summary") if report.get(key)]
+    if report.get("html"):
+        told.append(f"open {Path(report['html']).resolve().as_uri()}")
+    told += [str(report[key]) for key in ("pdf", "claims", "rules") if report.get(key)]
+    return "\n".join([*rows, *told, *([report["diagnosis"]] if report.get("diagnosis") else [])])
 
 
 def exit_code(result: Mapping[str, Any], *, fail_on_claims: bool = False) -> int:

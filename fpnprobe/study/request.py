@@ -1,6 +1,7 @@
 """What is asked of a study on the command line."""
 
 import json
+import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,7 +95,7 @@ def request(
     name = loaded.name if repeated is None else f"{loaded.name}-repeated"
     found = Request(
         study=loaded,
-        out=out or Path("reports") / name,
+        out=out or default_folder(name),
         out_chosen=out is not None,
         variants=chosen,
         seeds=wanted,
@@ -103,6 +104,24 @@ def request(
     names = [each.name for each in loaded.variants]
     select_names(found.variants or names, names, "variant")
     return found
+
+
+def default_folder(name: str) -> Path:
+    """Where a study goes that was given no folder: `reports/<name>`, unless git tracks that.
+
+    Reports that are stored in a repository are replaced on purpose only; one's own then goes to
+    `reports/mine-<name>`, which git ignores.
+    """
+    folder = Path("reports") / name
+    if not folder.is_dir():
+        return folder
+    try:
+        done = subprocess.run(
+            ["git", "ls-files", "--", str(folder)], capture_output=True, text=True, check=False
+        )
+    except OSError:  # no git: nothing is tracked
+        return folder
+    return Path("reports") / f"mine-{name}" if done.stdout.strip() else folder
 
 
 def _manifest(file: Path) -> Mapping[str, Any]:
