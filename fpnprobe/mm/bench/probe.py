@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from fpnprobe.errors import EnvironmentProblem, FpnProbeError
+from fpnprobe.mm.bench.bench_policy import BenchPolicy
 from fpnprobe.mm.bench.rival_steps import rival_works
 from fpnprobe.mm.bench.steps import Steps
 from fpnprobe.mm.bench.timing import Clock, peak_memory
@@ -132,9 +133,7 @@ def _norms_row(steps: Steps, clock: Clock, repeats: int) -> dict[str, Any]:
     observer = NormsObserver(
         steps.wrapper,
         stages,
-        due=lambda: True,
-        step=lambda: (0, 0),
-        take=lambda _records, _seconds: None,
+        policy=BenchPolicy(measured=True),
     )
 
     def observe_steps() -> None:
