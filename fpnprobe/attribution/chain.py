@@ -69,7 +69,7 @@ class Chain(nn.Module):
             self.names["pyramid"] = tuple(levels)
 
     def places(self) -> tuple[Place, ...]:
-        """Where this chain can be listened to."""
+        """The places at which this chain can be cut: `stages`, `pyramid`."""
         return tuple(self.names)
 
     def levels(self, at: Place) -> tuple[str, ...]:
@@ -92,32 +92,32 @@ class Chain(nn.Module):
 
     def forward(self, image: Tensor, ids: Tensor) -> Tensor:
         """The whole chain, `(B, 3, H, W)` to `(B,)`."""
-        return self.from_stages(_tuple(self.backbone(image)), ids)
+        return self.from_stages(_as_levels(self.backbone(image)), ids)
 
     def from_stages(self, stages: Levels, ids: Tensor) -> Tensor:
         """The rest of the chain, given the stage outputs."""
         stages = self.stages(*stages)
         if self.neck is None:
-            return _connect(self.readout(stages, ids), stages)
-        return _connect(self.from_pyramid(_tuple(self.neck(stages)), ids), stages)
+            return _connect_unread_levels(self.readout(stages, ids), stages)
+        return _connect_unread_levels(self.from_pyramid(_as_levels(self.neck(stages)), ids), stages)
 
     def from_pyramid(self, pyramid: Levels, ids: Tensor) -> Tensor:
         """The rest of the chain, given the pyramid."""
         pyramid = self.pyramid(*pyramid)
-        return _connect(self.readout(pyramid, ids), pyramid)
+        return _connect_unread_levels(self.readout(pyramid, ids), pyramid)
 
     def features(self, image: Tensor, at: Place) -> Levels:
         """The detached maps at a place, `(B, C, H, W)` each."""
         self.levels(at)
         with torch.no_grad():
-            stages = _tuple(self.backbone(image))
-            found = stages if at == "stages" or self.neck is None else _tuple(self.neck(stages))
-        if len(found) != len(self.levels(at)):
+            stages = _as_levels(self.backbone(image))
+            maps = stages if at == "stages" or self.neck is None else _as_levels(self.neck(stages))
+        if len(maps) != len(self.levels(at)):
             raise FpnProbeError(
-                f"the detector gives {len(found)} maps at {at!r}, expected {len(self.levels(at))}: "
+                f"the detector gives {len(maps)} maps at {at!r}, expected {len(self.levels(at))}: "
                 f"{', '.join(self.levels(at))}"
             )
-        return tuple(level.detach() for level in found)
+        return tuple(level.detach() for level in maps)
 
     def tail(self, at: Place) -> "Tail":
         """The chain from a place on, as a module of its levels."""
@@ -128,22 +128,22 @@ class Chain(nn.Module):
 class Tail(nn.Module):
     """A chain from one of its places on: `(level, level, ..., ids) -> (B,)`."""
 
-    def __init__(self, rest: Callable[[Levels, Tensor], Tensor], layer: Tap) -> None:
+    def __init__(self, read_levels: Callable[[Levels, Tensor], Tensor], layer: Tap) -> None:
         super().__init__()
-        self.rest = rest
+        self.read_levels = read_levels
         self.layer = layer
 
     def forward(self, *levels_and_ids: Tensor) -> Tensor:
         """Numbers `(B,)`."""
         *levels, ids = levels_and_ids
-        return self.rest(tuple(levels), ids)
+        return self.read_levels(tuple(levels), ids)
 
 
-def _tuple(output: Tensor | Sequence[Tensor]) -> Levels:
+def _as_levels(output: Tensor | Sequence[Tensor]) -> Levels:
     return (output,) if isinstance(output, Tensor) else tuple(output)
 
 
-def _connect(value: Tensor, levels: Levels) -> Tensor:
+def _connect_unread_levels(value: Tensor, levels: Levels) -> Tensor:
     """Give levels that the value does not read (P6 of an RoI) a gradient of zero, not an error."""
     for level in levels:
         value = value + 0 * level.flatten(1)[:, 0]

@@ -1,4 +1,4 @@
-"""What an attribution method says: one map per level and example."""
+"""The result of an attribution method: one map per level and example."""
 
 from dataclasses import dataclass, replace
 

@@ -83,16 +83,16 @@ def by_bucket(
         )
     rows = check(frame)
     rows = rows[(rows["kind"] != "bucket") & rows["share"].notna()]
-    found = [
-        dict(zip(_GROUP, key, strict=True)) | _summary(group, confidence, resamples, seed)
+    summaries = [
+        dict(zip(_GROUP, key, strict=True)) | _summarize_group(group, confidence, resamples, seed)
         for key, group in rows.groupby(_GROUP, sort=False, observed=True)
     ]
     columns = [*_GROUP, "share", "low", "high", "assigned", "n_objects", "n_images", "n_seeds"]
-    return pd.DataFrame(found, columns=columns)
+    return pd.DataFrame(summaries, columns=columns)
 
 
 def on_assigned_level(frame: pd.DataFrame) -> pd.DataFrame:
-    """How often an object's largest share lies on the level it was assigned to, by bucket.
+    """Count how often an object's largest share lies on its assigned level, by bucket.
 
     Returns:
         One row per study, variant, method and bucket: `agreement` in [0, 1], `n_objects`; pyramid
@@ -116,7 +116,7 @@ def concat(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(COLUMNS))
 
 
-def _summary(
+def _summarize_group(
     group: pd.DataFrame, confidence: float, resamples: int, seed: int
 ) -> dict[str, float | int]:
     per_image = group.groupby("image_id")["share"].agg(["sum", "size"])

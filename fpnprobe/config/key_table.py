@@ -49,13 +49,13 @@ def study_keys(
         counts = changes_results and not (
             isinstance(extra, Mapping) and extra.get("changes_results") is False
         )
-        part = field.annotation
-        if isinstance(part, type) and issubclass(part, BaseModel):
-            yield from study_keys(part, prefix=f"{prefix}{name}.", changes_results=counts)
+        annotation = field.annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            yield from study_keys(annotation, prefix=f"{prefix}{name}.", changes_results=counts)
             continue
         yield StudyKey(
             name=prefix + name,
-            kind=" ".join([describe_type(field.annotation), *_bounds([field])]),
+            kind=" ".join([describe_type(field.annotation), *_describe_bounds([field])]),
             default="required" if field.is_required() else repr(field.default),
             meaning=field.description or "",
             changes_results=counts,
@@ -73,7 +73,7 @@ def describe_type(annotation: Any) -> str:
     if annotation is type(None):
         return "None"
     if origin is Annotated:
-        return " ".join([describe_type(arguments[0]), *_bounds(arguments[1:])])
+        return " ".join([describe_type(arguments[0]), *_describe_bounds(arguments[1:])])
     if origin is Literal:
         return " or ".join(map(repr, arguments))
     if origin in (Union, types.UnionType):
@@ -100,7 +100,7 @@ def format_keys(keys: Iterator[StudyKey] | list[StudyKey], *, markdown: bool = F
     )
 
 
-def _bounds(fields: Iterable[FieldInfo]) -> list[str]:
+def _describe_bounds(fields: Iterable[FieldInfo]) -> list[str]:
     """Say the range of a number, as `[">= 0 and < 1"]`; nothing where it has none."""
     signs = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
     limits = [
@@ -120,7 +120,7 @@ def _is_list(annotation: Any) -> bool:
         else (annotation,)
     )
     return all(
-        get_origin(each) is tuple and get_args(each)[-1] is Ellipsis
-        for each in alternatives
-        if each is not type(None)
+        get_origin(alternative) is tuple and get_args(alternative)[-1] is Ellipsis
+        for alternative in alternatives
+        if alternative is not type(None)
     )

@@ -24,7 +24,7 @@ from fpnprobe.store.study import STUDY
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Comparison:
-    """What B gains over A, with 95 % intervals of a paired bootstrap over images.
+    """The AP that B gains over A, with 95 % intervals of a paired bootstrap over images.
 
     `table` has metric, a, b, difference (b - a), low, high; `curve` has the same for the bins of
     sqrt(area), with `low_size` and `high_size` in px and `n_objects`. `warnings` are lines about
@@ -40,12 +40,12 @@ class Comparison:
 
     def __repr__(self) -> str:
         head = f"Comparison over {self.images} images, {self.resamples} resamples\n"
-        return head + self._named().to_string(index=False, float_format="{:.3f}".format)
+        return head + self._readable_table().to_string(index=False, float_format="{:.3f}".format)
 
     def _repr_html_(self) -> str:
-        return str(self._named().to_html(index=False, float_format="{:.3f}".format))
+        return str(self._readable_table().to_html(index=False, float_format="{:.3f}".format))
 
-    def _named(self) -> pd.DataFrame:
+    def _readable_table(self) -> pd.DataFrame:
         """The table for a person: AP by size with its bounds where they are not COCO's."""
         names = [name_metric(str(name), self.buckets) for name in self.table["metric"]]
         return self.table.assign(metric=names)
@@ -56,13 +56,13 @@ class Comparison:
 
     def as_json(self) -> dict[str, Any]:
         """`{metric: {a, b, difference, low, high}}`, bins as `AP@[low,high)`; NaN as null."""
-        found = {row.pop("metric"): row for row in self.table.to_dict("records")}
+        rows_by_metric = {row.pop("metric"): row for row in self.table.to_dict("records")}
         for row in self.curve.to_dict("records"):
             name = f"AP@[{row.pop('low_size'):g},{row.pop('high_size'):g})"
-            found[name] = {k: row[k] for k in ("a", "b", "difference", "low", "high")}
+            rows_by_metric[name] = {k: row[k] for k in ("a", "b", "difference", "low", "high")}
         return {
             str(name): {str(k): None if v != v else v for k, v in row.items()}
-            for name, row in found.items()
+            for name, row in rows_by_metric.items()
         }
 
 
@@ -112,9 +112,12 @@ def compare(
         raise FpnProbeError(f"seed is {seed}, expected at least 0")
     truth = GroundTruth.of(annotations, iou_type=iou_type, area=area)
     counts = resample_counts(len(truth.image_ids), resamples=resamples, seed=seed)
-    pair = [Detections.of(found, ground_truth=truth, iou_type=iou_type) for found in (a, b)]
+    pair = [
+        Detections.of(detections, ground_truth=truth, iou_type=iou_type) for detections in (a, b)
+    ]
     first, second = (
-        resample(truth, found, counts=counts, iou_type=iou_type, buckets=buckets) for found in pair
+        resample(truth, detections, counts=counts, iou_type=iou_type, buckets=buckets)
+        for detections in pair
     )
     bounds = np.array([percentile_interval(row) for row in second.samples - first.samples])
     table = pd.DataFrame(
@@ -137,7 +140,7 @@ def compare(
         images=len(truth.image_ids),
         resamples=resamples,
         buckets=buckets,
-        warnings=tuple(line for found in pair for line in warn_of(truth, found)),
+        warnings=tuple(line for detections in pair for line in warn_of(truth, detections)),
     )
 
 
@@ -159,34 +162,36 @@ def compare_runs(
         FpnProbeError: if the annotations are missing or differ, or a folder is no finished cell.
     """
     files: list[Path] = []
-    known: list[tuple[str, tuple[ScaleBucket, ...], str, str | None]] = []
+    cell_settings: list[tuple[str, tuple[ScaleBucket, ...], str, str | None]] = []
     for path in (Path(a), Path(b)):
         if not path.exists():
             raise FpnProbeError(f"{path} does not exist: give a cell's folder or a detection file")
         if path.is_dir():
             study, detections, truth, kind_of_area = _find_results(path)
             files.append(detections)
-            known.append((truth, study.buckets, study.iou_types[0], kind_of_area))
+            cell_settings.append((truth, study.buckets, study.iou_types[0], kind_of_area))
         else:
             files.append(path)
-    if annotations is None and len({each[0] for each in known}) != 1:
+    if annotations is None and len({settings[0] for settings in cell_settings}) != 1:
         raise FpnProbeError(
             "the two runs were evaluated on different annotations: they cannot be paired"
-            if known
+            if cell_settings
             else "detection files need their ground truth: add --annotations FILE"
         )
-    if len({each[1:] for each in known}) > 1:
+    if len({settings[1:] for settings in cell_settings}) > 1:
         raise FpnProbeError(
             "the two runs have different size buckets, iou_type or area: expected equal"
         )
-    given, buckets, kind, own_area = known[0] if known else ("", COCO_BUCKETS, "bbox", None)
+    cell_annotations, buckets, kind, cell_area = (
+        cell_settings[0] if cell_settings else ("", COCO_BUCKETS, "bbox", None)
+    )
     return compare(
-        annotations or given,
+        annotations or cell_annotations,
         files[0],
         files[1],
         iou_type=iou_type or kind,
         buckets=buckets,
-        area=area or own_area,
+        area=area or cell_area,
         resamples=resamples,
         seed=seed,
     )

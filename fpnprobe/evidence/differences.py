@@ -60,19 +60,23 @@ class _Interval:
     note: str = ""
 
 
-def _intervals(values: Floats, samples: Floats, seed: int) -> list[_Interval]:
+def _mean_intervals(values: Floats, samples: Floats, seed: int) -> list[_Interval]:
     """The intervals of a mean over seeds; `values` (S,), `samples` (S, R)."""
-    found = [_Interval("images", *percentile_interval(samples.mean(axis=0)))]
+    over_images = [_Interval("images", *percentile_interval(samples.mean(axis=0)))]
     if len(values) < 2:
         nan = float("nan")
         return [
-            *found,
+            *over_images,
             _Interval("seeds", nan, nan, ONE_SEED),
             _Interval("both", nan, nan, ONE_SEED),
         ]
     spread = t_interval(values)
-    both = percentile_interval(hierarchical_samples(values, samples, seed=seed))
-    return [*found, _Interval("seeds", spread.low, spread.high), _Interval("both", *both)]
+    both_bounds = percentile_interval(hierarchical_samples(values, samples, seed=seed))
+    return [
+        *over_images,
+        _Interval("seeds", spread.low, spread.high),
+        _Interval("both", *both_bounds),
+    ]
 
 
 def compared(runs: Runs, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
@@ -99,9 +103,9 @@ def compared(runs: Runs, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
                 )  # fmt: skip
             rows += [
                 {**shared, "seed": "all", "a": a[:, i].mean(), "b": b[:, i].mean(),
-                 "difference": values.mean(), "low": found.low, "high": found.high,
-                 "source": found.source, "n_seeds": len(seeds), "note": found.note}
-                for found in _intervals(values, samples, runs.seed)
+                 "difference": values.mean(), "low": interval.low, "high": interval.high,
+                 "source": interval.source, "n_seeds": len(seeds), "note": interval.note}
+                for interval in _mean_intervals(values, samples, runs.seed)
             ]  # fmt: skip
     return pd.DataFrame(rows, columns=_COMPARISON)
 
@@ -116,8 +120,8 @@ def _curve_rows(
     rows: list[dict[str, Any]] = []
     bins = runs.bins
     assert bins is not None
-    for i, place in enumerate(bins.to_dict("records")):
-        shared: dict[str, Any] = {**name, **{str(k): v for k, v in place.items()}}
+    for i, size_bin in enumerate(bins.to_dict("records")):
+        shared: dict[str, Any] = {**name, **{str(k): v for k, v in size_bin.items()}}
         for s, seed in enumerate(seeds):
             low, high = percentile_interval(samples[s, i])
             rows.append(
@@ -125,9 +129,9 @@ def _curve_rows(
                  "band_high": high, "source": "images"}
             )  # fmt: skip
         rows += [
-            {**shared, "seed": "all", "ap": values[:, i].mean(), "band_low": found.low,
-             "band_high": found.high, "source": found.source}
-            for found in _intervals(values[:, i], samples[:, i], runs.seed)
+            {**shared, "seed": "all", "ap": values[:, i].mean(), "band_low": interval.low,
+             "band_high": interval.high, "source": interval.source}
+            for interval in _mean_intervals(values[:, i], samples[:, i], runs.seed)
         ]  # fmt: skip
     return rows
 

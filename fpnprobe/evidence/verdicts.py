@@ -1,4 +1,4 @@
-"""How an interval becomes a verdict on a predicted direction, and how many verdicts are corrected.
+"""Verdicts on predicted directions from intervals, with the correction for many of them.
 
 Used for the paper's printed differences (`fpnprobe.evidence.claims`) and for its explanations
 (`fpnprobe.evidence.explanations`).
@@ -91,9 +91,9 @@ def find_difference(
         return None
     table = table[(table["seed"] == "all") & (table["metric"] == metric)]
     for above, below, sign in ((variant, baseline, 1), (baseline, variant, -1)):
-        here = table[(table["variant"] == above) & (table["baseline"] == below)]
+        rows_of_pair = table[(table["variant"] == above) & (table["baseline"] == below)]
         by_source: dict[str, Mapping[Any, Any]] = {
-            str(row["source"]): row for row in here.to_dict("records")
+            str(row["source"]): row for row in rows_of_pair.to_dict("records")
         }
         if by_source:
             seeds = int(by_source["images"]["n_seeds"])

@@ -88,7 +88,7 @@ def _train_by_torchrun(request: TrainingRequest, nproc: int) -> Path:
 
 
 def _describe_failure(folder: Path, code: int) -> str:
-    """What the run file says of the failure, else the exit code."""
+    """Return the reason of the failure that the run file gives, else the exit code."""
     try:
         reason = str(read_run_file(folder).get("reason") or "")
     except FpnProbeError:

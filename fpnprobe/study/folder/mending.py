@@ -40,7 +40,7 @@ class Damage:
 
     @property
     def reason(self) -> str:
-        """What is lost and what to do, in one line."""
+        """One line about what is lost and what to do."""
         if not self.lost:
             return ""
         name, kind = next(iter(self.lost.items()))
@@ -60,16 +60,16 @@ def find_damage(stored: StoredCell) -> Damage:
     """
     if stored.state is not State.DONE:
         return Damage({}, {})
-    found = stored.find_damage()
+    damage = stored.find_damage()
     if not stored.manifest.get("files"):
-        found = {} if stored.evaluation.exists() else {"evaluation.parquet": "missing"}
+        damage = {} if stored.evaluation.exists() else {"evaluation.parquet": "missing"}
     weights = (stored.checkpoints / "final.pt").is_file()
-    weights = weights and "checkpoints/final.pt" not in found
+    weights = weights and "checkpoints/final.pt" not in damage
     remade, lost = dict[str, str](), dict[str, str]()
-    for name, kind in found.items():
+    for name, kind in damage.items():
         step = step_of(name)
         possible = weights if step in _NEEDS_WEIGHTS else weights or stored.detections.is_file()
-        if name == "evaluation.parquet" and "detections.json.gz" in found:
+        if name == "evaluation.parquet" and "detections.json.gz" in damage:
             possible = weights
         if step and possible:
             remade[name] = kind
