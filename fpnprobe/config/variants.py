@@ -60,8 +60,10 @@ class VariantSpec(BaseModel):
                 description = next(map(_loss_rule, filter(None, names)), None)
             if description is None:
                 return content
-            is_name = isinstance(description, str)
-            change = intervention(description) if is_name else Intervention.of(description)
+            if isinstance(description, str):
+                change = intervention(description)
+            else:
+                change = Intervention.of(description)
         except FpnProbeError as error:
             raise ValueError(f"variant {content['name']!r}: {error}") from error
         return {**content, "intervention": change.to_data()}
