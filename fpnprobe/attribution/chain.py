@@ -41,12 +41,12 @@ class Chain(nn.Module):
     """`image -> backbone -> [stages] -> neck -> [pyramid] -> readout -> number`.
 
     Args:
-        backbone: image batch `(B, 3, H, W)` to a tuple of stage outputs.
-        neck: stage outputs to a tuple of pyramid levels; None for a detector without a neck,
+        backbone: Image batch `(B, 3, H, W)` to a tuple of stage outputs.
+        neck: Stage outputs to a tuple of pyramid levels; None for a detector without a neck,
             whose head reads the stages.
-        readout: pyramid to `(B,)` numbers; a module where it has weights.
-        stages: names of the stage outputs, such as `("C2", "C3", "C4", "C5")`.
-        levels: names of the pyramid levels; empty without a neck.
+        readout: Pyramid to `(B,)` numbers; a module where it has weights.
+        stages: Names of the stage outputs, such as `("C2", "C3", "C4", "C5")`.
+        levels: Names of the pyramid levels; empty without a neck.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Chain(nn.Module):
         """Names of the levels at a place.
 
         Raises:
-            FpnProbeError: if the detector has no such place.
+            FpnProbeError: If the detector has no such place.
         """
         if at not in self.names:
             raise FpnProbeError(

@@ -31,14 +31,14 @@ def curves(
     does not beat it.
 
     Args:
-        chain: the detector and its readout.
+        chain: The detector and its readout.
         image: `(1, 3, H, W)`.
-        ids: targets `(B,)`, those of `maps`.
-        maps: what is judged.
-        at: the place of `maps`.
-        points: fractions of cells, evenly spaced from 0 to 1.
-        seed: of the random order.
-        batch: most examples in memory at once.
+        ids: Targets `(B,)`, those of `maps`.
+        maps: What is judged.
+        at: The place of `maps`.
+        points: Fractions of cells, evenly spaced from 0 to 1.
+        seed: Of the random order.
+        batch: Most examples in memory at once.
 
     Returns:
         One row per target and curve ("deletion", "insertion"): `id`, `method`, `curve`, `score`,

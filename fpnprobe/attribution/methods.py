@@ -43,14 +43,14 @@ def attribute(
       (Dhamdhere et al. 2018, Eq. 3); sums to `f(image) - f(gray)`.
 
     Args:
-        chain: the detector and its readout, in evaluation mode.
-        image: one image `(1, 3, H, W)`, normalized as the detector expects it.
-        ids: which targets, `(B,)` integers given to the readout.
-        method: a key of `METHODS`.
+        chain: The detector and its readout, in evaluation mode.
+        image: One image `(1, 3, H, W)`, normalized as the detector expects it.
+        ids: Which targets, `(B,)` integers given to the readout.
+        method: A key of `METHODS`.
         at: `stages` (C2..C5, what the neck reads) or `pyramid` (P2..P6, what the head reads).
-        steps: points on the path (integrated gradients, conductance).
-        internal_batch_size: most examples that are in memory at once.
-        tolerance: integrated gradients whose completeness residual is larger are taken again with
+        steps: Points on the path (integrated gradients, conductance).
+        internal_batch_size: Most examples that are in memory at once.
+        tolerance: Integrated gradients whose completeness residual is larger are taken again with
             4 times the steps, and again with 16 times, before they stay as they are; conductance
             is a sum of differences that converges slowly, and is left at `steps`.
 
@@ -58,7 +58,7 @@ def attribute(
         Maps of all targets, detached.
 
     Raises:
-        FpnProbeError: for an unknown method or place, or an empty batch.
+        FpnProbeError: For an unknown method or place, or an empty batch.
     """
     if method not in METHODS:
         raise FpnProbeError(f"unknown method {method!r}: expected one of {', '.join(METHODS)}")

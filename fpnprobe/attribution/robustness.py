@@ -33,16 +33,16 @@ def robustness(
     every feature moves by up to 2 % of its level's standard deviation; lower is better.
 
     Args:
-        chain: the detector and its readout.
+        chain: The detector and its readout.
         image: `(1, 3, H, W)`.
-        ids: targets `(B,)`.
-        method: a key of `fpnprobe.attribution.methods.METHODS`, but not conductance, which
+        ids: Targets `(B,)`.
+        method: A key of `fpnprobe.attribution.methods.METHODS`, but not conductance, which
             explains the image and not the features.
-        at: the place.
-        samples: random deletions, and random moves.
-        steps: of integrated gradients.
-        seed: of both.
-        batch: most examples in memory at once.
+        at: The place.
+        samples: Random deletions, and random moves.
+        steps: Of integrated gradients.
+        seed: Of both.
+        batch: Most examples in memory at once.
 
     Returns:
         One row per target: `id`, `method`, `infidelity`, `sensitivity`.

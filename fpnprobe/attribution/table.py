@@ -37,7 +37,7 @@ def check(frame: pd.DataFrame) -> pd.DataFrame:
     """The frame, if it has all columns.
 
     Raises:
-        FpnProbeError: naming the columns that are missing.
+        FpnProbeError: Naming the columns that are missing.
     """
     missing = [name for name in COLUMNS if name not in frame.columns]
     if missing:
@@ -59,10 +59,10 @@ def by_bucket(
     contain the spread of training again.
 
     Args:
-        frame: rows with `COLUMNS`; kind "bucket" is left out, its rows are not objects.
-        confidence: of the interval.
-        resamples: bootstrap samples of images.
-        seed: of the bootstrap.
+        frame: Rows with `COLUMNS`; kind "bucket" is left out, its rows are not objects.
+        confidence: Of the interval.
+        resamples: Bootstrap samples of images.
+        seed: Of the bootstrap.
 
     Returns:
         One row per study, variant, method, place, bucket and level: `share`, `low`, `high`,

@@ -16,12 +16,12 @@ class StudyKey:
     """One key of a study file.
 
     Attributes:
-        name: the dotted key, as `--set` takes it.
-        kind: its type and range, in words.
-        default: its default as Python writes it; "required" where there is none.
-        meaning: one sentence.
-        changes_results: whether it is part of the key of a cell.
-        is_list: whether its value is a list of any length.
+        name: The dotted key, as `--set` takes it.
+        kind: Its type and range, in words.
+        default: Its default as Python writes it; "required" where there is none.
+        meaning: One sentence.
+        changes_results: Whether it is part of the key of a cell.
+        is_list: Whether its value is a list of any length.
     """
 
     name: str

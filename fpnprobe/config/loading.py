@@ -19,14 +19,14 @@ def load(path: str | Path, overrides: Mapping[str, Any] | Sequence[str] = ()) ->
     """Read and validate a study.
 
     Args:
-        path: the file, the folder that holds `study.py`, or the name of a study of the package.
+        path: The file, the folder that holds `study.py`, or the name of a study of the package.
             `_base_ = "../other/study.py"` in it (or such a name) starts from another study, whose
             dictionaries are merged key by key. `presets` in it names sets of dotted keys and
             values, which the override `preset` chooses.
-        overrides: dotted keys and values, or texts "key=value" as on the command line.
+        overrides: Dotted keys and values, or texts "key=value" as on the command line.
 
     Raises:
-        FpnProbeError: one line for a missing file, an error in it, a key that is not one, a value
+        FpnProbeError: One line for a missing file, an error in it, a key that is not one, a value
             of the wrong type.
     """
     file = study_file(path)
@@ -58,7 +58,7 @@ def study_file(path: str | Path) -> Path:
     A file of yours comes before a study of that name.
 
     Raises:
-        FpnProbeError: if there is neither, with the nearest names.
+        FpnProbeError: If there is neither, with the nearest names.
     """
     file = Path(path)
     if file.is_dir():
@@ -81,7 +81,7 @@ def validate(content: Mapping[str, Any], *, source: str = "study") -> Study:
     """A `Study` from plain content.
 
     Raises:
-        FpnProbeError: one line that names the first key that is wrong.
+        FpnProbeError: One line that names the first key that is wrong.
     """
     try:
         return Study.model_validate(dict(content))

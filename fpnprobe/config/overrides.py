@@ -56,7 +56,7 @@ def parse(assignments: Sequence[str]) -> dict[str, Any]:
     """`["a.b=c"]` as a dictionary from dotted key to value.
 
     Raises:
-        FpnProbeError: for a key that a study does not have, with the nearest keys, or without "=".
+        FpnProbeError: For a key that a study does not have, with the nearest keys, or without "=".
     """
     known_keys, values = ["preset", *keys_and_sections()], {}
     lists = {key.name for key in study_keys() if key.is_list}

@@ -33,7 +33,7 @@ def resampled_ap(matches: Matches, counts: npt.NDArray[np.integer]) -> Floats:
     """AP by area range, IoU threshold and resample, the mean over categories with objects.
 
     Args:
-        matches: one matching.
+        matches: One matching.
         counts: (R, images) how often each image is drawn.
 
     Returns:

@@ -85,16 +85,16 @@ def compare(
 
     Args:
         annotations: COCO ground truth, path or dictionary.
-        a: detections of the first run, path or list.
-        b: detections of the second run.
+        a: Detections of the first run, path or list.
+        b: Detections of the second run.
         iou_type: `bbox` or `segm`.
-        buckets: size buckets.
+        buckets: Size buckets.
         area: "box" takes the area of an object from its box, for data that have none.
-        resamples: bootstrap resamples.
-        seed: of the resampling.
+        resamples: Bootstrap resamples.
+        seed: Of the resampling.
 
     Raises:
-        FpnProbeError: if a file is malformed or an option is out of range.
+        FpnProbeError: If a file is malformed or an option is out of range.
 
     >>> truth = {"images": [{"id": i} for i in (1, 2)], "categories": [{"id": 1}],
     ...     "annotations": [{"image_id": i, "category_id": 1, "bbox": [0, 0, 20, 20], "area": 400}
@@ -159,7 +159,7 @@ def compare_runs(
     A cell brings its annotations, buckets, `iou_type` and `area`; what is given here wins.
 
     Raises:
-        FpnProbeError: if the annotations are missing or differ, or a folder is no finished cell.
+        FpnProbeError: If the annotations are missing or differ, or a folder is no finished cell.
     """
     files: list[Path] = []
     cell_settings: list[tuple[str, tuple[ScaleBucket, ...], str, str | None]] = []
@@ -201,7 +201,7 @@ def _find_results(folder: Path) -> tuple[StoredStudy, Path, str, str | None]:
     """Find detections, annotations and area of a cell that is done and current, or of a run.
 
     Raises:
-        FpnProbeError: if the folder is neither.
+        FpnProbeError: If the folder is neither.
     """
     path = folder.resolve()
     if is_run(path):

@@ -54,7 +54,7 @@ class Detections:
         """Read a path or a list of COCO result dictionaries; detections pass through.
 
         Raises:
-            FpnProbeError: if an entry is malformed or names an unknown image or category.
+            FpnProbeError: If an entry is malformed or names an unknown image or category.
         """
         if isinstance(source, Detections):
             return source

@@ -42,7 +42,7 @@ def run_engine(
     """Match and accumulate with the engine of this name.
 
     Raises:
-        FpnProbeError: if there is no such engine.
+        FpnProbeError: If there is no such engine.
     """
     if engine not in ENGINES:
         raise FpnProbeError(f"engine {engine!r} is unknown, expected one of {', '.join(ENGINES)}")

@@ -93,12 +93,12 @@ def evaluate(
         annotations: COCO ground truth: path (`.json`, `.json.gz`) or dictionary.
         detections: COCO results: path or list of `{image_id, category_id, bbox, score}`.
         iou_type: `bbox` or `segm`.
-        buckets: size buckets; three of them are also reported as S, M, L.
+        buckets: Size buckets; three of them are also reported as S, M, L.
         engine: `hotcoco` (fast) or `pycocotools` (the oracle); they agree to 1e-12.
         area: "box" takes the area of an object from its box, for data that have none.
 
     Raises:
-        FpnProbeError: if a file is malformed or an option is unknown.
+        FpnProbeError: If a file is malformed or an option is unknown.
 
     >>> truth = {"images": [{"id": 1, "width": 64, "height": 64}],
     ...     "categories": [{"id": 1, "name": "ring"}],

@@ -68,12 +68,12 @@ class GroundTruth:
         """Read a path or a COCO dictionary; ground truth passes through.
 
         Args:
-            source: see above.
-            iou_type: for "segm" see `with_masks`.
+            source: See above.
+            iou_type: For "segm" see `with_masks`.
             area: "box" takes the area of an object from its box, for data that have none.
 
         Raises:
-            FpnProbeError: if it is not COCO ground truth, naming the first thing that is wrong.
+            FpnProbeError: If it is not COCO ground truth, naming the first thing that is wrong.
         """
         if isinstance(source, GroundTruth):
             truth = source
@@ -100,7 +100,7 @@ class GroundTruth:
         no mistakes.
 
         Raises:
-            FpnProbeError: if a mask cannot be used, or no object has one.
+            FpnProbeError: If a mask cannot be used, or no object has one.
         """
         if self.mask_problem is not None:
             raise FpnProbeError(self.mask_problem)

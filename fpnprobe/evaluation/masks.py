@@ -28,7 +28,7 @@ def encode(
     `sizes` (N, 2) holds each image's height and width in px.
 
     Raises:
-        FpnProbeError: if an entry has no mask, or one that does not fit its image.
+        FpnProbeError: If an entry has no mask, or one that does not fit its image.
     """
     masks = (
         segmentations

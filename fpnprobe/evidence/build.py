@@ -44,12 +44,12 @@ def build(study_dir: str | Path, *, resamples: int = RESAMPLES, seed: int = 0) -
     A report that was passed on without its detections keeps what was made of them.
 
     Args:
-        study_dir: a folder that `run-study` wrote.
-        resamples: bootstrap resamples over images.
-        seed: of the resampling.
+        study_dir: A folder that `run-study` wrote.
+        resamples: Bootstrap resamples over images.
+        seed: Of the resampling.
 
     Raises:
-        FpnProbeError: if the folder, its annotations or its detections cannot be read.
+        FpnProbeError: If the folder, its annotations or its detections cannot be read.
     """
     study = read_study(study_dir)
     gone = [cell for cell in study.cells if not cell.detections.exists()]

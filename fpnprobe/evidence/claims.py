@@ -77,7 +77,7 @@ def judge(study_dir: str | Path) -> list[Claim]:
     """Judge every published claim by the study's stored evidence; those that were run come first.
 
     Raises:
-        FpnProbeError: if the folder is not a study's output or its evidence cannot be read.
+        FpnProbeError: If the folder is not a study's output or its evidence cannot be read.
     """
     study = read_study(study_dir)
     tables = {iou_type: _read_comparison(study, iou_type) for iou_type in study.iou_types}

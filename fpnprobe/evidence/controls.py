@@ -13,9 +13,9 @@ class Intervened:
     """A variant whose backward pass is changed.
 
     Attributes:
-        variant: its name.
-        change: what is changed.
-        twin: the control: the variant that differs by nothing else; "" where the study has none.
+        variant: Its name.
+        change: What is changed.
+        twin: The control: the variant that differs by nothing else; "" where the study has none.
     """
 
     variant: str

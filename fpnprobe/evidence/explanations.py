@@ -28,10 +28,10 @@ class Explanation:
     """An explanation that the paper gives, and the effect that an intervention must then have.
 
     Attributes:
-        statement: the explanation, as a sentence.
-        intervention: ready-made intervention that tests it.
-        metric: what must change.
-        sign: to which side, +1 or -1.
+        statement: The explanation, as a sentence.
+        intervention: Ready-made intervention that tests it.
+        metric: What must change.
+        sign: To which side, +1 or -1.
     """
 
     statement: str
@@ -84,7 +84,7 @@ def judge(study_dir: str | Path) -> list[Cause]:
     """Judge both explanations by the study's evidence, for each pyramid that they were tested on.
 
     Raises:
-        FpnProbeError: if the folder is not a study's output or its evidence cannot be read.
+        FpnProbeError: If the folder is not a study's output or its evidence cannot be read.
     """
     study = read_study(study_dir)
     file = study.folder / "evidence" / "comparison.parquet"

@@ -79,7 +79,7 @@ def read_study(study_dir: str | Path) -> FinishedStudy:
     report name them.
 
     Raises:
-        FpnProbeError: if the folder is not a study's output, or its `study.json` is damaged.
+        FpnProbeError: If the folder is not a study's output, or its `study.json` is damaged.
     """
     stored = StoredStudy.read(study_dir, strict=True)
     cells = [

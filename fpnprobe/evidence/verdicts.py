@@ -22,11 +22,11 @@ class MeasuredDifference:
     """A difference of two variants over all their common seeds, in AP points.
 
     Attributes:
-        difference: variant minus baseline, the mean over seeds.
-        low: lower end of the 95 % interval.
-        high: upper end.
+        difference: Variant minus baseline, the mean over seeds.
+        low: Lower end of the 95 % interval.
+        high: Upper end.
         covers: `both` (seeds and images) or, with one seed, `images`.
-        seeds: how many each side has.
+        seeds: How many each side has.
     """
 
     difference: float

@@ -85,7 +85,7 @@ class IntervenedBackward:
             parameters: Parameters that are trained, for a loss rule.
 
         Raises:
-            FpnProbeError: if a stage is frozen, or has no such route, bucket or term.
+            FpnProbeError: If a stage is frozen, or has no such route, bucket or term.
         """
         self.intervention.check(partition.labels, partition.terms)
         features = {tap.name: tap.activation for tap in taps if tap.routed}

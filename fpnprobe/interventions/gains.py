@@ -83,7 +83,7 @@ class Intervention:
         `gains` says the same as the argument.
 
         Raises:
-            FpnProbeError: naming the entry that is wrong and what was expected.
+            FpnProbeError: Naming the entry that is wrong and what was expected.
         """
         if isinstance(data, Intervention):
             return data
@@ -131,7 +131,7 @@ class Intervention:
         """Refuse buckets that a study does not have, before there is a loss.
 
         Raises:
-            FpnProbeError: naming the first one.
+            FpnProbeError: Naming the first one.
         """
         self.check(labels, [gain.term for gain in self.gains])
 
@@ -139,7 +139,7 @@ class Intervention:
         """Refuse buckets and terms that this training does not have.
 
         Raises:
-            FpnProbeError: naming the first one.
+            FpnProbeError: Naming the first one.
         """
         for gain in self.gains:
             for kind, value, allowed in (

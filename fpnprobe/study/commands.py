@@ -36,13 +36,13 @@ class Running:
     """The options by which the cells of a study run.
 
     Attributes:
-        jobs: cells at the same time; None for what the study and the machine allow.
+        jobs: Cells at the same time; None for what the study and the machine allow.
         device: "auto", "cpu" or "cuda".
         launcher: "none", "pytorch" (torchrun), "slurm" or "command".
-        nproc: processes per cell and node; under Slurm None for as many as it has GPUs.
-        template: the command that starts a cell, of launcher "command".
-        keep_going: whether the others go on when a cell fails.
-        fresh: whether what the cells have is deleted first.
+        nproc: Processes per cell and node; under Slurm None for as many as it has GPUs.
+        template: The command that starts a cell, of launcher "command".
+        keep_going: Whether the others go on when a cell fails.
+        fresh: Whether what the cells have is deleted first.
     """
 
     jobs: int | None = None
@@ -63,8 +63,8 @@ def run_all(
     contradicted}`, the last being the claims that the study contradicts.
 
     Raises:
-        FpnProbeError: for bad data, an output folder that cannot be written, a wrong option.
-        fpnprobe.study.runner.local.Interrupted: on Ctrl-C, when all cells have saved their state.
+        FpnProbeError: For bad data, an output folder that cannot be written, a wrong option.
+        fpnprobe.study.runner.local.Interrupted: On Ctrl-C, when all cells have saved their state.
     """
     schedule, resources = request.study.schedule, request.study.resources
     nproc = options.nproc
@@ -152,7 +152,7 @@ def _check_default_folder(selected: Sequence[Cell], out: Path) -> None:
     """Refuse to replace finished cells in a folder that nobody named, such as a stored report.
 
     Raises:
-        FpnProbeError: with the two ways to go on.
+        FpnProbeError: With the two ways to go on.
     """
     stale = [cell for cell in selected if cell.state() is State.STALE]
     finished = [cell for cell in stale if (cell.manifest() or {}).get("state") == "done"]

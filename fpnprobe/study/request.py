@@ -22,12 +22,12 @@ class Request:
     """The request that a command line makes of a study.
 
     Attributes:
-        study: the resolved study.
-        out: its output folder.
-        out_chosen: whether somebody named that folder.
-        variants: names to run; empty for all.
-        seeds: seeds to run; empty for all.
-        repeated: the manifest of the cell that is repeated, or None.
+        study: The resolved study.
+        out: Its output folder.
+        out_chosen: Whether somebody named that folder.
+        variants: Names to run; empty for all.
+        seeds: Seeds to run; empty for all.
+        repeated: The manifest of the cell that is repeated, or None.
     """
 
     study: Study
@@ -69,7 +69,7 @@ def request(
     A manifest that names code to execute is refused, unless `trust` says so.
 
     Raises:
-        FpnProbeError: for anything wrong with them.
+        FpnProbeError: For anything wrong with them.
     """
     if (study is None) == (manifest is None):
         raise FpnProbeError("give either a study, or --from-manifest FILE")
@@ -125,7 +125,7 @@ def differences(manifest: Mapping[str, Any], output: Output) -> list[str]:
     """List what differs from the repeated cell in a way that can change its numbers.
 
     Raises:
-        FpnProbeError: if the data are other data.
+        FpnProbeError: If the data are other data.
     """
     if manifest["data"].get("root_hash") != output.source.root_hash:
         raise FpnProbeError(

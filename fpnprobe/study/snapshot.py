@@ -15,7 +15,7 @@ def status(out: str | Path) -> dict[str, Any]:
     running cell is at; `reason` says why one failed. Nothing is changed or waited for.
 
     Raises:
-        FpnProbeError: if the folder is neither the output of a study nor has trainings with a
+        FpnProbeError: If the folder is neither the output of a study nor has trainings with a
             probe in it.
     """
     if not (Path(out) / STUDY).exists():

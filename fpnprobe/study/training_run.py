@@ -21,8 +21,8 @@ def train(request: TrainingRequest, *, nproc: int = 1) -> Path | None:
         nproc: Processes of `pytorch`.
 
     Raises:
-        FpnProbeError: for a wrong option, or if the training failed.
-        Interrupted: after Ctrl-C, saying how to go on.
+        FpnProbeError: For a wrong option, or if the training failed.
+        Interrupted: After Ctrl-C, saying how to go on.
     """
     if nproc > 1 and request.launcher != "pytorch":
         raise FpnProbeError(f"--nproc {nproc}: expected --launcher pytorch for more than 1")
@@ -47,8 +47,8 @@ def _check_slurm() -> None:
     """Raise where this is no process that mmengine could train in.
 
     Raises:
-        FpnProbeError: outside a Slurm job.
-        EnvironmentProblem: without CUDA, which mmengine's Slurm launcher needs.
+        FpnProbeError: Outside a Slurm job.
+        EnvironmentProblem: Without CUDA, which mmengine's Slurm launcher needs.
     """
     if "SLURM_PROCID" not in os.environ:
         raise FpnProbeError(

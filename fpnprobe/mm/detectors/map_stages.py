@@ -22,9 +22,9 @@ def map_levels(maps: Sequence[Tensor], width: int) -> list[int]:
     [3, 4, 5]
     """
     levels: list[int] = []
-    for one in maps:
-        own = round(log2(max(width / one.shape[-1], 1)))
-        levels.append(max(own, levels[-1] + 1) if levels else own)
+    for feature in maps:
+        by_stride = round(log2(max(width / feature.shape[-1], 1)))
+        levels.append(max(by_stride, levels[-1] + 1) if levels else by_stride)
     return levels
 
 
@@ -35,25 +35,25 @@ def map_taps(maps: Sequence[Tensor], width: int) -> list[Tap]:
         maps: What the backbone returned.
         width: Width of the images that it was given, in px.
     """
-    taken: set[Node] = set()
+    visited: set[Node] = set()
     taps = []
-    for level, one in zip(map_levels(maps, width), maps, strict=True):
-        parameters = _parameters_below(one, taken)
-        taps.append(Tap(f"C{level}", level, one, tuple(parameters), routed=True))
+    for level, feature in zip(map_levels(maps, width), maps, strict=True):
+        parameters = _parameters_below(feature, visited)
+        taps.append(Tap(f"C{level}", level, feature, tuple(parameters), routed=True))
     return taps
 
 
-def _parameters_below(tensor: Tensor, taken: set[Node]) -> list[nn.Parameter]:
+def _parameters_below(tensor: Tensor, visited: set[Node]) -> list[nn.Parameter]:
     """Parameters that a tensor was computed with and no shallower map was."""
     todo = [tensor.grad_fn] if tensor.grad_fn is not None else []
-    found = []
+    parameters = []
     while todo:
         node = todo.pop()
-        if node in taken:
+        if node in visited:
             continue
-        taken.add(node)
+        visited.add(node)
         variable = getattr(node, "variable", None)
         if isinstance(variable, nn.Parameter):
-            found.append(variable)
+            parameters.append(variable)
         todo += [child for child, _ in node.next_functions if child is not None]
-    return found
+    return parameters

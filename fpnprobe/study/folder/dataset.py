@@ -27,17 +27,17 @@ class Source:
 
     Attributes:
         root: COCO folder (absolute) with `images/`.
-        train: annotation file that is trained on (a subset where the study limits the data).
-        val: annotation file that is evaluated on.
-        classes: names of the classes, in the order of the labels.
-        root_hash: hash of the content of both splits.
-        images: number of images, training then validation.
-        objects: number of objects, training then validation.
-        notes: what the check had to say, for the manifest.
-        size: short side in px that a study with `data.size="auto"` resizes images to.
-        buckets: scale buckets that a study with `buckets="auto"` has; none for COCO's.
-        by_bucket: objects of each bucket, of the training and then of the validation.
-        unmasked: objects without a mask, training (crowds left out) then validation.
+        train: Annotation file that is trained on (a subset where the study limits the data).
+        val: Annotation file that is evaluated on.
+        classes: Names of the classes, in the order of the labels.
+        root_hash: Hash of the content of both splits.
+        images: Number of images, training then validation.
+        objects: Number of objects, training then validation.
+        notes: What the check had to say, for the manifest.
+        size: Short side in px that a study with `data.size="auto"` resizes images to.
+        buckets: Scale buckets that a study with `buckets="auto"` has; none for COCO's.
+        by_bucket: Objects of each bucket, of the training and then of the validation.
+        unmasked: Objects without a mask, training (crowds left out) then validation.
     """
 
     root: str
@@ -74,9 +74,9 @@ def iterations(study: Study, images: int) -> int:
     """Optimizer steps of one cell.
 
     Args:
-        study: its `schedule.iterations`, or `schedule.epochs` times the images over the batch,
+        study: Its `schedule.iterations`, or `schedule.epochs` times the images over the batch,
             within `at_least` and `at_most`.
-        images: number of training images.
+        images: Number of training images.
     """
     if study.schedule.iterations is not None:
         return study.schedule.iterations
@@ -94,12 +94,12 @@ def prepare(study: Study, *, out: str | Path, write: bool = True) -> Source:
     annotation file is `<out>/data/<split>.json`.
 
     Args:
-        study: the study.
-        out: its output folder.
-        write: whether that file is written; without, only what it would hold is told.
+        study: The study.
+        out: Its output folder.
+        write: Whether that file is written; without, only what it would hold is told.
 
     Raises:
-        FpnProbeError: if the COCO folder is missing or an annotation or image is bad.
+        FpnProbeError: If the COCO folder is missing or an annotation or image is bad.
     """
     from fpnprobe.data import coco, parts, scenes
 

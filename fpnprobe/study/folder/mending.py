@@ -20,8 +20,8 @@ class Damage:
     """Damage of a finished cell.
 
     Attributes:
-        remade: file -> "missing" or "changed", of files that a step makes again.
-        lost: the same of files that only training makes, or whose source is gone.
+        remade: File -> "missing" or "changed", of files that a step makes again.
+        lost: The same of files that only training makes, or whose source is gone.
     """
 
     remade: dict[str, str]

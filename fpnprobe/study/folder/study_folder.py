@@ -30,11 +30,11 @@ class Output:
     """A study with its data, in its folder.
 
     Attributes:
-        study: the resolved study.
-        source: its data.
-        out: the folder.
-        cells: one per variant and seed, in the order of the study, seeds inside variants.
-        command: the command line that wrote it.
+        study: The resolved study.
+        source: Its data.
+        out: The folder.
+        cells: One per variant and seed, in the order of the study, seeds inside variants.
+        command: The command line that wrote it.
     """
 
     study: Study
@@ -90,7 +90,7 @@ def read(out: str | Path) -> Output:
     """The output that `study.json` in a folder tells of, with the keys it was written with.
 
     Raises:
-        FpnProbeError: if the folder is not the output of a study, or the file is damaged.
+        FpnProbeError: If the folder is not the output of a study, or the file is damaged.
     """
     file = Path(out) / STUDY
     try:
@@ -124,7 +124,7 @@ def check_writable(out: str | Path) -> None:
     """Make the folder.
 
     Raises:
-        FpnProbeError: if it is a file, or cannot be written to.
+        FpnProbeError: If it is a file, or cannot be written to.
     """
     folder = Path(out)
     try:
@@ -150,7 +150,7 @@ def settle(cell: Cell, *, is_ours: Callable[[StoredCell], bool] = lambda _: Fals
         Sentences about damage, for the log and the manifest.
 
     Raises:
-        FpnProbeError: if the disk fails to read the manifest.
+        FpnProbeError: If the disk fails to read the manifest.
     """
     remove_temporaries(cell.folder.rglob(".*"))
     try:
