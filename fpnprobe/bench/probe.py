@@ -30,7 +30,10 @@ def run(
     - `naive_s`, `speedup`: one more forward and backward pass for each bucket and the background,
       and their time over what the probe adds to a step.
 
-    Mode `norms` makes no pass: its limit is reading every gradient once (a copy of it).
+    Mode `norms` makes no pass: its limit is reading every gradient once (a copy of it). Rows `twin:
+    ...` are what users have without this package, at every step and beside a plain one: histograms
+    of all gradients by hooks (as `wandb.watch`), the norm of each (as Lightning), a backward pass
+    to all parameters for each bucket, and the Jacobian of the loss terms held whole (as TorchJD).
 
     Args:
         config: mmdet config (file or name); a small Faster R-CNN by default.
@@ -64,6 +67,12 @@ def add(app: typer.Typer) -> None:
             typer.echo(json.dumps(rows))
             return
         for row in rows:
+            if row["mode"].startswith("twin"):
+                typer.echo(
+                    f"{row['mode']:31}{row['ratio_to_limit']:.2f} x a step, memory x "
+                    f"{row['peak_memory_ratio']:.2f}"
+                )
+                continue
             way = ("derived" if row["derived"] else "audited") if row["passes"] else ""
             typer.echo(
                 f"{row['mode']:8}{way:9}step {row['step_s']:.4f} s, probed "

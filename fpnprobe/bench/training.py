@@ -35,7 +35,7 @@ def run(
         device: "cpu" or "cuda".
     """
     from fpnprobe.config import loading
-    from fpnprobe.mm.bench.training import compare
+    from fpnprobe.mm.bench.training import compare, measure_probe, with_probe
     from fpnprobe.mm.training.device import set_threads_and_device
     from fpnprobe.study.folder import dataset, study_folder
     from fpnprobe.study.runner.training import training as task_of
@@ -49,6 +49,9 @@ def run(
         cell = result.cell(name, chosen.seeds_of(name)[0])
         task = task_of(result, cell, device=device)
         measured = compare(replace(task, folder=Path(folder)), warmup=warmup, rounds=rounds)
+        probe = loading.load(study, list(assignments)).probe
+        if probe.mode is not None:
+            measured["parts"]["probe"] = measure_probe(with_probe(task, probe))
     return {
         "study": chosen.name,
         "variant": name,
@@ -105,4 +108,7 @@ def add(app: typer.Typer) -> None:
                 f"{name:6} {row['wall']:.4f} s wall, {row['cpu']:.4f} s CPU, "
                 f"{row['loader_cpu']:.4f} s CPU of loaders, per iteration"
             )
+        whole = sum(result["parts"].values())
+        told = (f"{name} {100 * s / whole:.0f} %" for name, s in result["parts"].items())
+        typer.echo(f"where the time of ours goes: {', '.join(told)}")
         typer.echo(f"ours is {result['speedup']:.2f} x as fast ({result['cpu_speedup']:.2f} x CPU)")

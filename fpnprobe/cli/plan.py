@@ -30,6 +30,10 @@ def add(app: typer.Typer) -> None:
         jobs: Annotated[
             int | None, typer.Option(min=1, help="Cells at the same time on this machine.")
         ] = None,
+        gpu: Annotated[
+            str, typer.Option(help="Forecast memory and hours on this GPU, as a100 or h100.")
+        ] = "",
+        nproc: Annotated[int, typer.Option(min=1, help="GPUs of one cell, for --gpu.")] = 1,
         as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
     ) -> None:
         """Show the cells of a study: done, missing or stale (and why), and what they cost."""
@@ -39,4 +43,16 @@ def add(app: typer.Typer) -> None:
             study, assignments=assignments or [], out=out, variants=variants, seeds=seeds
         )
         result = commands.make_plan(asked, jobs=jobs)
-        typer.echo(json.dumps(result) if as_json else planning.lines(result))
+        told = [planning.lines(result)]
+        if gpu:
+            from fpnprobe.bench import forecast
+
+            result["forecast"] = forecast.run(
+                study,
+                gpu=gpu,
+                nproc=nproc,
+                variants=asked.variants,
+                assignments=tuple(assignments or ()),
+            )
+            told.append(forecast.lines(result["forecast"]))
+        typer.echo(json.dumps(result) if as_json else "\n".join(told))

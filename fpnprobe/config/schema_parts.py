@@ -81,6 +81,8 @@ class Data(Spec):
     """Short side of the resized image in px, or (short, long); None keeps it; "auto"."""
     size_limit: Side = 800
     """Most px that a `size` of "auto" takes from the data."""
+    short_sides: tuple[Side, Side] | None = None
+    """Least and greatest short side that a training image is drawn to, in px (multi-scale)."""
     flip: float = Field(default=0.5, ge=0, le=1)
     """Chance that a training image is mirrored."""
     cache: bool | Literal["auto"] = Field(default="auto", json_schema_extra=UNKEYED)
@@ -92,6 +94,12 @@ class Data(Spec):
     def _one_source(self) -> Self:
         if self.root is None and self.scenes is None:
             raise ValueError("give data.root (a COCO folder) or data.scenes (generated images)")
+        if self.short_sides is not None and self.short_sides[0] > self.short_sides[1]:
+            raise ValueError(
+                f"data.short_sides {list(self.short_sides)}: expected two, the least first"
+            )
+        if self.short_sides is not None and self.size is None:
+            raise ValueError("data.short_sides needs data.size, which validation images have")
         return self
 
     @property

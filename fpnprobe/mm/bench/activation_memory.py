@@ -24,7 +24,7 @@ CONFIGS = {
 _SIDES = (0.03, 0.06, 0.1, 0.16, 0.25, 0.4, 0.7)  # of the objects, in heights of the image
 
 
-class _WithoutConvolutions(TorchDispatchMode):
+class WithoutConvolutions(TorchDispatchMode):
     """Gives zeros of the right shape for convolutions, which take most of the time."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -71,7 +71,12 @@ def _refuse(_saved: None) -> Tensor:
 
 
 def saved_bytes(
-    detector: BaseDetector, *, size: tuple[int, int], images: int, convolve: bool = False
+    detector: BaseDetector,
+    *,
+    size: tuple[int, int],
+    images: int,
+    classes: int = 80,
+    convolve: bool = False,
 ) -> int:
     """Bytes that the training loss of a batch saves for its backward pass.
 
@@ -87,7 +92,11 @@ def saved_bytes(
             for side in _SIDES
         ]
         areas = [(right - left) * (bottom - top) for left, top, right, bottom in boxes]
-        samples.append(data_sample(boxes, range(len(boxes)), areas, size=size, image=image))
+        samples.append(
+            data_sample(
+                boxes, [n % classes for n in range(len(boxes))], areas, size=size, image=image
+            )
+        )
         inputs.append(torch.zeros(3, *size, dtype=torch.uint8))
     detector.train()
     prepared = detector.data_preprocessor({"inputs": inputs, "data_samples": samples}, True)
@@ -97,7 +106,7 @@ def saved_bytes(
         if convolve:
             detector(**prepared, mode="loss")
         else:
-            with _WithoutConvolutions():  # type: ignore[no-untyped-call]
+            with WithoutConvolutions():  # type: ignore[no-untyped-call]
                 detector(**prepared, mode="loss")
     return count.bytes
 

@@ -9,7 +9,7 @@ from fpnprobe.errors import EnvironmentProblem, FpnProbeError
 from fpnprobe.interventions import READY_MADE, Intervention, intervention
 from fpnprobe.interventions.backward import IntervenedBackward
 from fpnprobe.interventions.masks import groups
-from fpnprobe.mm.bench.probe import Steps
+from fpnprobe.mm.bench.steps import Steps
 from fpnprobe.mm.bench.timing import Clock
 from fpnprobe.mm.hook.partition_observer import PartitionObserver
 from fpnprobe.mm.hook.training_step import observed_steps

@@ -1,22 +1,17 @@
 """Times and memory of probed training steps; what `fpnprobe bench probe` reports."""
 
-import copy
 import functools
-from collections.abc import Iterator
 from typing import Any
 
 import torch
-from mmengine.optim import OptimWrapper
 
 from fpnprobe.errors import EnvironmentProblem, FpnProbeError
-from fpnprobe.mm.adapters import observe
+from fpnprobe.mm.bench.rival_steps import rival_works
+from fpnprobe.mm.bench.steps import Steps
 from fpnprobe.mm.bench.timing import Clock, peak_memory
-from fpnprobe.mm.detectors import build_detector, detector_config
 from fpnprobe.mm.hook.norms_observer import NormsObserver, stage_parameters
-from fpnprobe.mm.hook.partition_observer import PartitionObserver
-from fpnprobe.mm.hook.training_step import StepObserver, observed_steps
-from fpnprobe.mm.inspect.generated_batch import generated_batch
-from fpnprobe.probing.probe import Mode, Probe
+from fpnprobe.mm.hook.training_step import observed_steps
+from fpnprobe.probing.probe import Mode
 from fpnprobe.scales import COCO_BUCKETS
 
 INTERVALS = {"norms": 1, "routes": 50, "full": 100}
@@ -27,67 +22,6 @@ _KINDS: tuple[tuple[Mode, bool], ...] = (
     ("full", False),
 )
 _NORMS_STEPS = 100
-
-
-class Steps:
-    """One detector, one optimizer that does not move it, one batch."""
-
-    def __init__(self, config: str | None, *, size: int, batch: int, device: str) -> None:
-        spec = {"size": size} if config is None else {"config": config}
-        classes = 5 if config is None else 80
-        self.detector = build_detector(detector_config(spec, classes)).to(device).train()
-        # A rate of zero: every step does the same work, and is a whole step.
-        optimizer = torch.optim.SGD(self.detector.parameters(), lr=0.0, momentum=0.9)
-        self.wrapper = OptimWrapper(optimizer)
-        self._batch = generated_batch(size=size, images=batch, classes=classes)
-
-    def data(self) -> dict[str, Any]:
-        """A fresh copy of the batch."""
-        return copy.deepcopy(self._batch)
-
-    def step(self) -> None:
-        """A training step."""
-        torch.manual_seed(0)
-        self.detector.train_step(self.data(), self.wrapper)
-
-    def loss(self) -> torch.Tensor:
-        """The loss of a forward pass of its own."""
-        torch.manual_seed(0)
-        data = self.detector.data_preprocessor(self.data(), training=True)
-        loss: torch.Tensor = self.detector.parse_losses(self.detector(**data, mode="loss"))[0]
-        return loss
-
-    def held(self) -> Iterator[torch.Tensor]:
-        """What stays between two steps: weights, their gradients, the optimizer's state."""
-        yield from self.detector.buffers()
-        for parameter in self.detector.parameters():
-            yield parameter
-            if parameter.grad is not None:
-                yield parameter.grad
-            yield from self.wrapper.optimizer.state.get(parameter, {}).values()
-
-    def observer(self, mode: Mode, *, derived: bool) -> StepObserver:
-        """What the hook would use, with the ledger left out."""
-        return PartitionObserver(
-            self.detector,
-            self.wrapper,
-            probe=Probe(mode, conflict="parameter", audit="sketch"),
-            buckets=COCO_BUCKETS,
-            audited=lambda: not derived,
-            due=lambda: True,
-            step=lambda: (0, 0),
-            take=lambda _sample: None,
-        )
-
-    def inputs(self, mode: Mode) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """Loss and what its passes in this mode go to."""
-        with observe(self.detector) as seen:
-            loss = self.loss()
-        taps = seen.taps()
-        tensors = [tap.activation for tap in taps if tap.activation is not None]
-        if mode == "full":
-            tensors += [p for tap in taps for p in tap.parameters]
-        return loss, [tensor for tensor in tensors if tensor.requires_grad]
 
 
 def measure(
@@ -130,6 +64,32 @@ def measure(
                 "speedup": naive / extra,
             }
         )
+    return [*rows, *_rival_rows(steps, clock, plain_memory, device)]
+
+
+def _rival_rows(steps: Steps, clock: Clock, plain_memory: int, device: str) -> list[dict[str, Any]]:
+    """Rows of what users have without the probe, at each step."""
+    rows = []
+    for name, work in rival_works(steps):
+        memory = peak_memory(work, device, held=steps.held)
+        step, own = clock["step"], clock[name]
+        rows.append(
+            {
+                "mode": name,
+                "derived": False,
+                "interval": 1,
+                "step_s": step,
+                "probed_step_s": own,
+                "overhead": own / step - 1,
+                "passes": 0,
+                "limit": step,
+                "ratio_to_limit": own / step,
+                "extra_ratio": 0.0,
+                "peak_memory_ratio": memory / plain_memory,
+                "naive_s": 0.0,
+                "speedup": 0.0,
+            }
+        )
     return rows
 
 
@@ -146,6 +106,8 @@ def _turn(steps: Steps, clock: Clock) -> None:
     steps.wrapper.zero_grad()
     clock.time("naive", lambda: steps.loss().backward())
     steps.wrapper.zero_grad()
+    for name, work in rival_works(steps):
+        clock.time(name, work)
 
 
 def _pass(loss: torch.Tensor, inputs: list[torch.Tensor]) -> None:

@@ -7,6 +7,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,17 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from fpnprobe.config.cell_config import CellConfig
+from fpnprobe.config.schema_parts import ProbeSpec
 from fpnprobe.mm import quiet
+from fpnprobe.mm.bench.probe import INTERVALS
 from fpnprobe.mm.bench.stock_runner import stock_runner
+from fpnprobe.mm.bench.training_parts import PartClock, PartsHook
 from fpnprobe.mm.training.building import build_runner
 from fpnprobe.mm.training.loop import Keeper
 from fpnprobe.mm.training.task import Training
+
+_SAMPLES = 4  # of a round that measures the probe
 
 
 class _Clock(Hook):
@@ -42,7 +49,8 @@ def compare(task: Training, *, warmup: int, rounds: int) -> dict[str, Any]:
 
     `wall` and `cpu` are seconds per iteration; `cpu` is that of the training process, so the stock
     runner's loader processes are left out of it; `loader_cpu` is theirs. `speedup` and
-    `cpu_speedup` are stock over ours, the latter with the loaders' time.
+    `cpu_speedup` are stock over ours, the latter with the loaders' time. `parts` has the wall time
+    of ours per iteration by `data`, `forward`, `backward`, `optimizer` and `other`.
     """
     count = task.iterations - warmup
     rows: dict[str, list[tuple[float, float, float]]] = {"ours": [], "stock": []}
@@ -67,7 +75,43 @@ def compare(task: Training, *, warmup: int, rounds: int) -> dict[str, Any]:
     result["cpu_speedup"] = (stock["cpu"] + stock["loader_cpu"]) / (
         ours["cpu"] + ours["loader_cpu"]
     )
+    result["parts"] = _measure_parts(task, warmup=warmup)
     return result
+
+
+def _measure_parts(task: Training, *, warmup: int) -> dict[str, float]:
+    """Seconds of each part of our loop per iteration, in one more round."""
+    clock = PartClock(warmup)
+    with tempfile.TemporaryDirectory() as scratch, quiet.construction():
+        runner = _ours(task, scratch=scratch)
+        runner.register_hook(PartsHook(clock), priority="LOWEST")
+        runner.train()
+    return clock.per_iteration
+
+
+def with_probe(task: Training, probe: ProbeSpec) -> Training:
+    """Return the task with another probe."""
+    study = task.config.study.model_copy(update={"probe": probe})
+    return replace(task, config=CellConfig(study=study))
+
+
+def measure_probe(task: Training) -> float:
+    """Seconds per iteration that the probe of a task takes, at the interval that it has.
+
+    A round of at least a few samples tells what one takes.
+    """
+    probe = task.config.probe
+    often = max(2, task.iterations // _SAMPLES)
+    frequent = with_probe(task, probe.model_copy(update={"interval": often, "budget": None}))
+    with tempfile.TemporaryDirectory() as scratch, quiet.construction():
+        runner = _ours(replace(frequent, folder=Path(scratch)), scratch=scratch)
+        runner.train()
+    (hook,) = [hook for hook in runner.hooks if hasattr(hook, "summary")]
+    summary = hook.summary()
+    extra, step = summary["extra_s"] or 0.0, summary["step_s"] or 0.0
+    if probe.budget is not None:
+        return float(probe.budget * step)
+    return float(extra / (probe.interval or INTERVALS[probe.mode or "routes"]))
 
 
 def _run(make: Callable[..., Runner], task: Training, scratch: str, warmup: int) -> _Clock:

@@ -41,7 +41,7 @@ def build_runner(task: Training, *, scratch: str) -> CellRunner:
     loader = train_loader(task, passes=passes, size=schedule.batch // split)
     # A new shape is tried out anew: images of their own shapes, and mask heads, whose batch is the
     # objects that were sampled, would be tried out for ever.
-    one_shape = len(loader.dataset.shapes) == 1 and not has_masks(model)
+    one_shape = loader.dataset.has_one_shape and not has_masks(model)
     benchmark = one_shape and not schedule.deterministic
     cfg = Config(
         {

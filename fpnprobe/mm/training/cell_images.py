@@ -34,6 +34,7 @@ def open_images(
         annotations,
         classes=classes,
         size=config.data.known_size,
+        short_sides=None if seed is None else config.data.short_sides,
         seed=seed,
         flip=config.data.flip,
         batch=batch,

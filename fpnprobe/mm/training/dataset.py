@@ -36,6 +36,9 @@ class CellImages(Dataset[dict[str, Any]]):
         classes: names of the classes, in the order of the labels.
         size: see `fpnprobe.data.pixels.target_size`.
         area: "box" takes the area of an object from its box, for data that have none.
+        short_sides: least and greatest short side in px, from which each image draws its own every
+            time it is taken; its long side is at most that of `size`. Such images are decoded each
+            time. None takes `size`.
         seed: None gives the images in their order and unchanged, for evaluation.
         flip: chance of a mirrored image.
         batch: images that are padded to one shape together, those of one pass over all processes.
@@ -55,6 +58,7 @@ class CellImages(Dataset[dict[str, Any]]):
         classes: tuple[str, ...],
         size: int | tuple[int, int] | None,
         area: str | None = None,
+        short_sides: tuple[int, int] | None = None,
         seed: int | None,
         flip: float = 0.0,
         batch: int = 1,
@@ -76,6 +80,9 @@ class CellImages(Dataset[dict[str, Any]]):
         )
         folder = coco.image_folder(root, annotations, given)
         paths = [folder / name for name in given.image_names]
+        self._short_sides = short_sides
+        self._long_side = size[1] if isinstance(size, tuple) else (size or 0) * 5 // 3
+        cache = False if short_sides is not None else cache
         self._store = pixels.store(paths, given.sizes, size=size, cache=cache)
         self._offsets = self._store.offsets()
         self._seed, self._flip, self._masks, self._outline = seed, flip, masks, outline
@@ -91,9 +98,9 @@ class CellImages(Dataset[dict[str, Any]]):
         return self._store.cache is not None
 
     @property
-    def shapes(self) -> frozenset[tuple[int, int]]:
-        """The different heights and widths that images have, in px."""
-        return frozenset(self._store.shapes)
+    def has_one_shape(self) -> bool:
+        """Whether all images have one height and one width."""
+        return self._short_sides is None and len(set(self._store.shapes)) == 1
 
     @functools.cached_property
     def _mapped(self) -> npt.NDArray[np.uint8] | None:
@@ -109,14 +116,26 @@ class CellImages(Dataset[dict[str, Any]]):
             return self.sample(position, flip=False)
         index = int(self._order(position // len(self))[position % len(self)])
         draw = np.random.default_rng([self._seed, 1, position]).random()
-        return self.sample(index, flip=bool(draw < self._flip))
+        shape = self._draw_shape(index, position)
+        return self.sample(index, flip=bool(draw < self._flip), shape=shape)
 
-    def sample(self, index: int, *, flip: bool) -> dict[str, Any]:
-        """The sample of one image."""
+    def _draw_shape(self, index: int, position: int) -> tuple[int, int] | None:
+        """Draw the height and width of a multi-scale image in px; None for its own."""
+        if self._short_sides is None:
+            return None
+        least, greatest = self._short_sides
+        short = np.random.default_rng([self._seed or 0, 2, position]).integers(least, greatest + 1)
+        height, width = self.annotations.sizes[index].tolist()
+        return pixels.target_size(height, width, (int(short), self._long_side))
+
+    def sample(
+        self, index: int, *, flip: bool, shape: tuple[int, int] | None = None
+    ) -> dict[str, Any]:
+        """The sample of one image, at a height and width of its own if they are given."""
         size = self.annotations.sizes[index]
         full_height, full_width = int(size[0]), int(size[1])
-        height, width = self._store.shapes[index]
-        array = self._pixels(index)
+        height, width = shape or self._store.shapes[index]
+        array = self._pixels(index, (height, width))
         if flip:
             array = array[:, ::-1]
         sample = DetDataSample(
@@ -132,8 +151,8 @@ class CellImages(Dataset[dict[str, Any]]):
         )
         rows = self._rows[self._first[index] : self._first[index + 1]]
         crowd = self.annotations.crowd[rows]
-        sample.gt_instances = self._instances(rows[~crowd], index, flip)
-        sample.ignored_instances = self._instances(rows[crowd], index, flip)
+        sample.gt_instances = self._instances(rows[~crowd], index, (height, width), flip)
+        sample.ignored_instances = self._instances(rows[crowd], index, (height, width), flip)
         if self._masks:
             sample.gt_instances.masks = load_masks(
                 self.annotations,
@@ -146,16 +165,17 @@ class CellImages(Dataset[dict[str, Any]]):
         tensor = torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1)))  # (3, H, W)
         return {"inputs": tensor, "data_samples": sample}
 
-    def _pixels(self, index: int) -> pixels.Pixels:
-        shape = self._store.shapes[index]
+    def _pixels(self, index: int, shape: tuple[int, int]) -> pixels.Pixels:
         if self._mapped is None:
             return pixels.decode(self._store.paths[index], shape)
         flat = self._mapped[self._offsets[index] : self._offsets[index + 1]]
         return np.array(flat).reshape(*shape, 3)
 
-    def _instances(self, rows: npt.NDArray[np.int64], index: int, flip: bool) -> InstanceData:
-        """Objects of image `index`, given by their rows in the annotations."""
-        height, width = self._store.shapes[index]
+    def _instances(
+        self, rows: npt.NDArray[np.int64], index: int, shape: tuple[int, int], flip: bool
+    ) -> InstanceData:
+        """Objects of image `index` at a shape, given by their rows in the annotations."""
+        height, width = shape
         full = self.annotations.sizes[index][::-1]  # width, height
         scale = np.array([width / full[0], height / full[1]] * 2)
         boxes: Floats = self.annotations.boxes[rows]

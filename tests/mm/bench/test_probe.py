@@ -10,7 +10,10 @@ from typer.testing import CliRunner
 from fpnprobe.bench.probe import run
 from fpnprobe.cli import main
 from fpnprobe.errors import EnvironmentProblem, FpnProbeError
+from fpnprobe.mm.bench.rival_steps import RIVALS, rival_works
+from fpnprobe.mm.bench.steps import Steps
 from fpnprobe.mm.bench.timing import peak_memory
+from fpnprobe.testing import assert_no_hooks_left
 
 KEYS = {
     "mode", "interval", "step_s", "probed_step_s", "overhead", "limit", "ratio_to_limit",
@@ -26,13 +29,41 @@ def test_rows_have_the_documented_keys() -> None:
     rows = json.loads(found.stdout[found.stdout.index("[{") :])
     assert [(row["mode"], row["passes"]) for row in rows] == [
         ("norms", 0), ("routes", 3), ("routes", 4), ("full", 3), ("full", 4),
+        *((name, 0) for name in RIVALS),
     ]  # fmt: skip
     for row in rows:
         assert set(row) == KEYS
         assert all(math.isfinite(row[key]) for key in KEYS - {"mode", "derived"})
-        assert row["limit"] > row["step_s"] > 0
-        assert row["peak_memory_ratio"] >= 1
+        assert row["limit"] >= row["step_s"] > 0
+        assert row["peak_memory_ratio"] > (0.99 if "twin" in row["mode"] else 0.999)
     assert rows[0]["overhead"] < 0.05
+    jacobian = next(row for row in rows if "Jacobian" in row["mode"])
+    assert jacobian["peak_memory_ratio"] > 1.1  # a gradient of all parameters for each loss
+
+
+def test_twins_leave_the_gradients_of_a_plain_step() -> None:
+    """They look at the step that is trained: what the optimizer is given is the same."""
+    steps, given = Steps(None, size=96, batch=1, device="cpu"), []
+
+    def keep() -> None:
+        parameters = steps.detector.parameters()
+        given.append([p.grad.clone() for p in parameters if p.grad is not None])
+
+    step = steps.wrapper.step
+
+    def keep_and_step(**_: object) -> None:
+        keep()
+        step()
+
+    steps.wrapper.step = keep_and_step
+    steps.step()
+    for _, work in rival_works(steps):
+        work()
+    for gradients in given[1:]:
+        for one, other in zip(gradients, given[0], strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+    assert len(given) == 1 + len(RIVALS)
+    assert_no_hooks_left(steps.detector)
 
 
 def test_peak_memory_sees_what_is_in_use_at_once() -> None:

@@ -101,6 +101,32 @@ def test_an_epoch_shows_every_image_once_and_positions_are_pure(folder: Path) ->
     assert flips == {True, False}
 
 
+def test_multi_scale_draws_a_side_by_position(folder: Path) -> None:
+    options = {"seed": 3, "size": (60, 100), "short_sides": (20, 40), "flip": 0.5}
+    one, other = dataset(folder, **options), dataset(folder, **options)
+    assert not one.cached
+    assert not one.has_one_shape
+    sides = set()
+    for position in range(40):
+        item = one[position]
+        sample = item["data_samples"]
+        height, width = item["inputs"].shape[1:]
+        sides.add(min(height, width))
+        assert max(height, width) <= 100
+        assert sample.img_shape == (height, width)
+        full_height, full_width = sample.ori_shape
+        assert sample.scale_factor == (width / full_width, height / full_height)
+        assert sample.gt_instances.bboxes[:, 2].max() <= width
+        assert torch.equal(other[position]["inputs"], item["inputs"])
+        areas = {150.5, 400.0, 270.0}
+        assert set(sample.gt_instances.areas.tolist()) <= areas  # of the original image
+    assert min(sides) >= 20
+    assert max(sides) <= 40
+    assert len(sides) > 10
+    validation = dataset(folder, size=(60, 100))
+    assert min(validation[0]["inputs"].shape[1:]) == 60
+
+
 def test_positions_of_processes_make_the_same_batches() -> None:
     whole = list(Positions(passes=4, size=6))
     parts = [list(Positions(passes=4, size=2, rank=rank, world=3)) for rank in range(3)]
@@ -265,4 +291,8 @@ def test_bench_gives_ratios(tmp_path: Path) -> None:
     found = bench.run(study, iterations=3, warmup=1, rounds=1)
     assert found["speedup"] == pytest.approx(found["stock"]["wall"] / found["ours"]["wall"])
     assert found["cpu_speedup"] > 0
+    parts = found["parts"]
+    assert set(parts) == {"data", "forward", "backward", "optimizer", "other", "probe"}
+    assert all(seconds >= 0 for seconds in parts.values())
+    assert parts["forward"] > 0 < parts["backward"]
     assert found["iterations"] == 2
