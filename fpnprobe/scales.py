@@ -76,7 +76,7 @@ def check_buckets(buckets: Sequence[ScaleBucket]) -> tuple[ScaleBucket, ...]:
 def bucket_index(
     areas: npt.ArrayLike, buckets: Sequence[ScaleBucket] = COCO_BUCKETS
 ) -> npt.NDArray[np.int64]:
-    """Index of the bucket that holds each area.
+    """Return the index of the bucket that holds each area.
 
     >>> bucket_index([0, 1023.9, 1024, 9216]).tolist()
     [0, 0, 1, 2]
@@ -88,7 +88,7 @@ def bucket_index(
 
 
 def names(buckets: Sequence[ScaleBucket]) -> tuple[str, ...]:
-    """Labels of a partition: the buckets' names, then `background` (index `len(buckets)`)."""
+    """List the labels of a partition: the buckets' names, `background` (index `len(buckets)`)."""
     return (*(bucket.name for bucket in buckets), BACKGROUND)
 
 

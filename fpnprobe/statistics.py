@@ -26,7 +26,7 @@ _NEEDED = [*CELL, "iteration", "bucket", "term", "l2", "n_objects", "state"]
 
 
 def gradient_shares(frame: pd.DataFrame) -> pd.DataFrame:
-    """Gradient norm by bucket over a whole run, and its share of what all objects send.
+    """Return the gradient norm by bucket over a whole run, and its share of what all objects send.
 
     `l2` is the root mean square over the probed iterations; `share` is `l2_b^2` over its sum for
     the object buckets, in [0, 1]. Background has a norm but no share. A frozen tap keeps its rows
@@ -145,7 +145,7 @@ class RankCorrelation:
 
 
 def t_interval(values: npt.ArrayLike, *, confidence: float = CONFIDENCE) -> Spread:
-    """Mean, sample standard deviation and Student's t interval of the mean; NaN values dropped.
+    """Compute mean, sample deviation and Student's t interval of the mean; NaN values dropped.
 
     Fewer than two values have no spread: `sd`, `low` and `high` are NaN.
     """
@@ -163,7 +163,7 @@ def t_interval(values: npt.ArrayLike, *, confidence: float = CONFIDENCE) -> Spre
 def percentile_interval(
     samples: npt.ArrayLike, *, confidence: float = CONFIDENCE
 ) -> tuple[float, float]:
-    """Percentile bootstrap interval (Efron, 1979) of finite samples; NaN where there are none.
+    """Compute the percentile bootstrap interval (Efron, 1979) of finite samples; NaN for none.
 
     >>> [round(bound, 6) for bound in percentile_interval(range(1001))]
     [25.0, 975.0]
@@ -190,7 +190,7 @@ def resample_counts(items: int, *, resamples: int, seed: int = 0) -> npt.NDArray
 
 
 def hierarchical_samples(values: Floats, samples: Floats, *, seed: int = 0) -> Floats:
-    """Bootstrap samples of a mean over training seeds that carry image and seed error together.
+    """Draw bootstrap samples of a mean over training seeds that carry image and seed error.
 
     Images are resampled, the same for all seeds; on each resample the mean over seeds is moved by
     `T * sd / sqrt(S)`, T a draw of Student's t with S - 1 degrees of freedom. Plainly resampling
@@ -223,7 +223,7 @@ def rank_correlation(
     clusters: Sequence[Hashable] | None = None,
     confidence: float = CONFIDENCE,
 ) -> RankCorrelation:
-    """Spearman's rank correlation with an interval, or a note that there are too few points.
+    """Compute Spearman's rank correlation with an interval, or note that points are too few.
 
     The interval is Bonett and Wright's (2000): Fisher's z with variance
     `(1 + rho^2 / 2) / (n - 3)`, where n counts `clusters` (say, variants), because seeds of one

@@ -75,7 +75,7 @@ def assert_same_records(a: Sample, b: Sample, *, tolerance: float = 1e-10) -> No
 def slow_bucket_gradients(
     losses: Mapping[str, Tensor], inputs: Sequence[Tensor]
 ) -> dict[str, list[Tensor]]:
-    """Gradient of each bucket's own loss, one full backward pass each: the obvious twin.
+    """Return the gradient of each bucket's own loss, one full backward pass each: the obvious twin.
 
     Args:
         losses: Loss of each bucket, computed by itself.
@@ -133,7 +133,7 @@ class ToyPyramid(nn.Module):
         return maps
 
     def rows(self, levels: Sequence[Tensor]) -> list[Tensor]:
-        """Unreduced loss of every level, `(B,)` each."""
+        """Return the unreduced loss of every level, `(B,)` each."""
         return [
             head(p.mean((2, 3))).square().sum(1) for head, p in zip(self.heads, levels, strict=True)
         ]

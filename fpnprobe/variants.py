@@ -86,7 +86,7 @@ class VariantName:
 
     @property
     def grouping_stages(self) -> int:
-        """Number of cascaded grouping stages, 0 without grouping."""
+        """The number of cascaded grouping stages, 0 without grouping."""
         return GROUPINGS.index(self.pyramid) + 1 if self.pyramid in GROUPINGS else 0
 
 

@@ -20,7 +20,7 @@ class Readout(Protocol):
     """
 
     def __call__(self, pyramid: Levels, ids: Tensor) -> Tensor:
-        """Numbers `(B,)`."""
+        """Return the numbers `(B,)`."""
 
 
 class Tap(nn.Module):
@@ -33,7 +33,7 @@ class Tap(nn.Module):
     """
 
     def forward(self, *levels: Tensor) -> Levels:
-        """Copies of the levels."""
+        """Return the copies of the levels."""
         return tuple(level.clone() for level in levels)
 
 
@@ -73,7 +73,7 @@ class Chain(nn.Module):
         return tuple(self.names)
 
     def levels(self, at: Place) -> tuple[str, ...]:
-        """Names of the levels at a place.
+        """Return the names of the levels at a place.
 
         Raises:
             FpnProbeError: If the detector has no such place.
@@ -134,7 +134,7 @@ class Tail(nn.Module):
         self.layer = layer
 
     def forward(self, *levels_and_ids: Tensor) -> Tensor:
-        """Numbers `(B,)`."""
+        """Return the numbers `(B,)`."""
         *levels, ids = levels_and_ids
         return self.read_levels(tuple(levels), ids)
 

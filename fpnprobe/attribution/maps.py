@@ -41,15 +41,15 @@ class Maps:
         return f"Maps({self.method}, {len(self.value)} examples, {sizes})"
 
     def net(self) -> Tensor:
-        """Signed attribution of each level, `(B, L)`: the sum of its map."""
+        """Return the signed attribution of each level, `(B, L)`: the sum of its map."""
         return torch.stack([t.flatten(1).sum(1) for t in self.tensors], dim=1)
 
     def mass(self) -> Tensor:
-        """Unsigned attribution of each level, `(B, L)`: the sum of `|a_l|`."""
+        """Return the unsigned attribution of each level, `(B, L)`: the sum of `|a_l|`."""
         return torch.stack([t.abs().flatten(1).sum(1) for t in self.tensors], dim=1)
 
     def shares(self) -> Tensor:
-        """Share of each level, `(B, L)` in [0, 1]: `sum |a_l| / sum_k sum |a_k|`.
+        """Return the share of each level, `(B, L)` in [0, 1]: `sum |a_l| / sum_k sum |a_k|`.
 
         NaN where an example has no attribution at all.
 
@@ -80,5 +80,5 @@ class Maps:
         )
 
     def cells(self) -> tuple[Tensor, ...]:
-        """Attribution of each cell, summed over channels: `(B, H_l, W_l)` per level."""
+        """Return the attribution of each cell, summed over channels: `(B, H_l, W_l)` per level."""
         return tuple(t.sum(1) for t in self.tensors)

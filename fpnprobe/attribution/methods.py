@@ -180,7 +180,7 @@ def _repeat_levels(levels: Levels, examples: int) -> Levels:
 
 
 def _detach_levels(maps: Tensor | Levels) -> Levels:
-    """Captum gives a tuple, or a tensor where there is one level."""
+    """Detach captum's maps: a tuple, or a tensor where there is one level."""
     levels = (maps,) if isinstance(maps, Tensor) else tuple(maps)
     return tuple(level.detach() for level in levels)
 

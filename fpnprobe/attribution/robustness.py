@@ -25,7 +25,7 @@ def robustness(
     seed: int = 0,
     batch: int = INTERNAL_BATCH,
 ) -> pd.DataFrame:
-    """Infidelity and sensitivity of a method's maps (Yeh et al. 2019, Def. 2.1 and Eq. 3).
+    """Measure infidelity and sensitivity of maps (Yeh et al. 2019, Def. 2.1 and Eq. 3).
 
     *Infidelity*: mean squared difference between the change that the map predicts for deleting a
     random fifth of the cells and the change that happens, after the best common scale; in squared
@@ -103,5 +103,5 @@ def robustness(
 
 
 def _as_levels(inputs: Tensor | Levels) -> Levels:
-    """Captum hands over a bare tensor where there is one level."""
+    """Take levels as a tuple: captum hands over a bare tensor where there is one."""
     return (inputs,) if isinstance(inputs, Tensor) else inputs

@@ -53,7 +53,7 @@ def randomization(
     seed: int = 0,
     batch: int = INTERNAL_BATCH,
 ) -> pd.DataFrame:
-    """Rank correlation of the maps with those of shuffled weights (Adebayo et al. 2018).
+    """Return the rank correlation of the maps with those of shuffled weights (Adebayo et al. 2018).
 
     The features stay as they are and everything that reads them (neck, heads) is shuffled, so a
     high correlation means that a map shows the features and not the decision. Cells where both

@@ -51,7 +51,7 @@ def check(frame: pd.DataFrame) -> pd.DataFrame:
 def by_bucket(
     frame: pd.DataFrame, *, confidence: float = 0.95, resamples: int = 1000, seed: int = 0
 ) -> pd.DataFrame:
-    """Mean share of every level, by variant and bucket, with a bootstrap interval.
+    """Return the mean share of every level, by variant and bucket, with a bootstrap interval.
 
     Images are resampled, not objects, because the objects of an image are not independent; an
     image stands for all its seeds. The interval is the percentile interval (Efron and Tibshirani

@@ -104,7 +104,7 @@ def validate(content: Mapping[str, Any], *, source: str = "study") -> Study:
 
 
 def _run_study_file(file: Path, depth: int = 0) -> dict[str, Any]:
-    """Names that a study file defines, on top of those of its `_base_`."""
+    """Return the names that a study file defines, on top of those of its `_base_`."""
     if depth > 8:
         raise FpnProbeError(f"{file}: more than 8 levels of _base_: expected a chain that ends")
     try:

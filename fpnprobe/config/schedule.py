@@ -113,5 +113,5 @@ class Schedule(Spec):
 
     @property
     def rate(self) -> float:
-        """Learning rate after the linear rule."""
+        """The learning rate after the linear rule."""
         return self.lr * self.batch / (self.base_batch or self.batch)

@@ -110,7 +110,7 @@ class Study(Spec):
         return stored_buckets(() if self.buckets == "auto" else self.buckets)
 
     def seeds_of(self, name: str) -> tuple[int, ...]:
-        """Seeds of a variant: its own, or the study's."""
+        """Return the seeds of a variant: its own, or the study's."""
         return self.variant(name).seeds or self.seeds
 
     def variant(self, name: str) -> VariantSpec:

@@ -70,7 +70,7 @@ class VariantSpec(BaseModel):
 
     @property
     def built(self) -> str:
-        """Name of the variant that is built."""
+        """The name of the variant that is built."""
         return self.build or self.name
 
     @property

@@ -30,7 +30,7 @@ Counts = npt.NDArray[np.int32]
 
 
 def resampled_ap(matches: Matches, counts: npt.NDArray[np.integer]) -> Floats:
-    """AP by area range, IoU threshold and resample, the mean over categories with objects.
+    """Compute AP by area range, IoU threshold and resample: the mean over categories with objects.
 
     Args:
         matches: One matching.
@@ -56,7 +56,7 @@ def resampled_ap(matches: Matches, counts: npt.NDArray[np.integer]) -> Floats:
 
 
 def _segment_precision(block: Block, drawn: Counts, objects: Counts) -> Floats:
-    """AP of each (threshold, category) segment of a block, (segments, R)."""
+    """Return the AP of each (threshold, category) segment of a block, (segments, R)."""
     sums = running_sums(drawn.take(block.hits, axis=0))
     hits = sums[1:] - sums.take(block.hits_before, axis=0)
     counted = _sums_between(_base_sums(block, drawn), block.base_to, block.base_before)
@@ -86,13 +86,14 @@ def _sums_between(sums: Counts, to: Ints, before: Ints) -> Counts:
 
 
 def _recall_points_gained(block: Block, hits: Counts, objects: Counts) -> Floats:
-    """Recall points that each hit is the first to reach, `F(c_k) - F(c_(k-1))`."""
+    """Return the recall points that each hit is the first to reach, `F(c_k) - F(c_(k-1))`."""
     sizes = objects.max(axis=1) + 1
     starts = np.cumsum(sizes) - sizes
     kind = np.repeat(np.arange(len(sizes)), sizes)
     level = np.arange(len(kind)) - starts[kind]
     table = (float(_STEPS) * level)[:, None] / np.maximum(objects, 1).take(kind, axis=0)
     whole = np.floor(table)
+    # A count that lies exactly on a recall point reaches it only if it does so in floating point.
     late = (whole == table) & ~_REACHED[np.minimum(whole, _STEPS).astype(np.int64)]
     table = whole + 1 - late
     entry = hits + starts[block.kind].astype(np.int32)[:, None]

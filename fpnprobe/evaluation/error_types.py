@@ -140,7 +140,7 @@ def _measure_gains(
 
 
 def _summed_ap(matches: Matches) -> float:
-    """AP summed over categories, so that one which loses all its objects counts as 0."""
+    """Return the AP summed over categories, so that one which loses all its objects counts as 0."""
     ap = float(resampled_ap(matches, np.ones((1, matches.images), dtype=np.int32))[0, 0, 0])
     kinds = len(np.unique(matches.object_category[matches.counts[0]]))
     return ap * kinds if kinds else 0.0

@@ -133,7 +133,7 @@ def evaluate(
 
 
 def bucket_metrics(buckets: Sequence[ScaleBucket], prefix: str = "AP") -> dict[str, int]:
-    """Metric name of each bucket and the bucket's index.
+    """Return the metric name of each bucket and the bucket's index.
 
     >>> bucket_metrics(COCO_BUCKETS)
     {'AP_S': 0, 'AP_M': 1, 'AP_L': 2}

@@ -19,7 +19,7 @@ def generate(
     skill: float = 0.5,
     seed: int = 0,
 ) -> tuple[GroundTruth, Detections]:
-    """COCO-shaped boxes on `images` images: about `objects` and `detections` each.
+    """Return COCO-shaped boxes on `images` images: about `objects` and `detections` each.
 
     A share of the objects, `skill` and larger for large ones, is found with a jittered box and a
     better score; the other detections are near misses and background. The ground truth depends on

@@ -23,7 +23,7 @@ def check_iou_type(iou_type: str) -> None:
 def encode(
     segmentations: Sequence[Any], sizes: npt.NDArray[np.int64], source_name: str
 ) -> tuple[dict[str, Any], ...]:
-    """Polygons, uncompressed or compressed RLEs, to compressed RLEs.
+    """Encode polygons, uncompressed or compressed RLEs as compressed RLEs.
 
     `sizes` (N, 2) holds each image's height and width in px.
 
@@ -33,7 +33,7 @@ def encode(
     masks = (
         segmentations
         if isinstance(segmentations, Masks)
-        else _pack(segmentations, sizes, source_name)
+        else _pack_columns(segmentations, sizes, source_name)
     )
     present = masks.present()
     if not present.all():
@@ -44,7 +44,9 @@ def encode(
     return tuple(_encode_mask(masks, i, sizes[i], source_name) for i in range(len(masks)))
 
 
-def _pack(segmentations: Sequence[Any], sizes: npt.NDArray[np.int64], source_name: str) -> Masks:
+def _pack_columns(
+    segmentations: Sequence[Any], sizes: npt.NDArray[np.int64], source_name: str
+) -> Masks:
     columns = MaskColumns()
     for segmentation in segmentations:
         columns.add(segmentation)
@@ -75,6 +77,6 @@ def _encode_mask(
 
 
 def mask_areas(codes: Sequence[dict[str, Any]]) -> npt.NDArray[np.float64]:
-    """Area of each mask in px^2."""
+    """Return the area of each mask in px^2."""
     chunks = [rle.area(list(codes[low : low + _AT_ONCE])) for low in range(0, len(codes), _AT_ONCE)]
     return np.concatenate([np.zeros(0), *chunks])

@@ -59,6 +59,7 @@ def match(
     matched_objects = np.zeros((*outcome.shape[:2], len(area)), dtype=bool)
     pairs = overlapping(truth, detections, iou_type=iou_type, least=float(thresholds.min()) - 1e-9)
     if len(pairs.found):
+        # As in pycocotools' evaluateImg, so that an IoU of 1 passes a threshold of 1.
         capped = np.minimum(thresholds, 1 - 1e-10)
         _assign_objects(pairs, rank, counts, truth.crowd, capped, outcome, matched_objects)
     outside = np.array(
@@ -102,7 +103,7 @@ def _rank_detections(detections: Detections, categories: int) -> tuple[Ints, Int
 
 
 def _find_block_borders(d: Ints, rank: Ints) -> Ints:
-    """Borders of runs of pairs of one rank that share no group; long runs are cut (memory)."""
+    """Find borders of runs of pairs of one rank that share no group; cut long runs (memory)."""
     ranks = np.flatnonzero(np.diff(rank[d], prepend=-1, append=-1))
     starts = np.flatnonzero(np.diff(d, prepend=-1))
     cuts = starts[np.searchsorted(starts, np.arange(0, starts[-1] + 1, _BLOCK))]

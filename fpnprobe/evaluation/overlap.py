@@ -31,7 +31,7 @@ def overlapping(
     least: float,
     across_categories: bool = False,
 ) -> Pairs:
-    """Pairs of one image, and one category unless `across_categories`, with IoU >= `least`."""
+    """Pair what is in one image, and one category unless `across_categories`, at IoU >= `least`."""
     categories = 1 if across_categories else len(truth.category_ids)
     truth_key = truth.image * categories + (0 if across_categories else truth.category)
     found_key = detections.image * categories + (0 if across_categories else detections.category)

@@ -45,7 +45,7 @@ def copied(
 def _copy_rows(
     image: Ints, counts: npt.NDArray[np.integer], before: npt.NDArray[np.integer]
 ) -> tuple[Ints, Ints]:
-    """Rows of all copies in file order, and the new image of each."""
+    """Return the rows of all copies in file order, and the new image of each."""
     times = counts[image]
     rows = np.repeat(np.arange(len(image)), times)
     copy = np.arange(len(rows)) - np.repeat(np.cumsum(times) - times, times)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 
 def running_sums(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Sums of the first 0, 1, ..., n rows, (n + 1, R).
+    """Return the sums of the first 0, 1, ..., n rows, (n + 1, R).
 
     >>> running_sums(np.array([[1, 5], [2, 6], [3, 7]])).tolist()
     [[0, 0], [1, 5], [3, 11], [6, 18]]

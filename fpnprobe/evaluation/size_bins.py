@@ -12,7 +12,7 @@ from fpnprobe.scales import COCO_BUCKETS, ScaleBucket
 
 
 def size_edges(buckets: Sequence[ScaleBucket] = COCO_BUCKETS) -> Floats:
-    """Borders of the bins in px of sqrt(area), from 0 to inf; every bucket border is one.
+    """Choose bin borders in px of sqrt(area), from 0 to inf; every bucket border is one.
 
     Quarters of the first border, a quarter and a half of the way between two borders, and 4/3, 2,
     8/3 and 4 times the last one.

@@ -25,7 +25,7 @@ def size_curve(
     resamples: int = 1000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """AP in bins of sqrt(area) that share every bucket border, with a 95 % bootstrap band.
+    """Compute AP in bins of sqrt(area) that share bucket borders, with a 95 % bootstrap band.
 
     A bin is evaluated as AP_S is, for areas from `low^2` up to but not including `high^2`. The
     band is the percentile interval over resampled images.

@@ -20,7 +20,7 @@ _SHARE, _TIMES, _FEWEST = 0.1, 3, 2
 
 
 def warn_of(truth: GroundTruth, detections: Detections) -> tuple[str, ...]:
-    """Lines about detections, or objects, that a person should know of before the numbers."""
+    """Write lines about detections, or objects, that a person should read before the numbers."""
     lines = [suspect_form(truth, detections)]
     if truth.unmasked:
         lines.append(

@@ -29,7 +29,7 @@ _TABLE = [*_PLACE, "metric", "n", "variants", "rho", "low", "high", "q", "note"]
 
 
 def associations(study: FinishedStudy) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Rank correlations, and the points behind them; AP is what each cell has stored.
+    """Return the rank correlations, and the points behind them; AP is what each cell has stored.
 
     Returns:
         `ledger` ("training" or "end"), `measure` ("index" or "large_share"), tap, kind, route,
@@ -96,7 +96,7 @@ def _find_ledgers(cell: FinishedCell) -> Iterator[tuple[str, Path]]:
 
 
 def _read_measures(folder: Path, largest: str) -> pd.DataFrame:
-    """Index and large-object share of one cell's ledger."""
+    """Return the index and large-object share of one cell's ledger."""
     frame = Ledger.read(folder).frame
     quantity = ["tap", "kind", "route"]
     index = all_object_index(frame).rename(columns={"index": "value"})
@@ -112,7 +112,7 @@ def _read_measures(folder: Path, largest: str) -> pd.DataFrame:
 
 
 def _read_changes(study: FinishedStudy) -> pd.DataFrame:
-    """AP of the smallest and the largest bucket of every cell, and its change to the baseline."""
+    """Read each cell's AP of the smallest and largest bucket, and its change to the baseline."""
     ends = {0, len(study.buckets) - 1}
     metric_names = [name for name, i in bucket_metrics(study.buckets).items() if i in ends]
     # Buckets of three have two names each; the letters come first and are enough.

@@ -70,7 +70,7 @@ def build(study_dir: str | Path, *, resamples: int = RESAMPLES, seed: int = 0) -
 
 
 def tables(study: FinishedStudy, *, resamples: int, seed: int) -> dict[str, pd.DataFrame]:
-    """Tables made of detections, by file name; empty, with their columns, where no cell is done."""
+    """Make the tables of detections, by file name; empty, with columns, where no cell is done."""
     runs: dict[tuple[str, int], Resampled] = {}
     runs_by_iou_type: dict[str, dict[tuple[str, int], Resampled]] = {
         k: {} for k in study.iou_types[1:]

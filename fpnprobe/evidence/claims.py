@@ -68,7 +68,7 @@ class Claim:
     note: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values, NaN as None."""
+        """Return plain values, NaN as None."""
         plain = {**asdict(self), "printed": [dict(row) for row in self.printed]}
         return {k: None if v != v else v for k, v in plain.items()}
 

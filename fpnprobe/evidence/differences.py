@@ -38,16 +38,16 @@ class Runs:
     seed: int
 
     def seeds(self, *variants: str) -> list[int]:
-        """Seeds that all these variants have."""
+        """Return the seeds that all these variants have."""
         have = [{s for v, s in self.runs if v == variant} for variant in variants]
         return sorted(set.intersection(*have))
 
     def names(self) -> tuple[str, ...]:
-        """Names of the metrics."""
+        """Return the names of the metrics."""
         return next(iter(self.runs.values())).names if self.runs else ()
 
     def stacked(self, variant: str, seeds: Sequence[int]) -> tuple[Floats, Floats]:
-        """Values (S, N) and samples (S, N, R) of a variant's seeds."""
+        """Return the values (S, N) and samples (S, N, R) of a variant's seeds."""
         runs = [self.runs[variant, seed] for seed in seeds]
         return np.stack([run.values for run in runs]), np.stack([run.samples for run in runs])
 
@@ -113,7 +113,7 @@ def compared(runs: Runs, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
 def _curve_rows(
     runs: Runs, seeds: Sequence[int], values: Floats, samples: Floats, name: Mapping[str, str]
 ) -> list[dict[str, Any]]:
-    """Rows of a curve: each seed with its image band, then the mean with each band.
+    """Return the rows of a curve: each seed with its image band, then the mean with each band.
 
     `values` (S, B) and `samples` (S, B, R) over B bins.
     """
@@ -137,7 +137,7 @@ def _curve_rows(
 
 
 def curves(runs: Runs) -> pd.DataFrame:
-    """AP against sqrt(area) of every cell and of every variant's mean."""
+    """Return the AP against sqrt(area) of every cell and of every variant's mean."""
     rows: list[dict[str, Any]] = []
     n = len(runs.names())
     for variant in runs.variants:
@@ -161,7 +161,7 @@ def curve_differences(runs: Runs, pairs: Sequence[tuple[str, str]]) -> pd.DataFr
 
 
 def seed_table(runs: Runs) -> pd.DataFrame:
-    """Mean, standard deviation and t interval over seeds of every variant's metrics."""
+    """Return the mean, standard deviation and t interval over seeds of every variant's metrics."""
     rows = []
     for variant in runs.variants:
         if seeds := runs.seeds(variant):

@@ -76,7 +76,7 @@ class Cause:
     note: str
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values, NaN as None."""
+        """Return plain values, NaN as None."""
         return {k: None if v != v else v for k, v in asdict(self).items()}
 
 

@@ -28,7 +28,7 @@ class FinishedCell:
 
     @property
     def detections(self) -> Path:
-        """Stored COCO results of the cell."""
+        """The stored COCO results of the cell."""
         return self.folder / "detections.json.gz"
 
 
@@ -126,7 +126,7 @@ def _study_of(stored: StoredStudy, cells: list[FinishedCell]) -> FinishedStudy:
 
 
 def comparison_name(study: FinishedStudy, iou_type: str) -> str:
-    """Name of the evidence that holds the differences of boxes or of masks.
+    """Return the name of the evidence that holds the differences of boxes or of masks.
 
     What a study judges first is in `comparison`, a second kind in a file named after it.
     """

@@ -37,7 +37,7 @@ class MeasuredDifference:
 
     @property
     def p_value(self) -> float:
-        """Two-sided p of a difference of 0; NaN with one seed or without an interval.
+        """The two-sided p of a difference of 0; NaN with one seed or without an interval.
 
         From the half of the interval that points to 0, by Student's t with one degree of freedom
         less than seeds: below 0.05 where the interval excludes 0, and larger than a bootstrap's own

@@ -55,7 +55,7 @@ class IntervenedBackward:
 
     @property
     def energy(self) -> dict[str, npt.NDArray[np.float64]]:
-        """Running squared norms after the last step; waits until that has been computed."""
+        """The running squared norms after the last step; waits until that has been computed."""
         if self._arriving is not None:
             energies, self._arriving = self._arriving.wait(), None
             self._update_energies(energies)
@@ -225,7 +225,7 @@ class IntervenedBackward:
                 )
 
     def state_dict(self) -> dict[str, list[float]]:
-        """Running energies, or what a rule has learned, for a resumed training."""
+        """Return the running energies, or what a rule has learned, for a resumed training."""
         if self._ruled is not None:
             return self._ruled.state_dict()
         return {stage: energy.tolist() for stage, energy in self.energy.items()}

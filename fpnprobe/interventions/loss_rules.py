@@ -94,7 +94,7 @@ class RuledBackward:
     def _weigh_rows(
         self, cotangents: Sequence[RowCotangents], values: Tensor, partition: LossPartition
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """Rows and their cotangents times (weight - 1)."""
+        """Return the rows and their cotangents times (weight - 1)."""
         if self.rule == "UW":
             by_label = self._uncertainty_weights(values, partition)
         rows, starts = [], []
@@ -116,6 +116,7 @@ class RuledBackward:
         before = [self.log_variances.get(name, 0.0) for name in names]
         shared = self.reduction.sum(values) / self.reduction.processes
         for name, s, value in zip(names, before, shared.tolist(), strict=False):
+            # d/ds of exp(-s) L + s, which is 0 at s = ln L.
             slope = 1 - math.exp(-s) * value
             if value > 0 and math.isfinite(slope):
                 self.log_variances[name] = s - _RATE * slope
@@ -131,7 +132,7 @@ class RuledBackward:
 
 
 def _area_weights(call: LossCall, partition: LossPartition) -> Tensor:
-    """Weight of each row: the logarithm of its object's area over the mean of all; 1 without."""
+    """Weigh each row by the logarithm of its object's area over the mean of all; 1 without."""
     if call.objects is None or partition.areas is None:
         raise FpnProbeError(
             f"LogArea: the rows of {call.name} do not tell their objects: use a detector whose "
@@ -150,7 +151,7 @@ def _run_pass(
     cotangents: Sequence[RowCotangents],
     parameters: Sequence[nn.Parameter],
 ) -> Gradients:
-    """Gradients of the parameters from rows and their cotangents."""
+    """Return the gradients of the parameters from rows and their cotangents."""
     if not rows:
         return [None] * len(parameters)
     with closed_for(cotangents, rows):
@@ -203,7 +204,7 @@ def _inner_product(a: Gradients, b: Gradients) -> Tensor:
 
 
 def surgery_weights(gram: Any, *, seed: int) -> Any:
-    """Weight of each task's gradient in the sum of the projected ones (Algorithm 1 of PCGrad).
+    """Find each task's weight in the sum of the projected gradients (Algorithm 1 of PCGrad).
 
     Every projected gradient is a combination of the given ones, so their inner products suffice.
 

@@ -11,7 +11,7 @@ Upsampling = Literal["bilinear", "nearest"]
 
 
 def max_pool_to(feature: Tensor, size: Sequence[int]) -> Tensor:
-    """Adaptive max pooling to `size`, by the plain kernel where the sizes are multiples.
+    """Max-pool adaptively to `size`, by the plain kernel where the sizes are multiples.
 
     >>> max_pool_to(torch.arange(16.0).view(1, 1, 4, 4), (2, 2)).flatten().tolist()
     [5.0, 7.0, 13.0, 15.0]
@@ -23,7 +23,7 @@ def max_pool_to(feature: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def upsample_to(feature: Tensor, size: Sequence[int], *, mode: Upsampling) -> Tensor:
-    """Bilinear (`align_corners=False`) or nearest upsampling to `size`.
+    """Upsample to `size`, bilinearly (`align_corners=False`) or by the nearest pixel.
 
     >>> upsample_to(torch.tensor([[[[0.0, 1.0]]]]), (1, 4), mode="bilinear").flatten().tolist()
     [0.0, 0.25, 0.75, 1.0]

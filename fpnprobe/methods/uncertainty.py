@@ -142,7 +142,7 @@ def weigh_rows(
 
 
 def optimal_damping(loss: float, tau: float) -> float:
-    """Scale exp(-a*) of the gradient at the optimal `a`: min(1, tau / loss).
+    """Return the scale exp(-a*) of the gradient at the optimal `a`: min(1, tau / loss).
 
     >>> optimal_damping(2.0, 0.5), optimal_damping(0.1, 0.5)
     (0.25, 1.0)

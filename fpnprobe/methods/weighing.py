@@ -120,8 +120,9 @@ class _Weighed(torch.autograd.Function):
 def _normalize_groups(
     maps: Tensor, scale: Tensor, shift: Tensor, groups: int, eps: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Group norm of (B, channels, HW), with the mean and the inverse spread of each group."""
+    """Normalize groups of (B, channels, HW); also return each group's mean and inverse spread."""
     count, channels, locations = maps.shape
+    # F.group_norm does not return the moments, which the backward pass needs.
     normed = torch.ops.aten.native_group_norm(
         maps, scale, shift, count, channels, locations, groups, eps
     )
@@ -131,7 +132,7 @@ def _normalize_groups(
 def _normalize_backward(
     above: Tensor, maps: Tensor, mean: Tensor, rstd: Tensor, scale: Tensor, groups: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of a group norm for its maps (B, channels, HW), its scale and its shift."""
+    """Return a group norm's gradients for its maps (B, channels, HW), its scale and its shift."""
     count, channels, locations = maps.shape
     gradients = torch.ops.aten.native_group_norm_backward(
         above, maps, mean, rstd, scale, count, channels, locations, groups, [True, True, True]
@@ -146,7 +147,7 @@ def _convolve_pointwise(kernel: Tensor, feature: Tensor, *, transposed: bool = F
 
 
 def _sum_products(first: Tensor, second: Tensor) -> Tensor:
-    """Sums over Z of the products of two (B, HW, Z): (B, 1, HW)."""
+    """Return the sums over Z of the products of two (B, HW, Z): (B, 1, HW)."""
     sums = [
         (rows * other_rows).sum(dim=2)
         for rows, other_rows in zip(

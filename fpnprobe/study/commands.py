@@ -177,7 +177,7 @@ def lines(result: Mapping[str, Any]) -> str:
 
 
 def exit_code(result: Mapping[str, Any], *, fail_on_claims: bool = False) -> int:
-    """0 if every cell that was asked for is done, and no claim contradicted if that counts.
+    """Return 0 if every selected cell is done, and no claim contradicted if that counts.
 
     3 if a cell failed because the disk is full, which is the machine's fault.
     """
@@ -215,7 +215,7 @@ def _read_contradicted(report: Mapping[str, Any]) -> list[str]:
 def _write_report(
     output: Output, finish: Callable[[Path], Mapping[str, Any]], display: Display
 ) -> Mapping[str, Any]:
-    """Evidence and report, one runner at a time; nothing while no cell is done."""
+    """Write evidence and report, one runner at a time; nothing while no cell is done."""
     from fpnprobe.evidence import build
 
     if not any(cell.state() is State.DONE for cell in output.cells):

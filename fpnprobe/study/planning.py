@@ -16,7 +16,7 @@ from fpnprobe.study.runner.estimate import Remaining
 
 
 def plan(output: Output, selected: Sequence[Cell], *, jobs: int) -> dict[str, Any]:
-    """Rows for the selected cells and an estimate; nothing is written.
+    """Return the rows for the selected cells and an estimate; nothing is written.
 
     The estimate uses the speeds of cells that are done or stale in the folder, and is None where
     there are none.

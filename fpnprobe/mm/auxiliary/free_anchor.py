@@ -46,7 +46,7 @@ class UncertainFreeAnchorHead(FreeAnchorRetinaHead):
         return losses
 
     def positive_bag_loss(self, matched_cls_prob: Tensor, matched_box_prob: Tensor) -> Tensor:
-        """Rows (objects,), divided by the number of objects later."""
+        """Return the rows (objects,), divided by the number of objects later."""
         score: Tensor = self._images.pop(0)
         rows: Tensor = super().positive_bag_loss(matched_cls_prob, matched_box_prob)
         return self._weigh_divided(
@@ -54,7 +54,7 @@ class UncertainFreeAnchorHead(FreeAnchorRetinaHead):
         )
 
     def negative_bag_loss(self, cls_prob: Tensor, box_prob: Tensor) -> Tensor:
-        """Rows (B, anchors, classes), divided by objects x bag size later."""
+        """Return the rows (B, anchors, classes), divided by objects x bag size later."""
         rows: Tensor = super().negative_bag_loss(cls_prob, box_prob)
         flat = self._weigh_divided(
             "classification",

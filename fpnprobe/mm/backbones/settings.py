@@ -85,7 +85,7 @@ def backbone_settings(
 
 
 def _probe_channels(config: Mapping[str, Any]) -> tuple[int, ...]:
-    """Channels of each output of a backbone, found by running it once on a small image."""
+    """Find the channels of each output of a backbone by running it once on a small image."""
     fresh = {key: value for key, value in config.items() if key != "init_cfg"}
     with torch.random.fork_rng(), torch.no_grad():
         try:

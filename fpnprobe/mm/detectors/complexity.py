@@ -13,7 +13,7 @@ _ORDER = ("backbone", "neck", "rpn_head", "bbox_head", "roi_head", "auxiliary_he
 
 
 def complexity(detector: BaseDetector, *, size: tuple[int, int]) -> dict[str, Any]:
-    """Parameters and operations of a detector, in all and of its larger modules.
+    """Return the parameters and operations of a detector, in all and of its larger modules.
 
     Operations are those of predicting one image: two for each multiplication and addition of its
     convolutions and matrix products (other operations are not counted, nor is RoIAlign). Auxiliary

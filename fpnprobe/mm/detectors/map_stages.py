@@ -15,7 +15,7 @@ from fpnprobe.probing.taps import Tap
 
 
 def map_levels(maps: Sequence[Tensor], width: int) -> list[int]:
-    """Numbers of the maps: log2 of their stride, or counted on where strides do not grow.
+    """Number the maps: log2 of their stride, or counted on where strides do not grow.
 
     >>> import torch
     >>> map_levels([torch.empty(1, 1, s, s) for s in (16, 8, 8)], 128)
@@ -29,7 +29,7 @@ def map_levels(maps: Sequence[Tensor], width: int) -> list[int]:
 
 
 def map_taps(maps: Sequence[Tensor], width: int) -> list[Tap]:
-    """Taps C_i of a backbone's maps, shallow to deep.
+    """Return the taps C_i of a backbone's maps, shallow to deep.
 
     Args:
         maps: What the backbone returned.
@@ -44,7 +44,7 @@ def map_taps(maps: Sequence[Tensor], width: int) -> list[Tap]:
 
 
 def _parameters_below(tensor: Tensor, visited: set[Node]) -> list[nn.Parameter]:
-    """Parameters that a tensor was computed with and no shallower map was."""
+    """Return the parameters that a tensor was computed with and no shallower map was."""
     todo = [tensor.grad_fn] if tensor.grad_fn is not None else []
     parameters = []
     while todo:

@@ -37,7 +37,7 @@ class Stage:
 
     @property
     def parameters(self) -> tuple[nn.Parameter, ...]:
-        """Parameters of the stage, trained or not."""
+        """The parameters of the stage, trained or not."""
         return tuple(p for owner in self.owners for p in owner.parameters())
 
 
@@ -60,7 +60,7 @@ def _timm_network(backbone: nn.Module) -> nn.Module | None:
 
 
 def stages(backbone: nn.Module) -> tuple[Stage, ...]:
-    """Stages of a ResNet or its kin, Swin, a timm feature network, or one with `stage_modules()`.
+    """Find stages of a ResNet or its kin, Swin, a timm network, or one with `stage_modules()`.
 
     The stem belongs to no stage. In Swin, the downsampling after a stage belongs to the next one,
     and C_i is what the stage gives before it; the norm on the way to the neck is outside.
@@ -132,7 +132,7 @@ def _find_timm_stages(net: Any) -> tuple[Stage, ...]:
 
 
 def neck_levels(outputs: Sequence[Tensor], stage_sizes: dict[int, tuple[int, int]]) -> list[int]:
-    """Numbers of a neck's maps, finest first.
+    """Return the numbers of a neck's maps, finest first.
 
     The first one has the number of the deepest stage with its size, since a dilated stage keeps
     the size of the one before; the others count on.

@@ -28,7 +28,7 @@ Results = dict[str, Any]
 
 
 def encode(labels: Integers, rows: Integers) -> Integers:
-    """Labels that also carry a row number.
+    """Return the labels that also carry a row number.
 
     >>> [part.tolist() for part in decode(encode(np.array([3, 0]), np.array([7, 8])))]
     [[3, 0], [7, 8]]
@@ -37,7 +37,7 @@ def encode(labels: Integers, rows: Integers) -> Integers:
 
 
 def decode(codes: Integers) -> tuple[Integers, Integers]:
-    """Labels and row numbers of `encode`.
+    """Return the labels and row numbers of `encode`.
 
     Raises:
         ValueError: If a code is none: a transform changed it, or made an object of its own.

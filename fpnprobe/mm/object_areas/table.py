@@ -31,7 +31,7 @@ class AreaTable:
 
 
 def area_table(dataset: Any, *, area: str | None = None) -> AreaTable:
-    """Areas of an initialized mmdet dataset, read from its instances or its COCO file.
+    """Return the areas of an initialized mmdet dataset, read from its instances or its COCO file.
 
     Args:
         dataset: An mmdet dataset at the bottom, as of CocoDataset.
@@ -90,7 +90,7 @@ class _ObjectsByImage:
     def areas(
         self, instances: Sequence[Mapping[str, Any]], info: Mapping[str, Any]
     ) -> Iterator[float]:
-        """Areas of an image's instances, a subsequence of its objects: datasets skip bad ones."""
+        """Yield areas of an image's instances, its objects in order without the bad ones."""
         annotations, image = self._annotations, self._image_index.get(info["img_id"])
         positions = range(0) if image is None else range(self._first[image], self._first[image + 1])
         remaining = iter(positions)

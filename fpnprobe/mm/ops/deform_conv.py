@@ -17,7 +17,7 @@ from fpnprobe.mm.ops.precision import at_least_float32
 def pull_back(
     forward: Callable[..., Tensor], inputs: list[Tensor], cotangent: Tensor
 ) -> tuple[Tensor | None, ...]:
-    """Gradients of a forward function, by computing it once more with a graph."""
+    """Return the gradients of a forward function, by computing it once more with a graph."""
     with torch.enable_grad():
         leaves = [at_least_float32(tensor.detach()).requires_grad_() for tensor in inputs]
         out = forward(*leaves)

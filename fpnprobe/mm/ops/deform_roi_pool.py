@@ -51,14 +51,14 @@ def pool(
 
 
 def _sampling_positions(start: Tensor, bin_size: Tensor, bins: int, count: int) -> Tensor:
-    """Sampling places along one axis, `(R, bins, count)`."""
+    """Return the sampling places along one axis, `(R, bins, count)`."""
     inner = (torch.arange(count, device=start.device) + 0.5) / count
     steps = torch.arange(bins, device=start.device)[:, None] + inner
     return start[:, None, None] + steps * bin_size[:, None, None]
 
 
 def _sample_bilinear(maps: Tensor, image: Tensor, y: Tensor, x: Tensor) -> Tensor:
-    """Values `(R, C, ...)` at places `(R, ...)`; 0 beyond one px outside of the map."""
+    """Return the values `(R, C, ...)` at places `(R, ...)`; 0 beyond one px outside of the map."""
     height, width = maps.shape[-2:]
     is_inside = (y >= -1) & (y <= height) & (x >= -1) & (x <= width)
     y, x = y.clamp(0, height - 1), x.clamp(0, width - 1)

@@ -9,7 +9,7 @@ _NAIVE, _LINEAR = 0, 1  # mmcv's soft-NMS methods; 2 is gaussian
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Tensor:
-    """Indices of the kept boxes `(N, 4)` by falling score; exact ties keep their input order.
+    """Return indices of the kept boxes `(N, 4)` by falling score; exact ties keep their order.
 
     `offset` 1 counts pixels inclusively, so widths are `x2 - x1 + 1`.
     """
@@ -23,7 +23,7 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Ten
 
 
 def _overlap_with(box: Tensor, boxes: Tensor, offset: int) -> Tensor:
-    """IoU of one box `(4,)` with others `(N, 4)`."""
+    """Return the IoU of one box `(4,)` with others `(N, 4)`."""
     low = torch.maximum(box[:2], boxes[:, :2])
     high = torch.minimum(box[2:4], boxes[:, 2:4])
     shared = (high - low + offset).clamp_(min=0).prod(dim=1)
@@ -33,7 +33,7 @@ def _overlap_with(box: Tensor, boxes: Tensor, offset: int) -> Tensor:
 
 
 def _decay_scores(overlap: Tensor, iou_threshold: float, sigma: float, method: int) -> Tensor:
-    """Factor on the score of a box that overlaps a better one (Bodla et al. 2017, Eq. 1-3)."""
+    """Decay the score of a box that overlaps a better one (Bodla et al. 2017, Eq. 1-3)."""
     if method == _NAIVE:
         return (overlap < iou_threshold).to(overlap.dtype)
     if method == _LINEAR:
@@ -93,7 +93,7 @@ def softnms(
 
 
 def nms_match(dets: Tensor, iou_threshold: float) -> list[list[int]]:
-    """Groups of indices of `dets` `(N, 5)`: each kept box, then the boxes that it suppresses."""
+    """Group indices of `dets` `(N, 5)`: each kept box, then the boxes that it suppresses."""
     dets = at_least_float32(dets.detach()).cpu()
     order = torch.argsort(dets[:, 4], descending=True, stable=True)
     groups = []

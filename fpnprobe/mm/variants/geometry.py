@@ -11,12 +11,12 @@ UNBOUNDED = 100_000_000  # mmdet's own "infinity" of FCOS regression ranges, px
 
 
 def first_level(neck: ConfigDict) -> int:
-    """Index of the first backbone output from which the pyramid emits a level."""
+    """Return the index of the first backbone output from which the pyramid emits a level."""
     return int(neck.get("start_level", 0))
 
 
 def level_strides(model: ConfigDict) -> tuple[float, ...]:
-    """Strides of the pyramid levels in px, finest first, as the heads state them."""
+    """Return the strides of the pyramid levels in px, finest first, as the heads state them."""
     for head in (model.get("rpn_head"), model.get("bbox_head")):
         if head is None or not isinstance(head, dict):
             continue
@@ -33,7 +33,7 @@ def level_strides(model: ConfigDict) -> tuple[float, ...]:
 
 
 def stage_strides(model: ConfigDict) -> tuple[float, ...]:
-    """Strides of the backbone outputs C2, C3, .. in px of an FPN-form detector."""
+    """Return the strides of the backbone outputs C2, C3, .. in px of an FPN-form detector."""
     neck = model.neck
     finest = level_strides(model)[0] / 2 ** first_level(neck)
     return tuple(finest * 2**i for i in range(len(neck.in_channels)))

@@ -15,7 +15,7 @@ from fpnprobe.results_version import results_version
 
 
 def digest(content: object) -> str:
-    """SHA-256 of JSON content, independent of the order of its keys.
+    """Hash JSON content by SHA-256, independent of the order of its keys.
 
     >>> digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
     True
@@ -33,7 +33,7 @@ def cell_config(study: Study, variant: str, seed: int) -> dict[str, Any]:
 
 
 def cell_key(study: Study, variant: str, seed: int, *, data_hash: str) -> str:
-    """Content key of a cell: its settings, its seed, its data and the version of the results.
+    """Return the content key of a cell: its settings, seed, data and the version of the results.
 
     Settings that stand at their default are left out, so that a new setting whose default changes
     nothing outdates no cell; a default that changes numbers bumps `fpnprobe.results_version`. Where
@@ -97,7 +97,7 @@ def _dump_code(source: str) -> str:
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Dotted keys at which two configurations differ, with both values.
+    """Return the dotted keys at which two configurations differ, with both values.
 
     >>> difference({"a": {"b": 1}}, {"a": {"b": 2}})
     ['a.b: 1 -> 2']

@@ -24,7 +24,7 @@ class Cell:
 
     @property
     def folder(self) -> Path:
-        """Folder of the cell."""
+        """The folder of the cell."""
         return cell_folder(self.out, self.variant, self.seed)
 
     @property
@@ -39,7 +39,7 @@ class Cell:
 
     @property
     def title(self) -> str:
-        """Name for a person."""
+        """The name for a person."""
         return f"{self.variant} seed {self.seed}"
 
     def manifest(self) -> dict[str, Any] | None:

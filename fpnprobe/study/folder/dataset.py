@@ -71,7 +71,7 @@ class Source:
 
 
 def iterations(study: Study, images: int) -> int:
-    """Optimizer steps of one cell.
+    """Return the optimizer steps of one cell.
 
     Args:
         study: Its `schedule.iterations`, or `schedule.epochs` times the images over the batch,
@@ -176,7 +176,7 @@ def decode(source: Source, study: Study) -> None:
 
 
 def _file_name(split: "Split", *, other: "Split") -> str:
-    """Name of a written part; two splits may be the same file, used in two ways."""
+    """Return the name of a written part; two splits may be the same file, used in two ways."""
     plain = split.name.replace("/", "-").removesuffix(".gz").removesuffix(".json")
     return (
         f"{plain}-val.json" if split is not other and split.name == other.name else f"{plain}.json"

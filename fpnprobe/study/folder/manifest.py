@@ -15,7 +15,7 @@ from fpnprobe.study.folder.dataset import Source
 
 
 def git_state() -> dict[str, Any]:
-    """Revision of this package's checkout and whether it was changed; None where it is none."""
+    """Return the revision of this package's checkout and whether it was changed; None for none."""
     root = Path(fpnprobe.__file__).parent.parent
 
     def git(*words: str) -> str | None:

@@ -32,7 +32,7 @@ class Damage:
 
     @property
     def steps(self) -> tuple[str, ...]:
-        """Names of the steps that make the damaged files again."""
+        """The names of the steps that make the damaged files again."""
         names = {step_of(name) for name in self.remade}
         if {"predict", "snapshots"} & names:
             names.add("evaluate")
@@ -84,7 +84,7 @@ _TABLES = ("ledger.parquet", "conflict.parquet", "training.parquet", "evaluation
 
 
 def step_of(name: str) -> str:
-    """Name of the step that makes a file of a cell, or "" where only training does.
+    """Return the name of the step that makes a file of a cell, or "" where only training does.
 
     >>> step_of("features/12.npz"), step_of("ledger.parquet")
     ('features', '')

@@ -45,7 +45,7 @@ class Output:
 
     @property
     def iterations(self) -> int:
-        """Optimizer steps of each cell."""
+        """The optimizer steps of each cell."""
         return iterations(self.study, self.source.images[0])
 
     def cell(self, variant: str, seed: int) -> Cell:
