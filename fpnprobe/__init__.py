@@ -26,7 +26,8 @@ the floors in full):
     mm                            all that knows mmdet: adapters, detectors, hook, training ...
                                   and mm.inspect, mm.bench, which no training imports
     report, study                 tables, sections, page; folder, runner, commands
-    run, doctor, bench, cli       `fpnprobe.open`, and the command line
+    notebook, run                 what `fpnprobe.open` gives, and how it shows itself in Jupyter
+    doctor, bench, cli            the command line
 
 **Never:** drawing in what measures, a model in what draws, mmdet outside `mm`, an import upward, a
 number that changes without a bump of `results_version`.
@@ -52,6 +53,7 @@ from fpnprobe.scales import COCO_BUCKETS, ScaleBucket
 if TYPE_CHECKING:
     from fpnprobe.ledger import Ledger
     from fpnprobe.probing.watch import watch
+    from fpnprobe.run import compare_runs as compare
     from fpnprobe.run import open_run as open
 
 __version__ = "0.1.0"
@@ -62,12 +64,14 @@ __all__ = [
     "Ledger",
     "ScaleBucket",
     "__version__",
+    "compare",
     "open",
     "watch",
 ]
 
 _LAZY = {
     "Ledger": ("fpnprobe.ledger", "Ledger"),
+    "compare": ("fpnprobe.run", "compare_runs"),
     "open": ("fpnprobe.run", "open_run"),
     "watch": ("fpnprobe.probing.watch", "watch"),
 }
@@ -79,3 +83,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'fpnprobe' has no attribute {name!r}")
     module, attribute = _LAZY[name]
     return getattr(importlib.import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    """List the public names, those that are imported later too, so that Tab completes them."""
+    return sorted(__all__)

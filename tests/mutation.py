@@ -1,18 +1,21 @@
 """Single mutants against the unit tests: `python -m tests.mutation store ledger --count 40`.
 
 Each mutant changes one comparison, arithmetic sign, constant, condition or `not` in a copy of the
-package; it is killed if the tests of its package fail. Survivors are printed with their line, to be
-pinned by a test or known as equivalent. It takes hours for whole packages, so it is no test.
+package; it is killed if the tests of its package fail, those of its own file first. Survivors are
+printed with their line, to be pinned by a test or known as equivalent. Libraries are imported once,
+and each mutant is a forked process; it still takes hours for whole packages, so it is no test.
 """
 
 import argparse
 import ast
+import importlib
 import os
 import random
 import shutil
-import subprocess
+import signal
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +28,9 @@ TESTS = {
     "probing": ["tests/unit/probing"],
     "evaluation": ["tests/unit/evaluation"],
 }
+LIBRARIES = ("torch", "numpy", "pandas", "pyarrow.parquet", "scipy.stats", "hypothesis", "pytest",
+             "cv2", "typer.testing", "pydantic", "hotcoco", "pycocotools.mask")  # fmt: skip
+SLOWEST = 900  # seconds of a mutant: one that hangs is noticed
 _COMPARED = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq,
              ast.NotEq: ast.Eq, ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn,
              ast.NotIn: ast.In}  # fmt: skip
@@ -46,6 +52,16 @@ def places(tree: ast.AST) -> Iterator[tuple[ast.AST, str]]:
             yield node, "constant"
 
 
+class _WithoutNot(ast.NodeTransformer):
+    """Puts the operand in the place of one `not`."""
+
+    def __init__(self, node: ast.AST) -> None:
+        self.node = node
+
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:
+        return node.operand if node is self.node else self.generic_visit(node)
+
+
 def mutate(source: str, number: int) -> tuple[str, str]:
     """The source with its mutant of that number, and the line it is on."""
     tree = ast.parse(source)
@@ -57,26 +73,74 @@ def mutate(source: str, number: int) -> tuple[str, str]:
     elif isinstance(node, ast.BoolOp):
         node.op = ast.Or() if isinstance(node.op, ast.And) else ast.And()
     elif isinstance(node, ast.UnaryOp):
-        node.op = ast.UAdd()
+        tree = _WithoutNot(node).visit(tree)
     elif isinstance(node, ast.Constant) and isinstance(node.value, int | float):
         node.value += 1
     line = getattr(node, "lineno", 0)
     return ast.unparse(tree), f"{line}: {kind}: {source.splitlines()[line - 1].strip()}"
 
 
+def tests_of(tree: Path, package: str, file: Path | None) -> list[str]:
+    """The tests of a package, those that mirror a file of it first."""
+    found = [
+        path.relative_to(tree).as_posix()
+        for test in TESTS[package]
+        for path in (
+            [tree / test] if (tree / test).is_file() else sorted((tree / test).rglob("test_*.py"))
+        )
+    ]
+    if file is None:
+        return found
+    words = {file.stem, file.parent.name} - {package, "__init__"}
+    return sorted(found, key=lambda test: not any(word in test for word in words))
+
+
 def survives(tree: Path, tests: list[str]) -> bool:
-    """Whether the tests pass on a copy of the project."""
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
-    environment = {**os.environ, "PYTHONPATH": str(tree)}
-    try:
-        done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, timeout=600)
-    except subprocess.TimeoutExpired:
-        return False  # a mutant that hangs is noticed
-    return done.returncode == 0
+    """Whether the tests pass on a copy of the project, in a forked process."""
+    pid = os.fork()
+    if not pid:
+        code = 99
+        try:
+            _test(tree, tests)
+        except SystemExit as end:
+            code = int(end.code or 0)
+        finally:
+            os._exit(code)
+    until = time.monotonic() + SLOWEST
+    while time.monotonic() < until:
+        found, status = os.waitpid(pid, os.WNOHANG)
+        if found:
+            return os.waitstatus_to_exitcode(status) == 0
+        time.sleep(0.05)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    return False
+
+
+def _test(tree: Path, tests: list[str]) -> None:
+    """Run the tests with the copy's package, without deadlines: a slow machine kills no mutant."""
+    import hypothesis
+    import pytest
+
+    os.setpgrp()
+    quiet = os.open(os.devnull, os.O_RDWR)
+    for handle in (0, 1, 2):
+        os.dup2(quiet, handle)
+    os.chdir(tree)
+    sys.path[:] = [str(tree), *(path for path in sys.path if path not in ("", str(ROOT)))]
+    os.environ["PYTHONPATH"] = str(tree)
+    for name in [name for name in sys.modules if name.split(".")[0] in ("fpnprobe", "tests")]:
+        del sys.modules[name]
+    hypothesis.settings.register_profile("mutation", deadline=None, database=None)
+    hypothesis.settings.load_profile("mutation")
+    sys.exit(pytest.main(["-q", "-x", "-p", "no:cacheprovider", *tests]))
 
 
 def run(packages: list[str], count: int, seed: int) -> None:
     """Play mutants of packages and print the survivors and the score."""
+    sys.dont_write_bytecode = True
+    for name in LIBRARIES:
+        importlib.import_module(name)
     dice = random.Random(seed)
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder) / "project"
@@ -85,8 +149,8 @@ def run(packages: list[str], count: int, seed: int) -> None:
         )
         shutil.copytree(ROOT, tree, ignore=keep)
         for package in packages:
-            if not survives(tree, TESTS[package]):
-                print(f"{package}: its tests fail without a mutant")
+            if not survives(tree, tests_of(tree, package, None)):
+                print(f"{package}: its tests fail without a mutant", flush=True)
                 continue
             files = sorted((tree / "fpnprobe" / package).rglob("*.py"))
             found = [
@@ -96,15 +160,17 @@ def run(packages: list[str], count: int, seed: int) -> None:
             ]
             killed = 0
             chosen = dice.sample(found, min(count, len(found)))
-            for file, number in chosen:
+            for played, (file, number) in enumerate(chosen, 1):
                 source = file.read_text()
                 text, where = mutate(source, number)
                 file.write_text(text)
-                if survives(tree, TESTS[package]):
+                if survives(tree, tests_of(tree, package, file)):
                     print(f"survived: {file.relative_to(tree)}:{where}", flush=True)
                 else:
                     killed += 1
                 file.write_text(source)
+                if played % 10 == 0:
+                    print(f"{package}: {killed} of {played} killed so far", flush=True)
             print(f"{package}: {killed} of {len(chosen)} killed ({len(found)} places)", flush=True)
 
 

@@ -30,6 +30,9 @@ COLUMNS = (
 """`share` in [0, 1] sums to 1 over the levels of a target, method and place; `attribution` is the
 signed sum and `value` the logit, in units of the logit; `residual` is relative."""
 
+DETAILS = ("label", "score", "x", "y", "width", "height")
+"""Class, score and box (input pixels) of a target; older tables do not have them."""
+
 _GROUP = ["study", "variant", "method", "place", "bucket", "level"]
 
 

@@ -28,7 +28,9 @@ def run(
     - `extra_ratio`: (probed_step_s - step_s) / (limit - step_s), the stricter ratio;
     - `peak_memory_ratio`: largest memory in use during a probed step, over a plain one;
     - `naive_s`, `speedup`: one more forward and backward pass for each bucket and the background,
-      and their time over what the probe adds to a step.
+      and their time over what the probe adds to a step;
+    - `followed_step_s`, `followed_ratio`: the same probed step with the rows' objects read by
+      provenance where an adapter would say them, and that over probed_step_s.
 
     Mode `norms` makes no pass: its limit is reading every gradient once (a copy of it). Rows `twin:
     ...` are what users have without this package, at every step and beside a plain one: histograms
@@ -80,4 +82,5 @@ def add(app: typer.Typer) -> None:
                 f"{row['peak_memory_ratio']:.2f}, {100 * row['overhead']:.2f} % at interval "
                 f"{row['interval']}"
                 + (f", {row['speedup']:.1f} x faster than by hand" if row["passes"] else "")
+                + (f", {row['followed_ratio']:.2f} x by provenance" if row["passes"] else "")
             )

@@ -45,13 +45,14 @@ def add(app: typer.Typer) -> None:
             bool,
             typer.Option("--trust", help="Execute config files and imports that the run names."),
         ] = False,
-        device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+        device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
         as_json: Annotated[bool, typer.Option("--json", help="Print the tables as JSON.")] = False,
     ) -> None:
         """Attribute class logits to C2..C5 and P2..P6 (captum); shares per object scale."""
         from fpnprobe.mm.inspect.attribution.study import as_json as plain
         from fpnprobe.mm.inspect.attribution.study import attribute_run
         from fpnprobe.mm.inspect.attribution.words import check_seeds, check_words
+        from fpnprobe.study.runner.machine import check_device
 
         found = attribute_run(
             run,
@@ -62,7 +63,7 @@ def add(app: typer.Typer) -> None:
             internal_batch_size=internal_batch_size,
             judged_images=judge,
             trust=trust,
-            device=device,
+            device=check_device(device),
             report=lambda title, done: typer.echo(f"{title}: image {done} of {images}", err=True),
             **check_words(methods=method, places=at, kind=kind),
         )

@@ -13,11 +13,17 @@ def add(app: typer.Typer) -> None:
     def check(
         configs: Annotated[
             list[str] | None,
-            typer.Argument(help="mmdet config files, or names shipped with mmdet."),
+            typer.Argument(
+                metavar="[CONFIG...]", help="mmdet config files, or names shipped with mmdet."
+            ),
         ] = None,
         every: Annotated[
             bool, typer.Option("--all", help="Every detector family of mmdet's zoo.")
         ] = False,
+        out: Annotated[
+            Path | None,
+            typer.Option(help="CSV that each row is added to; configs in it are not tried again."),
+        ] = None,
         data: Annotated[
             Path | None, typer.Option(help="COCO folder of the batch; generated without it.")
         ] = None,
@@ -33,12 +39,15 @@ def add(app: typer.Typer) -> None:
         """
         import fpnprobe.mm  # noqa: F401
         from fpnprobe.errors import ClaimFailed, FpnProbeError
-        from fpnprobe.mm.inspect import check, check_table, zoo
+        from fpnprobe.mm.inspect import check, check_table, zoo, zoo_table
         from fpnprobe.mm.inspect.check_result import CheckResult
 
         names = [*(configs or ()), *(zoo.CONFIGS if every else ())]
         if not names:
             raise FpnProbeError("nothing to check: name a config, or give --all")
+        stored = [] if out is None else zoo_table.read_rows(out)
+        done = {row.config for row in stored}
+        names = [name for name in names if name not in done]
         results: list[CheckResult] = []
         if not as_json:
             for line in check_table.head(names, markdown=markdown):
@@ -52,13 +61,24 @@ def add(app: typer.Typer) -> None:
             except FpnProbeError as error:
                 found = CheckResult.failed(config, tolerance, error)
             results.append(found)
+            if out is not None:
+                stored.append(zoo_table.ZooRow.of(found, check_table.problem([found])))
+                zoo_table.append_row(out, stored[-1])
             if not as_json:
                 typer.echo(check_table.line(found, names, markdown=markdown))
         if as_json:
             typer.echo(check_table.as_json(results))
+        elif len(results) == 1 and not markdown:
+            for name, labels in results[0].labels_by_loss().items():
+                typer.echo(f"  {name}: labels {labels}")
+        if every and not as_json:
+            rows = stored or [
+                zoo_table.ZooRow.of(one, check_table.problem([one])) for one in results
+            ]
+            typer.echo(zoo_table.summary(rows))
         for result in results:
             if problem := check_table.problem([result]):
                 typer.echo(f"error: {problem}", err=True)
         codes = [r.exit_code or (0 if r.ok else ClaimFailed.exit_code) for r in results]
-        if max(codes):
+        if max(codes, default=0):
             raise typer.Exit(max(codes))

@@ -1,4 +1,4 @@
-"""`fpnprobe compare`: two runs or detection files, every difference with its interval."""
+"""`fpnprobe compare`: two runs, two detection files or two variants, differences with intervals."""
 
 import json
 from pathlib import Path
@@ -12,40 +12,87 @@ def add(app: typer.Typer) -> None:
 
     @app.command()
     def compare(
-        a: Annotated[Path, typer.Argument(help="Baseline: a cell's folder, or a detection file.")],
-        b: Annotated[Path, typer.Argument(help="What is compared with it: a folder or a file.")],
+        baseline: Annotated[
+            Path,
+            typer.Argument(
+                metavar="A",
+                help="A cell's folder, a work_dir or a detection file; or a study, with --a and "
+                "--b.",
+            ),
+        ],
+        other: Annotated[
+            Path | None,
+            typer.Argument(metavar="[B]", help="What is compared with A: a folder or a file."),
+        ] = None,
+        a: Annotated[
+            str, typer.Option("--a", metavar="VARIANT", help="Of a study: the baseline.")
+        ] = "",
+        b: Annotated[
+            str, typer.Option("--b", metavar="VARIANT", help="Of a study: what is compared.")
+        ] = "",
         annotations: Annotated[
             Path | None,
-            typer.Option(help="COCO annotations; needed for detection files only."),
+            typer.Option(metavar="FILE", help="COCO annotations; for detection files only."),
         ] = None,
         iou_type: Annotated[
-            str | None, typer.Option(help="bbox or segm; bbox, or the study's, by default.")
+            str | None,
+            typer.Option(metavar="KIND", help="bbox or segm; bbox, or the study's, by default."),
         ] = None,
         area: Annotated[
             str | None,
             typer.Option(
-                help="box: take each object's area from its box; that of the runs by default."
+                metavar="KIND",
+                help="box: take each object's area from its box; that of the runs by default.",
             ),
         ] = None,
-        resamples: Annotated[int, typer.Option(help="Bootstrap resamples.")] = 1000,
-        seed: Annotated[int, typer.Option(help="Seed of the resampling.")] = 0,
+        resamples: Annotated[
+            int, typer.Option(metavar="NUMBER", help="Bootstrap resamples.")
+        ] = 1000,
+        seed: Annotated[int, typer.Option(metavar="NUMBER", help="Seed of the resampling.")] = 0,
         as_json: Annotated[
             bool,
             typer.Option("--json", help="Print {metric: {a, b, difference, low, high}} as JSON."),
         ] = False,
     ) -> None:
-        """Compare B with A on the same images: AP by size, differences with 95 % intervals."""
+        """Compare B with A in AP points: by size, differences with 95 % intervals.
+
+        Two variants of a study are compared over all their seeds, from what the study has stored:
+        fpnprobe compare reports/variants --a DC5 --b FPN
+        """
+        from fpnprobe.errors import FpnProbeError
+
+        if a or b:
+            if other is not None or not (a and b):
+                raise FpnProbeError(
+                    "variants of a study are compared by one folder, --a VARIANT and --b VARIANT"
+                )
+            import fpnprobe
+            from fpnprobe.notebook.questions import differences_as_json, differences_as_text
+
+            run = fpnprobe.open(baseline)
+            found = run.compare(a, b)
+            typer.echo(
+                json.dumps(differences_as_json(found))
+                if as_json
+                else differences_as_text(found, a=a, b=b, name=run.name_metric)
+            )
+            return
+        if other is None:
+            raise FpnProbeError(
+                f"{baseline} is to be compared with what? Give a second folder or file, or --a "
+                "VARIANT --b VARIANT of a study"
+            )
         from fpnprobe.evaluation import compare_runs
 
-        found = compare_runs(
-            a,
-            b,
+        result = compare_runs(
+            baseline,
+            other,
             annotations=annotations,
             iou_type=iou_type,
             area=area,
             resamples=resamples,
             seed=seed,
         )
-        for line in dict.fromkeys(found.warnings):
+        for line in dict.fromkeys(result.warnings):
             typer.echo(f"warning: {line}", err=True)
-        typer.echo(json.dumps(found.as_json()) if as_json else repr(found))
+        typer.echo(json.dumps(result.as_json()) if as_json else repr(result))

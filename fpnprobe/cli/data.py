@@ -30,7 +30,7 @@ def add(app: typer.Typer) -> None:
 
     @verb.command()
     def make(
-        root: Annotated[Path, typer.Argument(help="Folder to write; new or empty.")],
+        root: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write; new or empty.")],
         train: Annotated[int, typer.Option(help="Training images.")] = 800,
         val: Annotated[int, typer.Option(help="Validation images.")] = 200,
         size: Annotated[int, typer.Option(help="Image side in px.")] = 192,
@@ -49,7 +49,10 @@ def add(app: typer.Typer) -> None:
     @verb.command()
     def check(
         root: Annotated[
-            Path, typer.Argument(help="Data folder: COCO's layout, ours, CVAT's or Roboflow's.")
+            Path,
+            typer.Argument(
+                metavar="DIR", help="Data folder: COCO's layout, ours, CVAT's or Roboflow's."
+            ),
         ],
         split: Annotated[
             list[str] | None, typer.Option(help="Annotation file to check; repeatable.")
@@ -81,8 +84,10 @@ def add(app: typer.Typer) -> None:
 
     @verb.command()
     def subset(
-        root: Annotated[Path, typer.Argument(help="COCO folder to cut from.")],
-        target: Annotated[Path, typer.Argument(help="Folder to write; new or empty.")],
+        root: Annotated[Path, typer.Argument(metavar="DIR", help="COCO folder to cut from.")],
+        target: Annotated[
+            Path, typer.Argument(metavar="TARGET", help="Folder to write; new or empty.")
+        ],
         images: Annotated[int | None, typer.Option(help="Training images; all by default.")] = None,
         val_images: Annotated[
             int | None, typer.Option(help="Validation images; all by default.")

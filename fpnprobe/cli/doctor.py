@@ -27,7 +27,8 @@ def add(app: typer.Typer) -> None:
             typer.echo(json.dumps(found.to_dict()))
         else:
             for name, value in found.facts.items():
-                typer.echo(f"{name:16} {value if value not in (None, '', []) else '-'}")
+                shown = value if value not in (None, "", []) else "-"
+                typer.echo(f"{found.verdict(name):8} {name:16} {shown}")
             for problem in found.problems:
                 kind = "problem" if problem.fatal else "note"
                 typer.echo(f"{kind}: {problem.what}\n  fix: {problem.fix}")

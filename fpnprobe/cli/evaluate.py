@@ -12,9 +12,15 @@ def add(app: typer.Typer) -> None:
 
     @app.command()
     def evaluate(
-        annotations: Annotated[Path, typer.Argument(help="COCO annotations (.json or .json.gz).")],
+        annotations: Annotated[
+            Path,
+            typer.Argument(metavar="ANNOTATIONS", help="COCO annotations (.json or .json.gz)."),
+        ],
         detections: Annotated[
-            Path, typer.Argument(help="COCO results: image_id, category_id, bbox, score.")
+            Path,
+            typer.Argument(
+                metavar="DETECTIONS", help="COCO results: image_id, category_id, bbox, score."
+            ),
         ],
         iou_type: Annotated[str, typer.Option(help="bbox or segm.")] = "bbox",
         engine: Annotated[
@@ -27,8 +33,9 @@ def add(app: typer.Typer) -> None:
             bool, typer.Option("--json", help="Print the numbers and the engine as JSON.")
         ] = False,
     ) -> None:
-        """Evaluate detections: AP and AR, over all objects and by size."""
+        """Evaluate detections: AP and AR in points, over all objects and by size."""
         from fpnprobe.evaluation import evaluate as run
+        from fpnprobe.scales import name_metric
 
         found = run(annotations, detections, iou_type=iou_type, engine=engine, area=area)
         for line in found.warnings:
@@ -37,4 +44,5 @@ def add(app: typer.Typer) -> None:
             typer.echo(json.dumps(found.as_json()))
         else:
             for name, value in found.metrics.items():
-                typer.echo(f"{name:<8}{value:8.4f}" if value == value else f"{name:<8}       -")
+                points = f"{100 * value:6.1f}" if value == value else "     -"
+                typer.echo(f"{name_metric(name, found.buckets):<18}{points}")

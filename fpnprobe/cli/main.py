@@ -7,12 +7,20 @@ import pkgutil
 import sys
 
 import typer
+from typer.models import CommandInfo
 
 import fpnprobe
 import fpnprobe.cli
 from fpnprobe.errors import FpnProbeError, Interrupted
 
 _INTERRUPTED = 130
+_TASKS = {
+    "Start": ("doctor", "init", "keys", "data"),
+    "Train and measure": ("run-study", "train", "plan", "status", "probe", "check"),
+    "Read what came out": ("report", "compare", "evaluate", "attribute"),
+    "Measure this machine": ("bench",),
+}
+"""Verbs by what one wants to do, in the order of the help."""
 
 app = typer.Typer(
     name="fpnprobe",
@@ -43,6 +51,20 @@ def register() -> None:
     for module in sorted(pkgutil.iter_modules(fpnprobe.cli.__path__), key=lambda m: m.name):
         if module.name != "main":
             importlib.import_module(f"fpnprobe.cli.{module.name}").add(app)
+    place = {verb: (at, task) for task, verbs in _TASKS.items() for at, verb in enumerate(verbs)}
+    order = [verb for verbs in _TASKS.values() for verb in verbs]
+    for command in app.registered_commands:
+        command.rich_help_panel = place.get(_verb(command), (0, "More"))[1]
+    for group in app.registered_groups:
+        group.rich_help_panel = place.get(str(group.name), (0, "More"))[1]
+    app.registered_commands.sort(
+        key=lambda command: order.index(v) if (v := _verb(command)) in order else len(order)
+    )
+
+
+def _verb(command: CommandInfo) -> str:
+    """The name of a command, which is its function's where it was given none."""
+    return str(command.name or getattr(command.callback, "__name__", ""))
 
 
 def entry() -> None:

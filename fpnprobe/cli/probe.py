@@ -50,7 +50,7 @@ def add(app: typer.Typer) -> None:
         ] = None,
         out: Annotated[Path, typer.Option(help="Folder of ledger.parquet.")] = Path("probe"),
         seed: Annotated[int, typer.Option(help="Of random weights and sampled RoIs.")] = 0,
-        device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+        device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
         trust: Annotated[
             bool,
             typer.Option("--trust", help="Execute config files and imports that a cell names."),
@@ -59,6 +59,7 @@ def add(app: typer.Typer) -> None:
     ) -> None:
         """Measure the same images every time, bit for bit (mode offline); no training."""
         from fpnprobe.mm.inspect.offline import probe_offline
+        from fpnprobe.study.runner.machine import check_device
 
         result = probe_offline(
             config,
@@ -74,7 +75,7 @@ def add(app: typer.Typer) -> None:
             bounds=bounds,
             out=out,
             seed=seed,
-            device=device,
+            device=check_device(device),
             trust=trust,
         )
         if as_json:

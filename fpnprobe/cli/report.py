@@ -51,7 +51,7 @@ def add(app: typer.Typer) -> None:
         if as_json:
             typer.echo(json.dumps(result))
         else:
-            for key in ("html", "pdf", "claims", "rules"):
+            for key in ("headline", "summary", "html", "markdown", "pdf", "claims", "rules"):
                 if result[key]:
                     typer.echo(result[key])
             typer.echo(result["diagnosis"])

@@ -86,7 +86,10 @@ def validate(content: Mapping[str, Any], *, source: str = "study") -> Study:
     try:
         return Study.model_validate(dict(content))
     except ValidationError as error:
-        first, *later_errors = error.errors()
+        # a misspelt section is missing and unknown at once: what is written there says more
+        first, *later_errors = sorted(
+            error.errors(), key=lambda entry: entry["type"] != "extra_forbidden"
+        )
         # A list whose only entry is wrong counts as empty, too: that is the same mistake.
         count = sum(later["loc"] != first["loc"][: len(later["loc"])] for later in later_errors)
         more = f" (and {count} more)" if count else ""

@@ -128,7 +128,7 @@ class ProbeSpec(Spec):
     offline: int = Field(default=0, ge=0, le=10**6)
     """Validation images that are measured after the training, each with the same weights."""
     snapshots: tuple[float, ...] = ()
-    """Points of the training in (0, 1): weights are kept, evaluated and, with `offline`, measured."""
+    """Points of the training in (0, 1): weights are kept, evaluated, measured with `offline`."""
 
     @field_validator("snapshots")
     @classmethod

@@ -178,5 +178,7 @@ def _one_line(where: str) -> Iterator[None]:
         fix = "is the file cut off? copy it again"
         if "Extra data" in str(error):
             fix = "it holds more than one document: join them into one list"
+        elif str(error).startswith("Expecting value: line 1 column 1 "):
+            fix = "it does not begin as JSON: is it a web page, or of another format?"
         said = " ".join(str(error).split())[:120] or type(error).__name__
         raise FpnProbeError(f"{where} is not complete JSON ({said}): {fix}") from error

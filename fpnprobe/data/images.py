@@ -56,9 +56,20 @@ def fingerprint(folder: Path, names: Sequence[str], sizes: Sizes, *, times: bool
     if missing:
         raise FpnProbeError(
             f"{len(missing)} of {len(names)} images are missing (first: {missing[0]}): "
-            "copy them there, or remove them from the annotation file"
+            f"{_other_case(Path(missing[0]))}copy them there, or remove them from the annotation "
+            "file"
         )
     return digest.hexdigest()
+
+
+def _other_case(missing: Path) -> str:
+    """A hint where a file differs from the missing one in the case of its letters alone."""
+    wanted = missing.name.lower()
+    with contextlib.suppress(OSError):
+        for place in missing.parent.iterdir():
+            if place.name.lower() == wanted:
+                return f"there is {place.name}, and case matters; rename them, "
+    return ""
 
 
 def is_small(folder: Path, names: Sequence[str]) -> bool:

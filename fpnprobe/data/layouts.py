@@ -8,6 +8,7 @@ turn; of the folders that exist, the one that holds the images named in the file
     annotations/instances_Train.json          images/Train/              CVAT
     train/_annotations.coco.json              train/                     Roboflow
     train/labels.json, train/annotations.json train/data/, train/images/ FiftyOne and others
+    train/result.json                         train/images/              Label Studio
 """
 
 import re
@@ -22,7 +23,9 @@ _ALIASES = {
     "val": ("val", "valid", "validation"),
 }
 _ROBOFLOW = "_annotations.coco.json"
-_INSIDE = (_ROBOFLOW, "annotations.json", "labels.json", "instances.json", "coco.json")
+_INSIDE = (
+    _ROBOFLOW, "annotations.json", "labels.json", "instances.json", "coco.json", "result.json",
+)  # fmt: skip
 _SAMPLE = 20  # names that are looked for
 
 
@@ -140,6 +143,11 @@ def _missing(folder: Path, split: str) -> str:
         )
     if inside:
         return f"{folder} has no split {split!r}; there is: {', '.join(inside)} (Roboflow's layout)"
+    for below in sorted(place for place in folder.glob("*") if place.is_dir()):
+        if any(
+            files for _, found in _candidates(below, split) for files in found if files.is_file()
+        ):
+            return f"{folder} has no split {split!r}, and {below} has one: give that folder"
     if any(folder.rglob("*.xml")):
         return (
             f"{folder} holds XML files and no COCO annotation file: expected images/ and "

@@ -25,6 +25,8 @@ __all__ = ["CLASSES", "Recipe", "buckets", "cached", "make"]
 VERSION = 1  # raise with every change of the pictures
 _QUALITY = 95
 _SPLITS = ("train", "val")
+_MOST = {"train": 10**7, "val": 10**7, "size": 8192, "seed": 2**63 - 1}
+_MOST_THINGS = 1000  # objects, or strokes of clutter, of a scene
 
 
 def make(
@@ -131,16 +133,28 @@ def _settings(
     if not set(recipe) <= names:
         name, known = min(set(recipe) - names), ("train", "val", "seed", "outlines", *sorted(names))
         raise FpnProbeError(f"unknown scene option {name!r:.60}: {suggest(name, known)}")
+    for key, value in {"train": train, "val": val, "size": size, "seed": seed}.items():
+        if type(value) is not int or value > _MOST[key]:
+            raise FpnProbeError(
+                f"scenes: {key}={value!r:.60}: expected a whole number of at most {_MOST[key]}"
+            )
     if train < 1 or val < 1:
         raise FpnProbeError(f"scenes: train={train}, val={val}: expected at least one image each")
     if size < 64 or seed < 0:
         raise FpnProbeError(f"scenes: size={size}, seed={seed}: expected size >= 64, seed >= 0")
     chosen = Recipe(size=size, **recipe)
+    for key, value in recipe.items():
+        if not isinstance(value, tuple | list) or not all(
+            type(each) in (int, float) and 0 <= each <= _MOST_THINGS for each in value
+        ):
+            raise FpnProbeError(
+                f"scenes: {key}={value!r:.60}: expected numbers from 0 to {_MOST_THINGS}"
+            )
     if abs(sum(chosen.mix) - 1) > 1e-9 or min(chosen.mix) < 0 or len(chosen.mix) != 3:
         raise FpnProbeError(f"scenes: mix={chosen.mix}: expected three shares that add up to 1")
-    if not 1 <= chosen.objects[0] <= chosen.objects[1]:
+    if not (len(chosen.objects) == 2 and 1 <= chosen.objects[0] <= chosen.objects[1]):
         raise FpnProbeError(f"scenes: objects={chosen.objects}: expected 1 <= fewest <= most")
-    if not 0 <= chosen.clutter[0] < chosen.clutter[1]:
+    if not (len(chosen.clutter) == 2 and 0 <= chosen.clutter[0] < chosen.clutter[1]):
         raise FpnProbeError(f"scenes: clutter={chosen.clutter}: expected 0 <= fewest < most")
     counts: dict[str, Any] = {"train": train, "val": val, "seed": seed}
     if outlines:

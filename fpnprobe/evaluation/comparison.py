@@ -19,7 +19,8 @@ from fpnprobe.scales import COCO_BUCKETS, ScaleBucket, check_buckets, name_metri
 from fpnprobe.statistics import percentile_interval, resample_counts
 from fpnprobe.store import StoredStudy
 from fpnprobe.store.runs import is_run
-from fpnprobe.store.study import STUDY
+from fpnprobe.store.study import STUDY, read_cell
+from fpnprobe.store.tables import read_parquet
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -39,16 +40,21 @@ class Comparison:
     warnings: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        head = f"Comparison over {self.images} images, {self.resamples} resamples\n"
-        return head + self._readable_table().to_string(index=False, float_format="{:.3f}".format)
+        head = (
+            f"Comparison over {self.images} images in AP points, 95 % intervals over images "
+            f"({self.resamples} resamples); one training each: how much training varies is not in "
+            "them\n"
+        )
+        return head + self._readable_table().to_string(index=False, float_format="{:.1f}".format)
 
     def _repr_html_(self) -> str:
-        return str(self._readable_table().to_html(index=False, float_format="{:.3f}".format))
+        return str(self._readable_table().to_html(index=False, float_format="{:.1f}".format))
 
     def _readable_table(self) -> pd.DataFrame:
-        """The table for a person: AP by size with its bounds where they are not COCO's."""
+        """The table for a person, in points: AP by size with bounds that are not COCO's."""
         names = [name_metric(str(name), self.buckets) for name in self.table["metric"]]
-        return self.table.assign(metric=names)
+        points = {name: 100 * self.table[name] for name in ("a", "b", "difference", "low", "high")}
+        return self.table.assign(metric=names, **points)
 
     def to_pandas(self) -> pd.DataFrame:
         """The table of metrics."""
@@ -185,15 +191,52 @@ def compare_runs(
     cell_annotations, buckets, kind, cell_area = (
         cell_settings[0] if cell_settings else ("", COCO_BUCKETS, "bbox", None)
     )
-    return compare(
-        annotations or cell_annotations,
-        files[0],
-        files[1],
-        iou_type=iou_type or kind,
-        buckets=buckets,
-        area=area or cell_area,
-        resamples=resamples,
-        seed=seed,
+    try:
+        return compare(
+            annotations or cell_annotations,
+            files[0],
+            files[1],
+            iou_type=iou_type or kind,
+            buckets=buckets,
+            area=area or cell_area,
+            resamples=resamples,
+            seed=seed,
+        )
+    except FpnProbeError:
+        stored = None if annotations else _stored_comparison(Path(a), Path(b))
+        if stored is None:
+            raise
+        return stored
+
+
+def _stored_comparison(a: Path, b: Path) -> Comparison | None:
+    """Read what a study has stored of two of its cells, for whoever lacks its data or detections."""
+    if not (a.is_dir() and b.is_dir()):
+        return None
+    first, second = a.resolve(), b.resolve()
+    path = first.parents[2] / "evidence" / "comparison.parquet"
+    if first.parents[2] != second.parents[2] or first.name != second.name or not path.is_file():
+        return None
+    names = [read_cell(folder).variant for folder in (first, second)]
+    table = read_parquet(path)
+    table = table[(table["source"] == "images")]
+    table = table[table["seed"].astype(str) == first.name.removeprefix("seed-")]
+    there = table[(table["baseline"] == names[0]) & (table["variant"] == names[1])]
+    back = table[(table["baseline"] == names[1]) & (table["variant"] == names[0])]
+    turned = back.assign(
+        a=back["b"], b=back["a"], difference=-back["difference"], low=-back["high"],
+        high=-back["low"],
+    )  # fmt: skip
+    rows = pd.concat([there, turned], ignore_index=True)
+    if rows.empty:
+        return None
+    return Comparison(
+        table=rows[["metric", "a", "b", "difference", "low", "high"]],
+        curve=pd.DataFrame(),
+        images=int(rows["n_images"].iloc[0]),
+        resamples=int(rows["resamples"].iloc[0]) if "resamples" in rows else 1000,
+        buckets=StoredStudy.read(first.parents[2]).buckets,
+        warnings=("from the stored comparison: the study's data or detections are not here",),
     )
 
 

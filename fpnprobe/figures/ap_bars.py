@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 
 from fpnprobe.figures.columns import require, rows
 from fpnprobe.figures.palette import INK, MUTED, SURFACE
 from fpnprobe.figures.svg import mark
-from fpnprobe.figures.wording import short
+from fpnprobe.figures.wording import variant_label
 
 COLUMNS = ("variant", "value", "low", "high", "seeds", "published")
 
@@ -59,10 +60,6 @@ def draw(
                 ax.plot(reached, at, marker=">", markersize=5, color=INK)
             text += f", interval {row.low:.1f} to {row.high:.1f}"
         if len(row.seeds) > 1:
-            ax.plot(
-                row.seeds, [at] * len(row.seeds), linestyle="none", marker="o", markersize=3.6,
-                color=SURFACE, markeredgecolor=INK, markeredgewidth=0.9,
-            )  # fmt: skip
             text += "; seeds " + ", ".join(f"{v:.1f}" for v in row.seeds)
         if row.published == row.published:
             ax.plot(
@@ -72,8 +69,17 @@ def draw(
             text += f"; paper {row.published:.1f}"
         mark(bar, text)
         ax.text(limit, at, f"{row.value:.1f}", ha="right", va="center_baseline", weight="bold")
-    ax.set(xlim=(0, limit), ylim=(len(table) - 0.4, -0.6))
-    ax.set_yticks(range(len(table)), [short(name, 16) for name in table["variant"]])
+    points = [
+        (v, at) for at, row in enumerate(rows(table)) if len(row.seeds) > 1 for v in row.seeds
+    ]
+    if points:
+        sns.stripplot(
+            x=[value for value, _ in points], y=[at for _, at in points], ax=ax, orient="h",
+            native_scale=True, jitter=False, size=3.8, color=SURFACE, edgecolor=INK, linewidth=0.9,
+            zorder=3,
+        )  # fmt: skip
+    ax.set(xlabel="AP, points", xlim=(0, limit), ylim=(len(table) - 0.4, -0.6))
+    ax.set_yticks(range(len(table)), [variant_label(name) for name in table["variant"]])
     ax.set_xticks([tick for tick in ax.get_xticks() if 0 <= tick <= reached])
     ax.tick_params(axis="y", labelcolor=INK)
     ax.grid(axis="x")

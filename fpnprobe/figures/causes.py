@@ -57,7 +57,11 @@ def draw(table: pd.DataFrame, ax: Axes, *, colors: Mapping[str, str]) -> Axes:
             row.difference, at - 0.24, f"{row.difference:+.1f}".replace("-", "−"), ha="center",
             va="bottom", weight="bold", fontsize=10,
         )  # fmt: skip
-    ax.set(xlim=(min(ends) - pad, max(ends) + pad), ylim=(len(table) - 0.5, -0.8))
+    ax.set(
+        xlabel="difference, AP points",
+        xlim=(min(ends) - pad, max(ends) + pad),
+        ylim=(len(table) - 0.5, -0.8),
+    )
     ax.set_yticks(range(len(table)), [short(_own(name), 18) for name in table["variant"]])
     ax.tick_params(axis="y", labelcolor=INK)
     ax.grid(axis="x")

@@ -6,12 +6,16 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from fpnprobe.figures.columns import require, rows, split
-from fpnprobe.figures.svg import mark
+from fpnprobe.figures.line_ends import label_end
+from fpnprobe.figures.palette import variant_dash
+from fpnprobe.figures.svg import belong, mark
 
 COLUMNS = ("variant", "iteration", "value", "seeds")
 
 
-def draw(table: pd.DataFrame, ax: Axes, *, colors: Mapping[str, str], what: str) -> Axes:
+def draw(
+    table: pd.DataFrame, ax: Axes, *, colors: Mapping[str, str], what: str, unit: str = ""
+) -> Axes:
     """Draw a line per variant.
 
     Args:
@@ -19,6 +23,7 @@ def draw(table: pd.DataFrame, ax: Axes, *, colors: Mapping[str, str], what: str)
         ax: where to draw.
         colors: of each variant, from `variant_colors`.
         what: name of the quantity, for the value shown on hover.
+        unit: of the quantity, on the axis.
 
     Returns:
         The same Axes.
@@ -27,12 +32,22 @@ def draw(table: pd.DataFrame, ax: Axes, *, colors: Mapping[str, str], what: str)
     for variant, line in split(table, "variant"):
         color = colors[variant]
         line = line.sort_values("iteration")
-        style = "--" if "~" in variant else "-"
-        ax.plot(line["iteration"], line["value"], color=color, linewidth=2, linestyle=style)
-        for row in rows(line.dropna(subset="value")):
+        (curve,) = ax.plot(
+            line["iteration"], line["value"], color=color, linewidth=1.8,
+            linestyle=variant_dash(variant),
+        )  # fmt: skip
+        belong(curve, variant)
+        known = line.dropna(subset="value")
+        for row in rows(known):
             (dot,) = ax.plot(row.iteration, row.value, marker="o", markersize=4, color=color)
-            mark(dot, f"{variant}, {what} at iteration {row.iteration:.0f}: {row.value:.4g}")
-    ax.set(xlabel="iteration")
+            mark(
+                dot,
+                f"{variant}, {what} at iteration {row.iteration:.0f}: {row.value:.4g}",
+                series=variant,
+            )
+        if len(known):
+            label_end(ax, known["value"].iloc[-1], variant)
+    ax.set(xlabel="iteration", ylabel=unit)
     ax.locator_params(axis="x", nbins=5)
     ax.locator_params(axis="y", nbins=5)
     ax.yaxis.set_major_formatter("{x:g}")

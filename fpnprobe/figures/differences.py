@@ -55,7 +55,9 @@ def draw(
             row.difference, at - 0.22, signed(row.difference), ha="center",
             va="bottom", weight="bold", fontsize=10.5,
         )  # fmt: skip
-    ax.set(xlim=(low - pad, high + pad), ylim=(len(table) - 0.5, -0.75))
+    ax.set(
+        xlabel="difference, AP points", xlim=(low - pad, high + pad), ylim=(len(table) - 0.5, -0.75)
+    )
     ax.set_yticks(range(len(table)), list(table["metric"]))
     ax.tick_params(axis="y", labelcolor=INK)
     ax.grid(axis="x")

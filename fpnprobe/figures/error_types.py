@@ -31,8 +31,16 @@ def draw(table: pd.DataFrame, ax: Axes, *, reach: float) -> Axes:
             continue
         color = bucket_color(row.bucket, buckets)
         (bar,) = ax.barh(y, row.d_ap, height=thick * 0.88, color=color, linewidth=0)
-        mark(bar, f"{row.variant}, {row.error}, {row.bucket}: {row.d_ap:.1f} points")
-    ax.set(xlim=(0, (reach or 1.0) * 1.05), ylim=(len(errors) - 0.5, -0.5))
+        mark(
+            bar,
+            f"{row.variant}, {row.error}, {row.bucket}: {row.d_ap:.1f} points",
+            series=row.bucket,
+        )
+    ax.set(
+        xlabel="AP to be won, points",
+        xlim=(0, (reach or 1.0) * 1.05),
+        ylim=(len(errors) - 0.5, -0.5),
+    )
     ax.set_yticks(range(len(errors)), errors)
     ax.tick_params(axis="y", labelcolor=INK)
     ax.grid(axis="x")

@@ -1,9 +1,9 @@
-"""Figure 5: what a stage or level sees in an image, on one scale for all variants and levels."""
+"""Figure 5: what a stage or level sees in an image, on one scale for all variants."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
@@ -13,8 +13,9 @@ from matplotlib.patches import Rectangle
 from fpnprobe.figures.columns import require, rows
 from fpnprobe.figures.palette import MUTED, bucket_color
 from fpnprobe.figures.svg import mark
-from fpnprobe.figures.wording import signed
+from fpnprobe.figures.wording import short
 
+COLORS = "magma"
 COLUMNS = ("x0", "y0", "x1", "y1", "bucket")
 
 
@@ -28,21 +29,20 @@ def draw(
     energy: Mapping[str, float],
     label: str,
     buckets: Sequence[str],
-    compactness: float | None = None,
+    row: str = "",
 ) -> Axes:
-    """Draw one map with the image's boxes, and the part of its energy inside them below.
+    """Draw one map with the image's boxes; the part of its energy inside them shows on hover.
 
     Args:
         table: boxes in px of the original image, with their bucket.
         ax: where to draw.
         values: (h, w) root mean square over channels; (h, w, 3) for a picture.
         size: width and height of the original image, px.
-        top: value drawn brightest, shared by all maps of the figure.
+        top: value drawn brightest, shared by all maps of one scale.
         energy: bucket to the part of the map's energy inside its boxes, in [0, 1].
         label: what the map is, for hover.
         buckets: names of all buckets, in order.
-        compactness: of the channels in groups (`group_compactness`), set below; NaN is a dash, None
-            sets nothing.
+        row: what the row of maps is, left of its first.
 
     Returns:
         The same Axes.
@@ -53,31 +53,52 @@ def draw(
     ax.set_aspect("equal", anchor="NW")
     ax.spines[:].set_visible(False)
     ax.imshow(
-        values, cmap="magma", norm=PowerNorm(0.5, 0, top, clip=True), interpolation="none",
-        extent=(0, width, height, 0),
-    )  # fmt: skip
-    for row in rows(table):
-        corner, width_, height_ = (row.x0, row.y0), row.x1 - row.x0, row.y1 - row.y0
-        for line, color in ((2.8, "#ffffff"), (1.5, bucket_color(row.bucket, buckets))):
+        values, cmap=COLORS, norm=_norm(top), interpolation="none", extent=(0, width, height, 0)
+    )
+    for box in rows(table):
+        corner, width_, height_ = (box.x0, box.y0), box.x1 - box.x0, box.y1 - box.y0
+        for line, color in ((2.2, "#ffffff"), (1.2, bucket_color(box.bucket, buckets))):
             ax.add_patch(
                 Rectangle(corner, width_, height_, fill=False, linewidth=line, edgecolor=color)
             )
-    if compactness is not None:
-        said = "–" if math.isnan(compactness) else signed(compactness, 2)
-        mark(
-            ax.text(
-                0, height * 1.04, f"\ncompact {said}", va="top", fontsize=9, color=MUTED,
-                linespacing=1.35,
-            ),
-            f"{label}: channel-group compactness {said}",
+    if row:
+        ax.text(
+            -0.06 * width, height / 2, short(row, 14), ha="right", va="center", fontsize=11,
+            weight="bold",
         )  # fmt: skip
-    if not energy:
-        return ax
-    text = "  ".join(f"{name[0].upper()} {100 * part:.0f}" for name, part in energy.items())
-    note = ax.text(0, height * 1.04, f"{text} %", va="top", fontsize=9, color=MUTED)
-    mark(
-        note,
-        f"{label}: energy inside "
-        + ", ".join(f"{name} boxes {100 * part:.1f} %" for name, part in energy.items()),
-    )
+    if energy:
+        cover = Rectangle((0, 0), width, height, facecolor="#000000", alpha=0.0, linewidth=0)
+        mark(
+            cover,
+            f"{label}: energy inside "
+            + ", ".join(f"{name} boxes {100 * part:.1f} %" for name, part in energy.items()),
+        )
+        ax.add_patch(cover)
     return ax
+
+
+def draw_scale(ax: Axes, *, top: float, title: str) -> Axes:
+    """Draw the color bar of a scale: what brightness means, from 0 to `top`.
+
+    Args:
+        ax: where to draw; the bar is as wide as three maps.
+        top: value drawn brightest.
+        title: what the scale is of.
+
+    Returns:
+        The same Axes.
+    """
+    ax.axis("off")
+    bar = ax.inset_axes((0.0, 0.55, 3.2, 0.14))
+    bar.imshow(
+        np.linspace(0, top, 256)[None], cmap=COLORS, norm=_norm(top), aspect="auto",
+        extent=(0, top, 0, 1),
+    )  # fmt: skip
+    bar.set(yticks=[], xticks=[0, top / 4, top], xticklabels=["0", f"{top / 4:.2g}", f"{top:.2g}"])
+    bar.spines[:].set_visible(False)
+    bar.set_title(title, fontsize=10.5, color=MUTED, loc="left")
+    return ax
+
+
+def _norm(top: float) -> PowerNorm:
+    return PowerNorm(0.5, 0, top, clip=True)

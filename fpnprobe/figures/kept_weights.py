@@ -6,9 +6,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from fpnprobe.figures.columns import require, rows, split
-from fpnprobe.figures.svg import mark
+from fpnprobe.figures.line_ends import label_end
+from fpnprobe.figures.palette import variant_dash
+from fpnprobe.figures.svg import belong, mark
 
 COLUMNS = ("variant", "trained", "value", "low", "high", "seeds")
+MOST_BANDS = 4
+"""Variants above which bands would hide each other: lines alone are drawn."""
 
 
 def draw(
@@ -35,17 +39,22 @@ def draw(
     """
     require(table, COLUMNS)
     digits = 1 if unit else 2
+    few = table["variant"].nunique() <= MOST_BANDS
     for variant, line in split(table.dropna(subset="value"), "variant"):
         color = colors[variant]
         line = line.sort_values("trained")
         several = line["seeds"] > 1
-        if several.any():
-            ax.fill_between(
+        if several.any() and few:
+            band = ax.fill_between(
                 line["trained"], line["low"], line["high"], where=several.tolist(), color=color,
                 alpha=0.16, linewidth=0,
             )  # fmt: skip
-        style = "--" if "~" in variant else "-"
-        ax.plot(line["trained"], line["value"], color=color, linewidth=1.8, linestyle=style)
+            belong(band, variant)
+        (curve,) = ax.plot(
+            line["trained"], line["value"], color=color, linewidth=1.8,
+            linestyle=variant_dash(variant),
+        )  # fmt: skip
+        belong(curve, variant)
         for row in rows(line):
             (dot,) = ax.plot(row.trained, row.value, marker="o", markersize=4.2, color=color)
             spread = (
@@ -57,8 +66,11 @@ def draw(
                 dot,
                 f"{variant}, {what} after {row.trained} iterations: "
                 f"{row.value:.{digits}f}{unit}{spread}",
+                series=variant,
             )
-    ax.set(ylim=limits)
+        if len(line):
+            label_end(ax, line["value"].iloc[-1], variant)
+    ax.set(ylim=limits, xlabel="iterations trained", ylabel=unit.strip() or "index")
     ax.locator_params(axis="x", nbins=3)
     ax.margins(x=0.06)
     ax.grid(axis="y")

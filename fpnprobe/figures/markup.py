@@ -5,6 +5,10 @@ import re
 from fpnprobe.figures.palette import DARK
 
 MARK = "mark:"
+SERIES = "series:"
+LEGEND = "legend:"
+BETWEEN = "\N{SYMBOL FOR UNIT SEPARATOR}"
+"""Between the text of a mark and the series that it belongs to."""
 
 
 def finish(raw: str, slug: str) -> str:
@@ -15,6 +19,8 @@ def finish(raw: str, slug: str) -> str:
     svg = re.sub(r' transform="rotate\(-0 [^)]*\)"', "", svg)
     svg = re.sub(r' (d|x|y|transform|points)="([^"]*)"', _round, svg)
     svg = re.sub(rf"<g id=([\"']){MARK}(.*?)\1>", _title, svg)  # ' where the text holds a "
+    svg = re.sub(rf"<g id=([\"']){SERIES}(.*?)\1>", _series, svg)
+    svg = re.sub(rf"<g id=([\"']){LEGEND}(.*?)\1>", _legend, svg)
     svg = re.sub(r'<path d="M [\d.]+ [\d.]+" [^>]*/>', "", svg)  # the line of a single dot
     svg = re.sub(r'\s*<g id="[^"]*"/>', "", svg)
     svg = re.sub(r'<g id="[^"]*">', "<g>", svg)
@@ -28,12 +34,34 @@ def finish(raw: str, slug: str) -> str:
     return re.sub(r">\s+<", ">\n<", svg)
 
 
+def grounded(svg: str) -> str:
+    """The SVG on white ground, for files: a reader's page may be dark."""
+    return re.sub(
+        r"(<svg [^>]*>)", r'\1<rect width="100%" height="100%" fill="#ffffff"/>', svg, count=1
+    )
+
+
 def _own_font(style: re.Match[str]) -> str:
     return re.sub(r"\s*font-family: [^;\"]*;?", "", style[0])
 
 
 def _title(group: re.Match[str]) -> str:
-    return f'<g class="mark"><title>{group[2]}</title>'
+    text, _, series = group[2].partition(BETWEEN)
+    belongs = f" {_attribute(series)}" if series else ""
+    return f'<g class="mark"{belongs}><title>{text}</title>'
+
+
+def _series(group: re.Match[str]) -> str:
+    return f"<g {_attribute(group[2])}>"
+
+
+def _legend(group: re.Match[str]) -> str:
+    return f'<g class="key" {_attribute(group[2])}>'
+
+
+def _attribute(series: str) -> str:
+    """The series as an attribute; what stands in it is escaped already, but for a quote."""
+    return 'data-series="{}"'.format(series.replace('"', "&quot;"))
 
 
 def _round(match: re.Match[str]) -> str:

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from fpnprobe.figures.columns import require, rows
 from fpnprobe.figures.palette import INK, MUTED
 from fpnprobe.figures.svg import mark
-from fpnprobe.figures.wording import short
+from fpnprobe.figures.wording import variant_label
 
 COLUMNS = ("variant", "seeds", "cost", "budget")
 
@@ -41,8 +41,10 @@ def draw(table: pd.DataFrame, ax: Axes, *, colors: Mapping[str, str]) -> Axes:
             tip = max(tip, row.budget)
         mark(bar, text)
         ax.text(tip + reach * 0.03, at, f"{row.cost:.1f} %", va="center_baseline", weight="bold")
-    ax.set(xlim=(0, reach * 1.25), ylim=(len(table) - 0.4, -0.6))
-    ax.set_yticks(range(len(table)), [short(name, 16) for name in table["variant"]])
+    ax.set(
+        xlabel="percent of the training time", xlim=(0, reach * 1.25), ylim=(len(table) - 0.4, -0.6)
+    )
+    ax.set_yticks(range(len(table)), [variant_label(name) for name in table["variant"]])
     ax.tick_params(axis="y", labelcolor=INK)
     ax.grid(axis="x")
     ax.spines["bottom"].set_visible(False)

@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 
 from fpnprobe.figures.columns import require, rows
 from fpnprobe.figures.palette import bucket_color
-from fpnprobe.figures.svg import mark
+from fpnprobe.figures.svg import belong, mark
 
 COLUMNS = ("variant", "tap", "route", "bucket", "iteration", "share", "points")
 
@@ -25,10 +25,11 @@ def draw(table: pd.DataFrame, ax: Axes) -> Axes:
     buckets = list(dict.fromkeys(table["bucket"]))
     for (route, bucket), line in table.groupby(["route", "bucket"], sort=False):
         color, whole = bucket_color(str(bucket), buckets), route == "total"
-        ax.plot(
+        (curve,) = ax.plot(
             line["iteration"], 100 * line["share"], color=color, linewidth=2 if whole else 1.4,
             linestyle="-" if whole else (0, (3, 2)),
         )  # fmt: skip
+        belong(curve, str(bucket))
         for row in rows(line) if whole else ():
             (dot,) = ax.plot(
                 row.iteration, 100 * row.share, marker="o", markersize=3.4, color=color
@@ -37,8 +38,9 @@ def draw(table: pd.DataFrame, ax: Axes) -> Axes:
                 dot,
                 f"{row.variant}, {row.tap} {route}, {bucket}: {100 * row.share:.1f} % near "
                 f"iteration {row.iteration:.0f} ({row.points} samples)",
+                series=str(bucket),
             )
-    ax.set(ylim=(0, 100), xlabel="iteration")
+    ax.set(ylim=(0, 100), xlabel="iteration", ylabel="share, %")
     ax.margins(x=0.03)
     ax.set_yticks([0, 25, 50, 75, 100])
     ax.locator_params(axis="x", nbins=5)

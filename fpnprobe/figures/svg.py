@@ -11,9 +11,9 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fpnprobe.figures import legend
+from fpnprobe.figures import legend, line_ends
 from fpnprobe.figures.legend import Key
-from fpnprobe.figures.markup import MARK, finish
+from fpnprobe.figures.markup import BETWEEN, MARK, SERIES, finish
 from fpnprobe.figures.palette import INK, LINE, MUTED
 from fpnprobe.figures.wording import short
 
@@ -56,33 +56,42 @@ class Panel:
     new_row: bool = False
 
 
-def mark(artist: Artist, text: str) -> None:
-    """Give a drawn value its exact text: an SVG `<title>`, shown on hover and on arrow keys."""
-    artist.set_gid(MARK + " ".join(text.split()))
+def mark(artist: Artist, text: str, *, series: str = "") -> None:
+    """Give a drawn value its exact text: an SVG `<title>`, shown on hover and on arrow keys.
+
+    `series` is the variant or bucket that it belongs to, which the legend of a page can hide.
+    """
+    belongs = f"{BETWEEN}{' '.join(series.split())}" if series else ""
+    artist.set_gid(f"{MARK}{' '.join(text.split())}{belongs}")
 
 
-def render(
+def belong(artist: Artist, series: str) -> None:
+    """Say which variant or bucket a line or band belongs to, which the legend can hide."""
+    artist.set_gid(SERIES + " ".join(series.split()))
+
+
+def compose(
     panels: Sequence[Panel],
     *,
-    slug: str,
     columns: int,
     width: int = 760,
     height: int = 220,
     left: int = 60,
+    right: int = 10,
     gap: int = 28,
     bottom: int = 34,
     keys: Sequence[Key] = (),
     share: str = "y",
-) -> str:
-    """Draw the panels in rows of `columns` and return the SVG, one unit to the CSS pixel.
+) -> Figure:
+    """Draw the panels in rows of `columns` as a matplotlib figure, a point of it to the CSS pixel.
 
     Args:
         panels: what to draw; each has its title above it.
-        slug: prefix of every id, unique within a page.
         columns: panels in a row.
         width: width of the SVG in px.
         height: height of one panel's Axes in px.
         left: room for tick labels left of the first column, in px.
+        right: room for labels at the ends of lines right of each column, in px.
         gap: room between two columns, in px.
         bottom: room for tick labels below a panel, in px.
         keys: the legend, above the panels.
@@ -96,22 +105,25 @@ def render(
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         lines = legend.wrap(keys, width)
         top = legend.LINE_HEIGHT * len(lines) + (6 if lines else 0)
-        title = 24 if any(panel.title for panel in panels) else 8
-        pitch = title + height + bottom
-        total = top + rows * pitch
+        titled = {row for panel, (row, _) in zip(panels, places, strict=True) if panel.title}
+        titles = [24 if row in titled else 8 for row in range(rows)]
+        starts = [top + sum(titles[: row + 1]) + row * (height + bottom) for row in range(rows)]
+        total = top + sum(titles) + rows * (height + bottom)
         figure = Figure(figsize=(width / 72, total / 72), facecolor="none")
         for at, line in enumerate(lines):
             legend.draw(figure, line, y=legend.LINE_HEIGHT * (at + 0.5), width=width, height=total)
         gap = gap if "y" in share else max(gap, left)
-        across = (width - left - gap * (columns - 1) - 10) / columns
+        gap += right - 10
+        across = (width - left - gap * (columns - 1) - right) / columns
         for panel, (row, column) in zip(panels, places, strict=True):
-            x, y = left + column * (across + gap), top + row * pitch + title
+            x, y = left + column * (across + gap), starts[row]
             ax = figure.add_axes(
                 (x / width, 1 - (y + height) / total, across / width, height / total)
             )
             panel.draw(ax)
             if column and "y" in share:
                 ax.tick_params(labelleft=False)
+                ax.set_ylabel("")
             start = x if column or columns > 1 else 2
             figure.text(
                 start / width,
@@ -122,7 +134,21 @@ def render(
             )
         for axis in share:
             _one_scale(figure.axes, axis)
+        for ax in figure.axes:
+            line_ends.spread(ax, height)
+    return figure
+
+
+def to_svg(figure: Figure, slug: str) -> str:
+    """The SVG of a composed figure; `slug` begins every id, unique within a page."""
+    with mpl.rc_context(_STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
         return finish(_save(figure), slug)
+
+
+def render(panels: Sequence[Panel], *, slug: str, columns: int, **layout: Any) -> str:
+    """Draw the panels (`compose`) and return the SVG (`to_svg`)."""
+    return to_svg(compose(panels, columns=columns, **layout), slug)
 
 
 def _places(panels: Sequence[Panel], columns: int) -> list[tuple[int, int]]:

@@ -17,6 +17,16 @@ def short(name: str, width: int = 22) -> str:
     return f"{name[: width - 1 - half]}…{name[-half:]}"
 
 
+def variant_label(name: str, width: int = 17) -> str:
+    """A variant as a label beside an axis: an intervention by what it changes.
+
+    >>> variant_label("FPN~no-small-direct"), variant_label("FPN-AuxU")
+    ('~no-small-direct', 'FPN-AuxU')
+    """
+    change = name.partition("~")[2]
+    return short(f"~{change}" if change else name, width)
+
+
 def signed(value: float, digits: int = 1) -> str:
     """A difference with its sign, as set in text.
 

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,17 @@ import pandas as pd
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.evidence.diagnosis import headline
 from fpnprobe.evidence.findings import Finding
-from fpnprobe.report.page.content import Report, Section, Text
+from fpnprobe.figures.markup import grounded
+from fpnprobe.report.page.content import Block, Figure, Report, Section, Text
 from fpnprobe.report.page.drawings import Drawing, draw
 from fpnprobe.report.page.html import page
+from fpnprobe.report.page.markdown import in_columns, markdown
 from fpnprobe.report.page.pdf import typeset
 from fpnprobe.report.sections import (
     average_precision,
     caveats,
     claims,
+    first_screen,
     gradients,
     interventions,
     model,
@@ -34,6 +38,8 @@ from fpnprobe.report.tables.read_studies import Stored, read
 from fpnprobe.store import atomic
 from fpnprobe.store.study import STUDY
 
+TELLING = ("effects", "figure-2", "figure-3", "routes")
+"""Figures that may stand on the first screen, the most telling first."""
 _NUMBERS = re.compile(r"[-+]?\d[\d.]*(?:(?: | to )[-+−]?\d[\d.]*)*")
 
 
@@ -43,7 +49,7 @@ def build(
     out: str | Path | None = None,
     names: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Write `report.html`, `report.pdf`, `claims.json`, `rules.json`, `figures/` and `tables/`.
+    """Write `report.html`, `.pdf` and `.md`, `claims.json`, `rules.json`, `figures/`, `tables/`.
 
     Args:
         study_dir: a study's output folder, the work_dir of a training with the probe, a tree with
@@ -53,8 +59,10 @@ def build(
         names: what the trainings are called.
 
     Returns:
-        `html`, `claims` and `rules` as paths, `pdf` as path or None, `diagnosis` in a sentence,
-        `found`: names of the rules that are found, and `note`: why there is no PDF, or "".
+        `html`, `markdown`, `claims` and `rules` as paths, `pdf` as path or None, `diagnosis` in a
+        sentence, `headline` and `summary`: the answer and the variants' table as text, `found`:
+        names of the rules that are found, and `note`: why there is no PDF, or
+        what is amiss in it, or "".
 
     Raises:
         FpnProbeError: if a folder is neither or `out` cannot be written.
@@ -73,7 +81,7 @@ def build(
     report = compose(stored, claims.judged(studies, stored.holes), verdicts, findings)
     drawings = {figure.name: draw(figure) for figure in report.figures()}
     for name, drawing in drawings.items():
-        atomic.write_text(target / "figures" / f"{name}.svg", drawing.wide)
+        atomic.write_text(target / "figures" / f"{name}.svg", grounded(drawing.wide))
     written = {f"figures/{name}.svg" for name in drawings}
     for name, csv in tables(report):
         atomic.write_text(target / "tables" / f"{name}.csv", csv)
@@ -84,14 +92,19 @@ def build(
     atomic.write_json(target / "claims.json", content)
     diagnosis = rules.document(findings)
     atomic.write_json(target / "rules.json", diagnosis)
-    atomic.write_text(target / "report.html", page(report, drawings))
+    beside = (target / "README.md").is_file()
+    atomic.write_text(target / "report.html", page(report, drawings, readme=beside))
+    atomic.write_text(target / "report.md", markdown(report))
     note = _pdf(report, drawings, target / "report.pdf")
     return {
         "html": str(target / "report.html"),
-        "pdf": None if note else str(target / "report.pdf"),
+        "markdown": str(target / "report.md"),
+        "pdf": str(target / "report.pdf") if (target / "report.pdf").is_file() else None,
         "claims": str(target / "claims.json"),
         "rules": str(target / "rules.json"),
         "diagnosis": diagnosis["diagnosis"],
+        "headline": report.answer,
+        "summary": in_columns(report.first),
         "found": [each.rule for each in findings if each.verdict == "found"],
         "note": note,
     }
@@ -127,37 +140,54 @@ def compose(
     names = [str(study["name"]) for study in stored.studies]
     questions = [str(s["question"]) for s in stored.studies if s.get("question")]
     expected = [str(s["expected"]) for s in stored.studies if s.get("expected")]
+    sections = [
+        section
+        for section in (
+            average_precision.section(stored),
+            claims.section(found, name_metric=stored.name_metric),
+            interventions.section(stored, verdicts),
+            interventions.noted(gradients.section(stored), stored),
+            snapshots.section(stored),
+            object_size.section(stored),
+            training.section(stored),
+            model.section(stored),
+            paper_tables.section(stored),
+            soundness.section(stored),
+            soundness.provenance(stored),
+        )
+        if section is not None and _has_content(section)
+    ]
+    first, sections = _first_screen(stored, sections)
     return Report(
         title=" + ".join(names),
-        question=" ".join(dict.fromkeys(questions)),
-        expected=" ".join(dict.fromkeys(expected)),
+        question=stored.add_bounds(" ".join(dict.fromkeys(questions))),
+        expected=stored.add_bounds(" ".join(dict.fromkeys(expected))),
         answer=interventions.opening(stored, verdicts, summary.answer(stored, found)),
-        numbers=summary.numbers(stored),
+        numbers=summary.numbers(stored, verdicts),
         warnings=caveats.warnings(stored),
         claims=found,
-        sections=[
-            section
-            for section in (
-                average_precision.section(stored),
-                claims.section(found, name_metric=stored.name_metric),
-                interventions.section(stored, verdicts),
-                interventions.noted(gradients.section(stored), stored),
-                snapshots.section(stored),
-                object_size.section(stored),
-                training.section(stored),
-                model.section(stored),
-                paper_tables.section(stored),
-                soundness.section(stored),
-                soundness.provenance(stored),
-            )
-            if section is not None
-        ],
+        sections=sections,
+        first=first,
+        origin=soundness.origin(stored),
     )
+
+
+def _first_screen(stored: Stored, sections: Sequence[Section]) -> tuple[list[Block], list[Section]]:
+    """The variants' table and the telling figure, and the sections without that figure."""
+    blocks = [block for section in sections for block in section.blocks]
+    figures = {block.name: block for block in blocks if isinstance(block, Figure)}
+    telling = next((figures[name] for name in TELLING if name in figures), None)
+    left = [
+        replace(section, blocks=[block for block in section.blocks if block is not telling])
+        for section in sections
+    ]
+    first = [*first_screen.variants(stored), *([] if telling is None else [telling])]
+    return first, [section for section in left if section.blocks]
 
 
 def _compose_of_runs(stored: Stored, findings: Sequence[Finding]) -> Report:
     """The report of trainings that no study started: what was not measured is left out."""
-    sections = (
+    every = (
         rules.section(findings),
         gradients.section(stored),
         average_precision.section(stored),
@@ -166,6 +196,8 @@ def _compose_of_runs(stored: Stored, findings: Sequence[Finding]) -> Report:
         soundness.section(stored),
         soundness.provenance(stored),
     )
+    sections = [each for each in every if each is not None and _has_content(each)]
+    first, sections = _first_screen(stored, sections)
     return Report(
         title=" + ".join(str(study["name"]) for study in stored.studies),
         question="What do the stages of this detector learn from?",
@@ -174,13 +206,15 @@ def _compose_of_runs(stored: Stored, findings: Sequence[Finding]) -> Report:
         numbers=[each for each in summary.numbers(stored) if each.value != "not measured"],
         warnings=caveats.warnings(stored),
         claims=(),
-        sections=[each for each in sections if each is not None and _has_content(each)],
+        sections=sections,
+        first=first,
+        origin=soundness.origin(stored),
     )
 
 
 def _has_content(section: Section) -> bool:
-    """Whether a section says more than that nothing was measured."""
-    return not all(isinstance(block, Text) and block.tone == "hole" for block in section.blocks)
+    """Whether a section holds a figure or a table; what is missing stands among the warnings."""
+    return not all(isinstance(block, Text) for block in section.blocks)
 
 
 def tables(report: Report) -> list[tuple[str, str]]:

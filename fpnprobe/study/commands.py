@@ -172,8 +172,12 @@ def lines(result: Mapping[str, Any]) -> str:
     ]
     rows += [f"contradicted: {statement}" for statement in result["contradicted"]]
     report = result["report"]
-    files = (report.get(key) for key in ("html", "pdf", "claims", "rules", "diagnosis"))
-    return "\n".join([*rows, *(str(file) for file in files if file)])
+    result_lines = [str(report[key]) for key in ("headline", "summary") if report.get(key)]
+    if report.get("html"):
+        result_lines.append(f"open {Path(report['html']).resolve().as_uri()}")
+    result_lines += [str(report[key]) for key in ("pdf", "claims", "rules") if report.get(key)]
+    diagnosis = [report["diagnosis"]] if report.get("diagnosis") else []
+    return "\n".join([*rows, *result_lines, *diagnosis])
 
 
 def exit_code(result: Mapping[str, Any], *, fail_on_claims: bool = False) -> int:

@@ -1,6 +1,7 @@
 """The request that a command line makes of a study."""
 
 import json
+import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,7 +97,7 @@ def request(
     name = loaded.name if repeated is None else f"{loaded.name}-repeated"
     selection = Request(
         study=loaded,
-        out=out or Path("reports") / name,
+        out=out or default_folder(name),
         out_chosen=out is not None,
         variants=chosen_variants,
         seeds=chosen_seeds,
@@ -105,6 +106,24 @@ def request(
     names = [variant.name for variant in loaded.variants]
     select_names(selection.variants or names, names, "variant")
     return selection
+
+
+def default_folder(name: str) -> Path:
+    """Choose the folder of a study that was given none: `reports/<name>`, unless git tracks that.
+
+    Reports that are stored in a repository are replaced on purpose only; one's own then goes to
+    `reports/mine-<name>`, which git ignores.
+    """
+    folder = Path("reports") / name
+    if not folder.is_dir():
+        return folder
+    try:
+        listing = subprocess.run(
+            ["git", "ls-files", "--", str(folder)], capture_output=True, text=True, check=False
+        )
+    except OSError:  # no git: nothing is tracked
+        return folder
+    return Path("reports") / f"mine-{name}" if listing.stdout.strip() else folder
 
 
 def _read_manifest(file: Path) -> Mapping[str, Any]:

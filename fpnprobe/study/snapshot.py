@@ -1,5 +1,7 @@
 """The state of the cells of an output folder, from any process, at any time."""
 
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,23 @@ def status(out: str | Path) -> dict[str, Any]:
             }
         )
     return {"study": result.study.name, "cells": rows}
+
+
+def follow(out: str | Path, *, every: float | None) -> Iterator[dict[str, Any]]:
+    """The status now, and again after so many seconds, as long as a cell runs or waits.
+
+    A status that says the same as the one before is not repeated; None asks once.
+    """
+    before: dict[str, Any] = {}
+    while True:
+        result = status(out)
+        if result != before:
+            yield result
+        before = result
+        states = {cell["state"] for cell in result["cells"]}
+        if every is None or "running" not in states:
+            return
+        time.sleep(every)
 
 
 def _describe_runs(stored: StoredStudy) -> dict[str, Any]:

@@ -117,7 +117,7 @@ def test_the_core_works_without_mmdet(wheel: Path, tmp_path: Path) -> None:
         "import torch, fpnprobe\n"
         "import fpnprobe.probing.provenance, fpnprobe.methods, fpnprobe.attribution\n"
         "model = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Linear(4, 1))\n"
-        "with fpnprobe.watch(model, taps={'C2': '0'}) as probe:\n"
+        "with fpnprobe.watch(model, taps={'C2': model[0]}) as probe:\n"
         "    rows = model(torch.ones(3, 4))[:, 0]\n"
         "    probe.measure(rows.sum(), rows=rows, labels=torch.tensor([0, 1, 2]))\n"
         "assert len(probe.ledger.frame)\n"

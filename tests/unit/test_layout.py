@@ -28,6 +28,7 @@ FLOORS = {
         ("evidence", "figures"),
         ("mm",),
         ("report",),
+        ("notebook",),
         ("doctor", "run", "study"),
         ("bench",),
         ("cli",),

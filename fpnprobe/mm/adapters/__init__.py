@@ -15,6 +15,11 @@ example is in its docstring). What each family can do, and where a new one would
 | masks | `mask` | no own head | no own head | no | no |
 | your own | `register_head` | yes | if its layers are known | if dense | by its assigner |
 
+A head without an adapter is followed (`followed_heads`). Both name the same object for every row,
+so the adapters stay for their speed: by `bench probe --size 128` a probed step of the small Faster
+R-CNN takes 1.5 times the CPU time by provenance (0.46 s, 0.29 s). FSAF's and FreeAnchor's say more:
+which anchors an object's choice of level drops, and whose bag a row is.
+
 `-Aux`: `fpnprobe.mm.variants.auxiliary`. `-AuxU`: layers and losses by name in
 `fpnprobe.mm.auxiliary.uncertain_head`. Detections: `fpnprobe.mm.inspect.attribution.dense`,
 `two_stage` and `queries`. Objects: `fpnprobe.mm.inspect.attribution.assign_priors`. The paper's
@@ -23,7 +28,8 @@ rows that a study is compared with are found by `fpnprobe.evidence.published`.
 
 from fpnprobe.mm.adapters import anchor, fcos, free_anchor, fsaf, mask, roi_box, sparse_rcnn  # noqa: F401
 from fpnprobe.mm.adapters.adapter import HeadAdapter, objects_of_samples, sampling_results
-from fpnprobe.mm.adapters.observe import Observation, observe
+from fpnprobe.mm.adapters.observation import Observation
+from fpnprobe.mm.adapters.observe import observe
 from fpnprobe.mm.adapters.registry import adapter_for, register_head
 
 __all__ = [

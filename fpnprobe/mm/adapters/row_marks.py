@@ -97,6 +97,8 @@ def check_rows(name: str, arguments: Mapping[str, Any], rows: MarkedRows, witnes
         witness.check_background(name, target, torch.full_like(target, NONE, dtype=torch.int32))
     if marks.dim() != 1 or bool((marks == BACKGROUND).all()):
         witness.rows[name] += int((marks >= 0).sum())
+        if marks.dim() > 1 and targets and targets[0].shape == marks.shape:
+            witness.check_channels(name, targets[0], marks)
         return
     columns = prediction.shape[-1] if prediction.dim() == 2 else 1
     for target in targets:

@@ -45,6 +45,7 @@ def measure(
         passes = len(COCO_BUCKETS) + (not derived)
         limit = clock["step"] + passes * clock[f"{mode} pass"]
         probed = clock[f"{mode} {derived}"]
+        followed = clock[f"{mode} {derived} followed"]
         extra = probed - clock["step"]
         naive = (len(COCO_BUCKETS) + 1) * clock["naive"]
         rows.append(
@@ -62,6 +63,8 @@ def measure(
                 "peak_memory_ratio": memory / plain_memory,
                 "naive_s": naive,
                 "speedup": naive / extra,
+                "followed_step_s": followed,
+                "followed_ratio": followed / probed,
             }
         )
     return [*rows, *_rival_rows(steps, clock, plain_memory, device)]
@@ -99,6 +102,9 @@ def _turn(steps: Steps, clock: Clock) -> None:
     for mode, derived in _KINDS:
         with observed_steps(steps.wrapper, steps.observer(mode, derived=derived)):
             clock.time(f"{mode} {derived}", steps.step)
+        followed = steps.observer(mode, derived=derived, labels="provenance")
+        with observed_steps(steps.wrapper, followed):
+            clock.time(f"{mode} {derived} followed", steps.step)
     for mode in ("routes", "full"):
         loss, inputs = steps.inputs(mode)
         clock.time(f"{mode} pass", functools.partial(_pass, loss, inputs))
@@ -160,4 +166,6 @@ def _norms_row(steps: Steps, clock: Clock, repeats: int) -> dict[str, Any]:
         "peak_memory_ratio": 1.0,
         "naive_s": 0.0,
         "speedup": 0.0,
+        "followed_step_s": 0.0,
+        "followed_ratio": 0.0,
     }

@@ -8,6 +8,7 @@ import torch
 from mmengine.optim import OptimWrapper
 
 from fpnprobe.mm.adapters import observe
+from fpnprobe.mm.adapters.observe import Labels
 from fpnprobe.mm.detectors import build_detector, detector_config
 from fpnprobe.mm.hook.partition_observer import PartitionObserver
 from fpnprobe.mm.hook.training_step import StepObserver
@@ -61,7 +62,7 @@ class Steps:
                 yield parameter.grad
             yield from self.wrapper.optimizer.state.get(parameter, {}).values()
 
-    def observer(self, mode: Mode, *, derived: bool) -> StepObserver:
+    def observer(self, mode: Mode, *, derived: bool, labels: Labels = "auto") -> StepObserver:
         """What the hook would use, with the ledger left out."""
         return PartitionObserver(
             self.detector,
@@ -72,6 +73,7 @@ class Steps:
             due=lambda: True,
             step=lambda: (0, 0),
             take=lambda _sample: None,
+            labels=labels,
         )
 
     def inputs(self, mode: Mode) -> tuple[torch.Tensor, list[torch.Tensor]]:

@@ -13,6 +13,7 @@ from mmengine.optim import OptimWrapper
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.interventions.backward import IntervenedBackward
 from fpnprobe.mm.adapters import Observation, observe
+from fpnprobe.mm.adapters.observe import Labels
 from fpnprobe.mm.hook.second_look import SecondLook
 from fpnprobe.mm.hook.training_step import loss_scale, loss_weight
 from fpnprobe.probing.passes.measurement import Measurement
@@ -40,6 +41,7 @@ class PartitionObserver:
         intervened: what changes the backward pass of every step; samples then hold the gradient
             before the change.
         tell: is given a sentence about what a second look at a sample found.
+        labels: who says which object a row belongs to, see `observe`.
     """
 
     def __init__(
@@ -55,7 +57,9 @@ class PartitionObserver:
         take: Callable[[Sample], object],
         intervened: IntervenedBackward | None = None,
         tell: Callable[[str], object] = lambda _sentence: None,
+        labels: Labels = "auto",
     ) -> None:
+        self._labels: Labels = labels
         self._model = model.module if is_model_wrapper(model) else model
         self._wrapper, self._buckets = wrapper, buckets
         self._audited, self._derived = replace(probe, derive=False), replace(probe, derive=True)
@@ -85,6 +89,7 @@ class PartitionObserver:
                     buckets=self._buckets,
                     values=self._sampled or self._needs_values,
                     arrivals=self._intervened is None,
+                    labels=self._labels,
                 )
             )
             yield

@@ -34,9 +34,10 @@ def row(result: CheckResult) -> list[str]:
     name = _short(result.config)
     if result.error:
         return [name, *["-"] * len(RESIDUALS), "-", f"NO: {result.error}"]
-    values = (getattr(result.residuals, one) for one in RESIDUALS)
-    ok = "yes" if result.ok else "NO"
-    return [name, *(f"{value:.1e}" for value in values), result.labels, ok]
+    loss, *others = (getattr(result.residuals, one) for one in RESIDUALS)
+    cells = [f"{loss:.1e}" if not result.unlabeled else f"{100 * result.unlabeled:.2g} % rest"]
+    cells += [f"{value:.1e}" for value in others]
+    return [name, *cells, result.labels, "yes" if result.ok else "NO"]
 
 
 def head(names: Sequence[str], *, markdown: bool = False) -> list[str]:

@@ -105,6 +105,31 @@ class Witness:
             )
         return bool((own | others).any())
 
+    def check_channels(self, name: str, target: Tensor, marks: Tensor) -> None:
+        """Compare the channel of a heat map's marked elements with the classes of their objects.
+
+        Args:
+            name: Name of the loss, for the message.
+            target: Heat maps `(B, C, H, W)` or rows `(R, C)`, C the number of classes.
+            marks: Object of each element.
+
+        Raises:
+            FpnProbeError: naming the loss, if an element is in another class's channel.
+        """
+        width = self.width or 0
+        if width < 2 or target.dim() < 2 or target.shape[1] != width:
+            return
+        channels = torch.arange(width, device=target.device)
+        shape = [1, width, *[1] * (target.dim() - 2)]
+        compared = (marks >= 0) & (target > 0)
+        wrong = compared & (self.objects.class_of(marks) != channels.reshape(shape))
+        self.witnessed[name] += int(compared.sum())
+        if bool(wrong.any()):
+            self._refuse(
+                f"{name}: {int(wrong.sum())} of {int(compared.sum())} elements are in the channel "
+                "of another class than their object's: the marks do not follow this head's targets"
+            )
+
     def check_background(self, name: str, target: Tensor, marks: Tensor) -> None:
         """Rows without an object have one and the same target.
 

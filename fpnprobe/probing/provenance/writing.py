@@ -56,24 +56,28 @@ def masked_scatter(operation: Operation) -> None:
 
 @rule("index_fill")
 def index_fill(operation: Operation) -> None:
-    """A constant at numbered places takes the place's object."""
+    """A constant at numbered places takes the place's object, or takes its own away."""
     dim, numbers = operation.argument(1, "dim"), operation.argument(2, "index")
     target = _target(operation)
     marks = operation.marks(operation.args[0]).clone()
     shape = [-1 if d == dim % marks.dim() else 1 for d in range(marks.dim())]
     places = operation.marks(numbers).reshape(shape)
     width = [len(numbers) if d == dim % marks.dim() else n for d, n in enumerate(marks.shape)]
-    marks.index_copy_(dim, numbers, places.expand(width).contiguous())
-    operation.give(target, marks)
+    new = places.expand(width).contiguous()
+    if _takes_away(operation, operation.argument(3, "value")):
+        before = marks.index_select(dim, numbers)
+        new = torch.where(is_object(before) & (before == new), NONE, new)
+    operation.give(target, marks.index_copy_(dim, numbers, new))
 
 
 @rule("index_put", "_index_put_impl", "_unsafe_index_put")
 def index_put(operation: Operation) -> None:
     """Values written at numbered places or under a mask.
 
-    A value without an object takes that of its numbered place. Where classes are written in a table
-    (`one_hot[rows, labels] = 1`) the rest of their row is theirs as well; not where places are
-    (`labels_of_queries[images, queries] = labels`).
+    A value without an object takes that of its numbered place; but a label that is its object's and
+    becomes a constant is nobody's from there on (`labels[dropped] = background`). Where classes are
+    written in a table (`one_hot[rows, labels] = 1`) the rest of their row is theirs as well; not
+    where places are (`labels_of_queries[images, queries] = labels`).
     """
     source = operation.args[0]
     indices = operation.argument(1, "indices")
@@ -84,6 +88,9 @@ def index_put(operation: Operation) -> None:
     is_masked = all(i is None or i.dtype in _MASKS for i in indices)
     takes_place = is_lost(new) if is_masked else is_lost(new) | (new == NONE)
     new = torch.where(takes_place & is_object(places), places, new)
+    if _takes_away(operation, operation.argument(2, "values")):
+        before = torch.ops.aten.index(marks, indices)
+        new = torch.where(is_object(before) & (before == places), NONE, new)
     marks = torch.ops.aten.index_put(marks, indices, new)
     used = [i for i in indices if i is not None]
     last = indices[-1] if indices else None
@@ -96,6 +103,13 @@ def index_put(operation: Operation) -> None:
         rows = marks[line]  # (..., C)
         marks[line] = torch.where(rows == NONE, new.unsqueeze(-1), rows)
     operation.give(_target(operation), marks)
+
+
+def _takes_away(operation: Operation, value: Tensor | float) -> bool:
+    """Whether one constant is written, into whole numbers or as a zero."""
+    if isinstance(value, Tensor) and (value.numel() != 1 or any_object(operation.marks(value))):
+        return False
+    return not _target(operation).is_floating_point() or float(value) == 0.0
 
 
 @rule("scatter", "scatter_add", "scatter_reduce", "index_add", "index_copy")

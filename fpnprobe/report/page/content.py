@@ -31,6 +31,9 @@ class Table:
         headers: column of `frame` to heading, in display order.
         formats: column to a format such as `{:.1f}`; missing values show as a dash.
         folded: closed on the page until a reader opens it, and left out of the PDF.
+        rest: what the rows from `shown` on are; they are closed on the page until a reader opens
+            them, and left out of the PDF.
+        shown: rows that stand open where `rest` is told.
     """
 
     name: str
@@ -40,6 +43,8 @@ class Table:
     headers: Mapping[str, str]
     formats: Mapping[str, str] = field(default_factory=dict)
     folded: bool = False
+    rest: str = ""
+    shown: int = 0
 
     def rows(self) -> list[list[str]]:
         """Cells as text, row by row."""
@@ -47,6 +52,12 @@ class Table:
             [self._cell(name, record[name]) for name in self.headers]
             for record in self.frame.to_dict("records")
         ]
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether its rows need small letters: many columns, or long cells."""
+        cells = [len(cell) for row in self.rows()[:8] for cell in row]
+        return len(self.headers) > 8 or sum(cells) > 60 * min(8, max(1, len(self.rows())))
 
     def numeric(self) -> list[bool]:
         """Which columns are numbers, to be set flush right."""
@@ -82,6 +93,8 @@ class Figure:
     narrow: int = 1
     height: int = 220
     left: int = 60
+    right: int = 10
+    gap: int = 28
     bottom: int = 34
     share: str = "y"
 
@@ -109,7 +122,11 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a reader gets: the summary on top, then sections."""
+    """What a reader gets: the summary on top, then sections.
+
+    `first` are the figure and the table that stand on the first screen; `origin` says when and on
+    what it was measured.
+    """
 
     title: str
     question: str
@@ -119,11 +136,17 @@ class Report:
     warnings: Sequence[str]
     claims: Sequence[Mapping[str, Any]]
     sections: Sequence[Section]
+    first: Sequence[Block] = ()
+    origin: str = ""
+
+    def blocks(self) -> list[Block]:
+        """All blocks in order."""
+        return [*self.first, *(block for section in self.sections for block in section.blocks)]
 
     def figures(self) -> list[Figure]:
         """All figures in order."""
-        return [b for s in self.sections for b in s.blocks if isinstance(b, Figure)]
+        return [block for block in self.blocks() if isinstance(block, Figure)]
 
     def tables(self) -> list[Table]:
         """All tables in order."""
-        return [b for s in self.sections for b in s.blocks if isinstance(b, Table)]
+        return [block for block in self.blocks() if isinstance(block, Table)]

@@ -17,15 +17,22 @@ class Drawing:
     narrow: str
 
 
-def draw(figure: Figure) -> Drawing:
-    """Render both layouts; they differ in the panels to a row alone."""
-    layout: dict[str, Any] = {
+def layout_of(figure: Figure) -> dict[str, Any]:
+    """What `compose` needs to know of a figure beside its panels, columns and width."""
+    return {
         "height": figure.height,
         "left": figure.left,
+        "right": figure.right,
+        "gap": figure.gap,
         "bottom": figure.bottom,
         "keys": figure.keys,
         "share": figure.share,
     }
+
+
+def draw(figure: Figure) -> Drawing:
+    """Render both layouts; they differ in the panels to a row alone."""
+    layout = layout_of(figure)
     return Drawing(
         render(figure.panels, slug=figure.name, columns=figure.columns, width=WIDE, **layout),
         render(

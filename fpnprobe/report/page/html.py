@@ -11,10 +11,25 @@ from fpnprobe.figures.markup import themed
 from fpnprobe.figures.palette import DARK
 from fpnprobe.report.page.content import Figure, Report, Table, Text
 from fpnprobe.report.page.drawings import Drawing
+from fpnprobe.report.page.glossary import explained, words_of
+from fpnprobe.report.page.markdown import texts_of
+
+LINKS = (
+    ("the paper", "https://arxiv.org/abs/2207.07889"),
+    ("COCO's metrics", "https://cocodataset.org/#detection-eval"),
+    ("TIDE's error types", "https://arxiv.org/abs/2008.08115"),
+)
+"""Where a reader may go on; the page itself requests nothing."""
 
 
-def page(report: Report, drawings: Mapping[str, Drawing]) -> str:
-    """The page; every string of the report is escaped."""
+def page(report: Report, drawings: Mapping[str, Drawing], *, readme: bool = False) -> str:
+    """The page; every string of the report is escaped.
+
+    Args:
+        report: What to say.
+        drawings: Its figures by name.
+        readme: Whether a `README.md` lies beside the page, to link to it.
+    """
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -27,6 +42,9 @@ def page(report: Report, drawings: Mapping[str, Drawing]) -> str:
         style=Markup(_asset("style.css").replace("/*dark*/", _dark())),
         script=Markup(_asset("script.js")),
         version=__version__,
+        explained=explained,
+        words=words_of(texts_of(report)),
+        links=[*LINKS, *([("README of this study", "README.md")] if readme else [])],
         svg={
             name: (_named(drawing.wide, name), _named(drawing.narrow, name))
             for name, drawing in drawings.items()

@@ -7,12 +7,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import matplotlib as mpl
-
 from fpnprobe import __version__
 from fpnprobe.errors import EnvironmentProblem
+from fpnprobe.report.page import fonts
 from fpnprobe.report.page.content import Block, Figure, Report, Text
 from fpnprobe.report.page.drawings import Drawing
+from fpnprobe.report.page.glossary import words_of
+from fpnprobe.report.page.markdown import texts_of
 
 
 def typeset(report: Report, drawings: Mapping[str, Drawing]) -> bytes:
@@ -31,21 +32,39 @@ def typeset(report: Report, drawings: Mapping[str, Drawing]) -> bytes:
         root = Path(folder)
         for name, drawing in drawings.items():
             (root / f"{name}.svg").write_text(drawing.wide, encoding="utf-8")
-        (root / "report.json").write_text(json.dumps(_content(report)), encoding="utf-8")
+        content, foreign = content_of(report, drawings)
+        (root / "report.json").write_text(json.dumps(content), encoding="utf-8")
         template = (files("fpnprobe.report.page") / "template.typ").read_text(encoding="utf-8")
         (root / "report.typ").write_text(template, encoding="utf-8")
         try:
-            content: bytes = typst.compile(
+            document: bytes = typst.compile(
                 str(root / "report.typ"),
                 root=folder,
-                font_paths=[str(Path(mpl.get_data_path()) / "fonts" / "ttf")],
-                ignore_system_fonts=True,  # the same bytes on every machine
+                font_paths=[str(fonts.FOLDER)],
+                ignore_system_fonts=not foreign,  # then the same bytes on every machine
                 timestamp=0,
             )
         except (typst.TypstError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:200]
             raise EnvironmentProblem(f"report.pdf is not written: typst says {reason}") from error
-    return content
+    return document
+
+
+def content_of(report: Report, drawings: Mapping[str, Drawing]) -> tuple[dict[str, Any], bool]:
+    """What the template sets, and whether that takes a font of the system.
+
+    Characters that no font has are told on the first page.
+    """
+    content = _content(report)
+    texts = [json.dumps(content, ensure_ascii=False), *(each.wide for each in drawings.values())]
+    foreign = fonts.lacking(texts)
+    if missing := fonts.in_no_font(foreign):
+        content["warnings"].append(
+            f"This PDF lacks {len(missing)} characters that no font of this machine has "
+            f"({fonts.name_characters(missing)}): report.html shows them; or install a font that "
+            "has them, such as Noto Sans CJK, and build the report again."
+        )
+    return content, foreign > missing
 
 
 def _content(report: Report) -> dict[str, Any]:
@@ -59,6 +78,9 @@ def _content(report: Report) -> dict[str, Any]:
             {"label": n.label, "value": n.value, "detail": n.detail} for n in report.numbers
         ],
         "warnings": list(report.warnings),
+        "origin": report.origin,
+        "words": [{"word": w, "meaning": m} for w, m in words_of(texts_of(report))],
+        "first": [_block(block) for block in report.first],
         "sections": [
             {"title": section.title, "blocks": [_block(block) for block in section.blocks]}
             for section in report.sections
@@ -75,8 +97,10 @@ def _block(block: Block) -> dict[str, Any]:
     return {
         "is": "table",
         "folded": block.folded,
+        "wide": block.is_wide,
         "headers": list(block.headers.values()),
         "numeric": block.numeric(),
-        "rows": block.rows(),
+        "rows": block.rows()[: block.shown] if block.rest else block.rows(),
+        "rest": f"{block.rest}: see the page, or tables/{block.name}.csv." if block.rest else "",
         **common,
     }

@@ -12,6 +12,7 @@ from fpnprobe.report.sections.intervention_paths import changed
 from fpnprobe.report.tables.average_precision import baseline, final
 from fpnprobe.report.tables.gradient_shares import first_stage, stage_shares, variant_keys
 from fpnprobe.report.tables.read_studies import Stored
+from fpnprobe.report.tables.share_intervals import measured_on
 from fpnprobe.statistics import rank_correlation
 
 _PLACE = ["ledger", "measure", "tap", "route", "metric"]
@@ -36,13 +37,13 @@ def correlations(stored: Stored) -> list[Block]:
         measure=found["measure"].map({
             "index": "all-object index", "large_share": f"share of {stored.buckets[-1]} objects",
         }),
-        metric=found["metric"] + " change",
+        metric=found["metric"].map(stored.name_metric) + " change",
     )[shown].reset_index(drop=True)  # fmt: skip
     return [
         Table(
             "correlations",
             "What goes with AP: every stage and route",
-            _verdict(tested)
+            stored.add_bounds(_verdict(tested))
             + " Spearman's rank correlation over all cells of a study with the change of AP to "
             f"{'its baseline' if several else baseline(stored)}; the interval counts variants, "
             "not seeds, as witnesses; q is the false discovery rate over all rows of a study.",
@@ -86,7 +87,7 @@ def figure(stored: Stored) -> list[Block]:
     if shares.empty:
         return []
     ap = final(stored)
-    table = stored.gradients.shares
+    table = stored.stage_gradients.shares
     buckets = list(dict.fromkeys(shares["bucket"]))
     low = first_stage(shares)
     table = table[
@@ -103,7 +104,7 @@ def figure(stored: Stored) -> list[Block]:
     table = table.sort_values("route", ascending=False, kind="stable")
     if table["variant"].nunique() < 3:
         return []
-    said = []
+    said, large = [], stored.name_metric("AP_L")
     for route, part in split(table, "route"):
         found = rank_correlation(part["share"], part["ap"], clusters=list(part["variant"]))
         if found.note:
@@ -116,20 +117,37 @@ def figure(stored: Stored) -> list[Block]:
     return [
         Figure(
             "prediction",
-            f"Does the share of {buckets[-1]} objects at {low} go with AP_L",
+            f"Does the share of {buckets[-1]} objects at {low} go with {large}",
             "; ".join(said).replace("-", "−").capitalize()
-            + f". A dot is a cell; {baseline(stored)} is the baseline. Correlation over variants "
-            "is no proof of a cause; interventions are.",
+            + f". The share is that of the squared norm, {measured_on(stored)}. A dot is a cell; "
+            f"{baseline(stored)} is the baseline. Correlation over variants is no proof of a "
+            "cause; interventions are."
+            + (
+                " The line is the least squares', its band a bootstrap over cells that takes "
+                "seeds of one variant for independent, which errs on the narrow side."
+                if any(
+                    part["share"].nunique() >= prediction.FEWEST
+                    for _, part in table.groupby("route")
+                )
+                else ""
+            ),
             [
                 Panel(
-                    f"AP_L over the {route} share, %",
-                    partial(prediction.draw, part, colors=stored.colors, y="AP_L"),
+                    f"{large} over the {route} share",
+                    partial(
+                        prediction.draw,
+                        part,
+                        colors=stored.colors,
+                        x=f"share of {buckets[-1]} objects, %",
+                        y=large,
+                    ),
                 )
                 for route, part in split(table, "route")
             ],
             table,
             keys=variant_keys(stored, table["variant"], "box"),
             height=190,
-            left=34,
+            left=46,
+            bottom=48,
         )
     ]

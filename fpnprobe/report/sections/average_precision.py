@@ -55,7 +55,8 @@ def section(stored: Stored) -> Section:
         table.drop(columns="seeds"),
         keys=keys,
         height=max(70, 34 * len(stored.variants)),
-        left=112,
+        left=118,
+        bottom=48,
     )
     base = baseline(stored)
     plain = next((n for n in stored.variants if n.split(": ")[-1] == "FPN" and n != base), "")
@@ -113,7 +114,8 @@ def _figure1(stored: Stored, table: pd.DataFrame) -> list[Block]:
         table.drop(columns="seeds"),
         keys=[Key("paper (COCO, R50, MMDetection)", INK, "D")] if theirs else [],
         height=70,
-        left=112,
+        left=118,
+        bottom=48,
     )
     return [figure]
 
@@ -123,13 +125,13 @@ def _direction(stored: Stored, moves: Mapping[str, float]) -> str:
     if not final(stored)["value"].max() > 0:
         return "Neither variant finds anything"
     if not moves["AP_S"] > 0 > moves["AP_L"]:
-        return "Not the direction of the paper, where AP_S rises and AP_L falls"
+        return "Not the direction of the paper, whose AP_S rises and whose AP_L falls"
     found = compared(stored)
     found = found[(found["variant"] == "FPN") & (found["baseline"] == "DC5")]
     found = found[found["metric"].isin(moves) & (found["source"] != "images")]
     if len(found) == len(moves) and ((found["low"] > 0) | (found["high"] < 0)).all():
         return "The pyramid helps small objects and costs large ones, the direction of the paper"
-    return "The direction of the paper, where AP_S rises and AP_L falls, but not beyond doubt"
+    return "The direction of the paper, whose AP_S rises and whose AP_L falls, but not beyond doubt"
 
 
 def _gain(paper: Mapping[Any, float], metric: str) -> float:
@@ -207,6 +209,7 @@ def _differences(table: pd.DataFrame, stored: Stored, name: str, title: str) -> 
         panels,
         table,
         height=150,
+        bottom=48,
         left=62 if stored.name_metric("AP_S") == "AP_S" else 104,
         share="xy",
     )

@@ -7,6 +7,7 @@ from fpnprobe.figures.columns import rows, split
 from fpnprobe.report.sections.soundness import OVER, UNAUDITED, UNSOUND, residuals
 from fpnprobe.report.tables.average_precision import final
 from fpnprobe.report.tables.read_studies import Stored
+from fpnprobe.report.tables.share_intervals import FEW, share_intervals
 
 FEW_IMAGES = 500
 
@@ -41,6 +42,12 @@ def warnings(stored: Stored) -> list[str]:
     few = [count for count in images if count < FEW_IMAGES]
     if few:
         result.append(f"Few images: AP was evaluated on {min(few)} images.")
+    sampled = share_intervals(stored)
+    if len(sampled) and 0 < (least := int(sampled["samples"].min())) < FEW:
+        result.append(
+            f"Few samples: shares of the gradient rest on {least} "
+            + ("batches of images." if stored.measures_ends else "probed steps a training.")
+        )
     table = residuals(stored)
     problems = {
         (cell.variant, cell.seed): str((cell.manifest.get("probe") or {}).get("problem") or "")
@@ -93,8 +100,8 @@ def warnings(stored: Stored) -> list[str]:
         cost, budget = probe.get("cost"), probe.get("budget")
         if isinstance(cost, float) and isinstance(budget, float) and cost > budget:
             result.append(
-                f"{cell.variant}, seed {cell.seed}: the probe cost {100 * cost:.1f} % of the step, "
-                f"over its budget of {100 * budget:.1f} %."
+                f"{cell.variant}, seed {cell.seed}: the probe cost {100 * cost:.2f} % of the step, "
+                f"over its budget of {100 * budget:.2f} %."
             )
     return grouped(result)
 

@@ -48,13 +48,17 @@ def tally(claims: Sequence[Mapping[str, Any]]) -> dict[str, int]:
 
 def section(
     claims: Sequence[Mapping[str, Any]], *, name_metric: Callable[[str], str] = str
-) -> Section:
-    """The claims that this study could test; `name_metric` adds bounds to a metric."""
+) -> Section | None:
+    """The claims that this study could test, None if it could test none.
+
+    `name_metric` adds bounds to a metric.
+    """
     run = [claim for claim in claims if claim["verdict"] != "not run"]
+    run.sort(key=lambda claim: claim["verdict"] == "undecided")
     blocks: list[Block] = [Text(rules.RULE)]
     if not run:
-        blocks.append(Text("This study could test none of the paper's claims.", "hole"))
-        return Section("verdicts", "What the paper says", blocks)
+        return None
+    undecided = sum(claim["verdict"] == "undecided" for claim in run)
     frame = pd.DataFrame(
         [
             {
@@ -92,6 +96,8 @@ def section(
             for name in frame.columns
         },
         {"measured": "{:+.1f}", "p_holm": "{:.2g}"},
+        rest=f"{undecided} undecided" if undecided else "",
+        shown=len(run) - undecided,
     )
     return Section("verdicts", "What the paper says", [*blocks, table])
 

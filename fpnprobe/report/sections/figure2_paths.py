@@ -12,6 +12,7 @@ from fpnprobe.report.page.content import Block, Figure
 from fpnprobe.report.tables.average_precision import focus
 from fpnprobe.report.tables.gradient_shares import bucket_keys, objects
 from fpnprobe.report.tables.read_studies import Stored
+from fpnprobe.report.tables.share_intervals import measured_on
 
 CONSUMERS = ("direct", "auxiliary", "deeper")
 
@@ -37,6 +38,7 @@ def figure(stored: Stored) -> list[Block]:
         "figure-2",
         "The ways of the gradient, measured (Figure 2 of the paper)",
         _caption(table, shown, buckets)
+        + f" Measured: {measured_on(stored)}."
         + " A ribbon's width is its part of the squared norms that arrive at a stage, so the "
         "ribbons into each stage have the same width together; its color is the object size. Bars "
         "inside the levels are the buckets' shares there.",
@@ -57,7 +59,35 @@ def figure(stored: Stored) -> list[Block]:
         left=4,
         bottom=6,
     )
-    return [drawn]
+    others = [name for name in dict.fromkeys(table["variant"]) if name not in shown]
+    return [drawn, *_others(table, levels, others, buckets)]
+
+
+def _others(
+    table: pd.DataFrame, levels: pd.DataFrame, names: Sequence[str], buckets: Sequence[str]
+) -> list[Block]:
+    """The same picture of the other variants, smaller."""
+    if not names:
+        return []
+    return [
+        Figure(
+            "figure-2-others",
+            "The ways of the gradient in the other variants",
+            f"{_caption(table, names, buckets)} Drawn as Figure 2.",
+            [
+                Panel(
+                    name,
+                    partial(paths.draw, table[table["variant"] == name], levels=_of(levels, name)),
+                )
+                for name in names
+            ],
+            table[table["variant"].isin(names)].drop(columns=["state"]),
+            keys=bucket_keys(buckets),
+            height=318,
+            left=4,
+            bottom=6,
+        )
+    ]
 
 
 def _of(levels: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -76,7 +106,7 @@ def _caption(table: pd.DataFrame, shown: Sequence[str], buckets: Sequence[str]) 
         direct = float(part.get("direct", 0.0))
         if direct > 0:
             said.append(
-                f"under {name} {100 * direct:.0f} % of {low}'s gradient is direct, and "
+                f"under {name} {100 * direct:.0f} % of the squared norm at {low} is direct, and "
                 f"{100 * big / direct:.0f} % of that is from {buckets[-1]} objects"
             )
         else:

@@ -1,4 +1,4 @@
-"""Figure 5 from the stored maps: one image, every stage and level of up to four variants."""
+"""Figure 5 from the stored maps: one image, every stage and level of every variant."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.figures import feature_maps
+from fpnprobe.figures import energy, feature_maps
 from fpnprobe.figures.columns import largest, rows
 from fpnprobe.figures.legend import Key
 from fpnprobe.figures.palette import bucket_color
@@ -19,20 +19,19 @@ from fpnprobe.report.tables.read_studies import Stored
 from fpnprobe.scales import ScaleBucket, bucket_index
 from fpnprobe.store.feature_maps import Features, stored_images
 
-STAGES, LEVELS = ("C2", "C3", "C4", "C5"), ("P2", "P3", "P4", "P5")
-VARIANTS = 4
-_TELLING = (
-    "DC5", "FPN", "FPN-CFG3", "FPN-AuxU", "FPN-CFG2", "FPN-CFG1", "FPN-Aux", "FPN-Wide",
-)  # fmt: skip
+STAGES: tuple[str, ...] = ("C2", "C3", "C4", "C5")
+LEVELS: tuple[str, ...] = ("P2", "P3", "P4", "P5")
+SCALES = (("stages C", STAGES), ("levels P", LEVELS))
+BRIGHTEST = 0.995
+"""Quantile of all maps of a scale that is drawn brightest."""
 
 
 def figure(stored: Stored) -> list[Block]:
-    """The figure of the first image that all variants share; nothing where none is stored."""
+    """The maps of the first image that all variants share, and where their energy lies."""
     cells: dict[str, Path] = {}
     for cell in stored.done:
         if cell.folder is not None and stored_images(cell.folder / "features"):
             cells.setdefault(cell.variant, cell.folder / "features")
-    several, cells = len(cells), {name: cells[name] for name in chosen(list(cells))}
     common = (
         sorted(set.intersection(*(set(stored_images(f)) for f in cells.values()))) if cells else []
     )
@@ -41,59 +40,89 @@ def figure(stored: Stored) -> list[Block]:
             maps = {v: Features.read(folder / f"{image_id}.npz") for v, folder in cells.items()}
         except FpnProbeError:
             return []
-        return [_feature_figure(maps, image_id, stored.scale_buckets, several)]
+        table = _energies(maps, image_id, stored.scale_buckets)
+        return [_maps(maps, table, image_id, stored.scale_buckets), _energy(table, image_id)]
     return []
 
 
-def chosen(names: Sequence[str]) -> list[str]:
-    """The variants to show, in their order: where there are too many, those that differ most.
-
-    >>> chosen(["DC5", "DC5-Aux", "FPN", "FPN-Aux", "FPN-AuxU", "FPN-CFG1", "FPN-CFG3"])
-    ['DC5', 'FPN', 'FPN-AuxU', 'FPN-CFG3']
-    """
-    rank = {name: at for at, name in enumerate(_TELLING)}
-    told = sorted(names, key=lambda name: rank.get(name.split(": ")[-1], len(rank)))
-    return [name for name in names if name in told[:VARIANTS]]
-
-
-def _feature_figure(
-    maps: Mapping[str, Features], image_id: int, scale: Sequence[ScaleBucket], several: int
-) -> Figure:
-    every = [m for found in maps.values() for m in found.maps.values()]
-    top = float(np.quantile(np.concatenate([m.ravel() for m in every]), 0.995))
-    names = [bucket.name for bucket in scale]
-    tables = []
-    for variant, found in maps.items():
-        inside = found.in_boxes(scale)
-        tables.append(inside.assign(variant=variant, image=image_id))
+def _energies(
+    maps: Mapping[str, Features], image_id: int, scale: Sequence[ScaleBucket]
+) -> pd.DataFrame:
+    tables = [
+        found.in_boxes(scale).assign(variant=variant, image=image_id)
+        for variant, found in maps.items()
+    ]
     table = pd.concat(tables, ignore_index=True)
+    return table[["variant", "image", "tap", "bucket", "energy", "area", "contrast"]]
+
+
+def _maps(
+    maps: Mapping[str, Features],
+    table: pd.DataFrame,
+    image_id: int,
+    scale: Sequence[ScaleBucket],
+) -> Figure:
+    names = [bucket.name for bucket in scale]
     first = next(iter(maps.values()))
+    tops = {places: _brightest(maps, places) for places in (STAGES, LEVELS)}
     return Figure(
         "figure-5",
         f"What stages and levels see in image {image_id} (Figure 5 of the paper)",
-        _seen(table, names)
-        + " Brightness is the root mean square over channels, on one scale (its square root) for "
-        "all maps of the figure. Numbers: percent of a map's energy inside the boxes of each size"
-        + (
-            "; at levels, how alike the channels of a group are (compactness, at most 1, about 0 "
-            "without groups)."
-            if any(found.compactness for found in maps.values())
-            else "."
-        )
-        + (f" {len(maps)} of {several} variants are shown." if several > len(maps) else ""),
+        f"{_seen(table, names)} Brightness is the root mean square over channels (its square "
+        "root); stages have one scale in all variants, levels another. A map shows on hover how "
+        "much of its energy lies inside the boxes of each size; all those numbers are below.",
         [
             Panel("image", partial(_image, found=first, scale=scale)),
-            *_map_panels(maps, table, top, scale),
+            *_map_panels(maps, table, tops, scale),
+            *_scales([(title, tops[places]) for title, places in SCALES]),
         ],
-        table[["variant", "image", "tap", "bucket", "energy", "area", "contrast"]],
+        table,
         keys=[Key(f"{name} objects", bucket_color(name, names)) for name in names],
-        columns=4,
-        narrow=2,
-        height=150,
-        left=2,
-        bottom=22 + 18 * any(found.compactness for found in maps.values()),
+        columns=len(STAGES) + len(LEVELS),
+        narrow=len(STAGES),
+        height=82,
+        left=96,
+        right=4,
+        bottom=4,
+        gap=6,
         share="y",
     )
+
+
+def _energy(table: pd.DataFrame, image_id: int) -> Figure:
+    """The numbers of the maps: a heat map for each object size."""
+    buckets = list(dict.fromkeys(table["bucket"]))
+    area = table.drop_duplicates("bucket").set_index("bucket")["area"]
+    covered = ", ".join(f"{name} {100 * area[name]:.0f} %" for name in buckets)
+    return Figure(
+        "figure-5-energy",
+        f"Where the energy of each map of image {image_id} lies, percent",
+        f"Read each number against the part of the image that the boxes cover: {covered}. More "
+        "than that, and the map stands out on objects of that size.",
+        [
+            Panel(
+                f"{name} objects",
+                partial(
+                    energy.draw,
+                    table[table["bucket"] == name],
+                    reach=float(table["energy"].max()),
+                ),
+            )
+            for name in buckets
+        ],
+        table,
+        columns=1 if table["tap"].nunique() > 6 else 2,
+        height=26 * table["variant"].nunique(),
+        left=96,
+        bottom=26,
+        share="",
+    )
+
+
+def _brightest(maps: Mapping[str, Features], places: Sequence[str]) -> float:
+    """The value drawn brightest among the maps of all variants at some places; 0 without any."""
+    every = [m.ravel() for found in maps.values() for tap, m in found.maps.items() if tap in places]
+    return float(np.quantile(np.concatenate(every), BRIGHTEST)) if every else 0.0
 
 
 def _seen(table: pd.DataFrame, names: Sequence[str]) -> str:
@@ -122,28 +151,47 @@ def boxes(found: Features, scale: Sequence[ScaleBucket]) -> pd.DataFrame:
 
 
 def _map_panels(
-    maps: Mapping[str, Features], table: pd.DataFrame, top: float, scale: Sequence[ScaleBucket]
+    maps: Mapping[str, Features],
+    table: pd.DataFrame,
+    tops: Mapping[tuple[str, ...], float],
+    scale: Sequence[ScaleBucket],
 ) -> Iterator[Panel]:
-    for variant, found in maps.items():
-        energy: dict[str, dict[str, float]] = {}
-        for row in rows(table[table["variant"] == variant]):
-            energy.setdefault(row.tap, {})[row.bucket] = row.energy
+    """A row of maps for each variant; the names of the maps stand above the first row."""
+    for at, (variant, found) in enumerate(maps.items()):
+        energies: dict[str, dict[str, float]] = {}
+        for each in rows(table[table["variant"] == variant]):
+            energies.setdefault(each.tap, {})[each.bucket] = each.energy
         for places in (STAGES, LEVELS):
-            told = places is LEVELS and any(each.compactness for each in maps.values())
-            taps = [tap for tap in places if tap in found.maps]
-            for tap in taps:
+            for tap in places:
+                title, new_row = "" if at else tap, tap == STAGES[0]
+                if tap not in found.maps:
+                    yield Panel(title, _leave_empty, new_row=new_row)
+                    continue
                 yield Panel(
-                    f"{variant} {tap}" if tap == taps[0] else tap,
+                    title,
                     partial(
                         feature_maps.draw,
                         boxes(found, scale),
                         values=found.maps[tap],
                         size=found.size,
-                        top=top,
-                        energy=energy.get(tap, {}),
-                        compactness=found.compactness.get(tap, float("nan")) if told else None,
+                        top=tops[places],
+                        energy=energies.get(tap, {}),
                         label=f"{variant} {tap}",
                         buckets=[b.name for b in scale],
+                        row=variant if new_row else "",
                     ),
-                    new_row=tap == taps[0],
+                    new_row=new_row,
                 )
+
+
+def _scales(scales: Sequence[tuple[str, float]]) -> Iterator[Panel]:
+    """The color bars, each below its maps."""
+    for at, (title, top) in enumerate(scales):
+        draw = partial(feature_maps.draw_scale, top=top, title=title) if top > 0 else _leave_empty
+        yield Panel("", draw, new_row=not at)
+        if at < len(scales) - 1:
+            yield from [Panel("", _leave_empty)] * (len(STAGES) - 1)
+
+
+def _leave_empty(ax: Any) -> None:
+    ax.axis("off")

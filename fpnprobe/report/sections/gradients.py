@@ -5,10 +5,11 @@ from functools import partial
 import pandas as pd
 
 from fpnprobe.figures import conflict, object_index, routes, share_history
-from fpnprobe.figures.columns import largest, split
+from fpnprobe.figures.columns import largest, rows, split
 from fpnprobe.figures.legend import Key
 from fpnprobe.figures.palette import MUTED
 from fpnprobe.figures.svg import Panel
+from fpnprobe.figures.wording import signed
 from fpnprobe.report.page.content import Block, Figure, Section, Table, Text
 from fpnprobe.report.sections import association, figure2_paths
 from fpnprobe.report.tables.gradient_shares import (
@@ -18,6 +19,7 @@ from fpnprobe.report.tables.gradient_shares import (
     variant_keys,
 )
 from fpnprobe.report.tables.read_studies import Stored
+from fpnprobe.report.tables.share_intervals import measured_on, sampled_over, share_intervals
 from fpnprobe.scales import BACKGROUND
 
 TITLE = "Whose gradient reaches each stage"
@@ -36,7 +38,7 @@ def section(stored: Stored) -> Section:
             "told apart by the size of the object it belongs to."
         ),
         *figure2_paths.figure(stored),
-        _heat_map(table),
+        _heat_map(stored),
         *_index(stored),
         *_history(stored),
         *_conflict(stored),
@@ -47,27 +49,36 @@ def section(stored: Stored) -> Section:
     return Section("gradients", TITLE, blocks)
 
 
-def _heat_map(table: pd.DataFrame) -> Block:
+def _heat_map(stored: Stored) -> Block:
+    table = share_intervals(stored)
     buckets = list(dict.fromkeys(table["bucket"]))
     low = first_stage(table)
     at = table[
         (table["tap"] == low) & (table["bucket"] == buckets[-1]) & (table["route"] == "total")
-    ]
-    parts = [
-        f"{name} {100 * rows['share'].iloc[0]:.0f} %"
-        for name, rows in split(at, "variant")
-        if rows["share"].notna().all()
-    ]
+    ].dropna(subset="share")
+    said = ", ".join(
+        f"{row.variant} {100 * row.share:.0f} %"
+        + (f" ({100 * row.low:.0f} to {100 * row.high:.0f})" if row.low == row.low else "")
+        for row in rows(at)
+    )
+    if said:
+        said = (
+            f"Of the squared gradient norm of all objects at {low}, {buckets[-1]} objects hold: "
+            f"{said}; {measured_on(stored)}"
+            + (
+                f", 95 % intervals over {sampled_over(at, stored)}"
+                if at["low"].notna().any()
+                else ""
+            )
+            + ". "
+        )
     return Figure(
         "routes",
         "Stage × bucket × route",
-        (f"Of the whole object gradient at {low}, {buckets[-1]} objects hold: " if parts else "")
-        + ", ".join(parts)
-        + (". " if parts else "")
-        + "Each cell is a bucket's share in percent of what arrives at a stage by a route; each "
-        "triple adds up to 100. Background is left out.",
-        [Panel(name, partial(routes.draw, rows)) for name, rows in split(table, "variant")],
-        table,
+        f"{said}Each cell is a bucket's share in percent of what arrives at a stage by a route; "
+        "each triple adds up to 100. Background is left out.",
+        [Panel(name, partial(routes.draw, part)) for name, part in split(table, "variant")],
+        table.assign(measured=measured_on(stored)),
         keys=bucket_keys(buckets),
         height=38 * table["tap"].nunique() + 40,
         left=30,
@@ -76,7 +87,7 @@ def _heat_map(table: pd.DataFrame) -> Block:
 
 
 def _index(stored: Stored) -> list[Block]:
-    table = stored.gradients.index
+    table = stored.stage_gradients.index
     table = table[(table["kind"] == "activation") & table["tap"].str.fullmatch(r"C\d+")]
     table = table.groupby(["variant", "tap", "route"], sort=False)["index"].mean().reset_index()
     if table["index"].isna().all():
@@ -90,29 +101,30 @@ def _index(stored: Stored) -> list[Block]:
         Figure(
             "all-object-index",
             "All-object index by stage",
-            f"{_reaches(at, low)}1 means that one object counts as much as another whatever its "
-            f"size, 1/{buckets} that a single size is heard. Evenness alone is no quality: read it "
-            "beside AP.",
+            f"{_reaches(at, low, measured_on(stored))}1 means that one object counts as much as "
+            f"another whatever its size, 1/{buckets} that a single size is heard. Evenness alone "
+            "is no quality: read it beside AP.",
             [
                 Panel(
                     route,
                     partial(
-                        object_index.draw, rows, colors=stored.colors, taps=taps, buckets=buckets
+                        object_index.draw, part, colors=stored.colors, taps=taps, buckets=buckets
                     ),
                 )
                 for route in routes.ROUTES
-                for rows in [table[table["route"] == route]]
-                if rows["index"].notna().any()
+                for part in [table[table["route"] == route]]
+                if part["index"].notna().any()
             ],
             table,
             keys=variant_keys(stored, names),
             height=170,
-            left=34,
+            left=48,
+            right=76,
         )
     ]
 
 
-def _reaches(table: pd.DataFrame, tap: str) -> str:
+def _reaches(table: pd.DataFrame, tap: str, measured: str) -> str:
     """From which variant to which the index reaches at a stage, in total and directly."""
     said = []
     for route, words in (("total", "in total"), ("direct", "by the direct route")):
@@ -122,25 +134,25 @@ def _reaches(table: pd.DataFrame, tap: str) -> str:
             said.append(f"{words} from {ends[0]} to {ends[-1]}")
         elif ends:
             said.append(f"{words} {ends[0]}")
-    return f"At {tap}, {'; '.join(said)}. " if said else ""
+    return f"At {tap} ({measured}), {'; '.join(said)}. " if said else ""
 
 
 def _history(stored: Stored) -> list[Block]:
     table = stored.gradients.history
     if table.empty or table["iteration"].nunique() < 2:
         return []
+    table = table[table["route"].isin(["total", "direct"])]
     low = first_stage(stage_shares(stored))
     keys = ["variant", "tap", "route", "bucket", "iteration"]
     seeds = _aligned(table[table["tap"] == low]).groupby(keys, sort=False)
     table = seeds.agg(share=("share", "mean"), points=("points", "sum")).reset_index()
     buckets = list(dict.fromkeys(table["bucket"]))
     moved = []
-    for name, rows in split(table[table["route"] == "total"], "variant"):
-        line = rows[rows["bucket"] == buckets[-1]].sort_values("iteration")["share"].to_numpy()
+    for name, part in split(table[table["route"] == "total"], "variant"):
+        line = part[part["bucket"] == buckets[-1]].sort_values("iteration")["share"].to_numpy()
         few = -(-len(line) // 4)
         if len(line) > 1:
-            first, last = line[:few].mean(), line[-few:].mean()
-            moved.append(f"{name} {100 * first:.0f} → {100 * last:.0f} %")
+            moved.append(f"{name} {signed(100 * (line[-few:].mean() - line[:few].mean()), 0)}")
     direct = (table["route"] == "direct").any()
     keys_shown = bucket_keys(buckets) + (
         [Key("total", MUTED, "line"), Key("direct", MUTED, "dash")] if direct else []
@@ -148,23 +160,23 @@ def _history(stored: Stored) -> list[Block]:
     return [
         Figure(
             "share-history",
-            f"Gradient share at {low} over training, percent",
+            f"Gradient share at {low} while training, percent",
             (
-                f"From the first to the last quarter, {buckets[-1]} objects at {low}: "
+                f"From the first to the last quarter of training, the share of {buckets[-1]} "
+                f"objects at {low} moves by so many points: {', '.join(moved)}. "
                 if moved
                 else ""
             )
-            + ", ".join(moved)
-            + (". " if moved else "")
-            + "Full lines are the total; a dot stands for the samples of one stretch.",
+            + "Full lines are the total; a dot stands for the samples of one stretch, of a few "
+            "images each, so single dots scatter.",
             [
-                Panel(name, partial(share_history.draw, rows))
-                for name, rows in split(table, "variant")
+                Panel(name, partial(share_history.draw, part))
+                for name, part in split(table, "variant")
             ],
             table,
             keys=keys_shown,
             height=150,
-            left=34,
+            left=48,
             bottom=48,
         )
     ]

@@ -49,7 +49,8 @@ def figure(stored: Stored, table: pd.DataFrame) -> Figure:
     """The effects by metric, with every interval and seed."""
     clear = table[(table["low"] > 0) | (table["high"] < 0)]
     said = ", ".join(
-        f"{row['variant']} {row['metric']} {signed(row['difference'])}" for row in _records(clear)
+        f"{row['variant']} {stored.name_metric(row['metric'])} {signed(row['difference'])}"
+        for row in _records(clear)
     )
     keys = [
         Key("95 % over seeds and images", MUTED, "line"),
@@ -67,21 +68,31 @@ def figure(stored: Stored, table: pd.DataFrame) -> Figure:
         + " AP points against the untouched twin, seed by seed on the same images.",
         [
             Panel(
-                metric, partial(causes.draw, table[table["metric"] == metric], colors=stored.colors)
+                name,
+                partial(
+                    causes.draw,
+                    table[table["metric"] == metric].assign(metric=name),
+                    colors=stored.colors,
+                ),
             )
             for metric in METRICS
+            for name in [stored.name_metric(metric)]
         ],
         table.assign(seeds=[" ".join(f"{v:.3f}" for v in seeds) for seeds in table["seeds"]]),
         keys=keys,
         height=46 * table["variant"].nunique() + 20,
         left=130,
+        bottom=48,
         share="xy",
     )
 
 
-def numbers(table: pd.DataFrame) -> Table:
+def numbers(stored: Stored, table: pd.DataFrame) -> Table:
     """The effects as numbers, one source of error beside the other."""
-    frame = table.assign(seeds=[len(seeds) for seeds in table["seeds"]])
+    frame = table.assign(
+        seeds=[len(seeds) for seeds in table["seeds"]],
+        metric=table["metric"].map(stored.name_metric),
+    )
     for name, suffix in (("both", ""), ("images", "_images"), ("spread", "_seeds")):
         ends = zip(table[f"low{suffix}"], table[f"high{suffix}"], strict=True)
         frame[name] = pd.Series([interval(*pair) for pair in ends], index=frame.index, dtype=object)

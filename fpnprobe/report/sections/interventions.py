@@ -62,7 +62,7 @@ def opening(stored: Stored, verdicts: Sequence[Mapping[str, Any]], otherwise: st
         + ")"
         for each in run
     ]
-    return f"{'; '.join(parts)}. {said}"
+    return f"{stored.add_bounds('; '.join(parts))}. {said}"
 
 
 def noted(section: Section, stored: Stored) -> Section:
@@ -85,7 +85,7 @@ def section(stored: Stored, verdicts: Sequence[Mapping[str, Any]]) -> Section | 
             f"caused by the path that was changed. {_BEFORE}"
         ),
         Text(rules.RULE),
-        _verdicts(verdicts),
+        _verdicts(stored, verdicts),
         changes.figure(stored, found),
     ]
     table = intervention_effects.effects(stored)
@@ -95,15 +95,19 @@ def section(stored: Stored, verdicts: Sequence[Mapping[str, Any]]) -> Section | 
     if table.empty:
         blocks.append(Text("Not measured: no intervention and twin were evaluated.", "hole"))
     else:
-        blocks += [intervention_effects.figure(stored, table), intervention_effects.numbers(table)]
+        blocks += [
+            intervention_effects.figure(stored, table),
+            intervention_effects.numbers(stored, table),
+        ]
     return Section("causes", "Causes: a path is changed, and AP answers", blocks)
 
 
-def _verdicts(verdicts: Sequence[Mapping[str, Any]]) -> Table:
+def _verdicts(stored: Stored, verdicts: Sequence[Mapping[str, Any]]) -> Table:
     frame = pd.DataFrame(
         [
             {
-                "explanation": each["statement"], "prediction": each["prediction"],
+                "explanation": stored.add_bounds(each["statement"]),
+                "prediction": stored.add_bounds(each["prediction"]),
                 "variant": each["variant"], "against": each["twin"],
                 "measured": each["difference"],
                 "interval": intervention_effects.interval(each["low"], each["high"]),

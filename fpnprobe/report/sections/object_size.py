@@ -42,6 +42,7 @@ def _size_curve(stored: Stored) -> list[Block]:
     )
     table[["ap", "band_low", "band_high"]] *= 100
     best = table.dropna(subset="ap").sort_values("sqrt_area")
+    crowded = table["variant"].nunique() > size_curve.MOST_BANDS
     apart = stored.evidence.get("size_difference")
     said = f"{_leader(best, apart, 0, 'smallest objects')}; {_leader(best, apart, -1, 'largest')}"
     return [
@@ -49,19 +50,29 @@ def _size_curve(stored: Stored) -> list[Block]:
             "size-curve",
             "AP against object size",
             f"{said[:1].upper()}{said[1:]}. Bands are 95 % "
-            f"intervals over {over}; dotted lines are the borders of the buckets.",
+            f"intervals over {over}; dotted lines are the borders of the buckets."
+            + (" Gray lines are the other variants." if crowded else ""),
             [
                 Panel(
-                    "",
-                    partial(size_curve.draw, table, colors=stored.colors, borders=_borders(stored)),
+                    name,
+                    partial(
+                        size_curve.draw,
+                        table,
+                        colors=stored.colors,
+                        borders=_borders(stored),
+                        only=name,
+                    ),
                 )
+                for name in (dict.fromkeys(table["variant"]) if crowded else [""])
             ],
             table,
-            keys=variant_keys(stored, table["variant"]),
-            columns=1,
-            height=280,
-            left=30,
+            keys=[] if crowded else variant_keys(stored, table["variant"]),
+            columns=3 if crowded else 1,
+            height=130 if crowded else 280,
+            left=48,
+            right=10 if crowded else 84,
             bottom=48,
+            share="xy",
         )
     ]
 
@@ -119,7 +130,9 @@ def _errors(stored: Stored) -> list[Block]:
             "error-types",
             "Error types by scale",
             f"The costliest mistakes: {', '.join(said)}. A bar is the AP, in points, that would be "
-            "won by correcting one type of error at one scale alone; the bars do not add up.",
+            "won by correcting one type of error at one scale alone; the bars do not add up. "
+            "Cls: wrong class; Loc: box too far off; Both: wrong class and box; Dupe: found twice; "
+            "Bkg: nothing there; Miss: not found.",
             [
                 Panel(name, partial(error_types.draw, part, reach=reach))
                 for name, part in split(table, "variant")
@@ -128,5 +141,6 @@ def _errors(stored: Stored) -> list[Block]:
             keys=bucket_keys(list(dict.fromkeys(table["bucket"]))),
             height=36 * table["error"].nunique(),
             left=52,
+            bottom=48,
         )
     ]

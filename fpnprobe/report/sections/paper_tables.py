@@ -19,8 +19,8 @@ _NECKS = (("FPN", "FPN", "baseline"), ("FPN-CFG3", "CFG", "cfg"))
 _OWN = " (not the paper's)"
 
 
-def section(stored: Stored) -> Section:
-    """Four tables; those of which the study measured nothing are folded."""
+def section(stored: Stored) -> Section | None:
+    """Those of the four tables of which the study measured something; None if there is none."""
     ours = _measured(stored, "bbox", published.backbone)
     blocks: list[Block] = [
         Text(
@@ -40,15 +40,18 @@ def section(stored: Stored) -> Section:
         for row in published.numbers()["table2"]["rows"]
         for n in [row["grouping_stages"]]
     ]
-    blocks.append(_table("table1", "Table 1: auxiliary losses", one, ours))
-    blocks.append(_table("table2", "Table 2: feature grouping", two, ours))
+    tables = [
+        _table(stored, "table1", "Table 1: auxiliary losses", one, ours),
+        _table(stored, "table2", "Table 2: feature grouping", two, ours),
+    ]
     for name, title, iou_type in (
         ("table3", "Table 3: feature grouping in twelve detectors", "bbox"),
         ("table4", "Table 4: mask AP", "segm"),
     ):
         found = _measured(stored, iou_type, published.backbone_name)
-        blocks.append(_table(name, title, _framework_rows(name, found), found))
-    return Section("paper", "Beside the paper", blocks)
+        tables.append(_table(stored, name, title, _framework_rows(name, found), found))
+    measured = [table for table in tables if table is not None]
+    return Section("paper", "Beside the paper", [*blocks, *measured]) if measured else None
 
 
 def _framework_rows(table: str, ours: Mapping[_Place, float]) -> list[_Entry]:
@@ -77,8 +80,13 @@ def _yes(value: bool) -> str:
 def _measured(
     stored: Stored, iou_type: str, backbone: Callable[[Mapping[str, Any]], str]
 ) -> dict[_Place, float]:
-    """Mean AP in points by detector's name in the paper, `backbone`, variant and metric."""
+    """Mean AP in points by detector's name in the paper, `backbone`, variant and metric.
+
+    AP by size only where it may stand beside the paper's.
+    """
     table = final(stored, iou_type=iou_type)
+    if not stored.compares_with_paper:
+        table = table[table["metric"] == "AP"]
     built = {s["name"]: (published.detector(s), backbone(s)) for s in stored.studies}
     of = {cell.variant: (*built.get(cell.study, ("", "")), cell.name) for cell in stored.cells}
     found: dict[_Place, float] = {}
@@ -88,11 +96,13 @@ def _measured(
 
 
 def _table(
+    stored: Stored,
     name: str,
     title: str,
     entries: Iterable[_Entry],
     ours: Mapping[_Place, float],
-) -> Table:
+) -> Table | None:
+    """A printed table with our values beside; None where no variant but FPN was measured."""
     records = []
     base: dict[tuple[str, str, str], tuple[float, float]] = {}
     measured = set()
@@ -113,19 +123,22 @@ def _table(
                 record[f"{metric} {who}"] = _cell(value, change, variant)
                 record[f"{metric} {who} value"] = value
         records.append(record)
-    frame = pd.DataFrame(records)
-    shown = [c for c in frame.columns if not c.endswith(" value")]
     if not measured:
-        shown = [c for c in shown if not c.endswith(" ours")]
+        return None
+    frame = pd.DataFrame(records)
+    ours_too = frame["detector"].isin({detector for detector, _ in measured})
+    frame = frame.assign(other=~ours_too).sort_values("other", kind="stable", ignore_index=True)
+    frame = frame.drop(columns="other")
+    shown = [c for c in frame.columns if not c.endswith(" value")]
     return Table(
         name,
         title,
-        ("" if measured else "This study measured none of these variants. ")
-        + published.notes()[name],
+        published.notes()[name],
         frame,
-        {column: column for column in shown},
+        {c: stored.add_bounds(c) if c.endswith(" ours") else c for c in shown},
         {c: "{}" for c in shown if c.endswith((" paper", " ours"))},
-        folded=not measured,
+        rest="Detectors that this study did not measure" if not ours_too.all() else "",
+        shown=int(ours_too.sum()),
     )
 
 

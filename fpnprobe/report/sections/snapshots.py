@@ -169,7 +169,8 @@ def _figure(
     columns = ["variant", "tap", "route", "bucket", "trained", "value", "low", "high", "seeds"]
     return Figure(
         name, title, caption, panels, table[columns], keys=variant_keys(stored, table["variant"]),
-        columns=table["tap"].nunique(), narrow=2, height=105, left=34, share="xy",
+        columns=table["tap"].nunique(), narrow=1, height=110, left=48, right=70, bottom=48,
+        share="xy",
     )  # fmt: skip
 
 

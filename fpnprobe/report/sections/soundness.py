@@ -130,7 +130,8 @@ def _cost(stored: Stored) -> list[Block]:
             table,
             columns=1,
             height=max(50, 30 * len(table)),
-            left=112,
+            left=118,
+            bottom=48,
         )
     ]
 
@@ -164,6 +165,27 @@ def provenance(stored: Stored) -> Section:
             )
         ],
     )  # fmt: skip
+
+
+def origin(stored: Stored) -> str:
+    """When, where and by which version the cells were made, in a sentence; "" if none tells."""
+    manifests = [cell.manifest for cell in stored.done]
+    dates = sorted({str(m["finished"])[:10] for m in manifests if m.get("finished")})
+    devices = sorted({str(m["device"]) for m in manifests if m.get("device")})
+    versions = sorted(
+        {str(v["torch"]) for m in manifests if (v := m.get("versions") or {}).get("torch")}
+    )
+    codes = sorted(
+        {str(g["revision"])[:10] for m in manifests if (g := m.get("git") or {}).get("revision")}
+    )
+    parts = [
+        " to ".join(dict.fromkeys((dates[0], dates[-1]))) if dates else "",
+        f"on {', '.join(devices)}" if devices else "",
+        f"with torch {', '.join(versions)}" if versions else "",
+        f"by revision {', '.join(codes)}" if codes else "",
+    ]
+    said = " ".join(part for part in parts if part)
+    return f"Measured {said}." if said else ""
 
 
 def _facts(cell: Cell) -> dict[str, Any]:

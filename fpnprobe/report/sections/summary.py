@@ -11,8 +11,9 @@ from fpnprobe.report.page.content import Number
 from fpnprobe.report.sections.claims import tally
 from fpnprobe.report.sections.soundness import OVER, UNSOUND, residuals
 from fpnprobe.report.tables.average_precision import against, compared, focus
-from fpnprobe.report.tables.gradient_shares import first_stage, stage_shares
+from fpnprobe.report.tables.gradient_shares import first_stage
 from fpnprobe.report.tables.read_studies import Stored
+from fpnprobe.report.tables.share_intervals import measured_on, share_intervals
 
 
 def answer(stored: Stored, claims: Sequence[Mapping[str, Any]]) -> str:
@@ -76,9 +77,16 @@ def _moved(row: Any, metric: str) -> str:
     return f"{change} {abs(row.difference):.1f} points"
 
 
-def numbers(stored: Stored) -> list[Number]:
-    """AP_S and AP_L against the baseline, the large objects' share at C2, the worst residual."""
+def numbers(stored: Stored, verdicts: Sequence[Mapping[str, Any]] = ()) -> list[Number]:
+    """AP_S and AP_L against the baseline, the large objects' share at C2, the worst residual.
+
+    Where explanations were tested by interventions, their effects instead of the differences.
+    """
     base, other = focus(stored)
+    run = [each for each in verdicts if each["verdict"] != "not run"][:2]
+    if run:
+        effects = [_effect(stored, each) for each in run]
+        return [*effects, _share(stored, base, run[0]["variant"]), _residual(stored)]
     result = []
     table = compared(stored)
     for metric in ("AP_S", "AP_L"):
@@ -86,7 +94,8 @@ def numbers(stored: Stored) -> list[Number]:
         row = found.iloc[0] if len(found) else None
         known = row is not None and row["difference"] == row["difference"]
         interval = (
-            f"95 % interval {signed(row['low'])} to {signed(row['high'])}"
+            f"95 % interval {signed(row['low'])} to {signed(row['high'])} over "
+            + {"both": "images and seeds"}.get(row["source"], str(row["source"]))
             if row is not None and row["low"] == row["low"]
             else "no interval: one seed"
         )
@@ -102,22 +111,41 @@ def numbers(stored: Stored) -> list[Number]:
     return [*result, _share(stored, base, other), _residual(stored)]
 
 
+def _effect(stored: Stored, verdict: Mapping[str, Any]) -> Number:
+    """What an intervention does to the metric that an explanation speaks of."""
+    metric = stored.name_metric(str(verdict["metric"]))
+    detail = str(verdict["verdict"])
+    if verdict["low"] is not None:
+        detail += (
+            f"; 95 % interval {signed(verdict['low'])} to {signed(verdict['high'])} over images "
+            "and seeds"
+        )
+    label = f"{metric}, {verdict['variant']} − {verdict['twin']}"
+    return Number(label, signed(verdict["difference"]), detail)
+
+
 def _share(stored: Stored, base: str, other: str) -> Number:
-    table = stage_shares(stored)
+    """The largest size's share of the first stage's gradient, under both variants."""
+    table = share_intervals(stored)
     tap = first_stage(table) if len(table) else ""
     name = stored.buckets[-1]
-    label = f"{name}-object share of the gradient at {tap or 'C2'}"
-    at = table[(table["tap"] == tap) & (table["bucket"] == name)] if tap else table
-    value = at.set_index(["variant", "route"])["share"].dropna().to_dict() if tap else {}
-    here, there = value.get((base, "total")), value.get((other, "total"))
-    if here is None:
+    label = f"{name} objects at {tap or 'C2'}: share of the squared gradient norm"
+    if not tap:
         return Number(label, "not measured", "")
-    if there is None:
-        return Number(label, f"{100 * here:.0f} %", base)
-    detail = f"{base} → {other}, all routes"
-    if (other, "direct") in value:
-        detail += f"; directly {100 * value[other, 'direct']:.0f} %"
-    return Number(label, f"{100 * here:.0f} → {100 * there:.0f} %", detail)
+    at = table[(table["tap"] == tap) & (table["bucket"] == name)].dropna(subset="share")
+    places = {(row.variant, row.route): row for row in rows(at)}
+    shown = [v for v in (base, other) if (v, "total") in places]
+    if not shown:
+        return Number(label, "not measured", "")
+    totals = [places[variant, "total"] for variant in shown]
+    detail = " → ".join(shown) + f", all routes, {measured_on(stored)}"
+    if all(row.low == row.low for row in totals):
+        detail += "; 95 %: " + " → ".join(
+            f"{100 * row.low:.0f} to {100 * row.high:.0f}" for row in totals
+        )
+    if (other, "direct") in places:
+        detail += f"; directly {100 * places[other, 'direct'].share:.0f} %"
+    return Number(label, " → ".join(f"{100 * row.share:.0f}" for row in totals) + " %", detail)
 
 
 def _residual(stored: Stored) -> Number:

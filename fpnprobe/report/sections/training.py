@@ -8,6 +8,7 @@ import pandas as pd
 
 from fpnprobe.figures import curves
 from fpnprobe.figures.columns import largest, split
+from fpnprobe.figures.palette import INK
 from fpnprobe.figures.svg import Panel
 from fpnprobe.report.page.content import Block, Figure, Section
 from fpnprobe.report.sections.average_precision import SIZES
@@ -80,7 +81,11 @@ def _learning(stored: Stored) -> list[Block]:
         Panel(
             f"{stored.name_metric(metric)}, {SIZES[metric]}",
             partial(
-                curves.draw, table[table["metric"] == metric], colors=stored.colors, what=metric
+                curves.draw,
+                table[table["metric"] == metric],
+                colors=stored.colors,
+                what=stored.name_metric(metric),
+                unit="AP, points",
             ),
         )
         for metric in METRICS
@@ -105,7 +110,8 @@ def _learning(stored: Stored) -> list[Block]:
             table,
             keys=variant_keys(stored, table["variant"]),
             height=140,
-            left=30,
+            left=48,
+            right=76,
             bottom=48,
         )
     ]
@@ -144,6 +150,7 @@ def _losses(stored: Stored) -> list[Block]:
             columns=3,
             height=120,
             left=36,
+            right=70,
             bottom=48,
             share="",
         )
@@ -195,6 +202,9 @@ def _rate(stored: Stored) -> list[Block]:
         ).append(variant)
     shown = [names[0] for names in schedules.values()]
     same = len(schedules) == 1
+    drawn = table[table["variant"].isin(shown)]
+    if same:
+        drawn = drawn.assign(variant="all variants")
     return [
         Figure(
             "learning-rate",
@@ -212,8 +222,8 @@ def _rate(stored: Stored) -> list[Block]:
                     "",
                     partial(
                         curves.draw,
-                        table[table["variant"].isin(shown)],
-                        colors=stored.colors,
+                        drawn,
+                        colors={**stored.colors, "all variants": INK},
                         what="learning rate",
                     ),
                 )
@@ -223,6 +233,7 @@ def _rate(stored: Stored) -> list[Block]:
             columns=1,
             height=90,
             left=52,
+            right=76,
             bottom=48,
         )
     ]
@@ -285,6 +296,7 @@ def _uncertainty(stored: Stored) -> list[Block]:
             columns=3,
             height=110,
             left=36,
+            right=70,
             bottom=48,
         )
     ]

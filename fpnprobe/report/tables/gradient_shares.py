@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 
 from fpnprobe.figures.legend import Key
-from fpnprobe.figures.palette import bucket_color
+from fpnprobe.figures.palette import bucket_color, variant_dash
 from fpnprobe.figures.routes import ROUTES
 from fpnprobe.report.tables.read_studies import Stored
 from fpnprobe.scales import BACKGROUND
@@ -13,7 +13,7 @@ from fpnprobe.scales import BACKGROUND
 
 def objects(stored: Stored, *, kind: str = "activation", tap: str = "C") -> pd.DataFrame:
     """Mean over seeds of `l2` and `share` by variant, tap, route, term and object bucket."""
-    table = stored.gradients.shares
+    table = stored.stage_gradients.shares
     if table.empty:
         return table
     table = table[
@@ -52,10 +52,14 @@ def first_stage(table: pd.DataFrame) -> str:
 
 def bucket_keys(buckets: Sequence[str]) -> list[Key]:
     """Legend of the buckets."""
-    return [Key(name, bucket_color(name, buckets)) for name in buckets]
+    return [Key(name, bucket_color(name, buckets), series=name) for name in buckets]
 
 
 def variant_keys(stored: Stored, names: Iterable[str], shape: str = "line") -> list[Key]:
     """Legend of those variants that are among `names`, in the study's order."""
     among = set(names)
-    return [Key(name, stored.colors[name], shape) for name in stored.variants if name in among]
+    return [
+        Key(name, stored.colors[name], shape, dash=variant_dash(name), series=name)
+        for name in stored.variants
+        if name in among
+    ]

@@ -29,8 +29,8 @@ class CellGradients:
     Attributes:
         shares: what `gradient_shares` gives, with `term`.
         index: what `all_object_index` gives.
-        history: study, variant, seed, tap, route, bucket, iteration (mean of the bin), share,
-            points (samples in the bin).
+        history: study, variant, seed, tap, route, bucket, iteration (mean of the bin), square
+            (sum of the squared norms in the bin), share, points (samples in the bin).
         residuals: study, variant, seed, loss, gradient, routes (largest over the iterations),
             samples, nonfinite, unsound, underflow.
         conflict: study, variant, seed, kind, tap, bucket_a, bucket_b, cosine (mean), points.
@@ -118,22 +118,21 @@ def _history(frame: pd.DataFrame) -> pd.DataFrame:
         (frame["term"] == "all")
         & (frame["kind"] == "activation")
         & frame["bucket"].isin(set(frame["bucket"].unique()) - {BACKGROUND, "all"})
-        & frame["route"].isin(["total", "direct"])
         & frame["state"].isin(USED)
     ]
     steps = np.sort(rows["iteration"].unique())
     if not len(steps):
-        return pd.DataFrame(columns=[*keys, "iteration", "share", "points"])
+        return pd.DataFrame(columns=[*keys, "square", "iteration", "points", "share"])
     place = np.searchsorted(steps, rows["iteration"]) * min(BINS, len(steps)) // len(steps)
     table = (
         rows.assign(square=rows["l2"] ** 2, bin=place)
         .groupby([*keys, "bin"], observed=True)
-        .agg(square=("square", "mean"), iteration=("iteration", "mean"), points=("bin", "size"))
+        .agg(square=("square", "sum"), iteration=("iteration", "mean"), points=("bin", "size"))
         .reset_index()
     )
     total = table.groupby(["tap", "route", "bin"], observed=True)["square"].transform("sum")
     table["share"] = table["square"] / total.where(total > 0)
-    return _text(table.drop(columns=["square", "bin"]))
+    return _text(table.drop(columns="bin"))
 
 
 def _residuals(frame: pd.DataFrame) -> pd.DataFrame:

@@ -1,5 +1,6 @@
 """What a study left on disk, read without torch; whatever is missing is named, never fatal."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from fpnprobe.evidence.finished_cells import study_of_runs
 from fpnprobe.figures.palette import variant_colors
 from fpnprobe.report.tables.cells import Cell, label, name_cells, plain
 from fpnprobe.report.tables.gradients import CellGradients, summarize
-from fpnprobe.report.tables.snapshots import kept_records, quantities
+from fpnprobe.report.tables.snapshots import kept_records, measured, quantities
 from fpnprobe.scales import COCO_BUCKETS, ScaleBucket, name_metric
 from fpnprobe.store import StoredStudy
 from fpnprobe.store.runs import LEDGER
@@ -27,15 +28,17 @@ EVALUATION = ("study", "variant", "seed", "iteration", "iou_type", "metric", "va
 class Stored:
     """All tables of one or several studies; `label` columns name a variant within the report.
 
-    `training` holds the scalars of the trainings, `kept` the measurements of kept weights
-    (`fpnprobe.report.tables.snapshots`); `holes` are sentences about what is missing or cannot be
-    read.
+    `gradients` are those of the trainings' own samples; `ends` those of the same images in every
+    cell, with the weights at the end of its training. `training` holds the scalars of the
+    trainings, `kept` the measurements of kept weights (`fpnprobe.report.tables.snapshots`);
+    `holes` are sentences about what is missing or cannot be read.
     """
 
     studies: Sequence[Mapping[str, Any]]
     cells: Sequence[Cell]
     evaluation: pd.DataFrame
     gradients: CellGradients
+    ends: CellGradients
     evidence: Mapping[str, pd.DataFrame]
     training: pd.DataFrame
     kept: pd.DataFrame
@@ -55,6 +58,10 @@ class Stored:
     def name_metric(self, metric: str) -> str:
         """Name a metric with the bounds of its object size, unless they are COCO's."""
         return name_metric(metric, self.scale_buckets)
+
+    def add_bounds(self, text: str) -> str:
+        """The text with `name_metric` in place of each AP by size."""
+        return re.sub(r"\bAP_[SML]\b(?! \()", lambda name: self.name_metric(name[0]), text)
 
     @property
     def compares_with_paper(self) -> bool:
@@ -84,6 +91,22 @@ class Stored:
         return all(study.get("kind") == "runs" for study in self.studies)
 
     @property
+    def measures_ends(self) -> bool:
+        """Whether every variant with a ledger was also measured on the same images at the end."""
+        if self.ends.shares.empty or self.gradients.shares.empty:
+            return not self.ends.shares.empty
+        return set(self.gradients.shares["variant"]) <= set(self.ends.shares["variant"])
+
+    @property
+    def stage_gradients(self) -> CellGradients:
+        """The measurement behind every statement on a stage's shares.
+
+        The same images at the end of training, if all variants have them, else the trainings' own
+        samples.
+        """
+        return self.ends if self.measures_ends else self.gradients
+
+    @property
     def done(self) -> list[Cell]:
         """Cells that finished."""
         return [cell for cell in self.cells if cell.state == "done"]
@@ -102,6 +125,7 @@ def read(folders: Sequence[Path], *, names: Sequence[str] = ()) -> Stored:
     cells: list[Cell] = []
     evaluations: list[pd.DataFrame] = []
     gradients: list[CellGradients] = []
+    ends: list[CellGradients] = []
     evidence: dict[str, list[pd.DataFrame]] = {}
     training: list[pd.DataFrame] = []
     kept: list[pd.DataFrame] = []
@@ -119,6 +143,7 @@ def read(folders: Sequence[Path], *, names: Sequence[str] = ()) -> Stored:
             gradients += _gradients(cell, holes)
             training += _training(cell, holes)
             kept += kept_records(cell, holes)
+            ends += _end(cell)
         made = _evidence_of_runs(study, holes) if study.is_of_runs else {}
         found = {} if study.is_of_runs else {p.stem: p for p in folder.glob("evidence/*.parquet")}
         for stem in sorted({**made, **found}):
@@ -136,13 +161,18 @@ def read(folders: Sequence[Path], *, names: Sequence[str] = ()) -> Stored:
         if evaluations
         else pd.DataFrame(columns=list(EVALUATION)),
         gradients=CellGradients.joined(gradients),
+        ends=CellGradients.joined(ends),
         evidence={name: pd.concat(tables, ignore_index=True) for name, tables in evidence.items()},
         training=_averaged(training),
         kept=quantities(kept),
         holes=holes,
         scale_buckets=on_disk[0].buckets if on_disk else COCO_BUCKETS,
     )
-    return replace(stored, gradients=stored.gradients.ordered(stored.buckets))
+    return replace(
+        stored,
+        gradients=stored.gradients.ordered(stored.buckets),
+        ends=stored.ends.ordered(stored.buckets),
+    )
 
 
 def read_studies(folders: Sequence[Path], *, names: Sequence[str] = ()) -> list[StoredStudy]:
@@ -260,6 +290,16 @@ def _averaged(parts: list[pd.DataFrame]) -> pd.DataFrame:
     keys = ["variant", "name", "iteration"]
     table = pd.concat(parts).groupby(keys, sort=False)["value"]
     return table.agg(value="mean", seeds="count").reset_index()
+
+
+def _end(cell: Cell) -> list[CellGradients]:
+    """The measurement with a cell's last weights; `kept_records` names what cannot be read."""
+    for _, folder in measured(cell)[-1:]:
+        try:
+            return [summarize(folder, study=cell.study, variant=cell.variant, seed=cell.seed)]
+        except (FpnProbeError, OSError, ValueError, LookupError, TypeError, AttributeError):
+            return []
+    return []
 
 
 def _gradients(cell: Cell, holes: list[str]) -> list[CellGradients]:

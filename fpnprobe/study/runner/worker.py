@@ -12,6 +12,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -137,7 +138,8 @@ def _guarded(
                     write_manifest(cell.folder, content)
         if not result.study.resources.keep_checkpoint:
             shutil.rmtree(cell.folder / "checkpoints", ignore_errors=True)
-        content |= {"state": "done", "files": digest_folder(cell.folder)}
+        moment = datetime.now(UTC).isoformat(timespec="seconds")
+        content |= {"state": "done", "finished": moment, "files": digest_folder(cell.folder)}
         progress(stage="done", iteration=result.iterations)
         write_manifest(cell.folder, content)
     except Interrupted:

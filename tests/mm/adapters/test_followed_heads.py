@@ -1,7 +1,7 @@
 """Provenance labels every row as the head's own adapter does: the adapters are the oracle."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -18,7 +18,7 @@ from tests.mm.adapters.test_brute_force import pytestmark as pytestmark
 from tests.mm.adapters.test_drawn_batches import EDGES, IMAGE, batch, built
 
 FOLLOWED = list(CONFIGS)
-LABELS = ("adapters", "provenance")
+LABELS: tuple[Literal["adapters", "provenance"], ...] = ("adapters", "provenance")
 ObjectsOfCalls = list[tuple[str, torch.Tensor]]
 
 
@@ -51,7 +51,13 @@ def measure(name: str, images: list[Any], labels: Any) -> Measured:
 
 
 def compare(name: str, images: list[Any]) -> None:
-    adapter, provenance = (measure(name, images, labels) for labels in LABELS)
+    adapter = measure(name, images, "adapters")
+    try:
+        provenance = measure(name, images, "provenance")
+    except FpnProbeError as error:
+        # FSAF ignores the rim of an object by a weight that rims of several objects make.
+        assert name == "fsaf" and "belongs to no single object" in str(error)
+        return
     assert adapter.loss == provenance.loss  # to the last bit
     assert_partition_sums_to_total(provenance.sample)
     if name != "free_anchor":  # its rows are bags, which no target argument names
@@ -111,6 +117,24 @@ def test_rows_are_those_of_the_adapter_on_twenty_batches(name: str, images: list
 @pytest.mark.parametrize("name", ["fcos", "mask_rcnn"])
 def test_rows_are_those_of_the_adapter_at_the_edges(name: str, edge: str) -> None:
     compare(name, EDGES[edge])
+
+
+@pytest.mark.parametrize("name", ["retinanet", "atss"])
+def test_rows_of_one_level_have_it_in_each_call(name: str) -> None:
+    detector = built(name)
+    data = detector.data_preprocessor(batch(EDGES["unlike sizes"]), training=True)
+    counts = []
+    for labels in LABELS:
+        with observe(detector, BUCKETS, labels=labels) as seen:
+            loss_of(detector, data)
+        terms = seen.partition.level_terms()
+        found = {}
+        for term in terms:
+            calls = [c for c in seen.partition.calls if c.levels is not None]
+            rows = [int(((c.levels == int(term[1:])) & (c.labels == 2)).sum()) for c in calls]
+            found[term] = max(rows, default=0)  # large objects, in some loss of that level
+        counts.append(found)
+    assert counts[0] == counts[1] and sum(counts[1].values()) > 0
 
 
 SLOW = [name for name in CONFIGS if name not in ("retinanet", "fcos", "atss")]

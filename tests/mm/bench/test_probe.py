@@ -18,6 +18,7 @@ from fpnprobe.testing import assert_no_hooks_left
 KEYS = {
     "mode", "interval", "step_s", "probed_step_s", "overhead", "limit", "ratio_to_limit",
     "peak_memory_ratio", "passes", "derived", "extra_ratio", "naive_s", "speedup",
+    "followed_step_s", "followed_ratio",
 }  # fmt: skip
 
 

@@ -64,8 +64,9 @@ def by_either_name(*names: str) -> Any:
     raise ModuleNotFoundError(names[0])
 
 
-worker = by_either_name("fpnprobe.study.runner.worker", "fpnprobe.study.worker")
-locks = by_either_name("fpnprobe.store.locks", "fpnprobe.study.locks")
+# the old name first: an installed fpnprobe has the new one
+worker = by_either_name("fpnprobe.study.worker", "fpnprobe.study.runner.worker")
+locks = by_either_name("fpnprobe.study.locks", "fpnprobe.store.locks")
 
 
 def invoke(capsys: Any, monkeypatch: Any, *words: object) -> tuple[int, str]:
@@ -122,18 +123,18 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study whose cell FPN was stopped in the middle."""
     out = tmp_path_factory.mktemp("stopped") / "out"
     stop = threading.Event()
-    original = torch.optim.SGD.step
-    steps = 0
+    original: Any = torch.Tensor.backward
+    passes = 0
 
-    def step(self: Any, *args: Any, **kwargs: Any) -> Any:
-        nonlocal steps
-        steps += 1
-        if steps == 2:
+    def backward(self: torch.Tensor, *args: Any, **kwargs: Any) -> None:
+        nonlocal passes
+        passes += 1
+        if passes == 2:
             stop.set()
-        return original(self, *args, **kwargs)
+        original(self, *args, **kwargs)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch.optim.SGD, "step", step)
+        patch.setattr(torch.Tensor, "backward", backward)
         code = worker.run(tiny(out, **CHANGES), "FPN", 0, device="cpu", stop=stop)
     assert code not in (worker.DONE, worker.FAILED)
     assert (cell_of(out) / "checkpoints" / "resume.pt").is_file()
@@ -157,9 +158,9 @@ def test_f1_damaged_manifest(content: bytes, copy: Path, monkeypatch: Any) -> No
     (cell_of(copy) / "manifest.json").write_bytes(content)
     before = (cell_of(copy) / "checkpoints" / "final.pt").stat().st_mtime_ns
     monkeypatch.setattr("fpnprobe.mm.training.train.train", lambda *_, **__: pytest.fail("trained"))
-    assert run_cell(copy) != worker.DONE
-    kept = [file.stat().st_mtime_ns for file in copy.rglob("final.pt")]
-    assert before in kept
+    run_cell(copy)
+    assert before in [file.stat().st_mtime_ns for file in copy.rglob("final.pt")]
+    assert (copy / "archive").exists() or "written anew" in " ".join(manifest_of(copy)["notes"])
 
 
 def test_f2_code_of_a_manifest(copy: Path, capsys: Any, monkeypatch: Any) -> None:
@@ -271,7 +272,7 @@ def test_f7_section_that_is_misspelt(tmp_path: Path, capsys: Any, monkeypatch: A
     file.write_text(file.read_text().replace("schedule =", "shedule ="))
     code, err = invoke(capsys, monkeypatch, "plan", study)
     assert code == 2
-    assert "did you mean schedule?" in err
+    assert "did you mean schedule or " in err
 
 
 def test_f8_variant_that_is_gone(copy: Path, capsys: Any, monkeypatch: Any) -> None:
@@ -398,16 +399,15 @@ def test_f13_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Told by the runner, though the cell can write nothing any more; exit code 3."""
     module = tmp_path / "full_disk.py"
     module.write_text(
-        "import errno, os, sys\n"
+        "import errno, os\n"
         "import torch\n"
-        "from torch.optim import SGD\n"
-        "original = SGD.step\n"
+        "original = torch.Tensor.backward\n"
         "def full(*_, **__):\n"
         "    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))\n"
-        "def step(self, *args, **kwargs):\n"
+        "def backward(self, *args, **kwargs):\n"
         "    os.replace = os.rename = os.fsync = full\n"
         "    return original(self, *args, **kwargs)\n"
-        "SGD.step = step\n"
+        "torch.Tensor.backward = backward\n"
     )
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
     study = study_file(tmp_path / "study", schedule__iterations=3, imports=["full_disk"])
@@ -444,9 +444,7 @@ def test_f15_state_without_a_part(resumed: Path) -> None:
         content.pop("schedulers")
         torch.save(content, file)
 
-    said = reason_after(resumed, drop)
-    assert "resume.pt" in said
-    assert not said.startswith("KeyError")
+    assert "checkpoint has no 'schedulers'" in reason_after(resumed, drop)
 
 
 def test_f16_flipped_state(resumed: Path) -> None:

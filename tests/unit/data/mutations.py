@@ -162,6 +162,34 @@ def changes() -> st.SearchStrategy[Callable[[Content], None]]:
 
 some_changes = st.lists(changes(), min_size=1, max_size=3)
 
+_USABLE: tuple[tuple[str, str, tuple[Any, ...]], ...] = (  # what is used, or left out with a count
+    ("images", "width", (64.0,)),
+    ("images", "file_name", ("sub\\00.png", "sub/00.png")),
+    ("annotations", "id", (DELETED, None, "a", 1, 2**63)),
+    ("annotations", "bbox", ([-9, -9, 20, 20], [30, 20, 90, 90], [500, 500, 5, 5], [2, 3, 0, 0],
+                             [5, 5, 1e-9, 1e-9], [0.1, 0.1, 9.2, 9.2], [3.0, 4, 8, 8])),
+    ("annotations", "area", (0, 0.0, 1, 0.5, 80.25, 3.0)),
+    ("annotations", "iscrowd", (True, False, 1, 0, DELETED)),
+    ("annotations", "ignore", (0, 1, True, False)),
+    ("annotations", "segmentation", (
+        DELETED, None, [], {}, [[]], [[1, 2, 3]], [[1, 1, 1, 1, 1, 1]], [[2, 3, 9, 3, 9, 8]],
+        [[-4, 3, 22, 3, 50, 18]], [[1, 2, 3, 4, 5, 9], [5, 5, 7, 5, 7, 9]],
+    )),
+    ("categories", "name", (7, 0.5, "ü", " two words ")),
+)  # fmt: skip
+
+
+def usable_changes() -> st.SearchStrategy[Changes]:
+    """One to four things that are odd and that most readers of the field can use."""
+    fields = st.sampled_from(_USABLE).flatmap(
+        lambda each: st.builds(
+            _set, st.just(each[0]), st.integers(0, 4), st.just(each[1]), st.sampled_from(each[2])
+        )
+    )
+    whole = st.sampled_from(_WHOLE[: 2 * len(_NEW_IDS)])
+    entries = st.builds(_drop, st.just("annotations"), st.integers(0, 4))
+    return st.lists(st.one_of(fields, fields, fields, whole, entries), min_size=1, max_size=4)
+
 
 def write_pictures(root: Path) -> None:
     """The images of both splits."""

@@ -19,6 +19,7 @@ LAYOUTS = {
     "FiftyOne": ("train/labels.json", "train/data"),
     "a folder per split": ("train/annotations.json", "train/images"),
     "a file per split": ("train.json", "images"),
+    "Label Studio": ("train/result.json", "train/images"),
 }
 
 
@@ -107,3 +108,16 @@ def test_categories_of_the_validation_follow_the_training(tmp_path: Path) -> Non
         FpnProbeError, match=r"1 objects are of 1 categories that .* 'b', 1 objects"
     ):
         val("b", "a", used=0)
+
+
+def test_a_folder_too_far_up_is_told(tmp_path: Path) -> None:
+    write(tmp_path / "coco", "annotations/instances_train2017.json", "train2017")
+    with pytest.raises(FpnProbeError, match=r"no split 'train', and .*coco has one: give that"):
+        coco.open_split(tmp_path, "train")
+
+
+def test_names_that_differ_in_case_are_told(tmp_path: Path) -> None:
+    write(tmp_path, "annotations/train.json", "images")
+    (tmp_path / "images" / "a.jpg").rename(tmp_path / "images" / "A.JPG")
+    with pytest.raises(FpnProbeError, match=r"1 of 1 images are missing .*there is A.JPG"):
+        coco.check(tmp_path, "train")

@@ -5,16 +5,23 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.patches import PathPatch, Rectangle
 
 from fpnprobe.errors import FpnProbeError
+from fpnprobe.figures.markup import BETWEEN, MARK
 
 
 def marks(ax: Axes) -> list[str]:
     """Texts of all marks, in drawing order."""
     gids = [artist.get_gid() for artist in ax.get_children()]
-    return [gid.removeprefix("mark:") for gid in gids if gid and gid.startswith("mark:")]
+    marked = [gid.removeprefix(MARK) for gid in gids if gid and gid.startswith(MARK)]
+    return [text.partition(BETWEEN)[0] for text in marked]
+
+
+def is_marked(artist: Artist) -> bool:
+    return str(artist.get_gid()).startswith(MARK)
 
 
 def lines(ax: Axes) -> list[Any]:
@@ -22,11 +29,11 @@ def lines(ax: Axes) -> list[Any]:
 
 
 def bars(ax: Axes) -> list[Any]:
-    return [p for p in ax.patches if isinstance(p, Rectangle) and p.get_gid()]
+    return [p for p in ax.patches if isinstance(p, Rectangle) and is_marked(p)]
 
 
 def ribbons(ax: Axes) -> list[Any]:
-    return [p for p in ax.patches if isinstance(p, PathPatch) and p.get_gid()]
+    return [p for p in ax.patches if isinstance(p, PathPatch) and is_marked(p)]
 
 
 def dots(ax: Axes) -> list[tuple[float, float]]:
@@ -34,7 +41,7 @@ def dots(ax: Axes) -> list[tuple[float, float]]:
     return [
         (float(line.get_xdata()[0]), float(line.get_ydata()[0]))
         for line in lines(ax)
-        if line.get_gid()
+        if is_marked(line)
     ]
 
 

@@ -39,8 +39,8 @@ def test_ap_bars(ap: pd.DataFrame, ax: Axes) -> None:
     assert interval.get_ydata()[0] == 0
     (paper,) = [line for line in lines(ax) if line.get_marker() == "D"]
     assert list(paper.get_xdata()) == [53.3]
-    (seeds,) = [line for line in lines(ax) if line.get_marker() == "o"]
-    assert list(seeds.get_xdata()) == [41.2, 42.2]
+    seeds = [point for each in ax.collections for point in np.asarray(each.get_offsets()).tolist()]
+    assert sorted(seeds) == [[41.2, 0.0], [42.2, 0.0]]
 
 
 def test_ap_bars_share_an_axis(ap: pd.DataFrame, ax: Axes) -> None:

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 
-from fpnprobe.figures import curves, feature_maps, kept_weights, size_curve
+from fpnprobe.figures import curves, energy, feature_maps, kept_weights, line_ends, size_curve
 
 from .drawn import assert_needs_columns, dots, lines, marks, texts
 
@@ -52,26 +52,44 @@ def test_feature_map(ax: Axes) -> None:
     (image,) = ax.images
     assert np.array_equal(np.asarray(image.get_array()), values)
     assert (image.norm.vmin, image.norm.vmax) == (0, 20.0)
-    assert [p.get_width() for p in list[Any](ax.patches)] == [32.0, 32.0]
-    assert texts(ax) == ["S 25  L 50 %"]
+    assert [p.get_width() for p in list[Any](ax.patches)] == [32.0, 32.0, 64.0]
+    assert texts(ax) == []
     assert marks(ax) == ["FPN P2: energy inside small boxes 25.0 %, large boxes 50.0 %"]
 
 
-@pytest.mark.parametrize(("value", "said"), [(0.125, "+0.12"), (-0.01, "−0.01"), (nan, "–")])
-def test_compactness_beside_a_map(ax: Axes, value: float, said: str) -> None:
-    boxes = pd.DataFrame(columns=list(feature_maps.COLUMNS))
-    feature_maps.draw(
-        boxes, ax, values=np.ones((3, 4)), size=(4.0, 3.0), top=1.0, energy={"small": 0.5},
-        label="FPN P2", buckets=["small"], compactness=value,
+def test_the_color_bar_says_its_ends(ax: Axes) -> None:
+    feature_maps.draw_scale(ax, top=4.0, title="stages C")
+    (bar,) = ax.child_axes
+    assert [str(tick.get_text()) for tick in bar.get_xticklabels()] == ["0", "1", "4"]
+    assert isinstance(bar, Axes) and bar.get_title(loc="left") == "stages C"
+
+
+def test_energy_of_maps(ax: Axes) -> None:
+    table = pd.DataFrame(
+        [("FPN", "C2", "large", 0.4, 0.1), ("FPN", "P2", "large", 0.25, 0.1),
+         ("DC5", "C2", "large", 0.5, 0.1)],
+        columns=list(energy.COLUMNS),
     )  # fmt: skip
-    assert texts(ax) == [f"\ncompact {said}", "S 50 %"]
-    assert marks(ax)[0] == f"FPN P2: channel-group compactness {said}"
+    energy.draw(table, ax, reach=0.5)
+    assert {"40", "25", "50"} <= set(texts(ax))
+    assert "FPN P2: 25.0 % of the energy is in large boxes, which cover 10.0 % of" in marks(ax)[1]
+
+
+def test_labels_at_line_ends_do_not_lie_on_each_other(ax: Axes) -> None:
+    ax.set_ylim(0, 100)
+    for name, at in (("FPN", 50.0), ("DC5", 51.0), ("FPN~cut-direct", 99.0)):
+        line_ends.label_end(ax, at, name)
+    line_ends.spread(ax, 100.0)
+    places = sorted(text.get_position()[1] for text in ax.texts)
+    assert np.diff(places).min() >= 10.5
+    assert "~cut-direct" in texts(ax)
 
 
 def test_a_missing_column_raises(ax: Axes) -> None:
     for module, more in (
         (size_curve, {"colors": {}}),
         (curves, {"colors": {}, "what": "AP"}),
+        (energy, {"reach": 1.0}),
         (kept_weights, {"colors": {}, "what": "", "unit": "", "limits": (0, 1)}),
         (
             feature_maps,

@@ -134,7 +134,7 @@ def test_prediction(ax: Axes) -> None:
         [("FPN", 0, 19.0, 37.7), ("DC5", 0, 50.0, 41.7), ("DC5", 1, nan, 40.0)],
         columns=list(prediction.COLUMNS),
     )
-    prediction.draw(table, ax, colors={"FPN": "#c8453b", "DC5": "#6b737d"}, y="AP_L")
+    prediction.draw(table, ax, colors={"FPN": "#c8453b", "DC5": "#6b737d"}, x="share, %", y="AP_L")
     assert dots(ax) == [(19.0, 37.7), (50.0, 41.7)]
 
 
@@ -142,7 +142,8 @@ def test_a_missing_column_raises(ax: Axes) -> None:
     levels = pd.DataFrame(columns=["tap", "bucket", "share"])
     for module, more in (
         (routes, {}), (share_history, {}), (conflict, {}), (paths, {"levels": levels}),
-        (object_index, {"colors": {}, "taps": []}), (prediction, {"colors": {}, "y": "AP_L"}),
+        (object_index, {"colors": {}, "taps": []}),
+        (prediction, {"colors": {}, "x": "", "y": "AP_L"}),
     ):  # fmt: skip
         table = pd.DataFrame(columns=list(module.COLUMNS))
         assert_needs_columns(partial(module.draw, **more), table, ax)

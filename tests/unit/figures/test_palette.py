@@ -14,11 +14,18 @@ from fpnprobe.figures.palette import (
     bucket_color,
     variant_color,
     variant_colors,
+    variant_dash,
 )
 from fpnprobe.figures.wording import short
 
 BUCKETS = ("small", "medium", "large", "background")
 PAPER = ("DC5", "DC5-Aux", "FPN", "FPN-Aux", "FPN-AuxU", "FPN-CFG1", "FPN-CFG2", "FPN-CFG3")
+CONTROLS = ("FPN-Wide", "FPN-Wide1")
+CHANGES = tuple(
+    f"FPN~{name}"
+    for name in ("cut-direct", "cut-deeper", "no-small-direct", "no-large-direct", "balanced")
+)
+OWN = ("my neck", "BiFPN", "PAFPN")
 # Machado, Oliveira and Fernandes (2009), severity 1, in linear RGB.
 VISION = {
     "normal": np.eye(3),
@@ -48,14 +55,71 @@ def contrast(a: str, b: str) -> float:
     return high / low
 
 
+def ciede2000(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> float:
+    """Color difference of Luo, Cui and Rigg (2001), after the notes of Sharma et al. (2005)."""
+    mean = (np.hypot(*a[1:]) + np.hypot(*b[1:])) / 2
+    grow = 1.5 - 0.5 * np.sqrt(mean**7 / (mean**7 + 25**7))
+    (l1, x1, y1), (l2, x2, y2) = (a[0], a[1] * grow, a[2]), (b[0], b[1] * grow, b[2])
+    c1, c2 = np.hypot(x1, y1), np.hypot(x2, y2)
+    h1, h2 = np.degrees(np.arctan2([y1, y2], [x1, x2])) % 360
+    turn = 0.0 if c1 * c2 == 0 else (h2 - h1 + 180) % 360 - 180
+    hue = h1 + turn / 2
+    dl, dc, dh = l2 - l1, c2 - c1, 2 * np.sqrt(c1 * c2) * np.sin(np.radians(turn / 2))
+    light, chroma = (l1 + l2) / 2, (c1 + c2) / 2
+    t = (
+        1 - 0.17 * np.cos(np.radians(hue - 30)) + 0.24 * np.cos(np.radians(2 * hue))
+        + 0.32 * np.cos(np.radians(3 * hue + 6)) - 0.2 * np.cos(np.radians(4 * hue - 63))
+    )  # fmt: skip
+    sl = 1 + 0.015 * (light - 50) ** 2 / np.sqrt(20 + (light - 50) ** 2)
+    sc, sh = 1 + 0.045 * chroma, 1 + 0.015 * chroma * t
+    angle = np.radians(60 * np.exp(-(((hue % 360 - 275) / 25) ** 2)))
+    rt = -2 * np.sqrt(chroma**7 / (chroma**7 + 25**7)) * np.sin(angle)
+    parts = (dl / sl) ** 2 + (dc / sc) ** 2 + (dh / sh) ** 2 + rt * dc / sc * dh / sh
+    return float(np.sqrt(parts))
+
+
+def test_ciede2000() -> None:
+    """Pairs 1, 7 and 17 of Sharma, Wu and Dalal (2005), Table 1."""
+    for a, b, wanted in (
+        ((50, 2.6772, -79.7751), (50, 0, -82.7485), 2.0425),
+        ((50, 0, 0), (50, -1, 2), 2.3669),
+        ((50, 2.5, 0), (73, 25, -18), 27.1492),
+    ):
+        assert ciede2000(np.array(a), np.array(b)) == pytest.approx(wanted, abs=1e-4)
+
+
 @pytest.mark.parametrize("vision", VISION)
 @pytest.mark.parametrize("dark", [False, True])
-@pytest.mark.parametrize(("names", "apart"), [(BUCKETS, 15.0), (PAPER, 9.0)])
-def test_colors_are_apart(vision: str, dark: bool, names: tuple[str, ...], apart: float) -> None:
-    pick = bucket_color if names is BUCKETS else variant_color
-    colors = [DARK[pick(name)] if dark else pick(name) for name in names]
+def test_buckets_are_apart(vision: str, dark: bool) -> None:
+    colors = [DARK[bucket_color(n)] if dark else bucket_color(n) for n in BUCKETS]
     for a, b in itertools.combinations(colors, 2):
-        assert np.linalg.norm(lab(a, vision) - lab(b, vision)) > apart, (a, b)
+        assert np.linalg.norm(lab(a, vision) - lab(b, vision)) > 15, (a, b)
+
+
+@pytest.mark.parametrize("vision", VISION)
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("names", [(*PAPER, *CONTROLS), ("FPN", *CHANGES), ("FPN", *OWN)])
+def test_variants_are_apart_by_color_or_dash(
+    vision: str, dark: bool, names: tuple[str, ...]
+) -> None:
+    colors = variant_colors(names)
+    for a, b in itertools.combinations(names, 2):
+        if variant_dash(a) != variant_dash(b):
+            continue
+        pair = [lab(DARK[colors[n]] if dark else colors[n], vision) for n in (a, b)]
+        assert ciede2000(*pair) > 10, (a, b)
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_lines_of_variants_stand_out_from_the_page(dark: bool) -> None:
+    for name in (*PAPER, *CONTROLS, *CHANGES, *OWN):
+        color = variant_color(name)
+        page = DARK[SURFACE] if dark else SURFACE
+        assert contrast(DARK[color] if dark else color, page) >= 3, name
+
+
+def test_interventions_have_a_dash_each() -> None:
+    assert len({variant_dash(name) for name in ("FPN", *CHANGES)}) == 1 + len(CHANGES)
 
 
 def test_text_is_legible() -> None:

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from fpnprobe.errors import EnvironmentProblem, FpnProbeError
 from fpnprobe.report import build
 from fpnprobe.report.build import compose
+from fpnprobe.report.page.html import LINKS
 from fpnprobe.report.sections import caveats
 from fpnprobe.report.tables.read_studies import read
 
@@ -30,7 +31,8 @@ HOSTILE = (
     "]]>--><!-- {{ 7*7 }} {% raw %}\x07\nend",
 )
 FIGURES = {
-    "figure-1", "figure-2", "figure-3", "figure-4", "figure-5", "differences", "routes",
+    "figure-1", "figure-2", "figure-3", "figure-4", "figure-5", "figure-5-energy",
+    "differences", "routes",
     "all-object-index", "share-history", "conflict", "size-curve", "error-types",
     "learning-curves", "probe-cost", "losses", "learning-rate", "kept-shares", "kept-index",
 }  # fmt: skip
@@ -66,16 +68,22 @@ def test_everything_is_written(make_study: Callable[..., Path]) -> None:
     assert Path(result["pdf"]).read_bytes().startswith(b"%PDF")
     assert {path.stem for path in folder.glob("figures/*.svg")} == FIGURES
     tables = {path.stem for path in folder.glob("tables/*.csv")}
-    assert tables >= FIGURES | {"residuals", "manifest", "average-precision", "table1", "table4"}
+    assert tables >= FIGURES | {"residuals", "manifest", "average-precision", "variants"}
+    assert not tables & {"table1", "table4"}, "tables of the paper that nothing was measured of"
     assert "kept-numbers" in tables
     html = Path(result["html"]).read_text()
     assert len(html) < 5_000_000
     page = Page(html)
     assert len(page.ids) == len(set(page.ids))
+    outside = {"report.md", *(address for _, address in LINKS)}
     inside = {link.removeprefix("#") for link in page.links if not link.startswith("data:")}
-    assert inside <= set(page.ids), "a reference that leads out of the page"
+    assert inside - outside <= set(page.ids), "a reference that leads out of the page"
     assert page.tags.count("script") == 1
-    assert not re.findall(r"https?://(?!www\.w3\.org/)", html)
+    requested = re.findall(r"(?:src|url)\W{1,3}https?://", html)
+    assert not requested, "the page asks the network for nothing"
+    text = Path(result["markdown"]).read_text()
+    assert text.startswith("# Does the pyramid") and "| DC5 |" in text and "## Words" in text
+    assert "DC5" in result["summary"] and result["headline"] in text
     claims = json.loads(Path(result["claims"]).read_text())
     assert claims["rule"]
     assert {claim["verdict"] for claim in claims["claims"]} == {"undecided", "not run"}
@@ -164,24 +172,30 @@ def test_warnings_of_a_careful_reader(make_study: Callable[..., Path]) -> None:
         pd.read_parquet(path).assign(residual_gradient=3e-4).to_parquet(path)
     text = " ".join(caveats.warnings(read([folder])))
     assert "Frozen: no gradient trains the parameters of C2 in DC5, FPN." in text
-    assert "the probe cost 3.4 % of the step, over its budget of 2.0 %" in text
+    assert "the probe cost 3.40 % of the step, over its budget of 2.00 %" in text
     assert "One seed for DC5, FPN" in text
     assert "AP was evaluated on 200 images" in text
     assert "FPN, seed 0: a residual is over its tolerance of 1e-05" in text
 
 
 def test_several_studies_in_one_report(make_study: Callable[..., Path]) -> None:
-    one = make_study("one", study={"name": "one"})
-    two = make_study("two", study={"name": "two", "detector": {"framework": "retinanet"}})
+    names = ("DC5", "FPN", "FPN-Aux")
+    one = make_study("one", study={"name": "one"}, variants=names)
+    other = {"name": "two", "detector": {"framework": "retinanet"}}
+    two = make_study("two", study=other, variants=names)
     report = compose(read([one, two]), [])
     tables = {table.name: table.frame for table in report.tables()}
     table = tables["average-precision"]
-    assert list(table["variant"]) == ["one: DC5", "one: FPN", "two: DC5", "two: FPN"]
+    assert list(table["variant"]) == [
+        f"{study}: {name}" for study in ("one", "two") for name in names
+    ]
     differences = next(f.table for f in report.figures() if f.name == "differences")
     pairs = set(zip(differences["variant"], differences["baseline"], strict=True))
-    assert pairs == {("one: FPN", "one: DC5"), ("two: FPN", "two: DC5")}
+    assert pairs == {
+        (f"{study}: {name}", f"{study}: DC5") for study in ("one", "two") for name in names[1:]
+    }
     measured = tables["table1"].dropna(subset="AP ours value")
-    assert list(measured["detector"]) == ["RetinaNet", "Faster R-CNN"]
+    assert set(measured["detector"]) == {"RetinaNet", "Faster R-CNN"}
 
 
 def test_studies_of_one_name_stay_apart(make_study: Callable[..., Path]) -> None:

@@ -1,6 +1,8 @@
 """Every report in this checkout, committed or just made, says what its tables say."""
 
 import csv
+import functools
+import html
 import itertools
 import json
 import re
@@ -10,8 +12,14 @@ from pathlib import Path
 import pytest
 
 from fpnprobe.report.build import compose, tables
+from fpnprobe.report.page.content import Report
 from fpnprobe.report.sections import claims, interventions
-from fpnprobe.report.tables.read_studies import read
+from fpnprobe.report.tables import published
+from fpnprobe.report.tables.average_precision import focus
+from fpnprobe.report.tables.gradient_shares import first_stage
+from fpnprobe.report.tables.read_studies import Stored, read
+from fpnprobe.report.tables.share_intervals import share_intervals
+from fpnprobe.scales import COCO_BUCKETS
 
 FOLDERS = sorted(
     page.parent for page in (Path(__file__).parents[3] / "reports").glob("*/report.html")
@@ -20,13 +28,18 @@ FOLDERS = sorted(
 each_report = pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 
 
-@each_report
-def test_tables_have_not_drifted(folder: Path) -> None:
+@functools.cache
+def stored_and_composed(folder: Path) -> tuple[Stored, Report]:
     stored = read([folder])
     report = compose(
         stored, claims.judged([folder], stored.holes), interventions.judged([folder], stored.holes)
     )
-    for name, content in tables(report):
+    return stored, report
+
+
+@each_report
+def test_tables_have_not_drifted(folder: Path) -> None:
+    for name, content in tables(stored_and_composed(folder)[1]):
         committed = (folder / "tables" / f"{name}.csv").read_text(encoding="utf-8")
         assert same(content, committed), f"{name}.csv: run `fpnprobe report reports/{folder.name}`"
 
@@ -69,6 +82,65 @@ def test_the_page_is_whole(folder: Path) -> None:
     assert (folder / "report.pdf").read_bytes().startswith(b"%PDF")
     for svg in folder.glob("figures/*.svg"):
         assert f'id="{svg.stem}"' in html
+
+
+def text_of(page: str) -> str:
+    """What a reader of the page sees, hover texts too, on one line."""
+    page = re.sub(r"<(style|script|template|head)[ >].*?</\1>", " ", page, flags=re.DOTALL)
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", page)).split())
+
+
+@each_report
+def test_no_size_is_printed_without_its_bounds(folder: Path) -> None:
+    stored, _ = stored_and_composed(folder)
+    text = text_of((folder / "report.html").read_text(encoding="utf-8"))
+    for note in published.notes().values():
+        text = text.replace(" ".join(note.split()), "")
+    text = re.sub(r"AP_[SML] paper|the paper, whose AP_S rises and whose AP_L falls", "", text)
+    bare = [text[at.start() - 60 : at.end() + 20] for at in re.finditer(r"AP_[SML](?! \()", text)]
+    if stored.scale_buckets == COCO_BUCKETS:
+        assert bare
+    else:
+        assert not bare
+
+
+@each_report
+def test_a_share_is_one_number(folder: Path) -> None:
+    """Tile, captions, figures and tables say the same share of large objects at C2."""
+    stored, report = stored_and_composed(folder)
+    base, other = focus(stored)
+    table = share_intervals(stored)
+    tap, name = first_stage(table), stored.buckets[-1]
+    share = table.set_index(["variant", "tap", "route", "bucket"])["share"]
+    at = {v: f"{100 * share[v, tap, 'total', name]:.0f}" for v in (base, other)}
+    assert report.numbers[2].value == f"{at[base]} → {at[other]} %"
+    figures = {figure.name: figure for figure in report.figures()}
+    assert all(f"{variant} {at[variant]} %" in figures["routes"].caption for variant in at)
+    with (folder / "tables" / "routes.csv").open(encoding="utf-8") as file:
+        stored_rows = list(csv.DictReader(file))
+    for row in stored_rows:
+        if (row["tap"], row["route"], row["bucket"]) == (tap, "total", name):
+            assert f"{100 * float(row['share']):.0f}" == at.get(
+                row["variant"], f"{100 * float(row['share']):.0f}"
+            )
+    ways = figures["figure-2"].table
+    ways = ways[(ways["tap"] == tap) & (ways["variant"] == other) & (ways["route"] == "direct")]
+    direct = ways[ways["bucket"] == name]["part"].sum() / ways["part"].sum()
+    assert direct == pytest.approx(share[other, tap, "direct", name], abs=5e-3)
+    if "kept-shares" in figures:
+        for variant in at:
+            caption = figures["kept-shares"].caption
+            assert re.search(rf"{re.escape(variant)} (\d+ → )?{at[variant]} %", caption), variant
+
+
+@each_report
+def test_claims_are_distinct_measurements(folder: Path) -> None:
+    content = json.loads((folder / "claims.json").read_text(encoding="utf-8"))
+    run = [claim for claim in content["claims"] if claim["verdict"] != "not run"]
+    measured = [(c["variant"], c["baseline"], c["metric"], c.get("iou_type")) for c in run]
+    assert len(measured) == len(set(measured))
+    wanted = {"variants": 24, "coco_mini": 20}.get(folder.name, len(run))
+    assert len(run) == wanted
 
 
 def quoted(text: str) -> Iterator[tuple[str, str, str]]:

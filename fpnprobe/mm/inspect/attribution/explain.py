@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,11 +12,14 @@ import torch
 from fpnprobe.attribution.chain import Chain, Place
 from fpnprobe.attribution.maps import Maps
 from fpnprobe.attribution.methods import INTERNAL_BATCH, STEPS, attribute
-from fpnprobe.attribution.table import COLUMNS
+from fpnprobe.attribution.table import COLUMNS, DETAILS
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm.inspect.attribution.image import DetectorImage
 from fpnprobe.mm.inspect.attribution.target import Kind, Target, pick, reading
 from fpnprobe.scales import BACKGROUND, COCO_BUCKETS, ScaleBucket, bucket_index
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,8 @@ class Attribution:
         maps: attribution per level, example i is `targets[i]`.
         place: `stages` or `pyramid`.
         labels: study, variant and seed for the table.
+        picture: the image as shown to people, (H, W, 3), where it is at hand.
+        classes: names of the classes, for the table.
     """
 
     image_id: int
@@ -38,6 +43,31 @@ class Attribution:
     maps: Maps
     place: Place
     labels: dict[str, Any] = field(default_factory=dict)
+    picture: npt.NDArray[Any] | None = field(default=None, repr=False)
+    classes: tuple[str, ...] = ()
+
+    def plot(self, target: int = 0) -> "Figure":
+        """The attribution of one target over the image, a panel for each level.
+
+        Red speaks for the class, blue against it; all panels have one color scale, and each says
+        the level's share. In Jupyter the figure shows itself.
+        """
+        from fpnprobe.mm.inspect.attribution.plot import draw_over_image
+
+        if not 0 <= target < len(self.targets):
+            raise FpnProbeError(
+                f"no target {target} in image {self.image_id}: expected 0 to "
+                f"{len(self.targets) - 1}"
+            )
+        chosen = self.targets[target]
+        score = f", score {chosen.score:.2f}" if chosen.score == chosen.score else ""
+        return draw_over_image(
+            self.cells(target),
+            self.maps.shares()[target].tolist(),
+            picture=self.picture,
+            box=[float(v) for v in chosen.box],
+            title=f"{chosen.kind} {chosen.index}: {self._details(chosen)['label']}{score}",
+        )
 
     def __repr__(self) -> str:
         kinds = ", ".join(sorted({target.kind for target in self.targets}))
@@ -83,11 +113,21 @@ class Attribution:
                 "assigned_level": target.level,
                 "value": float(maps.value[i]),
                 "residual": float(residual[i]),
+                **self._details(target),
             }
             for i, target in enumerate(self.targets)
             for k, name in enumerate(maps.levels)
         ]
-        return pd.DataFrame(rows, columns=list(COLUMNS))
+        return pd.DataFrame(rows, columns=[*COLUMNS, *DETAILS])
+
+    def _details(self, target: Target) -> dict[str, Any]:
+        """Class, score and box of a target, in input pixels."""
+        number = int(target.labels[0]) if len(target.labels) else -1
+        known = 0 <= number < len(self.classes)
+        x0, y0, x1, y1 = (float(v) for v in target.box)
+        values = (self.classes[number] if known else str(number), target.score, x0, y0, x1 - x0,
+                  y1 - y0)  # fmt: skip
+        return dict(zip(DETAILS, values, strict=True))
 
 
 def targets_of(

@@ -1,5 +1,6 @@
 """One question about one image of a trained cell."""
 
+from dataclasses import replace
 from typing import Any
 
 from fpnprobe.errors import FpnProbeError
@@ -45,9 +46,10 @@ def ask(
         bucket=bucket,
         buckets=cell.buckets,
     )
-    return explain(
+    found = explain(
         cell.chain, image, targets=targets, buckets=cell.buckets, labels=cell.labels, **options
     )
+    return replace(found, picture=cell.picture(found.image_id), classes=tuple(cell.stored.classes))
 
 
 _KINDS: tuple[Kind, ...] = ("detection", "object", "bucket")

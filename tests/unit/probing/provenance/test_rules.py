@@ -22,6 +22,7 @@ def follow(compute: Callable[[Annotations], Tensor]) -> list[object]:
     """Marks of what a computation makes of the annotations of objects 0, 1, 2."""
     labels, boxes = torch.tensor([5, 6, 5]), torch.arange(12.0).reshape(3, 4)
     provenance = Provenance()
+    provenance.memory.classes = labels.clone()
     provenance.mark(labels, torch.arange(3))
     provenance.mark(boxes, torch.arange(3)[:, None])
     with provenance:
@@ -68,12 +69,24 @@ WRITES: dict[str, tuple[Callable[[Annotations], Tensor], list[object]]] = {
         [0, NONE, 2],
     ),
     "one hot": (
-        lambda t: torch.nn.functional.one_hot(torch.cat([t.n[:1] - 5, torch.zeros(1).long()]), 2),
-        [[0, 0], [NONE, NONE]],
+        lambda t: torch.nn.functional.one_hot(torch.cat([t.n[:1], torch.zeros(1).long()]), 6),
+        [[0] * 6, [NONE] * 6],
     ),
     "one hot by two numbers": (
-        lambda t: _assign_table((torch.tensor([1, 0]), t.n[:2] - 5)),
-        [[1, 1], [0, 0], [NONE, NONE]],
+        lambda t: _assign_table((torch.tensor([1, 0]), t.n[:2]), 1.0),
+        [[1] * 7, [0] * 7, [NONE] * 7],
+    ),
+    "queries of images": (  # their numbers are places, not classes
+        lambda t: _assign_table((torch.tensor([0, 0]), torch.tensor([1, 4])), t.n[:2].float()),
+        [[NONE, 0, NONE, NONE, 1, NONE, NONE], [NONE] * 7, [NONE] * 7],
+    ),
+    "a dropped label at its number": (
+        lambda t: _overwrite_at(t.n, (t.n == 5).nonzero()[:1, 0], 99),
+        [NONE, 1, 2],
+    ),
+    "a bound of itself": (
+        lambda t: _overwrite(t.b[:, 0].clone(), t.b[:, 0] > 3, 9),
+        [0, 1, 2],
     ),
     "scatter": (
         lambda t: torch.zeros(3).scatter_(0, torch.tensor([2, 0]), t.b[:2, 0]),
@@ -106,6 +119,11 @@ JOINS: dict[str, tuple[Callable[[Annotations], Tensor], list[object]]] = {
     "sum of one object": (lambda t: t.b.sum(1), [0, 1, 2]),
     "sum of several": (lambda t: t.b.sum(0), [LOST, LOST, LOST, LOST]),
     "any": (lambda t: (t.b > 7).any(0), [2, 2, 2, 2]),
+    "a factor of zero": (lambda t: t.n * torch.tensor([0, 1, 0]), [NONE, 1, NONE]),
+    "how many borders are passed": (
+        lambda t: (torch.tensor([[3.0, 9.0]]) <= t.b[:, :1]).sum(1),
+        [0, 1, 2],
+    ),
     "product": (lambda t: t.b.prod(1), [0, 1, 2]),
     "matrix product": (lambda t: torch.ones(2, 4) @ t.b.t(), [[0, 1, 2], [0, 1, 2]]),
     "distances": (lambda t: torch.cdist(torch.ones(1, 4), t.b), [[0, 1, 2]]),
@@ -119,15 +137,20 @@ def _assign(where: object, value: object) -> Tensor:
     return table
 
 
-def _assign_table(where: tuple[Tensor, Tensor]) -> Tensor:
-    table = torch.zeros(3, 2)
-    table[where] = 1.0
+def _assign_table(where: tuple[Tensor, Tensor], value: Tensor | float) -> Tensor:
+    table = torch.zeros(3, 7)
+    table[where] = value
     return table
 
 
 def _assign_column(boxes: Tensor) -> Tensor:
     table = torch.zeros(3, 2)
     table[:, 1] = boxes[:, 0]
+    return table
+
+
+def _overwrite_at(table: Tensor, places: Tensor, value: int) -> Tensor:
+    table[places] = value
     return table
 
 

@@ -1,0 +1,55 @@
+"""How much of a map's energy lies in the boxes of one object size: a heat map of all maps."""
+
+from typing import Any
+
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
+
+from fpnprobe.figures.columns import require, rows
+from fpnprobe.figures.palette import INK
+from fpnprobe.figures.svg import mark
+from fpnprobe.figures.wording import short
+
+COLUMNS = ("variant", "tap", "bucket", "energy", "area")
+
+
+def draw(table: pd.DataFrame, ax: Axes, *, reach: float) -> Axes:
+    """Draw one bucket: a row per variant, a column per stage and level, percent in each cell.
+
+    Args:
+        table: one bucket; `energy` of a map inside the boxes and `area` of the boxes, as parts of
+            the whole, in [0, 1]; NaN where a variant has no such map.
+        ax: where to draw.
+        reach: energy drawn darkest, shared by all buckets.
+
+    Returns:
+        The same Axes.
+    """
+    require(table, COLUMNS)
+    names = list(dict.fromkeys(table["variant"]))
+    taps = sorted(set(table["tap"]))
+    wide = 100 * table.pivot_table("energy", "variant", "tap", aggfunc="first").reindex(
+        index=names, columns=taps
+    )
+    options: dict[str, Any] = {"vmin": 0.0, "vmax": 100 * reach, "cbar": False, "linewidths": 1.5}
+    sns.heatmap(
+        wide, ax=ax, cmap="crest", annot=True, fmt=".0f", linecolor="none",
+        annot_kws={"fontsize": 10.5, "va": "center_baseline"}, **options,
+    )  # fmt: skip
+    for row in rows(table.dropna(subset="energy")):
+        cell = Rectangle(
+            (taps.index(row.tap), names.index(row.variant)), 1, 1, facecolor="#000000", alpha=0.0,
+            linewidth=0,
+        )  # fmt: skip
+        mark(
+            cell,
+            f"{row.variant} {row.tap}: {100 * row.energy:.1f} % of the energy is in {row.bucket} "
+            f"boxes, which cover {100 * row.area:.1f} % of the image",
+        )
+        ax.add_patch(cell)
+    ax.set(xlabel="", ylabel="")
+    ax.set_yticks([at + 0.5 for at in range(len(names))], [short(n, 14) for n in names], rotation=0)
+    ax.tick_params(axis="both", labelcolor=INK, labelrotation=0)
+    return ax

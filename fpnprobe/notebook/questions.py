@@ -1,0 +1,187 @@
+"""Answers about a run as DataFrames, from what it has stored: shares, differences, detections."""
+
+import gzip
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.report.tables.read_studies import Stored
+from fpnprobe.report.tables.share_intervals import measured_on, share_intervals
+from fpnprobe.store.cell import StoredCell
+from fpnprobe.store.tables import read_parquet
+from fpnprobe.suggestions import suggest
+
+DIFFERENCES = ["metric", "a", "b", "difference", "low", "high", "source", "seeds"]
+DETECTIONS = [
+    "variant", "seed", "image_id", "detection", "category_id", "label", "score", "x", "y", "width",
+    "height",
+]  # fmt: skip
+
+
+def share_table(
+    stored: Stored, *, tap: str, bucket: str, route: str, over_training: bool
+) -> pd.DataFrame:
+    """A bucket's share of the squared gradient norm at a stage, by variant, in [0, 1]."""
+    table = stored.gradients.history if over_training else share_intervals(stored)
+    for name, value in (("tap", tap), ("bucket", bucket), ("route", route)):
+        known = list(dict.fromkeys(table[name])) if len(table) else []
+        if value not in known:
+            raise FpnProbeError(
+                f"no share of {name} {value!r} was measured: expected one of "
+                f"{', '.join(map(str, known)) or 'none yet'}"
+            )
+        table = table[table[name] == value]
+    if over_training:
+        kept = ["variant", "seed", "iteration", "share", "points"]
+        return table[kept].sort_values(["variant", "seed", "iteration"], ignore_index=True)
+    kept = ["variant", "share", "low", "high", "seeds", "samples"]
+    return table[kept].assign(measured=measured_on(stored)).reset_index(drop=True)
+
+
+def differences(comparison: pd.DataFrame | None, a: str, b: str) -> pd.DataFrame:
+    """What variant `b` gains over `a` in AP points, from a study's stored comparison.
+
+    Of each metric the interval that covers most: over images and seeds, else over images.
+
+    Raises:
+        FpnProbeError: if one of them is unknown or nothing was compared.
+    """
+    if comparison is None or comparison.empty:
+        raise FpnProbeError(
+            "this run has no stored comparison of its variants: run `fpnprobe run-study` to its "
+            "end, or give two cells or two detection files"
+        )
+    known = sorted({*comparison["variant"], *comparison["baseline"]})
+    for name in (a, b):
+        if name not in known:
+            raise FpnProbeError(f"no variant {name!r} was compared: {suggest(name, known)}")
+    pooled = comparison[comparison["seed"].astype(str) == "all"]
+    there = pooled[(pooled["baseline"] == a) & (pooled["variant"] == b)]
+    back = pooled[(pooled["baseline"] == b) & (pooled["variant"] == a)]
+    if there.empty:  # a pair is stored one way round
+        there = back.assign(
+            a=back["b"], b=back["a"], difference=-back["difference"], low=-back["high"],
+            high=-back["low"],
+        )  # fmt: skip
+    if there.empty:
+        raise FpnProbeError(f"{a} and {b} were not compared with each other")
+    order = {"both": 0, "images": 1, "seeds": 2}
+    there = there.assign(rank=there["source"].map(order), unknown=there["low"].isna())
+    best = there.sort_values(["unknown", "rank"], kind="stable").drop_duplicates("metric")
+    best = best.sort_index().rename(columns={"n_seeds": "seeds"})
+    for name in ("a", "b", "difference", "low", "high"):
+        best[name] = 100 * best[name]
+    words = {"both": "images and seeds"}
+    return best.assign(source=best["source"].replace(words))[DIFFERENCES].reset_index(drop=True)
+
+
+def differences_as_json(table: pd.DataFrame) -> dict[str, Any]:
+    """`{metric: {a, b, difference, low, high, source, seeds}}`, in points; NaN as null."""
+    return {
+        str(row["metric"]): {
+            str(key): None if value != value else value
+            for key, value in row.items()
+            if key != "metric"
+        }
+        for row in table.to_dict("records")
+    }
+
+
+def differences_as_text(
+    table: pd.DataFrame, *, a: str, b: str, name: Callable[[str], str] = str
+) -> str:
+    """The differences for a person: bounds beside sizes, and what the intervals cover.
+
+    Args:
+        table: What `differences` gives.
+        a: The baseline.
+        b: What is compared with it.
+        name: A metric with its bounds.
+    """
+    shown = table.assign(metric=table["metric"].map(name)).rename(columns={"a": a, "b": b})
+    seeds = int(table["seeds"].max()) if len(table) else 0
+    words = (
+        "one seed: how much training itself varies is unknown" if seeds < 2 else f"{seeds} seeds"
+    )
+    head = f"{b} - {a} in AP points, {words}; 95 % intervals over what source says"
+    body = shown.drop(columns="seeds").to_string(index=False, float_format="{:.1f}".format)
+    return f"{head}\n{body}"
+
+
+def detection_table(cells: Sequence[StoredCell]) -> pd.DataFrame:
+    """Every stored detection; `detection` counts those of an image from the most confident."""
+    frames = [frame for cell in cells for frame in _detections(cell)]
+    if not frames:
+        return pd.DataFrame(columns=DETECTIONS)
+    return pd.concat(frames, ignore_index=True)[DETECTIONS]
+
+
+def _detections(cell: StoredCell) -> list[pd.DataFrame]:
+    path = Path(cell.folder) / "detections.json.gz"
+    if not path.is_file():
+        return []
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        content: list[dict[str, Any]] = json.load(file)
+    if not content:
+        return []
+    frame = pd.DataFrame(content)
+    boxes = pd.DataFrame(frame["bbox"].tolist(), columns=["x", "y", "width", "height"])
+    classes = list(cell.manifest.get("classes") or [])
+    labels = [
+        classes[number - 1] if 0 < number <= len(classes) else str(number)
+        for number in frame["category_id"]
+    ]
+    frame = (
+        frame.drop(columns="bbox")
+        .join(boxes)
+        .assign(label=labels, variant=cell.variant, seed=cell.seed)
+    )
+    frame = frame.sort_values(["image_id", "score"], ascending=[True, False], kind="stable")
+    return [frame.assign(detection=frame.groupby("image_id").cumcount())]
+
+
+def resting_on(attribution: pd.DataFrame, level: str, *, bucket: str, top: int) -> pd.DataFrame:
+    """Those attributed detections (or objects) of a size that rest most on a level.
+
+    Raises:
+        FpnProbeError: if nothing was attributed to that level.
+    """
+    levels = sorted(set(attribution["level"])) if len(attribution) else []
+    if level not in levels:
+        raise FpnProbeError(
+            f"no attribution to {level} is stored: expected one of "
+            f"{', '.join(levels) or 'none yet'}; `fpnprobe attribute RUN --kind detection` makes it"
+        )
+    chosen = attribution[(attribution["level"] == level) & (attribution["bucket"] == bucket)]
+    kinds = set(chosen["kind"])
+    if "detection" in kinds:
+        chosen = chosen[chosen["kind"] == "detection"]
+    chosen = chosen.sort_values("share", ascending=False, kind="stable").head(top)
+    first = ["variant", "seed", "image_id", "object", "kind", "label", "score", "x", "y", "width",
+             "height", "share", "assigned_level"]  # fmt: skip
+    shown = [name for name in first if name in chosen.columns]
+    return chosen[shown].rename(columns={"object": "number"}).reset_index(drop=True)
+
+
+def claims_table(claims: Sequence[Any]) -> pd.DataFrame:
+    """The paper's claims as a table, those that were tested first."""
+    columns = ["variant", "baseline", "metric", "measured", "low", "high", "seeds", "verdict",
+               "p_holm", "statement", "note"]  # fmt: skip
+    return pd.DataFrame([dict(claim) for claim in claims]).reindex(columns=columns)
+
+
+def training_table(cells: Sequence[StoredCell]) -> pd.DataFrame:
+    """Losses and other scalars of every cell: variant, seed, iteration, name, value."""
+    frames = [
+        read_parquet(cell.folder / "training.parquet").assign(variant=cell.variant, seed=cell.seed)
+        for cell in cells
+        if (cell.folder / "training.parquet").is_file()
+    ]
+    columns = ["variant", "seed", "iteration", "name", "value"]
+    return (
+        pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=columns)
+    )

@@ -1,0 +1,79 @@
+"""An interactive look at whose gradient reaches which stage; a static figure without ipywidgets."""
+
+from functools import partial
+from typing import Any
+
+import pandas as pd
+
+from fpnprobe.figures import routes
+from fpnprobe.figures.svg import Panel
+from fpnprobe.notebook.drawing import Drawing
+from fpnprobe.report.page.content import Figure
+from fpnprobe.report.tables.gradient_shares import bucket_keys
+from fpnprobe.report.tables.read_studies import Stored
+
+
+def at_moment(stored: Stored, moment: int, *, stages: str = "all", route: str = "all") -> Drawing:
+    """The heat map of shares around one moment of training.
+
+    Args:
+        stored: All tables.
+        moment: Number of the stretch of training, from 0.
+        stages: One stage, or all.
+        route: One route, or all.
+    """
+    table = _stretch(stored.gradients.history, moment)
+    if stages != "all":
+        table = table[table["tap"] == stages]
+    if route != "all":
+        table = table[table["route"] == route]
+    table = table.assign(state="measured")
+    when = f"near iteration {table['iteration'].mean():.0f}" if len(table) else "never"
+    figure = Figure(
+        "shares-at-a-moment",
+        "Shares at one moment of training",
+        f"Shares of the squared norm {when}, mean over seeds, percent.",
+        [
+            Panel(str(name), partial(routes.draw, part))
+            for name, part in table.groupby("variant", sort=False)
+        ],
+        table,
+        keys=bucket_keys(stored.buckets),
+        height=38 * table["tap"].nunique() + 40,
+        left=30,
+        bottom=14,
+    )
+    return Drawing(figure)
+
+
+def moments(stored: Stored) -> int:
+    """How many stretches of training every cell has samples of."""
+    history = stored.gradients.history
+    if history.empty:
+        return 0
+    return int(history.groupby(["variant", "seed"])["iteration"].nunique().min())
+
+
+def _stretch(history: pd.DataFrame, moment: int) -> pd.DataFrame:
+    """The shares of the stretch of that number of each cell, averaged over seeds."""
+    keys = ["variant", "seed", "tap", "route"]
+    place = history.groupby([*keys, "bucket"])["iteration"].rank(method="dense") - 1
+    here = history[place == moment]
+    grouped = here.groupby(["variant", "tap", "route", "bucket"], sort=False)
+    return grouped.agg(share=("share", "mean"), iteration=("iteration", "mean")).reset_index()
+
+
+def view(stored: Stored) -> Any:
+    """Sliders and menus over `at_moment`; the last moment as a static figure without ipywidgets."""
+    count = moments(stored)
+    try:
+        import ipywidgets
+    except ImportError:
+        return at_moment(stored, count - 1)
+    taps = sorted(set(stored.gradients.history["tap"]))
+    return ipywidgets.interactive(
+        lambda moment, stage, route: at_moment(stored, moment, stages=stage, route=route),
+        moment=ipywidgets.IntSlider(count - 1, 0, max(0, count - 1), description="moment"),
+        stage=ipywidgets.Dropdown(options=["all", *taps], description="stage"),
+        route=ipywidgets.Dropdown(options=["all", *routes.ROUTES], description="route"),
+    )
