@@ -210,7 +210,7 @@ def compare_runs(
 
 
 def _stored_comparison(a: Path, b: Path) -> Comparison | None:
-    """Read what a study has stored of two of its cells, for whoever lacks its data or detections."""
+    """Read what a study stores of two of its cells, for whoever lacks its data or detections."""
     if not (a.is_dir() and b.is_dir()):
         return None
     first, second = a.resolve(), b.resolve()
