@@ -21,8 +21,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from fpnprobe.evidence.diagnosis_rules import RULES
 from fpnprobe.evidence.findings import Energies, Finding
+from fpnprobe.evidence.rules import RULES, Subject, judge
 from fpnprobe.ledger import Ledger
 from fpnprobe.statistics import resample_counts
 
@@ -44,30 +44,31 @@ def diagnose(
         buckets: Object sizes, small to large.
         resamples: Of the bootstrap over samples.
     """
-    found: list[Finding] = []
-    for variant, own in ledgers.items():
-        energies = Energies.of(own, buckets)
+    findings: list[Finding] = []
+    for variant, seeds in ledgers.items():
+        energies = Energies.of(seeds, buckets)
         draws = (
             resample_counts(len(energies.squares), resamples=resamples, seed=0).astype(np.float64)
             if len(energies.squares)
             else np.zeros((resamples, 0))
         )
-        found += [rule(variant, energies, draws, own) for rule in RULES]
-    return found
+        subject = Subject(variant, energies, draws, seeds)
+        findings += [judge(rule, subject) for rule in RULES]
+    return findings
 
 
 def headline(findings: Sequence[Finding]) -> str:
     """The most telling finding in one sentence with its next step."""
-    found = [each for each in findings if each.verdict == "found"]
-    found.sort(key=lambda each: ORDER.index(each.rule))
-    if found:
-        first = found[0]
-        more = f" {len(found) - 1} more in the table of rules." if len(found) > 1 else ""
+    beyond = [finding for finding in findings if finding.verdict == "found"]
+    beyond.sort(key=lambda finding: ORDER.index(finding.rule))
+    if beyond:
+        first = beyond[0]
+        more = f" {len(beyond) - 1} more in the table of rules." if len(beyond) > 1 else ""
         return f"{first.sentence}: {first.advice}.{more}"
-    undecided = sum(each.verdict == "undecided" for each in findings)
+    undecided = sum(finding.verdict == "undecided" for finding in findings)
     if undecided:
         several = "rules are" if undecided > 1 else "rule is"
         return f"No rule is found, {undecided} {several} undecided: more samples would tell."
-    if any(each.verdict == "clear" for each in findings):
+    if any(finding.verdict == "clear" for finding in findings):
         return "No rule is found: nothing that was measured is beyond its threshold."
     return "Nothing was measured that a rule could be held against."

@@ -87,8 +87,8 @@ class LedgerWriter:
             frame = table(records, self._cell, _TABLES[name])
             if len(frame):
                 folder = files.part_folder(self._directory, name)
-                part = folder / files.part_name(self._next, self._next)
-                files.write_file(part, frame, _TABLES[name])
+                file = folder / files.part_name(self._next, self._next)
+                files.write_file(file, frame, _TABLES[name])
                 self._rows[name] += len(frame)
         self._next += 1
         for size in (_GATHERED, _GATHERED**2):  # each row is written three times, and once at last

@@ -26,7 +26,9 @@ from fpnprobe.probing.probe import Probe
 from fpnprobe.probing.rows import LossRows
 from fpnprobe.probing.sample import Residuals, Sample
 from fpnprobe.probing.sampling.budget import Budget
+from fpnprobe.probing.sampling.policy import SamplingPolicy
 from fpnprobe.probing.sampling.schedule import Schedule
+from fpnprobe.probing.step_context import StepContext
 from fpnprobe.probing.taps import Tap
 
 __all__ = [
@@ -40,6 +42,8 @@ __all__ = [
     "Residuals",
     "Routes",
     "Sample",
+    "SamplingPolicy",
     "Schedule",
+    "StepContext",
     "Tap",
 ]

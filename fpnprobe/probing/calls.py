@@ -84,14 +84,16 @@ def masked(
     cotangents: Sequence[RowCotangents], label: int, term: str = "all"
 ) -> tuple[list[Tensor], list[Tensor]]:
     """Rows and cotangents 1[s(r) = label] c_k of the calls that have such rows."""
-    rows, kept = [], []
-    for found in cotangents:
-        mask = (found.call.labels == label) & row_mask(found.call, term)
+    rows, starts = [], []
+    for row_cotangents in cotangents:
+        mask = (row_cotangents.call.labels == label) & row_mask(row_cotangents.call, term)
         if bool(mask.any()):
-            trailing = found.cotangent.dim() - mask.dim()
-            shape = (*mask.shape, *[1] * trailing) if found.cotangent.dim() else ()
-            rows.append(found.call.rows)
+            trailing = row_cotangents.cotangent.dim() - mask.dim()
+            shape = (*mask.shape, *[1] * trailing) if row_cotangents.cotangent.dim() else ()
+            rows.append(row_cotangents.call.rows)
             # Not a product: infinite cotangents of half precision times zero would be NaN.
-            zero = torch.zeros((), dtype=found.cotangent.dtype, device=found.cotangent.device)
-            kept.append(torch.where(mask.reshape(shape), found.cotangent, zero))
-    return rows, kept
+            zero = torch.zeros(
+                (), dtype=row_cotangents.cotangent.dtype, device=row_cotangents.cotangent.device
+            )
+            starts.append(torch.where(mask.reshape(shape), row_cotangents.cotangent, zero))
+    return rows, starts

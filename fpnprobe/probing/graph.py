@@ -20,9 +20,9 @@ def edges_into(
     targets: Mapping[Edge, str],
 ) -> dict[str, set[Edge]]:
     """Edges into each target found from `roots` without passing a node in `stops`."""
-    found: dict[str, set[Edge]] = {}
+    edges_by_name: dict[str, set[Edge]] = {}
     todo = [root for root in roots if root is not None]
-    seen = set(todo)
+    visited = set(todo)
     while todo:
         node = todo.pop()
         for index, (child, output) in enumerate(node.next_functions):
@@ -30,8 +30,8 @@ def edges_into(
                 continue
             name = targets.get((child, output))
             if name is not None:
-                found.setdefault(name, set()).add((node, index))
-            if child not in stops and child not in seen:
-                seen.add(child)
+                edges_by_name.setdefault(name, set()).add((node, index))
+            if child not in stops and child not in visited:
+                visited.add(child)
                 todo.append(child)
-    return found
+    return edges_by_name

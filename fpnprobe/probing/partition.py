@@ -133,8 +133,8 @@ class LossPartition:
         for call, idle in self.idle:
             total[-1] -= int((idle & row_mask(call, term)).sum())
         for call in self.calls:
-            kept = call.labels[row_mask(call, term) & (call.labels >= 0)]
-            for label, n in enumerate(torch.bincount(kept, minlength=len(total)).tolist()):
+            labeled = call.labels[row_mask(call, term) & (call.labels >= 0)]
+            for label, n in enumerate(torch.bincount(labeled, minlength=len(total)).tolist()):
                 total[label] += n
         return total
 
@@ -144,11 +144,11 @@ class LossPartition:
 
     def level_terms(self) -> list[str]:
         """Announced levels and those that rows came from, as terms `L2`, `L3`, ..."""
-        found = set(self.levels)
+        levels = set(self.levels)
         for call in self.calls:
             if call.levels is not None:
-                found.update(set(call.levels.tolist()))
-        return [f"L{level}" for level in sorted(found) if level >= 0]
+                levels.update(set(call.levels.tolist()))
+        return [f"L{level}" for level in sorted(levels) if level >= 0]
 
     def cotangents(self, loss: Tensor, *, scale: float = 1.0) -> tuple[list[RowCotangents], Tensor]:
         """Row cotangents c_k, and the part L_b of the loss for each label, `(labels,)` float64.

@@ -8,13 +8,15 @@ from torch import Tensor
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.probing.partition import LossPartition
-from fpnprobe.probing.passes.measurement import Measurement
+from fpnprobe.probing.passes.measurement import Measurement, MeasurementPlan
 from fpnprobe.probing.passes.reduction import Reduction
 from fpnprobe.probing.sample import Sample
+from fpnprobe.probing.step_context import StepContext
 from fpnprobe.probing.taps import Tap
 
 Mode = Literal["routes", "full"]
 Terms = Literal["none", "loss", "level", "both"]
+_ALONE = StepContext()  # a loss that belongs to no training
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,8 @@ class Probe:
             much less memory.
         audit: How the sum of the buckets is compared with the undivided gradient: `exact`, or by a
             `sketch` 64 times shorter, which keeps no gradient in memory.
+        derived: Number of the label to derive, see `steadiest`; -1 for the one with the most
+            cotangent energy at the predictions.
 
     >>> import torch
     >>> c2 = torch.ones(1, 3, requires_grad=True) * 1
@@ -52,6 +56,7 @@ class Probe:
     reduction: Reduction | None = None
     conflict: Literal["parameter", "all"] = "all"
     audit: Literal["exact", "sketch"] = "exact"
+    derived: int = -1
 
     def __post_init__(self) -> None:
         for name, value, allowed in (
@@ -66,14 +71,7 @@ class Probe:
         loss: Tensor,
         partition: LossPartition,
         taps: Sequence[Tap],
-        *,
-        iteration: int = 0,
-        epoch: int = 0,
-        weight: float = 1.0,
-        loss_scale: float = 1.0,
-        auxiliary: Sequence[Tensor] = (),
-        derived: int = -1,
-        arithmetic: str = "",
+        step: StepContext = _ALONE,
     ) -> Measurement:
         """Start a measurement whose undivided gradient the training's own backward pass gives.
 
@@ -81,65 +79,33 @@ class Probe:
             loss: The scalar loss of this forward pass; its graph is kept.
             partition: The same loss as labeled rows.
             taps: Stage outputs and pyramid levels of this forward pass.
-            iteration: 0-based training step.
-            epoch: 0-based epoch.
-            weight: Factor that the step puts on the loss, such as 1 / accumulated steps; it stays
-                in the gradients.
-            loss_scale: Factor of mixed precision, divided out again in float32.
-            auxiliary: Tensors made by auxiliary heads, which tell their route.
-            derived: Number of the label to derive, see `steadiest`; by default the one with the
-                most cotangent energy at the predictions.
-            arithmetic: A key of `arithmetic.TOLERANCES`; by default that of rows and taps.
+            step: The training step.
         """
         terms: list[str] = []
         if self.terms in ("loss", "both"):
             terms += partition.terms
         if self.terms in ("level", "both"):
             terms += partition.level_terms()
-        return Measurement(
-            loss,
-            partition,
-            taps,
+        plan = MeasurementPlan(
             parameters=self.mode == "full",
             conflict=self.conflict if self.mode == "full" else "none",
-            terms=terms,
+            terms=tuple(terms),
             derive=self.derive,
-            derived=derived,
+            derived=self.derived,
             audit=self.audit,
-            arithmetic=arithmetic,
-            weight=weight,
-            loss_scale=loss_scale,
-            auxiliary=auxiliary,
-            reduction=self.reduction,
-            iteration=iteration,
-            epoch=epoch,
+            reduction=self.reduction or Reduction(),
         )
+        return Measurement(loss, partition, taps, plan, step)
 
     def measure(
         self,
         loss: Tensor,
         partition: LossPartition,
         taps: Sequence[Tap],
-        *,
-        iteration: int = 0,
-        epoch: int = 0,
-        weight: float = 1.0,
-        loss_scale: float = 1.0,
-        auxiliary: Sequence[Tensor] = (),
-        arithmetic: str = "",
+        step: StepContext = _ALONE,
     ) -> Sample:
         """Measure at once: as `begin`, with one more pass for the undivided gradient."""
-        with self.begin(
-            loss,
-            partition,
-            taps,
-            iteration=iteration,
-            epoch=epoch,
-            weight=weight,
-            loss_scale=loss_scale,
-            auxiliary=auxiliary,
-            arithmetic=arithmetic,
-        ) as measurement:
+        with self.begin(loss, partition, taps, step) as measurement:
             measurement.run()
             measurement.total_now()
             return measurement.finish()

@@ -39,8 +39,8 @@ class Residuals:
 
     def judge(self, arithmetic: str, *, tolerance: float | None = None) -> Verdict:
         """Hold them against the tolerance of an arithmetic, or a given one."""
-        named = [(name, getattr(self, name)) for name in self.__slots__]
-        return judge(named, arithmetic, tolerance=tolerance)
+        named_residuals = [(name, getattr(self, name)) for name in self.__slots__]
+        return judge(named_residuals, arithmetic, tolerance=tolerance)
 
 
 def worst(values: Sequence[float]) -> float:
@@ -120,7 +120,7 @@ def steadiest(sample: Sample) -> int:
     of which little may reach the stages (the background of FSAF).
     """
     total: dict[tuple[str, str], float] = {}
-    part: dict[str, list[float]] = {}
+    parts_by_label: dict[str, list[float]] = {}
     whole = [r for r in sample.records if (r.route, r.term) == ("total", "all")]
     for record in whole:
         if record.bucket == "all":
@@ -128,7 +128,7 @@ def steadiest(sample: Sample) -> int:
     for record in whole:
         size = total.get((record.tap, record.kind), 0.0)
         if record.bucket != "all" and record.tap.startswith("C") and size > 0:
-            part.setdefault(record.bucket, []).append(record.l2 / size)
+            parts_by_label.setdefault(record.bucket, []).append(record.l2 / size)
     labels = list(sample.values)
-    least = [min(part.get(label, [0.0])) for label in labels]
+    least = [min(parts_by_label.get(label, [0.0])) for label in labels]
     return least.index(max(least))

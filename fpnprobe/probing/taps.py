@@ -86,17 +86,17 @@ def stage_modules(model: nn.Module) -> dict[str, nn.Module]:
     Raises:
         FpnProbeError: if the model has none, or has several.
     """
-    found: dict[str, nn.Module] = {}
+    modules: dict[str, nn.Module] = {}
     for path, module in model.named_modules():
         last = path.rpartition(".")[2]
         if last in ("layer1", "layer2", "layer3", "layer4"):
             name = f"C{int(last[-1]) + 1}"
-            if name in found:
+            if name in modules:
                 raise FpnProbeError(f"{path} is a second stage {name}: name the taps yourself")
-            found[name] = module
-    if not found:
+            modules[name] = module
+    if not modules:
         raise FpnProbeError(
             f"{type(model).__name__} has no layer1..layer4: name the stages, such as "
             'taps={"C2": model.stage2, "C3": model.stage3}'
         )
-    return dict(sorted(found.items()))
+    return dict(sorted(modules.items()))

@@ -146,6 +146,7 @@ def compose(
             average_precision.section(stored),
             claims.section(found, name_metric=stored.name_metric),
             interventions.section(stored, verdicts),
+            rules.section(findings),
             interventions.noted(gradients.section(stored), stored),
             snapshots.section(stored),
             object_size.section(stored),
@@ -187,11 +188,12 @@ def _first_screen(stored: Stored, sections: Sequence[Section]) -> tuple[list[Blo
 
 def _compose_of_runs(stored: Stored, findings: Sequence[Finding]) -> Report:
     """The report of trainings that no study started: what was not measured is left out."""
+    has_objects = len(stored.variants) > 1 or not caveats.finds_nothing(stored)
     every = (
         rules.section(findings),
         gradients.section(stored),
-        average_precision.section(stored),
-        object_size.section(stored),
+        average_precision.section(stored) if has_objects else None,
+        object_size.section(stored) if has_objects else None,
         training.section(stored),
         soundness.section(stored),
         soundness.provenance(stored),

@@ -88,26 +88,26 @@ class StoredCell:
             key: the key that the study asks for, "" if it has no such cell, None if unknown.
             lock_is_ours: whether the caller holds the cell's lock, which then tells nothing.
         """
-        place = Path(folder)
+        path = Path(folder)
         problem, manifest = "", dict[str, Any]()
         try:
-            manifest, wrong = drop_wrong_types(read_object(place / MANIFEST), _TYPES)
+            manifest, wrong = drop_wrong_types(read_object(path / MANIFEST), _TYPES)
             if wrong:
                 problem = f"{MANIFEST} has a {wrong[0]!r} of another type than expected"
         except MissingDocument:
-            if _has_results(place):
+            if _has_results(path):
                 problem = f"{MANIFEST} is missing"
         except FpnProbeError as error:
-            problem = str(error).replace(f"{place}/", "")
-        if not lock_is_ours and manifest.get("state") != "done" and locks.is_held(place / LOCK):
+            problem = str(error).replace(f"{path}/", "")
+        if not lock_is_ours and manifest.get("state") != "done" and locks.is_held(path / LOCK):
             state, reason = State.RUNNING, ""
         else:
             state, reason = _judge(manifest, problem, key)
         name, number = manifest.get("variant"), manifest.get("seed")
-        digits = "".join(filter(str.isdigit, place.name))[:18]
+        digits = "".join(filter(str.isdigit, path.name))[:18]
         return cls(
-            folder=place,
-            variant=variant or name or place.parent.name,
+            folder=path,
+            variant=variant or name or path.parent.name,
             seed=seed if seed is not None else number if number is not None else int(digits or 0),
             manifest=manifest,
             state=state,

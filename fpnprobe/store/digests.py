@@ -54,13 +54,13 @@ def find_damage(
         digests: As `digest_folder` made them.
         names: Only these files, of those that have a digest; all by default.
     """
-    found: dict[str, str] = {}
-    wanted = digests if names is None else [name for name in names if name in digests]
-    for name in wanted:
+    computed: dict[str, str] = {}
+    names_to_read = digests if names is None else [name for name in names if name in digests]
+    for name in names_to_read:
         path, expected = folder / name, digests[name]
         inside = path.resolve().is_relative_to(folder.resolve())
         if not inside or not path.is_file():
-            found[name] = "missing"
+            computed[name] = "missing"
         elif not isinstance(expected, Mapping) or digest_file(path) != dict(expected):
-            found[name] = "changed"
-    return found
+            computed[name] = "changed"
+    return computed

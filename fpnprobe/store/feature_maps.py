@@ -173,11 +173,11 @@ def group_compactness(energy: npt.ArrayLike, *, groups: int = GROUPS) -> float:
     flat = values.reshape(len(values), -1)
     sums = flat.sum(axis=1)
     pattern = np.sqrt(flat / np.where(sums > 0, sums, 1.0)[:, None])
-    parts = [
+    halves = [
         pattern[of[sums[of] > 0]] for of in np.array_split(np.arange(len(values)), max(1, groups))
     ]
-    alike, pairs = np.sum([_cosines(part) for part in parts], axis=0)
-    every, count = _cosines(np.concatenate(parts))
+    alike, pairs = np.sum([_cosines(half) for half in halves], axis=0)
+    every, count = _cosines(np.concatenate(halves))
     if not pairs or not count - every > 1e-12 * count:
         return float("nan")
     return float(1 - (1 - alike / pairs) / (1 - every / count))

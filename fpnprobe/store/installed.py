@@ -24,5 +24,7 @@ def installed(distribution: str) -> str | None:
 
 def versions() -> Mapping[str, str]:
     """Installed versions of Python and of the packages that a result depends on."""
-    known = {name: version for name in _PACKAGES if (version := installed(name)) is not None}
-    return {"python": platform.python_version(), **known}
+    found_versions = {
+        name: version for name in _PACKAGES if (version := installed(name)) is not None
+    }
+    return {"python": platform.python_version(), **found_versions}

@@ -22,10 +22,10 @@ _DEEPEST = 6  # folders below the given one that a scan goes into
 
 def is_run(folder: str | Path) -> bool:
     """Whether a folder holds a ledger or a run file, and is no cell of a study."""
-    place = Path(folder)
-    if (place / MANIFEST).exists():
+    path = Path(folder)
+    if (path / MANIFEST).exists():
         return False
-    return any((place / name).exists() for name in (NAME, *LEDGER))
+    return any((path / name).exists() for name in (NAME, *LEDGER))
 
 
 def find_runs(tree: str | Path) -> Iterator[Path]:
@@ -33,27 +33,27 @@ def find_runs(tree: str | Path) -> Iterator[Path]:
 
     Links are not followed.
     """
-    place = Path(tree)
-    if is_run(place):
-        yield place
+    root = Path(tree)
+    if is_run(root):
+        yield root
         return
-    yield from _below(place, _DEEPEST)
+    yield from _below(root, _DEEPEST)
 
 
-def _below(place: Path, depth: int) -> Iterator[Path]:
-    if depth == 0 or (place / "study.json").exists():
+def _below(directory: Path, depth: int) -> Iterator[Path]:
+    if depth == 0 or (directory / "study.json").exists():
         return
     try:
-        inner = sorted(e for e in place.iterdir() if e.is_dir() and not e.is_symlink())
+        inner = sorted(e for e in directory.iterdir() if e.is_dir() and not e.is_symlink())
     except OSError:
         return
-    for each in inner:
-        if each.name.startswith("."):
+    for child in inner:
+        if child.name.startswith("."):
             continue
-        if is_run(each):
-            yield each
+        if is_run(child):
+            yield child
         else:
-            yield from _below(each, depth - 1)
+            yield from _below(child, depth - 1)
 
 
 def read_run(folder: str | Path, *, variant: str = "", seed: int | None = None) -> StoredCell:
@@ -64,18 +64,18 @@ def read_run(folder: str | Path, *, variant: str = "", seed: int | None = None) 
         variant: what it is called; by default as its run file says, else as the folder.
         seed: its seed; by default as its run file says.
     """
-    place = Path(folder)
+    path = Path(folder)
     content: Mapping[str, Any] = {}
     state, reason = State.DONE, ""
-    if (place / NAME).exists():
+    if (path / NAME).exists():
         try:
-            content = _checked(read_run_file(place))
+            content = _checked(read_run_file(path))
             state, reason = _state(content)
         except FpnProbeError as error:
-            state, reason = State.DAMAGED, str(error).replace(f"{place}/", "")
+            state, reason = State.DAMAGED, str(error).replace(f"{path}/", "")
     return StoredCell(
-        folder=place,
-        variant=variant or str(content.get("variant") or "") or place.absolute().name,
+        folder=path,
+        variant=variant or str(content.get("variant") or "") or path.absolute().name,
         seed=seed if seed is not None else int(content.get("seed") or 0),
         manifest=content,
         state=state,
@@ -97,30 +97,30 @@ def read_runs(folders: Sequence[str | Path], *, names: Sequence[str] = ()) -> li
             f"{len(names)} names for {len(folders)} runs ({', '.join(names)}): give one for each"
         )
     places = [Path(folder) for folder in folders]
-    real = [place.resolve() for place in places]
-    for at, place in enumerate(real):
-        if place in real[:at]:
+    real = [path.resolve() for path in places]
+    for at, path in enumerate(real):
+        if path in real[:at]:
             raise FpnProbeError(f"{places[at]} is given twice: give each run once")
     cells = [
-        read_run(place, variant=name)
-        for place, name in zip(places, names or [""] * len(places), strict=True)
+        read_run(path, variant=name)
+        for path, name in zip(places, names or [""] * len(places), strict=True)
     ]
     count = Counter((cell.variant, cell.seed) for cell in cells)
     if max(count.values(), default=0) < 2:
         return cells
     if names:
-        seen: Counter[str] = Counter()
+        counts: Counter[str] = Counter()
         numbered = []
         for cell in cells:
-            numbered.append(read_run(cell.folder, variant=cell.variant, seed=seen[cell.variant]))
-            seen[cell.variant] += 1
+            numbered.append(read_run(cell.folder, variant=cell.variant, seed=counts[cell.variant]))
+            counts[cell.variant] += 1
         return numbered
     shared = Path(os.path.commonpath(real))
     return [
-        read_run(cell.folder, variant=own.relative_to(shared).as_posix())
+        read_run(cell.folder, variant=path.relative_to(shared).as_posix())
         if count[cell.variant, cell.seed] > 1
         else cell
-        for cell, own in zip(cells, real, strict=True)
+        for cell, path in zip(cells, real, strict=True)
     ]
 
 
@@ -160,8 +160,8 @@ def _state(content: Mapping[str, Any]) -> tuple[State, str]:
     reason = " ".join(str(content.get("reason") or "").split())
     if stored == "running":
         return (State.RUNNING, "") if _is_alive(content) else (State.INTERRUPTED, reason)
-    known = {"done": State.DONE, "failed": State.FAILED}
-    return known.get(str(stored), State.INTERRUPTED), reason
+    states = {"done": State.DONE, "failed": State.FAILED}
+    return states.get(str(stored), State.INTERRUPTED), reason
 
 
 def _is_alive(content: Mapping[str, Any]) -> bool:

@@ -73,7 +73,7 @@ class StoredStudy:
             content, problems = {}, (str(error),)
         if strict and problems:
             raise FpnProbeError(f"{place / STUDY} is damaged: {problems[0]}; run `run-study` again")
-        named = tuple(f"{STUDY}: {each}" if content else each for each in problems)
+        named = tuple(f"{STUDY}: {entry}" if content else entry for entry in problems)
         return cls(folder=place, content=content, cells=_read_cells(place, content), problems=named)
 
     @classmethod
@@ -127,7 +127,7 @@ class StoredStudy:
     def iou_types(self) -> tuple[str, ...]:
         """Name what the study judges, `bbox` or `segm` or both; figures are about the first."""
         judged = (self.content.get("evaluation") or {}).get("iou_type") or "bbox"
-        return (judged,) if isinstance(judged, str) else tuple(str(each) for each in judged)
+        return (judged,) if isinstance(judged, str) else tuple(str(entry) for entry in judged)
 
     @property
     def done(self) -> tuple[StoredCell, ...]:
@@ -175,7 +175,7 @@ def cell_folder(study: Path, variant: str, seed: int) -> Path:
 def _read_cells(folder: Path, content: Mapping[str, Any]) -> tuple[StoredCell, ...]:
     names, seeds = _variant_names(content), content.get("seeds") or ()
     keys: dict[tuple[str, int], str | None] = {
-        (each["variant"], each["seed"]): each["key"] for each in content.get("cells") or ()
+        (entry["variant"], entry["seed"]): entry["key"] for entry in content.get("cells") or ()
     }
     wanted = keys or {(name, seed): None for name in names for seed in seeds}
     on_disk = {place: StoredCell.read(place) for place in find_cell_folders(folder)}
@@ -199,8 +199,8 @@ def _read_cells(folder: Path, content: Mapping[str, Any]) -> tuple[StoredCell, .
 
 def _variant_names(content: Mapping[str, Any]) -> list[str]:
     return [
-        str(each["name"] if isinstance(each, Mapping) else each)
-        for each in content.get("variants") or ()
+        str(entry["name"] if isinstance(entry, Mapping) else entry)
+        for entry in content.get("variants") or ()
     ]
 
 
@@ -211,7 +211,7 @@ def _repair(content: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]
     entries = {"variants": _is_variant, "seeds": _is_seed, "cells": _is_cell}
     for key, fits in entries.items():
         if plain.get(key):
-            plain[key] = [each for each in content[key] if fits(each)]
+            plain[key] = [entry for entry in content[key] if fits(entry)]
             if len(plain[key]) < len(content[key]):
                 problems.append(f"an entry of {key!r} is damaged and left out")
     evaluation = plain.get("evaluation") or {}

@@ -37,7 +37,7 @@ def _find_code(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     variants = config.get("variants") or ()
     specs = [config.get("detector")]
     if isinstance(variants, list | tuple):
-        specs += [each.get("detector") for each in variants if isinstance(each, Mapping)]
+        specs += [variant.get("detector") for variant in variants if isinstance(variant, Mapping)]
     for spec in specs:
         name = spec.get("config") if isinstance(spec, Mapping) else None
         if name is not None and not _is_shipped_name(name):

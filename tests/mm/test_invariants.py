@@ -98,6 +98,58 @@ def test_a_value_without_gradient_is_said_and_leaves_the_rows_alone(
 
 
 @MODELS.register_module()
+class LoggingRetinaNet(RetinaNet):
+    """A RetinaNet that computes its losses of the flipped images too, to log them."""
+
+    def loss(self, inputs: Any, samples: Any) -> Any:
+        with torch.no_grad():
+            super().loss(inputs.flip(-1), samples)
+        return super().loss(inputs, samples)
+
+
+@pytest.mark.parametrize("name", ["faster_rcnn", "retinanet"])
+def test_loss_calls_without_gradient_are_no_rows(root: Path, tmp_path: Path, name: str) -> None:
+    """OHEM's sampler asks the head for the loss of every proposal; a head may log a loss."""
+    runs = []
+    for probed in (False, True):
+        model = small.model_config(name)
+        if name == "faster_rcnn":
+            model.train_cfg.rcnn.sampler.type = "OHEMSampler"
+        else:
+            model.type = "LoggingRetinaNet"
+        detector = build_detector(model, seed=1)
+        runs.append(run(root, tmp_path / str(probed), detector, probed=probed))
+    small.assert_bit_identical(*(small.weights(each) for each in runs))
+    frame = Ledger.read(tmp_path / "True").frame
+    assert set(frame.state) == {"measured"}
+    assert max(frame.residual_gradient.max(), frame.residual_loss.max()) < 1e-5
+
+
+def test_rows_that_are_not_in_the_loss_lack_in_the_values_alone(
+    root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A detector that hands the optimizer a detached copy of a term loses its gradient."""
+    runs = []
+    for probed in (False, True):
+        detector = build_detector(small.model_config("retinanet"), seed=1)
+        original = detector.bbox_head.loss_by_feat
+
+        def detached(*args: Any, original: Any = original, **kwargs: Any) -> Any:
+            losses = original(*args, **kwargs)
+            return {**losses, "loss_bbox": [each.detach() for each in losses["loss_bbox"]]}
+
+        detector.bbox_head.loss_by_feat = detached
+        with warned(caplog):
+            runs.append(run(root, tmp_path / str(probed), detector, probed=probed))
+    assert "their gradients nothing" in caplog.text
+    small.assert_bit_identical(*(small.weights(each) for each in runs))
+    frame = Ledger.read(tmp_path / "True").frame
+    assert frame.residual_loss.min() > 1e-3
+    assert frame.residual_gradient.max() < 1e-5  # what is not in the loss moves no weight
+    assert summary(runs[1])["unsound"] == 0
+
+
+@MODELS.register_module()
 class TwiceResNet(MODELS.get("NarrowResNet")):  # type: ignore[misc]
     """A backbone that is asked again; the second time may be without a gradient."""
 

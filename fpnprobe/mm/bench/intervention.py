@@ -1,6 +1,5 @@
 """Times of intervened training steps; what `fpnprobe bench intervention` reports."""
 
-import itertools
 from typing import Any
 
 import torch
@@ -9,6 +8,7 @@ from fpnprobe.errors import EnvironmentProblem, FpnProbeError
 from fpnprobe.interventions import READY_MADE, Intervention, intervention
 from fpnprobe.interventions.backward import IntervenedBackward
 from fpnprobe.interventions.masks import groups
+from fpnprobe.mm.bench.bench_policy import BenchPolicy
 from fpnprobe.mm.bench.steps import Steps
 from fpnprobe.mm.bench.timing import Clock
 from fpnprobe.mm.hook.partition_observer import PartitionObserver
@@ -64,7 +64,6 @@ class _Acting:
     """A ready-made intervention on the detector, as the hook would put it, without samples."""
 
     def __init__(self, steps: Steps, name: str) -> None:
-        count = itertools.count(start=10_000)  # past the first iteration of any rule
         change = intervention(name)
         self.passes = passes(change)
         self.observer = PartitionObserver(
@@ -72,10 +71,7 @@ class _Acting:
             steps.wrapper,
             probe=Probe("routes"),
             buckets=COCO_BUCKETS,
-            audited=lambda: False,
-            due=lambda: False,
-            step=lambda: (next(count), 0),
-            take=lambda _sample: None,
+            policy=BenchPolicy(measured=False, start=10_000),  # past the first one of any rule
             intervened=IntervenedBackward(change),
         )
 

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from fpnprobe.errors import EnvironmentProblem, FpnProbeError
+from fpnprobe.mm.bench.bench_policy import BenchPolicy
 from fpnprobe.mm.bench.rival_steps import rival_works
 from fpnprobe.mm.bench.steps import Steps
 from fpnprobe.mm.bench.timing import Clock, peak_memory
@@ -91,6 +92,8 @@ def _rival_rows(steps: Steps, clock: Clock, plain_memory: int, device: str) -> l
                 "peak_memory_ratio": memory / plain_memory,
                 "naive_s": 0.0,
                 "speedup": 0.0,
+                "followed_step_s": 0.0,
+                "followed_ratio": 0.0,
             }
         )
     return rows
@@ -130,9 +133,7 @@ def _norms_row(steps: Steps, clock: Clock, repeats: int) -> dict[str, Any]:
     observer = NormsObserver(
         steps.wrapper,
         stages,
-        due=lambda: True,
-        step=lambda: (0, 0),
-        take=lambda _records, _seconds: None,
+        policy=BenchPolicy(measured=True),
     )
 
     def observe_steps() -> None:

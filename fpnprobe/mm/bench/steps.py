@@ -9,6 +9,7 @@ from mmengine.optim import OptimWrapper
 
 from fpnprobe.mm.adapters import observe
 from fpnprobe.mm.adapters.observe import Labels
+from fpnprobe.mm.bench.bench_policy import BenchPolicy
 from fpnprobe.mm.detectors import build_detector, detector_config
 from fpnprobe.mm.hook.partition_observer import PartitionObserver
 from fpnprobe.mm.hook.training_step import StepObserver
@@ -69,10 +70,7 @@ class Steps:
             self.wrapper,
             probe=Probe(mode, conflict="parameter", audit="sketch"),
             buckets=COCO_BUCKETS,
-            audited=lambda: not derived,
-            due=lambda: True,
-            step=lambda: (0, 0),
-            take=lambda _sample: None,
+            policy=BenchPolicy(measured=True, audited=not derived),
             labels=labels,
         )
 

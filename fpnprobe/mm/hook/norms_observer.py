@@ -6,7 +6,7 @@ a few fused kernels, no extra pass, and nothing that makes the host wait for the
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -17,6 +17,7 @@ from mmengine.optim import OptimWrapper
 from fpnprobe.ledger import GradientRecord
 from fpnprobe.mm.detectors.stages import stages
 from fpnprobe.mm.hook.training_step import loss_scale
+from fpnprobe.probing.sampling.policy import SamplingPolicy
 
 _BUFFER = 100  # steps kept on the device until they are fetched in one piece
 
@@ -30,9 +31,7 @@ class NormsObserver:
     Args:
         wrapper: the run's optimizer wrapper.
         stages: parameters by tap.
-        due: whether to measure the step that begins.
-        step: gives the current (iteration, epoch).
-        take: is given the records of up to `_BUFFER` steps, and the seconds they took here.
+        policy: decides which steps are measured, and takes the records of up to `_BUFFER` steps.
     """
 
     def __init__(
@@ -40,14 +39,14 @@ class NormsObserver:
         wrapper: OptimWrapper,
         stages: Mapping[str, Sequence[torch.nn.Parameter]],
         *,
-        due: Callable[[], bool],
-        step: Callable[[], tuple[int, int]],
-        take: Callable[[list[GradientRecord], float], object],
+        policy: SamplingPolicy,
     ) -> None:
-        self._wrapper, self._due, self._step, self._take = wrapper, due, step, take
+        self._wrapper, self._policy = wrapper, policy
         self._seconds = 0.0
         self._taps = list(stages)
-        self._stages = [[p for p in own if p.requires_grad] for own in stages.values()]
+        self._stages = [
+            [p for p in parameters if p.requires_grad] for parameters in stages.values()
+        ]
         self._steps: list[tuple[int, int]] = []
         self._norms: list[torch.Tensor] = []
         self._armed = False
@@ -55,7 +54,7 @@ class NormsObserver:
     @contextmanager
     def forward(self) -> Iterator[None]:
         """Ask whether this step is measured."""
-        self._armed = self._due()
+        self._armed = self._policy.begin_step()
         yield
 
     def update(self, loss: torch.Tensor) -> Any:
@@ -68,7 +67,7 @@ class NormsObserver:
         yield
         if self._armed and self._wrapper.should_update():
             start = time.perf_counter()
-            self._steps.append(self._step())
+            self._steps.append(self._policy.position())
             self._norms.append(stage_norms(self._wrapper, self._stages))
             self._seconds += time.perf_counter() - start
             if len(self._steps) >= _BUFFER:
@@ -87,7 +86,7 @@ class NormsObserver:
         ]
         seconds = self._seconds + time.perf_counter() - start
         self._steps, self._norms, self._seconds = [], [], 0.0
-        self._take(records, seconds)
+        self._policy.take_norms(records, seconds)
 
     def _record(self, step: tuple[int, int], tap: str, l2: float) -> GradientRecord:
         frozen = not self._stages[self._taps.index(tap)]
@@ -121,14 +120,18 @@ def stage_norms(
 
     One fused kernel for all tensors, then their norms' norm; nothing is copied to the host.
     """
-    gradients = [[p.grad for p in own if p.grad is not None] for own in stages]
-    flat = [gradient for own in gradients for gradient in own]
+    gradients = [
+        [p.grad for p in stage_gradients if p.grad is not None] for stage_gradients in stages
+    ]
+    flat = [gradient for stage_gradients in gradients for gradient in stage_gradients]
     if not flat:
         return torch.zeros(len(stages))
     norms = iter(torch._foreach_norm(flat))
     zero = torch.zeros((), device=flat[0].device)
     by_stage = [
-        torch.linalg.vector_norm(torch.stack([next(norms).float() for _ in own])) if own else zero
-        for own in gradients
+        torch.linalg.vector_norm(torch.stack([next(norms).float() for _ in stage_gradients]))
+        if stage_gradients
+        else zero
+        for stage_gradients in gradients
     ]
     return torch.stack(by_stage) / loss_scale(wrapper, flat[0])

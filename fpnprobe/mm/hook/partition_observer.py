@@ -1,7 +1,7 @@
 """Bucket gradients of the one training forward at sampled steps; an intervention at every step."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
@@ -18,7 +18,9 @@ from fpnprobe.mm.hook.second_look import SecondLook
 from fpnprobe.mm.hook.training_step import loss_scale, loss_weight
 from fpnprobe.probing.passes.measurement import Measurement
 from fpnprobe.probing.probe import Probe
-from fpnprobe.probing.sample import Sample, steadiest
+from fpnprobe.probing.sample import steadiest
+from fpnprobe.probing.sampling.policy import SamplingPolicy
+from fpnprobe.probing.step_context import StepContext
 from fpnprobe.scales import ScaleBucket
 
 
@@ -33,14 +35,9 @@ class PartitionObserver:
         wrapper: the run's optimizer wrapper.
         probe: what is measured.
         buckets: scale buckets.
-        audited: whether the undivided gradient audits the sum of the buckets in this sample; else
-            it gives the largest bucket, which saves a pass.
-        due: whether to measure the step that begins.
-        step: gives the current (iteration, epoch).
-        take: is given each sample.
+        policy: decides which steps are measured, and takes the samples.
         intervened: what changes the backward pass of every step; samples then hold the gradient
             before the change.
-        tell: is given a sentence about what a second look at a sample found.
         labels: who says which object a row belongs to, see `observe`.
     """
 
@@ -51,39 +48,34 @@ class PartitionObserver:
         *,
         probe: Probe,
         buckets: tuple[ScaleBucket, ...],
-        audited: Callable[[], bool],
-        due: Callable[[], bool],
-        step: Callable[[], tuple[int, int]],
-        take: Callable[[Sample], object],
+        policy: SamplingPolicy,
         intervened: IntervenedBackward | None = None,
-        tell: Callable[[str], object] = lambda _sentence: None,
         labels: Labels = "auto",
     ) -> None:
         self._labels: Labels = labels
         self._model = model.module if is_model_wrapper(model) else model
         self._wrapper, self._buckets = wrapper, buckets
-        self._audited, self._derived = replace(probe, derive=False), replace(probe, derive=True)
-        self._is_audited, self._due, self._step, self._take = audited, due, step, take
+        self._probe, self._policy = probe, policy
         self._intervened = intervened
         self._needs_values = intervened is not None and intervened.intervention.rule == "UW"
-        self._look, self._tell = SecondLook(probe, buckets, tell=tell), tell
-        self._steadiest = -1
+        self._look = SecondLook(probe, buckets, tell=policy.warn)
+        self._steadiest_label = -1
         self._sampled = False
         self._seen: Observation | None = None
         self._measurement: Measurement | None = None
-        self._coming: tuple[Observation, torch.Tensor] | None = None
+        self._pending_intervention: tuple[Observation, torch.Tensor] | None = None
 
     @contextmanager
     def forward(self) -> Iterator[None]:
         """Arm the taps where this step is sampled or changed."""
-        self._seen, self._sampled = None, self._due()
+        self._seen, self._sampled = None, self._policy.begin_step()
         if not self._sampled and self._intervened is None:
             yield
             return
         with ExitStack() as inside:
             if self._sampled:
                 inside.enter_context(self._look.remembered(self._model))
-            seen = inside.enter_context(
+            observation = inside.enter_context(
                 observe(
                     self._model,
                     buckets=self._buckets,
@@ -93,47 +85,44 @@ class PartitionObserver:
                 )
             )
             yield
-        self._seen = seen
-        for note in dict.fromkeys(seen.notes):
-            self._tell(note)
+        self._seen = observation
+        for note in dict.fromkeys(observation.notes):
+            self._policy.warn(note)
 
     @contextmanager
     def update(self, loss: torch.Tensor) -> Iterator[None]:
         """Make the extra backward passes, then let the training go on."""
-        seen, self._seen = self._seen, None
-        if seen is None:
+        observation, self._seen = self._seen, None
+        if observation is None:
             yield
             return
         try:
             with ExitStack() as stack:
-                own = self._own_loss(seen, loss)
+                model_loss = self._model_loss(observation, loss)
                 if self._sampled:
-                    stack.enter_context(self._measuring(seen, own))
+                    stack.enter_context(self._measuring(observation, model_loss))
                 if self._intervened is not None:
-                    self._coming = seen, own
+                    self._pending_intervention = observation, model_loss
                 yield
         finally:
-            self._coming = None
-            seen.release()
+            self._pending_intervention = None
+            observation.release()
 
     @contextmanager
-    def _measuring(self, seen: Observation, loss: torch.Tensor) -> Iterator[None]:
-        iteration, epoch = self._step()
+    def _measuring(self, observation: Observation, loss: torch.Tensor) -> Iterator[None]:
+        iteration, epoch = self._policy.position()
         # The first sample is audited: it tells which label is best derived in later ones.
-        audited = self._is_audited() or self._steadiest < 0
-        probe = self._audited if audited else self._derived
-        with probe.begin(
-            loss,
-            seen.partition,
-            seen.taps(),
-            auxiliary=seen.auxiliary,
+        audited = self._policy.is_audited() or self._steadiest_label < 0
+        probe = replace(self._probe, derive=not audited, derived=self._steadiest_label)
+        step = StepContext(
             iteration=iteration,
             epoch=epoch,
             weight=loss_weight(self._wrapper),
             loss_scale=float(loss_scale(self._wrapper, loss)),
-            derived=self._steadiest,
-            arithmetic=seen.arithmetic,
-        ) as measurement:
+            auxiliary=tuple(observation.auxiliary),
+            arithmetic=observation.arithmetic,
+        )
+        with probe.begin(loss, observation.partition, observation.taps(), step) as measurement:
             measurement.run()
             if self._intervened is not None:
                 measurement.total_now()  # the training's own pass will be another one
@@ -150,9 +139,9 @@ class PartitionObserver:
     def backward(self) -> Iterator[None]:
         """Change the training's own backward pass, or observe its undivided gradient."""
         measurement, self._measurement = self._measurement, None
-        coming, self._coming = self._coming, None
-        if coming is not None and self._intervened is not None:
-            with self._changed(self._intervened, *coming):
+        pending, self._pending_intervention = self._pending_intervention, None
+        if pending is not None and self._intervened is not None:
+            with self._changed(self._intervened, *pending):
                 yield
             return
         if measurement is None:
@@ -165,8 +154,8 @@ class PartitionObserver:
     def _finish(self, measurement: Measurement) -> None:
         sample = self._look.review(self._model, measurement.finish())
         if sample.sound and not math.isnan(sample.residuals.gradient):
-            self._steadiest = steadiest(sample)
-        self._take(sample)
+            self._steadiest_label = steadiest(sample)
+        self._policy.take_sample(sample)
 
     @property
     def proof(self) -> dict[str, Any] | None:
@@ -175,16 +164,16 @@ class PartitionObserver:
 
     @contextmanager
     def _changed(
-        self, intervened: IntervenedBackward, seen: Observation, loss: torch.Tensor
+        self, intervened: IntervenedBackward, observation: Observation, loss: torch.Tensor
     ) -> Iterator[None]:
         factor = loss_weight(self._wrapper) * float(loss_scale(self._wrapper, loss))
         with intervened.around(
             loss,
-            seen.partition,
-            seen.taps(),
-            iteration=self._step()[0],
+            observation.partition,
+            observation.taps(),
+            iteration=self._policy.position()[0],
             factor=factor,
-            auxiliary=seen.auxiliary,
+            auxiliary=observation.auxiliary,
             parameters=list(self._model.parameters()),
         ):
             yield
@@ -192,13 +181,14 @@ class PartitionObserver:
     def flush(self) -> None:
         """Samples are handed over at once."""
 
-    def _own_loss(self, seen: Observation, loss: torch.Tensor) -> torch.Tensor:
-        own: torch.Tensor = self._model.parse_losses(seen.losses)[0]
-        mine, given = float(own.detach()), float(loss.detach())
-        if mine != given and not (math.isnan(mine) and math.isnan(given)):
+    def _model_loss(self, observation: Observation, loss: torch.Tensor) -> torch.Tensor:
+        model_loss: torch.Tensor = self._model.parse_losses(observation.losses)[0]
+        sum_of_losses, optimized = float(model_loss.detach()), float(loss.detach())
+        both_nan = math.isnan(sum_of_losses) and math.isnan(optimized)
+        if sum_of_losses != optimized and not both_nan:
             raise FpnProbeError(
-                f"the optimizer was given the loss {given:.9g} but the model's own losses "
-                f"sum to {mine:.9g}: the probe measures only the model's own loss; return "
+                f"the optimizer was given the loss {optimized:.9g} but the model's own losses "
+                f"sum to {sum_of_losses:.9g}: the probe measures only the model's own loss; return "
                 "all of it from the detector's loss(), or leave the probe out"
             )
-        return own
+        return model_loss

@@ -16,14 +16,13 @@ from mmengine.registry import HOOKS
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.interventions import Intervention
-from fpnprobe.interventions import intervention as named
+from fpnprobe.interventions import intervention as ready_made
 from fpnprobe.interventions.backward import IntervenedBackward
-from fpnprobe.ledger import GradientRecord, LedgerWriter
-from fpnprobe.mm.hook.distributed import reduction
+from fpnprobe.ledger import LedgerWriter
 from fpnprobe.mm.hook.norms_observer import NormsObserver, stage_parameters
 from fpnprobe.mm.hook.partition_observer import PartitionObserver
-from fpnprobe.mm.hook.run_record import RunRecord, config_name, refuse_sharded
-from fpnprobe.mm.hook.scalars import scalars
+from fpnprobe.mm.hook.run_policy import RunPolicy
+from fpnprobe.mm.hook.run_record import RunRecord, config_name
 from fpnprobe.mm.hook.session import (
     FlushedObserver,
     areas_carried,
@@ -32,9 +31,10 @@ from fpnprobe.mm.hook.session import (
     steps_observed,
     waiter,
 )
-from fpnprobe.mm.hook.statistics import Account, circumstances
+from fpnprobe.mm.hook.statistics import Account
+from fpnprobe.probing.graph_guards.wrappers import refuse_sharded
+from fpnprobe.probing.passes.distributed import process_reduction
 from fpnprobe.probing.probe import Probe, Terms
-from fpnprobe.probing.sample import Sample
 from fpnprobe.probing.sampling.schedule import Schedule
 from fpnprobe.scales import stored_buckets
 
@@ -106,8 +106,8 @@ class GradientProbeHook(Hook):
         if area not in (None, "box"):
             raise FpnProbeError(f"area={area!r}: expected 'box', or None for the annotation's own")
         self.mode, self.audit, self.out_dir, self.area = mode, audit, out_dir, area
-        self._given = study, variant, seed
-        self._logger, self._said = cast(Any, None), set[str]()
+        self._names = study, variant, seed
+        self._logger, self._warned = cast(Any, None), set[str]()
         schedule = Schedule.of(INTERVALS[mode] if interval is None else interval)
         self.buckets = stored_buckets(buckets)
         # A sample of mode `norms` is next to free: there is nothing that a budget could set.
@@ -118,7 +118,7 @@ class GradientProbeHook(Hook):
             strict=strict,
             tell=self._warn,
         )
-        self._keeps_run, self._run = run_file, cast("RunRecord | None", None)
+        self._writes_run_file, self._run = run_file, cast("RunRecord | None", None)
         self._probe = None if mode == "norms" else Probe(mode, terms=terms)  # type: ignore[arg-type]
         self._intervened: IntervenedBackward | None = None
         if intervention is not None:
@@ -127,8 +127,8 @@ class GradientProbeHook(Hook):
                     "an intervention needs the loss as labeled rows, which probe mode norms does "
                     "not make: use mode routes or full"
                 )
-            asked = named(intervention) if isinstance(intervention, str) else intervention
-            self._intervened = IntervenedBackward(Intervention.of(asked))
+            plain = ready_made(intervention) if isinstance(intervention, str) else intervention
+            self._intervened = IntervenedBackward(Intervention.of(plain))
         self._observer: FlushedObserver | None = None
         self._refresh: Callable[[], None] | None = None
         self._writer: LedgerWriter | None = None
@@ -136,8 +136,8 @@ class GradientProbeHook(Hook):
 
     def __repr__(self) -> str:
         budget, schedule = self.account.budget, self.account.schedule
-        when = f"budget={budget.fraction}" if budget else repr(schedule)
-        return f"GradientProbeHook(mode={self.mode!r}, {when})"
+        sampling = f"budget={budget.fraction}" if budget else repr(schedule)
+        return f"GradientProbeHook(mode={self.mode!r}, {sampling})"
 
     def before_run(self, runner: Any) -> None:
         """Put the coming training inside the probe."""
@@ -153,27 +153,28 @@ class GradientProbeHook(Hook):
             self._refresh()
 
     def _warn(self, sentence: str) -> None:
-        if sentence not in self._said and self._logger is not None and is_main_process():
-            self._said.add(sentence)
+        if sentence not in self._warned and self._logger is not None and is_main_process():
+            self._warned.add(sentence)
             self._logger.warning(f"fpnprobe: {sentence}")
 
     def _cell(self, runner: Any) -> dict[str, Any]:
-        study, variant, seed = self._given
-        given = getattr(runner, "_randomness_cfg", {}).get("seed") if seed is None else seed
-        return {"study": study, "variant": variant or config_name(runner), "seed": given or 0}
+        study, variant, seed = self._names
+        drawn = getattr(runner, "_randomness_cfg", {}).get("seed") if seed is None else seed
+        return {"study": study, "variant": variant or config_name(runner), "seed": drawn or 0}
 
     @contextmanager
     def _recorded(self, runner: Any, folder: Path, cell: dict[str, Any]) -> Iterator[None]:
         """The run file tells of the training inside, however it ends."""
         budget, schedule = self.account.budget, self.account.schedule
-        when = f"budget {100 * budget.fraction:g} %" if budget else repr(schedule)
-        when = f"every {schedule.interval} iterations" if not budget and schedule.interval else when
+        sampling = f"budget {100 * budget.fraction:g} %" if budget else repr(schedule)
+        if not budget and schedule.interval:
+            sampling = f"every {schedule.interval} iterations"
         run = RunRecord(
             runner,
             folder,
             cell,
             buckets=self.buckets,
-            probe=f"mode {self.mode}, {when}",
+            probe=f"mode {self.mode}, {sampling}",
             area=self.area,
         )
         self._run, error = run, cast("BaseException | None", None)
@@ -196,7 +197,7 @@ class GradientProbeHook(Hook):
                 self._writer = undo.enter_context(
                     LedgerWriter(folder, **cell, resume_at=runner.iter, resume_rows=self._rows)
                 )
-                if self._keeps_run:
+                if self._writes_run_file:
                     undo.enter_context(self._recorded(runner, folder, cell))
             if self._probe is not None:
                 self._refresh = undo.enter_context(areas_carried(runner, area=self.area))
@@ -209,49 +210,34 @@ class GradientProbeHook(Hook):
         self._writer = self._refresh = self._observer = self._run = None
 
     def _make_observer(self, runner: Any) -> FlushedObserver:
-        def step() -> tuple[int, int]:
-            return runner.iter, runner.epoch
-
-        def due() -> bool:
-            self.account.facts = self.account.facts or circumstances(runner)
-            return self.account.due(runner.iter)
-
+        policy = RunPolicy(
+            runner,
+            self.account,
+            audit=self.audit,
+            buckets=self.buckets,
+            writer=self._writer,
+            warn=self._warn,
+            report_progress=self._report_progress,
+        )
         if self._probe is None:
             return NormsObserver(
-                runner.optim_wrapper,
-                stage_parameters(runner.model),
-                due=due,
-                step=step,
-                take=self._take_norms,
+                runner.optim_wrapper, stage_parameters(runner.model), policy=policy
             )
+        reduction = process_reduction()
         if self._intervened is not None:
-            self._intervened.reduction = reduction()
+            self._intervened.reduction = reduction
         return PartitionObserver(
             runner.model,
             runner.optim_wrapper,
-            probe=replace(self._probe, reduction=reduction(), conflict="parameter", audit="sketch"),
+            probe=replace(self._probe, reduction=reduction, conflict="parameter", audit="sketch"),
             buckets=self.buckets,
-            audited=lambda: self.account.samples % self.audit == 0,
-            due=due,
-            step=step,
-            take=lambda sample: self._take(runner, sample),
+            policy=policy,
             intervened=self._intervened,
-            tell=self._warn,
         )
 
-    def _take(self, runner: Any, sample: Sample) -> None:
-        if self._writer is not None:
-            self._writer.append(sample.records, sample.conflicts)
-            shown = scalars(sample, self.buckets, cost=self.account.fraction)
-            runner.visualizer.add_scalars(shown, step=runner.iter + 1)
-        self.account.add(sample)
+    def _report_progress(self, iterations: int) -> None:
         if self._run is not None:
-            self._run.progress(runner.iter + 1, self.summary())
-
-    def _take_norms(self, records: list[GradientRecord], seconds: float) -> None:
-        self.account.add_norms(len({record.iteration for record in records}), seconds=seconds)
-        if self._writer is not None:
-            self._writer.append(records)
+            self._run.progress(iterations, self.summary())
 
     def flush(self) -> None:
         """Write what mode `norms` holds back, before a checkpoint for instance."""
@@ -293,8 +279,7 @@ class GradientProbeHook(Hook):
         """Keep the probe's state in mmengine's checkpoints."""
         self.flush()
         checkpoint["fpnprobe"] = self.state_dict()
-        if self._run is not None:
-            self._run.progress(runner.iter, self.summary())
+        self._report_progress(runner.iter)
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
         """Go on where the checkpoint was made."""

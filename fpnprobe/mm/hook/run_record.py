@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.evaluation import evaluate
@@ -55,7 +54,9 @@ class RunRecord:
         self._start = time.perf_counter()
         self._begun = runner.iter
         parameters = stage_parameters(runner.model)
-        self._frozen = [n for n, own in parameters.items() if not any(p.requires_grad for p in own)]
+        self._frozen = [
+            n for n, stage in parameters.items() if not any(p.requires_grad for p in stage)
+        ]
         backbone = getattr(runner.model, "module", runner.model).backbone
         self._thaw = _thaw(backbone, self._frozen)
         loader = runner.train_loop.dataloader
@@ -108,7 +109,7 @@ class RunRecord:
 
     def _evaluated(self, iteration: int) -> pd.DataFrame | None:
         tables = []
-        found: dict[str, str] = {}
+        files: dict[str, str] = {}
         for kind in ("bbox", "segm"):
             file = self._folder / f"{DETECTIONS}.{kind}.json"
             if self._annotations is None or not file.is_file():
@@ -124,16 +125,16 @@ class RunRecord:
             except FpnProbeError:
                 file.unlink()
                 continue
-            found[kind] = _pack(file)
+            files[kind] = _pack(file)
             tables.append(result.to_pandas(**self._cell, iteration=iteration))
-        self._file.update(detections=found, annotations=self._annotations)
+        self._file.update(detections=files, annotations=self._annotations)
         return pd.concat(tables, ignore_index=True) if tables else None
 
     def progress(self, iteration: int, summary: Mapping[str, Any]) -> None:
         """Tell how far the training is, and what the probe has to say."""
         seconds = time.perf_counter() - self._start
-        done = max(iteration - self._begun, 1)
-        timings = {"train_s": round(seconds, 3), "per_iteration_s": round(seconds / done, 6)}
+        steps = max(iteration - self._begun, 1)
+        timings = {"train_s": round(seconds, 3), "per_iteration_s": round(seconds / steps, 6)}
         self._file.update(iteration=iteration, probe=_plain(summary), timings=timings)
 
     def close(self, runner: Any, summary: Mapping[str, Any], error: BaseException | None) -> None:
@@ -196,8 +197,8 @@ def closing(summary: Mapping[str, Any]) -> str:
 
 def config_name(runner: Any) -> str:
     """What a run is called where nobody says: its config, else its folder."""
-    given = getattr(runner.cfg, "filename", None)
-    return Path(given).stem if given else Path(runner.work_dir).resolve().name
+    file = getattr(runner.cfg, "filename", None)
+    return Path(file).stem if file else Path(runner.work_dir).resolve().name
 
 
 def _thaw(backbone: Any, frozen: list[str]) -> str:
@@ -228,15 +229,15 @@ def _config(runner: Any) -> dict[str, Any]:
 
 def _annotation_file(runner: Any) -> str | None:
     """The annotations that COCO's metric judges by: as the config says, else the data set's."""
-    told = runner.cfg.get("val_evaluator") or {}
-    for each in told if isinstance(told, list) else [told]:
-        if each.get("ann_file"):
-            return str(Path(each["ann_file"]).resolve())
+    evaluators = runner.cfg.get("val_evaluator") or {}
+    for evaluator in evaluators if isinstance(evaluators, list) else [evaluators]:
+        if evaluator.get("ann_file"):
+            return str(Path(evaluator["ann_file"]).resolve())
     dataset = runner.val_loop.dataloader.dataset
     while not getattr(dataset, "ann_file", None) and hasattr(dataset, "dataset"):
         dataset = dataset.dataset
-    found = getattr(dataset, "ann_file", None)
-    return str(Path(found).resolve()) if found else None
+    annotations = getattr(dataset, "ann_file", None)
+    return str(Path(annotations).resolve()) if annotations else None
 
 
 def _validation_images(runner: Any) -> dict[str, Any]:
@@ -245,14 +246,14 @@ def _validation_images(runner: Any) -> dict[str, Any]:
     while not hasattr(dataset, "data_prefix") and hasattr(dataset, "dataset"):
         dataset = dataset.dataset
     prefix = getattr(dataset, "data_prefix", {}).get("img") or getattr(dataset, "data_root", None)
-    found: dict[str, Any] = {"folder": str(Path(prefix or ".").resolve()), "size": None}
+    images: dict[str, Any] = {"folder": str(Path(prefix or ".").resolve()), "size": None}
     for step in getattr(getattr(dataset, "pipeline", None), "transforms", ()):
         scale = getattr(step, "scale", None)
         if type(step).__name__ == "Resize" and scale:
             sides = (scale, scale) if isinstance(scale, int) else scale
-            found["size"] = [min(sides), max(sides)]
+            images["size"] = [min(sides), max(sides)]
             break
-    return found
+    return images
 
 
 def _pack(file: Path) -> str:
@@ -272,21 +273,21 @@ def _bounds(buckets: tuple[ScaleBucket, ...]) -> str:
     >>> _bounds(COCO_BUCKETS)
     'small < 32 px <= medium < 96 px <= large'
     """
-    parts = [buckets[0].name]
+    phrases = [buckets[0].name]
     for before, bucket in itertools.pairwise(buckets):
-        parts.append(f"< {math.sqrt(before.high):g} px <= {bucket.name}")
-    return " ".join(parts)
+        phrases.append(f"< {math.sqrt(before.high):g} px <= {bucket.name}")
+    return " ".join(phrases)
 
 
 def _told(metrics: Mapping[str, Any], cell: Mapping[str, Any], iteration: int) -> pd.DataFrame:
     """Rows of `evaluation.parquet` from the names of mmdet's COCO metric."""
     rows = []
     for name, value in metrics.items():
-        kind, _, rest = name.rpartition("/")[2].partition("_")
-        metric = _METRICS.get(rest)
+        kind, _, suffix = name.rpartition("/")[2].partition("_")
+        metric = _METRICS.get(suffix)
         if kind in ("bbox", "segm") and metric and isinstance(value, int | float):
-            known = float(value) if value >= 0 else math.nan  # COCO's -1: nothing to evaluate
-            rows.append((kind, metric, known))
+            number = float(value) if value >= 0 else math.nan  # COCO's -1: nothing to evaluate
+            rows.append((kind, metric, number))
     table = pd.DataFrame(rows, columns=["iou_type", "metric", "value"])
     return table.assign(**cell, iteration=iteration, engine="mmdet, to three digits")[
         ["study", "variant", "seed", "iteration", "iou_type", "metric", "value", "engine"]
@@ -296,29 +297,13 @@ def _told(metrics: Mapping[str, Any], cell: Mapping[str, Any], iteration: int) -
 def _plain(value: Mapping[str, Any]) -> dict[str, Any]:
     """What JSON can hold, with null for numbers that are not finite."""
 
-    def mend(each: Any) -> Any:
-        if isinstance(each, Mapping):
-            return {str(key): mend(inner) for key, inner in each.items()}
-        if isinstance(each, list | tuple):
-            return [mend(inner) for inner in each]
-        if isinstance(each, float) and not math.isfinite(each):
+    def mend(item: Any) -> Any:
+        if isinstance(item, Mapping):
+            return {str(key): mend(inner) for key, inner in item.items()}
+        if isinstance(item, list | tuple):
+            return [mend(inner) for inner in item]
+        if isinstance(item, float) and not math.isfinite(item):
             return None
-        return each if each is None or isinstance(each, str | int | float) else str(each)
+        return item if item is None or isinstance(item, str | int | float) else str(item)
 
-    return {key: mend(each) for key, each in value.items()}
-
-
-def refuse_sharded(model: torch.nn.Module) -> None:
-    """Raise for FSDP: a shard's gradient is not a stage's.
-
-    Raises:
-        FpnProbeError: naming the remedy.
-    """
-    kinds = {kind.__name__ for module in model.modules() for kind in type(module).__mro__}
-    kinds |= {type(parameter).__name__ for parameter in model.parameters()}
-    if kinds & {"FullyShardedDataParallel", "FSDPModule", "DTensor"}:
-        raise FpnProbeError(
-            "the model's parameters are sharded (FSDP): a process has no whole gradient of a "
-            "stage, and extra backward passes would gather them again; train with DDP "
-            "(MMDistributedDataParallel) to measure, or leave the probe out"
-        )
+    return {key: mend(item) for key, item in value.items()}

@@ -19,21 +19,21 @@ def scalars(
     (index), where there is no gradient, and (all of a stage) where the sample does not hold.
     """
     names = [bucket.name for bucket in buckets]
-    found: dict[tuple[str, str], dict[str, tuple[float, float]]] = {}
-    shown = {"probe/residual": sample.residuals.worst, "probe/cost": cost}
+    norms: dict[tuple[str, str], dict[str, tuple[float, float]]] = {}
+    values = {"probe/residual": sample.residuals.worst, "probe/cost": cost}
     for record in sample.records if sample.sound else ():
         if (record.kind, record.term) != ("activation", "all") or not record.tap.startswith("C"):
             continue
         if record.bucket in names and record.route in ("total", "direct"):
             energy = (record.l2 / (record.n_objects or math.nan)) ** 2
-            place = found.setdefault((record.tap, record.route), {})
-            place[record.bucket] = (energy, record.share)
+            norms_by_bucket = norms.setdefault((record.tap, record.route), {})
+            norms_by_bucket[record.bucket] = (energy, record.share)
         if (record.bucket, record.route) == ("all", "total"):
-            shown[f"probe/{record.tap}/norm"] = record.l2
-    for (tap, route), rows in found.items():
+            values[f"probe/{record.tap}/norm"] = record.l2
+    for (tap, route), rows in norms.items():
         if route == "total":
-            shown[f"probe/{tap}/index"] = evenness([rows[name][0] for name in names])
-            shown[f"probe/{tap}/{names[-1]}"] = rows[names[-1]][1]
+            values[f"probe/{tap}/index"] = evenness([rows[name][0] for name in names])
+            values[f"probe/{tap}/{names[-1]}"] = rows[names[-1]][1]
         else:
-            shown[f"probe/{tap}/{route}/{names[-1]}"] = rows[names[-1]][1]
-    return {name: value for name, value in shown.items() if math.isfinite(value)}
+            values[f"probe/{tap}/{route}/{names[-1]}"] = rows[names[-1]][1]
+    return {name: value for name, value in values.items() if math.isfinite(value)}

@@ -16,6 +16,7 @@ from fpnprobe.probing.probe import Probe
 from fpnprobe.probing.sample import Residuals, Sample, worst
 from fpnprobe.probing.soundness.arithmetic import TOLERANCES, WHOLE, whole_float32
 from fpnprobe.probing.soundness.verdict import Verdict
+from fpnprobe.probing.step_context import StepContext
 from fpnprobe.scales import ScaleBucket
 
 LOOKS = 3  # samples over tolerance that one run looks at again
@@ -98,19 +99,19 @@ class SecondLook:
 
     def _splits(self, model: Any, step: Step, sample: Sample) -> bool:
         whole = torch.float64 if sample.verdict.arithmetic == "float64" else torch.float32
-        found, _ = self._again(model, step, whole)
-        return found is not None and found.judge(str(whole).removeprefix("torch.")).sound
+        residuals, _ = self._again(model, step, whole)
+        return residuals is not None and residuals.judge(str(whole).removeprefix("torch.")).sound
 
     def _prove(self, model: Any, step: Step, sample: Sample) -> Sample:
-        found, problem = self._again(model, step, torch.float32)
-        if found is None:
+        residuals, problem = self._again(model, step, torch.float32)
+        if residuals is None:
             self.proof = {"arithmetic": "float32", "residual": None, "reason": problem}
             self._tell(f"could not be measured again in float32 ({problem})")
             return sample
-        verdict = found.judge("float32")
+        verdict = residuals.judge("float32")
         if not verdict.sound:
-            verdict = self._rounding(model, step, found, verdict, "float64")
-        size = _size(found)
+            verdict = self._rounding(model, step, residuals, verdict, "float64")
+        size = _size(residuals)
         self.proof = {"arithmetic": "float32", "residual": size, "holds": verdict.sound}
         if not verdict.sound:
             sentence = f"measured again in float32, {verdict.sentence}"
@@ -128,14 +129,14 @@ class SecondLook:
         self, model: Any, step: Step, residuals: Residuals, verdict: Verdict, finer: str
     ) -> Verdict:
         """The verdict, or that it was rounding if it goes away in the finer arithmetic."""
-        found, problem = self._again(model, step, getattr(torch, finer))
-        if found is None:
+        finer_residuals, problem = self._again(model, step, getattr(torch, finer))
+        if finer_residuals is None:
             return replace(
                 verdict,
                 sentence=f"{verdict.sentence} (it could not be measured again in {finer}, "
                 f"{problem}: rounding is not excluded)",
             )
-        before, after = _size(residuals), _size(found)
+        before, after = _size(residuals), _size(finer_residuals)
         if after > max(TOLERANCES[finer], ROUNDING * before):
             return replace(verdict, sentence=f"{verdict.sentence} ({after:.1e} in {finer} too)")
         self._limit = max(self._limit, MARGIN * before)
@@ -168,26 +169,29 @@ def _measured(
         for name, buffer in twin.named_buffers():
             buffer.copy_(step.buffers.get(name, buffer))
     twin.to(dtype)
-    arguments, named = _cast(step.arguments, dtype), _cast(dict(step.named), dtype)
+    arguments, keywords = _cast(step.arguments, dtype), _cast(dict(step.named), dtype)
     with ExitStack() as inside:
         inside.enter_context(whole_float32())
         inside.enter_context(_from(step.generators))
         inside.enter_context(torch.enable_grad())
-        with observe(twin, buckets) as seen:
-            losses = twin(*arguments, **named)
+        with observe(twin, buckets) as observation:
+            losses = twin(*arguments, **keywords)
         loss, _ = twin.parse_losses(losses)
         try:
             return probe.measure(
-                loss, seen.partition, seen.taps(), auxiliary=seen.auxiliary
+                loss,
+                observation.partition,
+                observation.taps(),
+                StepContext(auxiliary=observation.auxiliary),
             ).residuals
         finally:
-            seen.release()
+            observation.release()
 
 
 def _size(residuals: Residuals) -> float:
     """The worst of gradients and routes; values where neither was measured."""
-    found = worst((residuals.activation, residuals.parameter, residuals.routes))
-    return residuals.loss if found != found else found
+    gradient_residual = worst((residuals.activation, residuals.parameter, residuals.routes))
+    return residuals.loss if gradient_residual != gradient_residual else gradient_residual
 
 
 def _cast(value: Any, dtype: torch.dtype) -> Any:
@@ -195,9 +199,9 @@ def _cast(value: Any, dtype: torch.dtype) -> Any:
     if isinstance(value, Tensor):
         return value.to(dtype) if value.is_floating_point() else value
     if isinstance(value, Mapping):
-        return {key: _cast(each, dtype) for key, each in value.items()}
+        return {key: _cast(item, dtype) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(_cast(each, dtype) for each in value)
+        return type(value)(_cast(item, dtype) for item in value)
     if hasattr(value, "gt_instances"):  # a data sample
         value = copy.copy(value)
         for name in ("gt_instances", "ignored_instances"):
@@ -209,8 +213,8 @@ def _cast(value: Any, dtype: torch.dtype) -> Any:
 def _cast_instances(instances: Any, dtype: torch.dtype) -> Any:
     instances = instances.clone()
     for name, field in instances.items():
-        own = getattr(field, "tensor", field)
-        if isinstance(own, Tensor) and own.is_floating_point():
+        tensor = getattr(field, "tensor", field)
+        if isinstance(tensor, Tensor) and tensor.is_floating_point():
             setattr(instances, name, field.to(dtype))
     return instances
 

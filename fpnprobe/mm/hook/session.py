@@ -8,7 +8,6 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, Protocol
 
 import torch
-from mmengine.dist import broadcast_object_list
 from mmengine.runner import BaseLoop, Runner
 
 from fpnprobe.errors import FpnProbeError
@@ -81,10 +80,3 @@ def waiter(model: torch.nn.Module) -> Callable[[], object]:
     if device.type != "cuda":
         return lambda: None
     return lambda: torch.cuda.synchronize(device)
-
-
-def common(value: int) -> int:
-    """The first process' value, in every process."""
-    values = [value]
-    broadcast_object_list(values)
-    return values[0]

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from mmengine.dist import get_world_size
 
-from fpnprobe.mm.hook.session import common
+from fpnprobe.probing.passes.distributed import agree_on_first
 from fpnprobe.probing.sample import Sample
 from fpnprobe.probing.sampling.budget import Budget
 from fpnprobe.probing.sampling.cost import Cost
@@ -39,7 +39,9 @@ class Account:
         self.mode, self.schedule = mode, schedule
         self.soundness = Soundness(strict=strict, tell=tell)
         self.cost = Cost()
-        self.budget = None if budget is None else Budget(budget, cost=self.cost, agree=common)
+        self.budget = (
+            None if budget is None else Budget(budget, cost=self.cost, agree=agree_on_first)
+        )
         self.facts: dict[str, Any] = {}
         self._norms_s, self._start = 0.0, math.nan
 

@@ -92,6 +92,6 @@ def loss_scale(wrapper: OptimWrapper, like: torch.Tensor) -> torch.Tensor:
     Left on the device: to read it there would make the host wait.
     """
     scaler = getattr(wrapper, "loss_scaler", None)
-    one = torch.ones((), device=like.device)
-    scaled: torch.Tensor = one if scaler is None else scaler.scale(one)
+    unit = torch.ones((), device=like.device)
+    scaled: torch.Tensor = unit if scaler is None else scaler.scale(unit)
     return scaled

@@ -25,6 +25,7 @@ from fpnprobe.mm.inspect.check_result import CheckResult, rows_with_objects
 from fpnprobe.mm.inspect.generated_batch import generated_batch
 from fpnprobe.mm.inspect.open_detector import open_config
 from fpnprobe.probing import Probe, Sample
+from fpnprobe.probing.step_context import StepContext
 from fpnprobe.scales import COCO_BUCKETS, ScaleBucket
 
 TOLERANCE = 1e-5
@@ -167,7 +168,9 @@ def _measured(loss: torch.Tensor, seen: Observation) -> Sample:
     """
     obstacles = list(dict.fromkeys(seen.witness.problems or ()))
     try:
-        sample = Probe("full").measure(loss, seen.partition, seen.taps(), auxiliary=seen.auxiliary)
+        sample = Probe("full").measure(
+            loss, seen.partition, seen.taps(), StepContext(auxiliary=seen.auxiliary)
+        )
         if not sample.finite:
             obstacles.append("a gradient is not finite")
     except FpnProbeError as error:

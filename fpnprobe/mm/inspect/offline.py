@@ -29,6 +29,7 @@ from fpnprobe.mm.training.dataset import CellImages
 from fpnprobe.probing.probe import Probe
 from fpnprobe.probing.sample import Sample
 from fpnprobe.probing.sampling.schedule import Schedule
+from fpnprobe.probing.step_context import StepContext
 from fpnprobe.scales import BACKGROUND, COCO_BUCKETS, ScaleBucket, check_buckets
 from fpnprobe.statistics import gradient_shares
 
@@ -197,7 +198,10 @@ def _measured(
         loss, _ = detector.parse_losses(detector(**data, mode="loss"))
         try:
             return probe.measure(
-                loss, seen.partition, seen.taps(), auxiliary=seen.auxiliary, iteration=iteration
+                loss,
+                seen.partition,
+                seen.taps(),
+                StepContext(auxiliary=seen.auxiliary, iteration=iteration),
             )
         finally:
             seen.release()

@@ -155,7 +155,9 @@ def _merge_options(config: Config, options: Sequence[str]) -> None:
 
 def _join_torchrun(config: Config) -> None:
     """Join torchrun's processes; without CUDA by gloo, which mmengine does not know."""
-    join_processes("cuda" if torch.cuda.is_available() else "cpu")
+    if not join_processes("cuda" if torch.cuda.is_available() else "cpu"):
+        config.launcher = "none"  # a single process
+        return
     if not torch.cuda.is_available():
         wrapper = {"type": "MMDistributedDataParallel", "broadcast_buffers": False}
         unused = config.get("find_unused_parameters", False)

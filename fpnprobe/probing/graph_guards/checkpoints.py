@@ -69,10 +69,10 @@ def state_set_aside() -> Iterator[None]:
         yield
 
 
-def _restore(kept: dict[nn.Module, dict[str, Tensor]]) -> None:
-    for module, own in kept.items():
-        module._buffers.update(own)
-    kept.clear()
+def _restore(buffers_by_module: dict[nn.Module, dict[str, Tensor]]) -> None:
+    for module, buffers in buffers_by_module.items():
+        module._buffers.update(buffers)
+    buffers_by_module.clear()
 
 
 def refuse_reentrant(loss: Tensor) -> None:

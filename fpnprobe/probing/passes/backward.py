@@ -13,11 +13,12 @@ from fpnprobe.probing.passes.arrivals import only_arrives
 from fpnprobe.probing.passes.moments import Gradients
 from fpnprobe.probing.passes.reduction import Reduction
 from fpnprobe.probing.passes.routes import Routes
+from fpnprobe.probing.step_context import StepContext
 from fpnprobe.probing.taps import Tap
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class GradientKey:
     """Where gradients are split: a tap, a kind and a route."""
 
     tap: str
@@ -26,7 +27,7 @@ class Place:
     route: str
 
 
-Sink = Callable[[dict[Place, Gradients]], object]
+Sink = Callable[[dict[GradientKey, Gradients]], object]
 
 
 class Passes:
@@ -39,9 +40,7 @@ class Passes:
         loss: The scalar training loss.
         taps: Places to read; those that do not train are `frozen`.
         parameters: Whether the stages' parameters are read too.
-        weight: Factor that the training step puts on the loss; stays in the gradients.
-        loss_scale: Factor of mixed precision; divided out in float32.
-        auxiliary: Tensors made by auxiliary heads.
+        step: The training step: its factors on the loss, its auxiliary heads.
         reduction: How numbers of several processes are joined.
     """
 
@@ -51,12 +50,10 @@ class Passes:
         taps: Sequence[Tap],
         *,
         parameters: bool,
-        weight: float,
-        loss_scale: float,
-        auxiliary: Sequence[Tensor],
+        step: StepContext,
         reduction: Reduction,
     ) -> None:
-        self._loss, self._weight, self._scale = loss, weight, loss_scale
+        self._loss, self._weight, self._scale = loss, step.weight, step.loss_scale
         self._reduction = reduction
         self._tensors = {
             tap.name: tap.activation
@@ -73,35 +70,37 @@ class Passes:
         self._routes = Routes(
             loss,
             {n: t for n, t in stages.items() if n in routed},
-            auxiliary=auxiliary,
+            auxiliary=step.auxiliary,
             exits={t.name: t.exit for t in taps if t.exit is not None and t.name in stages},
         )
         names = list(self._tensors)
         # Going to the taps from which no other one is reached, a pass goes through all others.
-        self._ends = names if self._routes.pulled else _ends(self._tensors)
-        self._through = [name for name in names if name not in self._ends]
+        self._shallowest_taps = (
+            names if self._routes.exits_with_auxiliary else _find_shallowest(self._tensors)
+        )
+        self._taps_on_the_way = [name for name in names if name not in self._shallowest_taps]
         self.count = 0
-        self.places: dict[Place, int] = {}
-        self.frozen: list[Place] = []
+        self.keys: dict[GradientKey, int] = {}
+        self.frozen: list[GradientKey] = []
         self.untrained = frozenset(n for n, tensor in self._tensors.items() if only_arrives(tensor))
         for tap in taps:
             routes = ("total", *(self._routes.used if tap.routed else ()))
-            places = [Place(tap.name, tap.level, "activation", route) for route in routes]
+            keys = [GradientKey(tap.name, tap.level, "activation", route) for route in routes]
             if tap.name in self._tensors:
-                self.places.update(dict.fromkeys(places, 1))
+                self.keys.update(dict.fromkeys(keys, 1))
             elif tap.activation is not None:
-                self.frozen += places
+                self.frozen += keys
             if parameters and tap.parameters:
-                place = Place(tap.name, tap.level, "parameter", "total")
+                key = GradientKey(tap.name, tap.level, "parameter", "total")
                 if tap.name in self._parameters:
-                    self.places[place] = len(self._parameters[tap.name])
+                    self.keys[key] = len(self._parameters[tap.name])
                 else:
-                    self.frozen.append(place)
+                    self.frozen.append(key)
 
     @property
-    def pulled(self) -> bool:
+    def has_split_exits(self) -> bool:
         """Whether some route is known only while the graph is there."""
-        return bool(self._routes.pulled)
+        return bool(self._routes.exits_with_auxiliary)
 
     @property
     def factor(self) -> float:
@@ -120,17 +119,17 @@ class Passes:
     @contextmanager
     def observed(self, sink: Sink) -> Iterator[None]:
         """Give the undivided gradients of a backward pass made inside."""
-        found: dict[Tensor, Tensor] = {}
-        with self._listening(self._tensors, sink, graph=False) as seen, ExitStack() as undo:
+        by_tensor: dict[Tensor, Tensor] = {}
+        with self._listening(self._tensors, sink, graph=False) as delivered, ExitStack() as undo:
             for parameter in self._all_parameters:
                 source: Any = parameter  # its register_hook is not typed
 
                 def keep(gradient: Tensor, parameter: nn.Parameter = parameter) -> None:
-                    found[parameter] = gradient.detach()
+                    by_tensor[parameter] = gradient.detach()
 
                 undo.callback(source.register_hook(keep).remove)
             yield
-        self._rest(seen, found, sink, graph=False)
+        self._deliver_remaining(delivered, by_tensor, sink, graph=False)
 
     def close(self) -> None:
         """Remove every hook."""
@@ -138,20 +137,20 @@ class Passes:
 
     @property
     def _all_parameters(self) -> list[nn.Parameter]:
-        return [p for own in self._parameters.values() for p in own]
+        return [p for stage in self._parameters.values() for p in stage]
 
     def _run(self, outputs: Sequence[Tensor], starts: Sequence[Tensor], sink: Sink) -> None:
-        inputs: list[Tensor] = [self._tensors[name] for name in self._ends]
+        inputs: list[Tensor] = [self._tensors[name] for name in self._shallowest_taps]
         inputs += self._all_parameters
         if not outputs or not inputs:
-            self._rest(set(), {}, sink)
+            self._deliver_remaining(set(), {}, sink)
             return
         self.count += 1
-        with self._listening(self._through, sink) as seen:
+        with self._listening(self._taps_on_the_way, sink) as delivered:
             gradients = torch.autograd.grad(
                 outputs, inputs, starts, retain_graph=True, allow_unused=True
             )
-        self._rest(seen, dict(zip(inputs, gradients, strict=True)), sink)
+        self._deliver_remaining(delivered, dict(zip(inputs, gradients, strict=True)), sink)
 
     @contextmanager
     def _listening(
@@ -159,48 +158,54 @@ class Passes:
     ) -> Iterator[set[str]]:
         """While a pass runs, give each tap's gradients away once whole; yields the names given."""
         self._routes.take(graph=False)
-        seen: set[str] = set()
+        delivered: set[str] = set()
         with ExitStack() as undo:
             for name in names:
                 tensor: Any = self._tensors[name]
 
                 def hook(gradient: Tensor, name: str = name) -> None:
-                    seen.add(name)
+                    delivered.add(name)
                     sink(self._of_tap(name, gradient, graph=graph))
 
                 undo.callback(tensor.register_hook(hook).remove)
-            yield seen
+            yield delivered
 
-    def _rest(
+    def _deliver_remaining(
         self,
-        seen: set[str],
-        found: Mapping[Tensor, Tensor | None],
+        delivered: set[str],
+        by_tensor: Mapping[Tensor, Tensor | None],
         sink: Sink,
         *,
         graph: bool = True,
     ) -> None:
-        """Give away what no hook gave: the ends, the parameters, and taps without a gradient."""
+        """Deliver what no hook delivered: shallowest taps, parameters, None for unreached taps."""
         for name, tensor in self._tensors.items():
-            if name not in seen:
-                sink(self._of_tap(name, found.get(tensor), graph=graph))
-        for place in self.places:
-            if place.kind == "parameter":
-                sink({place: self._mean(self._parameters[place.tap], found)})
+            if name not in delivered:
+                sink(self._of_tap(name, by_tensor.get(tensor), graph=graph))
+        for key in self.keys:
+            if key.kind == "parameter":
+                sink({key: self._mean(self._parameters[key.tap], by_tensor)})
 
-    def _of_tap(self, name: str, gradient: Tensor | None, *, graph: bool) -> dict[Place, Gradients]:
-        parts = self._routes.take_stage(name, graph=graph)
-        # What leaves a pulled stage by its exit cannot be split once the graph is gone.
-        unknown = () if graph or name not in self._routes.pulled else ("direct", "auxiliary")
+    def _of_tap(
+        self, name: str, gradient: Tensor | None, *, graph: bool
+    ) -> dict[GradientKey, Gradients]:
+        by_route = self._routes.take_stage(name, graph=graph)
+        # What leaves a stage by its exit cannot be split once the graph is gone.
+        unknown = (
+            ()
+            if graph or name not in self._routes.exits_with_auxiliary
+            else ("direct", "auxiliary")
+        )
         return {
-            place: [self._plain(gradient if place.route == "total" else parts.get(place.route))]
-            for place in self.places
-            if (place.tap, place.kind) == (name, "activation") and place.route not in unknown
+            key: [self._plain(gradient if key.route == "total" else by_route.get(key.route))]
+            for key in self.keys
+            if (key.tap, key.kind) == (name, "activation") and key.route not in unknown
         }
 
     def _mean(
-        self, parameters: Sequence[nn.Parameter], found: Mapping[Tensor, Tensor | None]
+        self, parameters: Sequence[nn.Parameter], by_tensor: Mapping[Tensor, Tensor | None]
     ) -> Gradients:
-        plain = [self._plain(found.get(p)) for p in parameters]
+        plain = [self._plain(by_tensor.get(p)) for p in parameters]
         if self._reduction.processes == 1:
             return plain
         # Every process must bring every tensor, or they would wait for each other.
@@ -219,7 +224,7 @@ class Passes:
         return wide if self._scale == 1.0 else wide / self._scale
 
 
-def _ends(tensors: Mapping[str, Tensor]) -> list[str]:
+def _find_shallowest(tensors: Mapping[str, Tensor]) -> list[str]:
     """Names of the tensors whose graph holds none of the others."""
     nodes = {source(tensor): name for name, tensor in tensors.items() if tensor.grad_fn is not None}
     return [

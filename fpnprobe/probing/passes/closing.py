@@ -99,8 +99,8 @@ def closed(edges: Sequence[Edge]) -> Iterator[None]:
 @contextmanager
 def closed_for(cotangents: Sequence[RowCotangents], rows: Sequence[Tensor]) -> Iterator[None]:
     """Inside, a pass that starts at these rows does not go where other calls are counted."""
-    chosen = {id(one) for one in rows}
-    with closed([e for f in cotangents if id(f.call.rows) in chosen for e in f.closed]):
+    starting_rows = {id(tensor) for tensor in rows}
+    with closed([e for f in cotangents if id(f.call.rows) in starting_rows for e in f.closed]):
         yield
 
 

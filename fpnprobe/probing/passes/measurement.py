@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import partial, reduce
 from typing import Literal
 
@@ -13,15 +14,39 @@ from fpnprobe.errors import FpnProbeError
 from fpnprobe.probing.calls import RowCotangents, masked
 from fpnprobe.probing.graph_guards.checkpoints import refuse_reentrant, state_set_aside
 from fpnprobe.probing.partition import LossPartition
-from fpnprobe.probing.passes.backward import Passes, Place, Sink
+from fpnprobe.probing.passes.backward import GradientKey, Passes, Sink
 from fpnprobe.probing.passes.closing import closed_for
-from fpnprobe.probing.passes.moments import Compare, Gradients, Moments, plus, square
+from fpnprobe.probing.passes.moments import Compare, Gradients, GramAccumulator, plus, square
 from fpnprobe.probing.passes.reduction import Reduction
 from fpnprobe.probing.passes.summary import Totals, summarize
 from fpnprobe.probing.sample import Sample
 from fpnprobe.probing.soundness.arithmetic import arithmetic_of
-from fpnprobe.probing.soundness.underflow import QUANTUM, held_elements
+from fpnprobe.probing.soundness.underflow import QUANTUM, count_nonzero
+from fpnprobe.probing.step_context import StepContext
 from fpnprobe.probing.taps import Tap
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasurementPlan:
+    """What one measurement reads; made by `Probe.begin`, whose attributes say what it means.
+
+    Attributes:
+        parameters: Whether the stages' parameters are read beside the activations.
+        conflict: Where cosines between labels are taken.
+        terms: Loss terms and levels that are measured beside the whole.
+        derive: Whether one label is derived from the undivided gradient.
+        derived: Which one; -1 for the one with the most cotangent energy.
+        audit: How the sum of the labels is compared with the undivided gradient.
+        reduction: How numbers of several processes are joined.
+    """
+
+    parameters: bool = False
+    conflict: Literal["none", "parameter", "all"] = "none"
+    terms: tuple[str, ...] = ()
+    derive: bool = False
+    derived: int = -1
+    audit: Literal["exact", "sketch"] = "exact"
+    reduction: Reduction = field(default_factory=Reduction)
 
 
 class Measurement:
@@ -37,70 +62,57 @@ class Measurement:
         loss: Tensor,
         partition: LossPartition,
         taps: Sequence[Tap],
-        *,
-        parameters: bool = False,
-        conflict: Literal["none", "parameter", "all"] = "none",
-        terms: Sequence[str] = (),
-        derive: bool = False,
-        derived: int = -1,
-        audit: Literal["exact", "sketch"] = "exact",
-        arithmetic: str = "",
-        weight: float = 1.0,
-        loss_scale: float = 1.0,
-        auxiliary: Sequence[Tensor] = (),
-        reduction: Reduction | None = None,
-        iteration: int = 0,
-        epoch: int = 0,
+        plan: MeasurementPlan,
+        step: StepContext,
     ) -> None:
         refuse_reentrant(loss)
-        self._loss, self._partition, self._terms = loss, partition, tuple(terms)
-        self._derived, self._wanted, self._audited = -1, derived, False
-        made = [call.rows for call in partition.calls]
-        made += [tap.activation for tap in taps if tap.activation is not None]
-        self._arithmetic = arithmetic or arithmetic_of(made)
-        self._held: dict[str, list[Tensor]] = {}
-        self._weight, self._scale, self._step = weight, loss_scale, (iteration, epoch)
-        self._reduction = reduction or Reduction()
+        self._loss, self._partition, self._plan, self._step = loss, partition, plan, step
+        self._derived, self._audited = -1, False
+        tensors = [call.rows for call in partition.calls]
+        tensors += [tap.activation for tap in taps if tap.activation is not None]
+        self._arithmetic = step.arithmetic or arithmetic_of(tensors)
+        self._nonzero_counts: dict[str, list[Tensor]] = {}
         self._seconds = 0.0
         self._values = torch.zeros(len(partition.labels), dtype=torch.float64)
         self._passes = Passes(
             loss,
             taps,
-            parameters=parameters,
-            weight=weight,
-            loss_scale=loss_scale,
-            auxiliary=(*auxiliary, *partition.auxiliary_losses()),
-            reduction=self._reduction,
+            parameters=plan.parameters,
+            step=replace(step, auxiliary=(*step.auxiliary, *partition.auxiliary_losses())),
+            reduction=plan.reduction,
         )
         # An exit's auxiliary part needs the graph, which the training's backward pass frees: then
         # nothing is derived, and the sum stands for the undivided gradient of that part.
-        pulled = self._passes.pulled
-        self._derive = derive and not pulled
-        exact = self._derive or audit == "exact"
+        has_split_exits = self._passes.has_split_exits
+        self._derive = plan.derive and not has_split_exits
+        exact = self._derive or plan.audit == "exact"
         self._moments = {
-            place: Moments(
+            key: GramAccumulator(
                 len(partition.labels),
                 size,
-                gram=place.route == "total" and conflict in ("all", place.kind),
-                compare=_compared(place, exact=exact, derive=self._derive, pulled=pulled),
+                gram=key.route == "total" and plan.conflict in ("all", key.kind),
+                compare=_compared(
+                    key, exact=exact, derive=self._derive, has_split_exits=has_split_exits
+                ),
             )
-            for place, size in self._passes.places.items()
+            for key, size in self._passes.keys.items()
         }
-        self._term_squares: dict[tuple[Place, str], list[Tensor]] = {}
-        self._gaps: dict[tuple[Place, str], list[Tensor]] = {}
+        self._term_squares: dict[tuple[GradientKey, str], list[Tensor]] = {}
+        self._gaps: dict[tuple[GradientKey, str], list[Tensor]] = {}
 
     def run(self) -> None:
         """Make the extra backward passes. The training graph is kept."""
         start = time.perf_counter()
         cotangents, values = self._partition.cotangents(self._loss, scale=self._passes.factor)
-        self._values = values * self._weight
+        self._values = values * self._step.weight
         if self._derive:
-            self._derived = self._wanted if self._wanted >= 0 else self._largest(cotangents)
+            chosen_label = self._plan.derived
+            self._derived = chosen_label if chosen_label >= 0 else self._largest(cotangents)
         with state_set_aside():
             for label in range(len(self._partition.labels)):
                 if label != self._derived:
                     self._pass_rows(cotangents, label, "all", partial(self._add, label))
-            for term in self._terms:
+            for term in self._plan.terms:
                 for label in range(len(self._partition.labels)):
                     self._pass_rows(cotangents, label, term, partial(self._add_term, term))
         self._seconds += time.perf_counter() - start
@@ -140,19 +152,19 @@ class Measurement:
             )
         start = time.perf_counter()
         totals = Totals(
-            loss=self._loss.detach().double() * self._weight,
+            loss=self._loss.detach().double() * self._step.weight,
             values=self._values,
             moments=self._moments,
             terms=self._term_squares,
             gaps=self._gaps,
             frozen=self._passes.frozen,
             untrained=self._passes.untrained,
-            rest=None if (rest := self._partition.rest_value) is None else rest * self._weight,
+            rest=None if (rest := self._partition.rest_value) is None else rest * self._step.weight,
             audited=self._audited and self._derived < 0,
             arithmetic=self._arithmetic,
-            counts=self._held,
+            counts=self._nonzero_counts,
         )
-        sample = summarize(totals, self._partition, self._reduction, self._step)
+        sample = summarize(totals, self._partition, self._plan.reduction, self._step)
         self._seconds += time.perf_counter() - start
         return sample.timed(self._passes.count, self._seconds)
 
@@ -166,56 +178,57 @@ class Measurement:
     def __exit__(self, *_error: object) -> None:
         self.close()
 
-    def _add(self, label: int, found: Mapping[Place, Gradients]) -> None:
-        parts: dict[str, Gradients] = {}
-        for place, gradients in found.items():
-            self._moments[place].add(label, gradients)
+    def _add(self, label: int, by_place: Mapping[GradientKey, Gradients]) -> None:
+        route_sums: dict[str, Gradients] = {}
+        for key, gradients in by_place.items():
+            self._moments[key].add(label, gradients)
             if self._arithmetic == "float16":
-                self._count(label, place, gradients)
-            if place.kind == "activation" and place.route != "total":
-                parts[place.tap] = plus(parts.get(place.tap, [None]), gradients)
-        for place, gradients in found.items():
-            if place.tap in parts and (place.kind, place.route) == ("activation", "total"):
-                gap = plus(gradients, parts[place.tap], sign=-1)
+                self._count(label, key, gradients)
+            if key.kind == "activation" and key.route != "total":
+                route_sums[key.tap] = plus(route_sums.get(key.tap, [None]), gradients)
+        for key, gradients in by_place.items():
+            if key.tap in route_sums and (key.kind, key.route) == ("activation", "total"):
+                gap = plus(gradients, route_sums[key.tap], sign=-1)
                 pair = [square(gap), square(gradients)]
-                self._gaps.setdefault((place, "all"), []).extend(pair)
+                self._gaps.setdefault((key, "all"), []).extend(pair)
 
-    def _count(self, label: int, place: Place, gradients: Gradients) -> None:
-        if (place.kind, place.route) == ("activation", "total"):
+    def _count(self, label: int, key: GradientKey, gradients: Gradients) -> None:
+        if (key.kind, key.route) == ("activation", "total"):
             none = torch.zeros((), dtype=torch.float64)
-            held = self._held.setdefault(place.tap, [none] * len(self._partition.labels))
-            held[label] = held_elements(gradients[0]) * (QUANTUM / self._scale) ** 2
+            counts = self._nonzero_counts.setdefault(key.tap, [none] * len(self._partition.labels))
+            quantum = QUANTUM / self._step.loss_scale
+            counts[label] = count_nonzero(gradients[0]) * quantum**2
 
-    def _add_term(self, term: str, found: Mapping[Place, Gradients]) -> None:
-        for place, gradients in found.items():
-            self._term_squares.setdefault((place, term), []).append(square(gradients))
+    def _add_term(self, term: str, by_place: Mapping[GradientKey, Gradients]) -> None:
+        for key, gradients in by_place.items():
+            self._term_squares.setdefault((key, term), []).append(square(gradients))
 
-    def _take_total(self, found: Mapping[Place, Gradients]) -> None:
-        deeper, rest = None, {}
-        for place, gradients in found.items():
-            if place.route == "deeper" and self._derived >= 0:
-                deeper = place
+    def _take_total(self, by_place: Mapping[GradientKey, Gradients]) -> None:
+        deeper, by_route = None, {}
+        for key, gradients in by_place.items():
+            if key.route == "deeper" and self._derived >= 0:
+                deeper = key
                 continue
-            rest[place.route] = self._moments[place].add_total(gradients, derived=self._derived)
+            by_route[key.route] = self._moments[key].add_total(gradients, derived=self._derived)
         if deeper is not None:
-            others = [rest[route] for route in ("direct", "auxiliary") if route in rest]
-            left = reduce(partial(plus, sign=-1), others, rest["total"])
-            self._moments[deeper].add_total(found[deeper])
-            self._moments[deeper].derive(self._derived, left)
+            known_routes = [by_route[name] for name in ("direct", "auxiliary") if name in by_route]
+            remainder = reduce(partial(plus, sign=-1), known_routes, by_route["total"])
+            self._moments[deeper].add_total(by_place[deeper])
+            self._moments[deeper].derive(self._derived, remainder)
 
     def _largest(self, cotangents: Sequence[RowCotangents]) -> int:
         """Label with the most cotangent energy: its rounding error weighs least when derived."""
         energy = torch.zeros_like(self._values)
-        for found in cotangents:
-            labels = found.call.labels.reshape(-1)
-            rows = found.cotangent.reshape(len(labels), -1).double().square().sum(1)
+        for row_cotangents in cotangents:
+            labels = row_cotangents.call.labels.reshape(-1)
+            rows = row_cotangents.cotangent.reshape(len(labels), -1).double().square().sum(1)
             energy.index_add_(0, labels[labels >= 0], rows[labels >= 0])
-        return int(self._reduction.sum(energy).nan_to_num(posinf=0.0).argmax())
+        return int(self._plan.reduction.sum(energy).nan_to_num(posinf=0.0).argmax())
 
 
-def _compared(place: Place, *, exact: bool, derive: bool, pulled: bool) -> Compare:
+def _compared(key: GradientKey, *, exact: bool, derive: bool, has_split_exits: bool) -> Compare:
     """How a place's buckets are compared with its undivided gradient."""
-    if place.route == "total":
+    if key.route == "total":
         return "exact" if exact else "sketch"
     # Only a derived bucket needs sums by route; `deeper` then follows from the others.
-    return "exact" if pulled or (derive and place.route != "deeper") else "nothing"
+    return "exact" if has_split_exits or (derive and key.route != "deeper") else "nothing"

@@ -23,8 +23,8 @@ def square(gradients: Gradients) -> Tensor:
         norms = torch._foreach_norm(present, 2.0, dtype=torch.float64)
         return torch.stack(norms).square().sum()
     # No float64 copy, and short enough sums in the gradient's own type.
-    parts = [part for one in present for part in one.flatten().split(_CHUNK)]
-    return torch.stack([torch.dot(part, part) for part in parts]).double().sum()
+    chunks = [chunk for gradient in present for chunk in gradient.flatten().split(_CHUNK)]
+    return torch.stack([torch.dot(chunk, chunk) for chunk in chunks]).double().sum()
 
 
 def inner(a: Gradients, b: Gradients) -> Tensor:
@@ -47,7 +47,7 @@ def plus(a: Gradients, b: Gradients, *, sign: float = 1.0) -> list[Tensor | None
     ]
 
 
-class Moments:
+class GramAccumulator:
     """The bucket gradients of one place: norms, Gram matrix, and distance to the undivided one.
 
     Kept until the undivided gradient has come: every bucket's gradient for a Gram matrix, and what
@@ -64,7 +64,7 @@ class Moments:
     def __init__(self, labels: int, size: int, *, gram: bool, compare: Compare = "exact") -> None:
         self.gram = gram
         self._labels, self._compare = labels, compare
-        self._kept: dict[int, Gradients] = {}
+        self._gradients_by_label: dict[int, Gradients] = {}
         self._sum: list[Tensor | None] = [None] * size
         self._products: dict[tuple[int, int], Tensor] = {}
         self._ends: tuple[Tensor, Tensor] | None = None
@@ -74,8 +74,9 @@ class Moments:
         self._products[label, label] = square(gradients)
         self._multiply(label, gradients)
         exact = self._compare == "exact"
-        if self.gram and (exact or len(self._kept) < self._labels - 1):  # nothing follows the last
-            self._kept[label] = gradients
+        is_last = len(self._gradients_by_label) >= self._labels - 1  # nothing is multiplied with it
+        if self.gram and (exact or not is_last):
+            self._gradients_by_label[label] = gradients
         if self._compare == "sketch":
             self._sum = plus(self._sum, sketch(gradients))
         elif exact and not self.gram:
@@ -83,38 +84,38 @@ class Moments:
 
     def _accumulate(self, gradients: Gradients) -> None:
         for i, gradient in enumerate(gradients):
-            own = self._sum[i]
-            if own is None:
+            partial_sum = self._sum[i]
+            if partial_sum is None:
                 # A copy: what autograd gives may be the gradient at another place as well.
                 self._sum[i] = None if gradient is None else gradient.clone()
             elif gradient is not None:
-                own += gradient
+                partial_sum += gradient
 
     def add_total(self, gradients: Gradients, *, derived: int = -1) -> Gradients:
         """Take the undivided gradient, last; return what the sum lacks of it.
 
         That is the gradient of the `derived` bucket, if one was left out.
         """
-        rest = self._lacking(gradients)
+        residual = self._residual(gradients)
         if derived >= 0:
-            self.derive(derived, rest)
-        gap = square(rest) if derived < 0 else torch.zeros((), dtype=torch.float64)
+            self.derive(derived, residual)
+        gap = square(residual) if derived < 0 else torch.zeros((), dtype=torch.float64)
         self._ends = square(gradients), gap
-        self._kept, self._sum = {}, []
-        return rest
+        self._gradients_by_label, self._sum = {}, []
+        return residual
 
     def derive(self, label: int, gradients: Gradients) -> None:
         """Take the gradient of the bucket that was left out."""
         self._products[label, label] = square(gradients)
         self._multiply(label, gradients)
 
-    def vector(self) -> Tensor:
+    def flat_statistics(self) -> Tensor:
         """Gram matrix (or its diagonal), |total|^2 and |total - sum|^2, `(L*L + 2,)` float64.
 
         Without an undivided gradient the sum stands for it, and the distance is zero.
         """
         none = torch.zeros((), dtype=torch.float64)
-        whole = square(self._lacking([None] * len(self._sum))) if self._ends is None else none
+        whole = square(self._residual([None] * len(self._sum))) if self._ends is None else none
         total, gap = self._ends or (whole, none)
         cells = [
             self._products.get((a, b)) for a in range(self._labels) for b in range(self._labels)
@@ -124,17 +125,17 @@ class Moments:
         return torch.stack([x.to(device) for x in flat])
 
     def _multiply(self, label: int, gradients: Gradients) -> None:
-        for other, kept in self._kept.items():
-            product = inner(kept, gradients)
+        for other, earlier in self._gradients_by_label.items():
+            product = inner(earlier, gradients)
             self._products[label, other] = self._products[other, label] = product
 
-    def _lacking(self, gradients: Gradients) -> list[Tensor | None]:
+    def _residual(self, gradients: Gradients) -> list[Tensor | None]:
         """`gradients` minus all that was added, or the sketch of that."""
         if self._compare == "nothing":
             return [None] * len(gradients)
         if self._compare == "sketch":
             return plus(sketch(gradients), self._sum, sign=-1)
-        rest = list(gradients)
-        for added in self._kept.values() if self.gram else (self._sum,):
-            rest = plus(rest, added, sign=-1)
-        return rest
+        residual = list(gradients)
+        for added in self._gradients_by_label.values() if self.gram else (self._sum,):
+            residual = plus(residual, added, sign=-1)
+        return residual

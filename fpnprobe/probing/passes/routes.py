@@ -30,12 +30,13 @@ class Routes:
         auxiliary: Tensors made by auxiliary heads: what they return and their losses.
         exits: Maps that neck and heads read where those are computed from the stage output, such
             as Swin's normed ones. Both read one map then, so their routes part there and not at
-            the stage output; the auxiliary part is pulled back from it.
+            the stage output; the auxiliary part is taken back from it by one more pass.
 
     Attributes:
         edges: Graph edges into each (stage, route).
         used: Routes that this graph can have.
-        pulled: Stages whose auxiliary part is pulled back, which needs the graph.
+        exits_with_auxiliary: Stages whose auxiliary part is taken back from the exit to the
+            stage output, which needs the graph: exit and output of each.
 
     Raises:
         FpnProbeError: if a stage output is not what its consumers read.
@@ -65,13 +66,13 @@ class Routes:
         self._pulling = False
         helpers = list(auxiliary)
         self.edges, self.used = route_edges(loss, features, auxiliary=helpers)
-        self.pulled: dict[str, tuple[Tensor, Tensor]] = {}
+        self.exits_with_auxiliary: dict[str, tuple[Tensor, Tensor]] = {}
         for name, exit_map in (exits or {}).items():
             at_exit, _ = route_edges(loss, {name: exit_map}, auxiliary=helpers)
-            helped = at_exit.get((name, "auxiliary"))
-            if helped and self.edges.get((name, "direct")):
-                self.pulled[name] = exit_map, features[name]
-                self.edges[name, _AT_EXIT] = helped
+            auxiliary_edges = at_exit.get((name, "auxiliary"))
+            if auxiliary_edges and self.edges.get((name, "direct")):
+                self.exits_with_auxiliary[name] = exit_map, features[name]
+                self.edges[name, _AT_EXIT] = auxiliary_edges
         for key, edges in self.edges.items():
             for node, index in edges:
                 self._listen(node, index, key)
@@ -89,8 +90,8 @@ class Routes:
         """Return the gradients by (stage, route) since the last call, and forget them.
 
         Args:
-            graph: Whether the graph is still there; if not, `pulled` stages have the sum of their
-                direct and auxiliary parts as `direct`.
+            graph: Whether the graph is still there; if not, stages of `exits_with_auxiliary` have
+                the sum of their direct and auxiliary parts as `direct`.
         """
         stages = dict.fromkeys(stage for stage, _ in self._collected)
         return {
@@ -102,18 +103,20 @@ class Routes:
     def take_stage(self, stage: str, *, graph: bool = True) -> dict[str, Tensor]:
         """Return and forget the gradients of one stage by route; see `take`."""
         keys = [key for key in self._collected if key[0] == stage]
-        found = {key[1]: self._collected.pop(key) for key in keys}
-        part = found.pop(_AT_EXIT, None)
-        if part is not None and graph:
-            exit_map, feature = self.pulled[stage]
+        by_route = {key[1]: self._collected.pop(key) for key in keys}
+        at_exit = by_route.pop(_AT_EXIT, None)
+        if at_exit is not None and graph:
+            exit_map, feature = self.exits_with_auxiliary[stage]
             self._pulling = True
             try:
-                (pulled,) = torch.autograd.grad(exit_map, feature, part, retain_graph=True)
+                (auxiliary_part,) = torch.autograd.grad(
+                    exit_map, feature, at_exit, retain_graph=True
+                )
             finally:
                 self._pulling = False
-            found["auxiliary"] = pulled
-            found["direct"] = found["direct"] - pulled
-        return found
+            by_route["auxiliary"] = auxiliary_part
+            by_route["direct"] = by_route["direct"] - auxiliary_part
+        return by_route
 
     def remove(self) -> None:
         """Remove every hook; doing it twice is harmless."""
@@ -149,16 +152,16 @@ def route_edges(
     Raises:
         FpnProbeError: if a stage output is not what its consumers read.
     """
-    kept = {name: f for name, f in features.items() if f.grad_fn is not None}
-    targets = {source(feature): name for name, feature in kept.items()}
+    tracked = {name: f for name, f in features.items() if f.grad_fn is not None}
+    targets = {source(feature): name for name, feature in tracked.items()}
     stops = {node for node, _ in targets}
     heads = {t.grad_fn for t in auxiliary if t.grad_fn is not None} - stops
     direct = edges_into([loss.grad_fn], stops | heads, targets)
-    helped = edges_into(heads, stops, targets)
-    found: dict[tuple[str, str], list[Edge]] = {}
-    names = list(kept)
+    auxiliary_edges = edges_into(heads, stops, targets)
+    edges_by_route: dict[tuple[str, str], list[Edge]] = {}
+    names = list(tracked)
     for i, name in enumerate(names):
-        below = edges_into([kept[n].grad_fn for n in names[i + 1 :]], stops, targets)
+        below = edges_into([tracked[n].grad_fn for n in names[i + 1 :]], stops, targets)
         deeper = below.get(name, set())
         plain = direct.get(name, set())
         if plain & deeper:
@@ -166,7 +169,7 @@ def route_edges(
                 f"{name}: its consumers read something computed from it, not itself, so its routes "
                 "cannot be told apart: take the stage's output where the paths fork"
             )
-        found[name, "direct"] = list(plain)
-        found[name, "auxiliary"] = list(helped.get(name, set()) - plain - deeper)
-        found[name, "deeper"] = list(deeper)
-    return found, ROUTES if heads else ("direct", "deeper")
+        edges_by_route[name, "direct"] = list(plain)
+        edges_by_route[name, "auxiliary"] = list(auxiliary_edges.get(name, set()) - plain - deeper)
+        edges_by_route[name, "deeper"] = list(deeper)
+    return edges_by_route, ROUTES if heads else ("direct", "deeper")

@@ -20,7 +20,7 @@ def sketch(tensors: Sequence[Tensor | None]) -> list[Tensor | None]:
     >>> [part.tolist() for part in sketch([torch.ones(128)])]
     [[8.0, 8.0]]
     """
-    return [None if one is None else _of(one.flatten()) for one in tensors]
+    return [None if tensor is None else _of(tensor.flatten()) for tensor in tensors]
 
 
 def _of(flat: Tensor) -> Tensor:

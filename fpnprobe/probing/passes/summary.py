@@ -10,14 +10,15 @@ from torch import Tensor
 
 from fpnprobe.ledger import ConflictRecord, GradientRecord
 from fpnprobe.probing.partition import LossPartition
-from fpnprobe.probing.passes.backward import Place
-from fpnprobe.probing.passes.moments import Moments
+from fpnprobe.probing.passes.backward import GradientKey
+from fpnprobe.probing.passes.moments import GramAccumulator
 from fpnprobe.probing.passes.reduction import Reduction
 from fpnprobe.probing.sample import Residuals, Sample, worst
 from fpnprobe.probing.soundness.underflow import underflows
+from fpnprobe.probing.step_context import StepContext
 
 Floats = npt.NDArray[np.float64]
-_Key = tuple[Place, str]
+_Key = tuple[GradientKey, str]
 _NAN = float("nan")
 
 
@@ -32,10 +33,10 @@ class Totals:
 
     loss: Tensor
     values: Tensor
-    moments: Mapping[Place, Moments]
-    terms: Mapping[tuple[Place, str], list[Tensor]]
-    gaps: Mapping[tuple[Place, str], list[Tensor]]
-    frozen: Sequence[Place]
+    moments: Mapping[GradientKey, GramAccumulator]
+    terms: Mapping[tuple[GradientKey, str], list[Tensor]]
+    gaps: Mapping[tuple[GradientKey, str], list[Tensor]]
+    frozen: Sequence[GradientKey]
     audited: bool
     arithmetic: str = "float32"
     counts: Mapping[str, Sequence[Tensor]] = field(default_factory=dict)
@@ -55,7 +56,7 @@ class _Header:
 
     def record(
         self,
-        place: Place,
+        key: GradientKey,
         bucket: str,
         term: str = "all",
         *,
@@ -71,10 +72,10 @@ class _Header:
         return GradientRecord(
             iteration=self.iteration,
             epoch=self.epoch,
-            tap=place.tap,
-            level=place.level,
-            kind=place.kind,
-            route=place.route,
+            tap=key.tap,
+            level=key.level,
+            kind=key.kind,
+            route=key.route,
             bucket=bucket,
             term=term,
             l2=float(l2),
@@ -87,8 +88,8 @@ class _Header:
             residual_routes=self.residuals.routes,
         )
 
-    def place(
-        self, place: Place, term: str, squares: Floats, rows: Sequence[int], state: str
+    def records(
+        self, key: GradientKey, term: str, squares: Floats, rows: Sequence[int], state: str
     ) -> Iterator[GradientRecord]:
         """One row for each label; the share is among the object buckets, without background."""
         whole = squares[:-1].sum()
@@ -96,17 +97,17 @@ class _Header:
             is_object = i < len(self.labels) - 1
             share = squares[i] / whole if is_object and whole > 0 else _NAN
             l2 = np.sqrt(squares[i])
-            yield self.record(place, label, term, l2=l2, share=share, rows=rows[i], state=state)
+            yield self.record(key, label, term, l2=l2, share=share, rows=rows[i], state=state)
 
-    def conflicts(self, place: Place, gram: Floats) -> Iterator[ConflictRecord]:
+    def conflicts(self, key: GradientKey, gram: Floats) -> Iterator[ConflictRecord]:
         """Cosines between the gradients of two buckets, where both have one."""
         norms = np.sqrt(np.diag(gram))
         for a, b in zip(*np.triu_indices(len(self.labels), k=1), strict=True):
             if norms[a] > 0 and norms[b] > 0:
                 yield ConflictRecord(
                     iteration=self.iteration,
-                    tap=place.tap,
-                    kind=place.kind,
+                    tap=key.tap,
+                    kind=key.kind,
                     bucket_a=self.labels[a],
                     bucket_b=self.labels[b],
                     cosine=float(np.clip(gram[a, b] / (norms[a] * norms[b]), -1, 1)),
@@ -114,17 +115,19 @@ class _Header:
 
 
 def summarize(
-    totals: Totals, partition: LossPartition, reduction: Reduction, step: tuple[int, int]
+    totals: Totals, partition: LossPartition, reduction: Reduction, step: StepContext
 ) -> Sample:
     """Join the processes, check the invariants, and write the records."""
     size = len(partition.labels)
-    joined = _joined({(p, "all"): m.vector() for p, m in totals.moments.items()}, reduction)
-    moments = {place: vector for (place, _), vector in joined.items()}
+    joined = _joined(
+        {(p, "all"): m.flat_statistics() for p, m in totals.moments.items()}, reduction
+    )
+    moments = {key: vector for (key, _), vector in joined.items()}
     terms = _joined({key: _stacked(s) for key, s in totals.terms.items()}, reduction)
     gaps = _joined({key: _stacked(pairs) for key, pairs in totals.gaps.items()}, reduction)
     names = list(dict.fromkeys(("all", *(term for _, term in totals.terms))))
-    own = torch.tensor([[*partition.objects, 0], *map(partition.count, names)]).double()
-    counts = reduction.sum(own.to(totals.loss.device)).long().tolist()
+    local_counts = torch.tensor([[*partition.objects, 0], *map(partition.count, names)]).double()
+    counts = reduction.sum(local_counts.to(totals.loss.device)).long().tolist()
     rest = torch.tensor([float(totals.rest is not None), totals.rest or 0.0])
     shared = torch.cat([v.to(totals.loss) for v in (totals.loss.reshape(1), totals.values, rest)])
     loss, *values, has_rest, rest_value = (reduction.sum(shared) / reduction.processes).tolist()
@@ -139,38 +142,38 @@ def summarize(
         ),
     )
     objects = tuple(max(-1, n) for n in counts[0][:-1])
-    header = _Header(*step, partition.labels, objects, residuals)
+    header = _Header(step.iteration, step.epoch, partition.labels, objects, residuals)
     finite = all(np.isfinite(vector).all() for vector in moments.values())
     verdict = residuals.judge(totals.arithmetic)
     usual = "measured" if finite and verdict.sound else "unsound" if finite else "nonfinite"
 
-    def state_of(place: Place) -> str:
-        arrives = place.tap in totals.untrained and usual == "measured"
+    def state_of(key: GradientKey) -> str:
+        arrives = key.tap in totals.untrained and usual == "measured"
         return "would_arrive" if arrives else usual
 
     lost = underflows(moments, totals.counts, rows["all"], reduction) if finite else {}
     records: list[GradientRecord] = []
     conflicts: list[ConflictRecord] = []
-    for place, vector in moments.items():
-        state = state_of(place)
+    for key, vector in moments.items():
+        state = state_of(key)
         gram = vector[:-2].reshape(size, size)
-        here = header.place(place, "all", np.diag(gram), rows["all"], state)
-        gone = {partition.labels[label] for label in lost.get(place.tap, ())}
-        records += [replace(r, state="underflow") if r.bucket in gone else r for r in here]
+        key_records = header.records(key, "all", np.diag(gram), rows["all"], state)
+        gone = {partition.labels[label] for label in lost.get(key.tap, ())}
+        records += [replace(r, state="underflow") if r.bucket in gone else r for r in key_records]
         total = np.sqrt(vector[-2])
-        records.append(header.record(place, "all", l2=total, rows=sum(rows["all"]), state=state))
-        if totals.moments[place].gram and finite and verdict.sound:
-            conflicts += header.conflicts(place, gram)
-    for (place, term), squares in terms.items():
-        records += header.place(place, term, squares, rows[term], state_of(place))
+        records.append(header.record(key, "all", l2=total, rows=sum(rows["all"]), state=state))
+        if totals.moments[key].gram and finite and verdict.sound:
+            conflicts += header.conflicts(key, gram)
+    for (key, term), squares in terms.items():
+        records += header.records(key, term, squares, rows[term], state_of(key))
     records += [
-        header.record(place, label, state="frozen")
-        for place in totals.frozen
+        header.record(key, label, state="frozen")
+        for key in totals.frozen
         for label in (*partition.labels, "all")
     ]
     return Sample(
-        iteration=step[0],
-        epoch=step[1],
+        iteration=step.iteration,
+        epoch=step.epoch,
         loss=loss,
         values=dict(zip(partition.labels, values, strict=True)),
         records=tuple(records),
@@ -185,15 +188,15 @@ def summarize(
 def _joined(vectors: Mapping[_Key, Tensor], reduction: Reduction) -> dict[_Key, Floats]:
     """Vectors of activations summed over processes and divided by W^2, in one exchange."""
     split = [key for key in vectors if key[0].kind == "activation"]
-    found = dict(vectors)
+    joined_vectors = dict(vectors)
     if split and reduction.processes > 1:
         device = vectors[split[0]].device
         flat = torch.cat([vectors[key].to(device) for key in split])
         joined, start = reduction.sum(flat) / reduction.processes**2, 0
         for key in split:
-            found[key] = joined[start : start + len(vectors[key])]
+            joined_vectors[key] = joined[start : start + len(vectors[key])]
             start += len(vectors[key])
-    return {key: vector.cpu().numpy() for key, vector in found.items()}
+    return {key: vector.cpu().numpy() for key, vector in joined_vectors.items()}
 
 
 def _stacked(values: Sequence[Tensor]) -> Tensor:
@@ -202,8 +205,8 @@ def _stacked(values: Sequence[Tensor]) -> Tensor:
     return torch.stack([x.to(device) for x in values])
 
 
-def _worst_gap(moments: Mapping[Place, Floats], kind: str) -> float:
-    pairs = [v[-2:] for p, v in moments.items() if (p.kind, p.route) == (kind, "total")]
+def _worst_gap(moments: Mapping[GradientKey, Floats], kind: str) -> float:
+    pairs = [v[-2:] for key, v in moments.items() if (key.kind, key.route) == (kind, "total")]
     return worst([_relative(np.sqrt(gap), np.sqrt(total)) for total, gap in pairs])
 
 

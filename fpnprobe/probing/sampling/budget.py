@@ -44,8 +44,8 @@ class Budget:
             self._next = iteration + _FIRST if self.interval is None else self._at(iteration)
         probed = iteration >= self._next
         if self.cost.begin(probed=probed):
-            own = self.interval_for(step_s=self.cost.step_s, extra_s=self.cost.extra_s)
-            self.interval = self._agree(own)
+            interval = self.interval_for(step_s=self.cost.step_s, extra_s=self.cost.extra_s)
+            self.interval = self._agree(interval)
             self._next = self._at(iteration)
         elif probed:
             self._next = self._at(iteration + 1) if self.interval else iteration + _AGAIN

@@ -51,8 +51,8 @@ class Soundness:
             self._warn("nonfinite", f"{when}: a gradient is not finite, its rows are left out")
             return sample
         for name in _NAMES:
-            found = getattr(sample.residuals, name)
-            self.residuals[name] = worst((self.residuals[name], found))
+            residual = getattr(sample.residuals, name)
+            self.residuals[name] = worst((self.residuals[name], residual))
         if not verdict.sound:
             self.unsound += 1
             self.sentence = self.sentence or verdict.sentence
@@ -66,17 +66,17 @@ class Soundness:
             self._warn("note", f"{when}: {verdict.sentence}")
         if sample.underflows:
             self.underflow += 1
-            shown = ", ".join(sample.underflows[:3]) + (", ..." if sample.underflows[3:] else "")
+            lost = ", ".join(sample.underflows[:3]) + (", ..." if sample.underflows[3:] else "")
             self._warn(
                 "underflow",
-                f"{when}: float16 cannot hold the gradient of {shown}: those rows say underflow",
+                f"{when}: float16 cannot hold the gradient of {lost}: those rows say underflow",
             )
         return sample
 
-    def prove(self, sample: Sample, found: Residuals) -> Sample:
+    def prove(self, sample: Sample, residuals: Residuals) -> Sample:
         """The sample under what the same step gave in whole float32."""
-        verdict = found.judge("float32")
-        self.proof = {"arithmetic": "float32", "residual": found.worst, "holds": verdict.sound}
+        verdict = residuals.judge("float32")
+        self.proof = {"arithmetic": "float32", "residual": residuals.worst, "holds": verdict.sound}
         if verdict.sound:
             return sample.judged(replace(sample.verdict, sound=True))
         sentence = f"measured again in float32, {verdict.sentence}"

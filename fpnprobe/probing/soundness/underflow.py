@@ -7,14 +7,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from fpnprobe.probing.passes.backward import Place
+from fpnprobe.probing.passes.backward import GradientKey
 from fpnprobe.probing.passes.reduction import Reduction
 
 QUANTUM = 2.0**-24  # the smallest number of float16 that is not zero
 LIMIT = 1e-2  # rounding to multiples of it, relative to the gradient
 
 
-def held_elements(gradient: Tensor | None) -> Tensor:
+def count_nonzero(gradient: Tensor | None) -> Tensor:
     """Number of elements that are not zero, as a float64 scalar."""
     if gradient is None:
         return torch.zeros((), dtype=torch.float64)
@@ -22,7 +22,7 @@ def held_elements(gradient: Tensor | None) -> Tensor:
 
 
 def underflows(
-    moments: Mapping[Place, npt.NDArray[np.float64]],
+    moments: Mapping[GradientKey, npt.NDArray[np.float64]],
     counts: Mapping[str, Sequence[Tensor]],
     rows: Sequence[int],
     reduction: Reduction,
@@ -34,28 +34,28 @@ def underflows(
     gradient at a backbone stage at all.
 
     Args:
-        moments: `Moments.vector` of every place.
+        moments: `GramAccumulator.flat_statistics` of every place.
         counts: Elements that are not zero of each label at each tap, in units of q^2: `(labels,)`.
         rows: Rows that carry loss, by label.
         reduction: Joins the processes.
     """
-    found: dict[str, set[int]] = {}
-    for place, vector in moments.items():
-        if place.tap not in counts or (place.kind, place.route) != ("activation", "total"):
+    lost_by_tap: dict[str, set[int]] = {}
+    for key, vector in moments.items():
+        if key.tap not in counts or (key.kind, key.route) != ("activation", "total"):
             continue
         size = len(rows)
         squares = np.diag(vector[:-2].reshape(size, size))
-        own = torch.stack([each.cpu() for each in counts[place.tap]])
-        noise = reduction.sum(own).numpy() / reduction.processes**2 / 12
+        weighted = torch.stack([count.cpu() for count in counts[key.tap]])
+        noise = reduction.sum(weighted).numpy() / reduction.processes**2 / 12
         lost = {
             label
             for label in range(size)
             if rows[label] > 0
             and (
                 noise[label] > (LIMIT**2) * squares[label]
-                or (squares[label] == 0 and place.tap.startswith("C"))
+                or (squares[label] == 0 and key.tap.startswith("C"))
             )
         }
         if lost:
-            found[place.tap] = lost
-    return found
+            lost_by_tap[key.tap] = lost
+    return lost_by_tap

@@ -39,29 +39,29 @@ def judge(
     True
     """
     limit = TOLERANCES[arithmetic] if tolerance is None else tolerance
-    found = dict(residuals)
+    by_name = dict(residuals)
     over = tuple(name for name, value in residuals if value > limit)
     if not over:
         return Verdict(arithmetic, limit)
-    audited = any(found.get(name, float("nan")) == found.get(name) for name in _GRADIENT)
+    audited = any(by_name.get(name, float("nan")) == by_name.get(name) for name in _GRADIENT)
     gradient = [name for name in _GRADIENT if name in over]
     sound = not gradient and "routes" not in over and (audited or "loss" not in over)
-    return Verdict(arithmetic, limit, over, sound, _sentence(found, over, audited=audited))
+    return Verdict(arithmetic, limit, over, sound, _sentence(by_name, over, audited=audited))
 
 
-def _sentence(found: dict[str, float], over: tuple[str, ...], *, audited: bool) -> str:
+def _sentence(by_name: dict[str, float], over: tuple[str, ...], *, audited: bool) -> str:
     lacks = [
-        f"{_percent(found[name])} at the {where}"
-        for name, where in (("activation", "activations"), ("parameter", "stage parameters"))
+        f"{_percent(by_name[name])} at the {place_name}"
+        for name, place_name in (("activation", "activations"), ("parameter", "stage parameters"))
         if name in over
     ]
-    said = []
+    clauses = []
     if lacks:
-        said.append(
+        clauses.append(
             f"the gradient of the buckets lacks {' and '.join(lacks)}: "
             + (
                 f"a term of the loss is outside the known rows (values lack "
-                f"{_percent(found['loss'])}), such as a penalty computed in the detector or a "
+                f"{_percent(by_name['loss'])}), such as a penalty computed in the detector or a "
                 "functional loss"
                 if "loss" in over
                 else "a term whose value is zero or small but whose gradient is not is outside the "
@@ -70,8 +70,8 @@ def _sentence(found: dict[str, float], over: tuple[str, ...], *, audited: bool) 
             )
         )
     elif "loss" in over:
-        said.append(
-            f"the values of the buckets lack {_percent(found['loss'])} of the loss"
+        clauses.append(
+            f"the values of the buckets lack {_percent(by_name['loss'])} of the loss"
             + (
                 ", their gradients nothing: some loss is no sum over its rows (as GHM's), or has a "
                 "part without a gradient at the stages"
@@ -80,11 +80,11 @@ def _sentence(found: dict[str, float], over: tuple[str, ...], *, audited: bool) 
             )
         )
     if "routes" in over:
-        said.append(
-            f"the routes lack {_percent(found['routes'])} of a bucket's gradient: a stage's output "
-            "is changed in place, or read where the graph does not show it"
+        clauses.append(
+            f"the routes lack {_percent(by_name['routes'])} of a bucket's gradient: a stage's "
+            "output is changed in place, or read where the graph does not show it"
         )
-    return "; ".join(said)
+    return "; ".join(clauses)
 
 
 def _percent(value: float) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from torch import nn
@@ -11,14 +11,25 @@ from torch import nn
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.ledger import Ledger, LedgerWriter
 from fpnprobe.ledger.files import read as read_table
+from fpnprobe.probing.graph_guards.wrappers import refuse_sharded, refuse_static_graph
+from fpnprobe.probing.passes.distributed import (
+    agree_on_first,
+    is_first_process,
+    meet_all_processes,
+    process_reduction,
+)
+from fpnprobe.probing.passes.reduction import Reduction
 from fpnprobe.probing.probe import Mode, Probe, Terms
 from fpnprobe.probing.sampling.budget import Budget
 from fpnprobe.probing.sampling.cost import Cost
 from fpnprobe.probing.sampling.schedule import Schedule
 from fpnprobe.probing.taps import level_of, recorded, stage_modules
+from fpnprobe.probing.watch.samples import WatchedSamples
 from fpnprobe.probing.watch.watcher import Watch
 from fpnprobe.scales import COCO_BUCKETS, ScaleBucket, check_buckets
 from fpnprobe.store.run_file import RunFile, describe_run
+
+Batch = Literal["global", "own"]
 
 
 @contextmanager
@@ -38,6 +49,7 @@ def watch(
     study: str = "",
     variant: str = "",
     seed: int = 0,
+    batch: Batch = "global",
 ) -> Iterator[Watch]:
     """Watch a model while it trains; every hook is gone afterwards.
 
@@ -60,6 +72,8 @@ def watch(
         study: Study, a column of the written ledger.
         variant: Variant, a column of the written ledger.
         seed: Seed, a column of the written ledger.
+        batch: Whose gradients are measured in a distributed run (DDP): of the `global` batch, for
+            which every process enters and the first one writes; or of the process' `own` part.
 
     >>> import fpnprobe
     >>> _ = torch.manual_seed(0)
@@ -80,16 +94,24 @@ def watch(
 
     Raises:
         FpnProbeError: if an option is wrong, the model's stages are not found, or `out_dir` holds
-            a ledger and `start` is not given: a ledger is never overwritten.
+            a ledger and `start` is not given: a ledger is never overwritten. Also if parameters
+            are sharded (FSDP), or another process does not enter.
     """
+    if batch not in get_args(Batch):
+        raise FpnProbeError(f"batch={batch!r}: expected one of {', '.join(get_args(Batch))}")
+    refuse_sharded(model)
+    refuse_static_graph(model)
+    if batch == "global":
+        meet_all_processes()
     stages = dict(taps) if taps is not None else stage_modules(model)
     for name in stages:
         level_of(name)
+    reduction = process_reduction() if batch == "global" else Reduction()
     with ExitStack() as undo:
         writer = run = None
         checked = check_buckets(buckets)
         name = variant or (Path(out_dir).resolve().name if out_dir is not None else "")
-        if out_dir is not None:
+        if out_dir is not None and (batch == "own" or is_first_process()):
             _refuse_to_overwrite(Path(out_dir), start)
             writer = undo.enter_context(
                 LedgerWriter(out_dir, study=study, variant=name, seed=seed, resume_at=start or 0)
@@ -108,25 +130,32 @@ def watch(
             )
         on_gpu = any(p.is_cuda for p in model.parameters())
         cost = Cost(wait=torch.cuda.synchronize) if on_gpu else Cost()
-        seen = Watch(
-            Probe(mode, terms),
+        watcher = Watch(
+            Probe(mode, terms, reduction=reduction),
             model,
             stages,
             buckets=checked,
             schedule=Schedule.of(interval) if budget is None else None,
-            budget=None if budget is None else Budget(budget, cost=cost),
-            writer=writer,
-            run=run,
+            budget=None if budget is None else _budget(budget, cost, batch),
+            sink=WatchedSamples(
+                out_dir=None if out_dir is None else Path(out_dir), writer=writer, run=run
+            ),
             start=start or 0,
             strict=strict,
-            out_dir=None if out_dir is None else Path(out_dir),
         )
-        undo.enter_context(seen)
-        undo.enter_context(recorded(stages, seen.keep))
+        undo.enter_context(watcher)
+        undo.enter_context(recorded(stages, watcher.outputs.record))
         heads = {str(i): head for i, head in enumerate(auxiliary)}
-        undo.enter_context(recorded(heads, seen.keep_auxiliary))
-        undo.callback(seen.forget_marks)
-        yield seen
+        undo.enter_context(recorded(heads, watcher.outputs.record_auxiliary))
+        undo.callback(watcher.forget_marks)
+        yield watcher
+
+
+def _budget(fraction: float, cost: Cost, batch: Batch) -> Budget:
+    """The budget; processes that measure together measure at the same iterations."""
+    if batch == "global":
+        return Budget(fraction, cost=cost, agree=agree_on_first)
+    return Budget(fraction, cost=cost)
 
 
 def _refuse_to_overwrite(out_dir: Path, start: int | None) -> None:

@@ -3,14 +3,13 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.ledger import ConflictRecord, GradientRecord, Ledger, LedgerWriter
+from fpnprobe.ledger import Ledger
 from fpnprobe.probing.graph_guards.checkpoints import partial_checkpoints, state_set_aside
 from fpnprobe.probing.graph_guards.compiled import eagerly
 from fpnprobe.probing.partition import LossPartition
@@ -19,22 +18,22 @@ from fpnprobe.probing.provenance.marking import Annotations, Marking
 from fpnprobe.probing.sample import Sample
 from fpnprobe.probing.sampling.budget import Budget
 from fpnprobe.probing.sampling.schedule import Schedule
-from fpnprobe.probing.soundness.arithmetic import WHOLE, arithmetic_of, autocast_type, whole_float32
+from fpnprobe.probing.soundness.arithmetic import WHOLE, arithmetic_of, whole_float32
 from fpnprobe.probing.soundness.counter import Soundness
-from fpnprobe.probing.taps import Tap, level_of
+from fpnprobe.probing.step_context import StepContext
+from fpnprobe.probing.watch.samples import WatchedSamples
+from fpnprobe.probing.watch.stage_outputs import StageOutputs
 from fpnprobe.scales import ScaleBucket
-from fpnprobe.store.run_file import RunFile
 
 _LOG = logging.getLogger("fpnprobe")
-Parts = LossPartition | Mapping[str, Tensor] | tuple[Tensor, Tensor]
+LossParts = LossPartition | Mapping[str, Tensor] | tuple[Tensor, Tensor]
 
 
 class Watch:
     """The probe of a model that trains; made by `watch`.
 
     Attributes:
-        samples: What was measured so far, in order; with an `out_dir` only the last one, since the
-            others are in the ledger there.
+        outputs: The stage outputs of the current forward pass.
         soundness: Counts the samples and says what is wrong with them.
     """
 
@@ -47,22 +46,16 @@ class Watch:
         buckets: Sequence[ScaleBucket],
         schedule: Schedule | None,
         budget: Budget | None,
-        writer: LedgerWriter | None,
-        run: RunFile | None = None,
+        sink: WatchedSamples,
         start: int = 0,
         strict: bool = False,
-        out_dir: Path | None = None,
     ) -> None:
-        self.samples: list[Sample] = []
-        self._probe, self._model, self._stages, self._buckets = probe, model, stages, buckets
-        self._schedule, self._budget, self._writer, self._run = schedule, budget, writer, run
+        self._probe, self._model, self._buckets = probe, model, buckets
+        self._schedule, self._budget, self._sink = schedule, budget, sink
         self.soundness = Soundness(strict=strict, tell=_LOG.warning)
-        self._iteration, self._out_dir = start, out_dir
-        self._features: dict[str, Tensor] = {}
-        self._auxiliary: list[Tensor] = []
-        self._autocast: torch.dtype | None = None
+        self.outputs = StageOutputs(stages)
+        self._iteration, self._due = start, False
         self._marking: Marking | None = None
-        self._listening, self._due = False, False
         self._armed = ExitStack()
 
     def __enter__(self) -> "Watch":
@@ -82,7 +75,7 @@ class Watch:
 
     def _arm(self) -> None:
         """Get ready for an iteration: where it is measured, nothing may hide its graph."""
-        self._due = self._listening = self._is_due()
+        self._due = self.outputs.is_listening = self._is_due()
         if self._due:
             self._armed.enter_context(partial_checkpoints(self.soundness.note))
             self._armed.enter_context(eagerly(self._model, self.soundness.note))
@@ -98,13 +91,14 @@ class Watch:
         return self._due
 
     @property
+    def samples(self) -> list[Sample]:
+        """What was measured so far, in order; with an `out_dir` only the last one."""
+        return self._sink.recent
+
+    @property
     def ledger(self) -> Ledger:
         """The records so far."""
-        if self._out_dir is not None:
-            return Ledger.read(self._out_dir)
-        records: list[GradientRecord] = [r for s in self.samples for r in s.records]
-        conflicts: list[ConflictRecord] = [c for s in self.samples for c in s.conflicts]
-        return Ledger.of(records, conflicts)
+        return self._sink.ledger
 
     def mark(
         self,
@@ -183,19 +177,20 @@ class Watch:
             FpnProbeError: if the partition does not fit or is not part of the loss, a stage ran
                 twice or the model did not run.
         """
-        iteration, due, self._listening = self._iteration, self._due, False
-        marking = self._marking
+        iteration, due, marking = self._iteration, self._due, self._marking
+        self.outputs.is_listening = False
         self.forget_marks()
         try:
             if not due:
                 return None
-            parts: Any = partition if rows is None or labels is None else (rows, labels)
-            if marking is not None and parts is None:
-                parts = marking.partition()
-            sample = self._measured(loss, parts, iteration=iteration, epoch=epoch)
+            loss_parts: Any = partition if rows is None or labels is None else (rows, labels)
+            if marking is not None and loss_parts is None:
+                loss_parts = marking.partition()
+            sample = self._measured(loss, loss_parts, iteration=iteration, epoch=epoch)
             if again is not None and self._needs_proof(sample):
                 sample = self._proven(sample, again)
-            self._add(self.soundness.add(sample))
+            self._sink.add(self.soundness.add(sample))
+            self._tell_run(state="running", reason="")
             return sample
         finally:
             self._forget()
@@ -203,20 +198,18 @@ class Watch:
             self._arm()
 
     def _measured(
-        self, loss: Tensor, parts: Parts | None, *, iteration: int = 0, epoch: int = 0
+        self, loss: Tensor, loss_parts: LossParts | None, *, iteration: int = 0, epoch: int = 0
     ) -> Sample:
-        whole, taps = self._partition(parts), self._taps()
-        _refuse_absent(whole, loss)
-        made = [*self._features.values(), *(call.rows for call in whole.calls)]
-        return self._probe.measure(
-            loss,
-            whole,
-            taps,
+        partition, taps = self._partition(loss_parts), self.outputs.taps()
+        _refuse_absent(partition, loss)
+        tensors = [*self.outputs.features.values(), *(call.rows for call in partition.calls)]
+        step = StepContext(
             iteration=iteration,
             epoch=epoch,
-            auxiliary=self._auxiliary,
-            arithmetic=arithmetic_of(made, autocast=self._autocast),
+            auxiliary=tuple(self.outputs.auxiliary),
+            arithmetic=arithmetic_of(tensors, autocast=self.outputs.autocast),
         )
+        return self._probe.measure(loss, partition, taps, step)
 
     def _needs_proof(self, sample: Sample) -> bool:
         return sample.verdict.arithmetic not in WHOLE and self.soundness.proof is None
@@ -224,96 +217,53 @@ class Watch:
     def _proven(self, sample: Sample, again: Callable[[], tuple[Any, ...]]) -> Sample:
         """The sample under the verdict of the same step in whole float32."""
         self._forget()
-        self._listening = True
+        self.outputs.is_listening = True
         devices = range(torch.cuda.device_count())
         with whole_float32(), state_set_aside(), torch.random.fork_rng(devices=devices):
-            loss, *parts = again()
-            self._listening = False
-            found = self._measured(loss, parts[0] if len(parts) == 1 else (parts[0], parts[1]))
-        return self.soundness.prove(sample, found.residuals)
-
-    def _add(self, sample: Sample) -> None:
-        if self._writer is None:
-            self.samples.append(sample)
-            return
-        self.samples = [sample]
-        self._writer.append(sample.records, sample.conflicts)
-        self._tell_run(state="running", reason="")
+            loss, *loss_parts = again()
+            self.outputs.is_listening = False
+            proof = self._measured(
+                loss, loss_parts[0] if len(loss_parts) == 1 else (loss_parts[0], loss_parts[1])
+            )
+        return self.soundness.prove(sample, proof.residuals)
 
     def _tell_run(self, **changes: str) -> None:
-        if self._run is not None:
-            told = {**self.soundness.summary(), "mode": self._probe.mode}
-            if self._budget is not None:
-                cost = self._budget.cost.fraction
-                told |= {"budget": self._budget.fraction, "interval": self._budget.interval}
-                told |= {"cost": cost if cost == cost else None}
-            elif self._schedule is not None:
-                told |= {"interval": self._schedule.interval}
-            self._run.update(iteration=self._iteration, probe=told, **changes)
+        probe = {**self.soundness.summary(), "mode": self._probe.mode}
+        if self._budget is not None:
+            cost = self._budget.cost.fraction
+            probe |= {"budget": self._budget.fraction, "interval": self._budget.interval}
+            probe |= {"cost": cost if cost == cost else None}
+        elif self._schedule is not None:
+            probe |= {"interval": self._schedule.interval}
+        self._sink.update_run(self._iteration, probe, **changes)
 
     def _forget(self) -> None:
-        self._features.clear()
-        self._auxiliary.clear()
+        self.outputs.forget()
         self._armed.close()
 
-    def _partition(self, parts: Parts | None) -> LossPartition:
-        if isinstance(parts, LossPartition):
-            return parts
-        whole = LossPartition(tuple(self._buckets))
-        if isinstance(parts, Mapping):
-            for name, part in parts.items():
-                whole.add_bucket(name, part)
-        elif isinstance(parts, tuple):
-            whole.add_rows(*parts)
+    def _partition(self, loss_parts: LossParts | None) -> LossPartition:
+        if isinstance(loss_parts, LossPartition):
+            return loss_parts
+        partition = LossPartition(tuple(self._buckets))
+        if isinstance(loss_parts, Mapping):
+            for name, loss in loss_parts.items():
+                partition.add_bucket(name, loss)
+        elif isinstance(loss_parts, tuple):
+            partition.add_rows(*loss_parts)
         else:
             raise FpnProbeError(
                 "measure(loss) needs the parts of the loss: a LossPartition, a dict of one loss "
                 "for each bucket, or rows= with labels=; or call mark(boxes, labels, areas=...) "
                 "before the model"
             )
-        return whole
-
-    def _taps(self) -> list[Tap]:
-        if not self._features:
-            raise FpnProbeError("no stage ran in this iteration: run the model inside watch()")
-        return [
-            Tap(
-                name,
-                level_of(name),
-                self._features.get(name),
-                tuple(module.parameters()) if name[0] == "C" else (),
-                routed=name[0] == "C",
-            )
-            for name, module in self._stages.items()
-        ]
-
-    def keep(self, name: str, feature: Tensor) -> None:
-        """Take a stage's output; the model's hooks call it.
-
-        Raises:
-            FpnProbeError: if the stage ran before in this iteration.
-        """
-        if self._listening and torch.is_grad_enabled():
-            if name in self._features:
-                raise FpnProbeError(
-                    f"{name} ran twice before measure(): the probe reads one map of each stage; "
-                    "call measure() once for each forward pass, or make the other one under "
-                    "torch.no_grad()"
-                )
-            self._features[name] = feature
-            self._autocast = autocast_type(feature.device.type)
-
-    def keep_auxiliary(self, _name: str, made: Tensor) -> None:
-        """Take what an auxiliary head made; the model's hooks call it."""
-        if self._listening and torch.is_grad_enabled():
-            self._auxiliary.append(made)
+        return partition
 
     def __repr__(self) -> str:
-        return f"Watch({', '.join(self._stages)}; {self.soundness.samples} samples)"
+        return f"Watch({self.outputs}; {self.soundness.samples} samples)"
 
 
-def _refuse_absent(whole: LossPartition, loss: Tensor) -> None:
-    absent = whole.absent(loss)
+def _refuse_absent(partition: LossPartition, loss: Tensor) -> None:
+    absent = partition.absent(loss)
     if absent is not None:
         raise FpnProbeError(
             f"{absent.name}: these rows are no part of the loss, which does not depend on them: "

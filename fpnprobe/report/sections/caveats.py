@@ -12,13 +12,23 @@ from fpnprobe.report.tables.share_intervals import FEW, share_intervals
 FEW_IMAGES = 500
 
 
+def finds_nothing(stored: Stored) -> bool:
+    """Whether AP was measured and is 0 everywhere."""
+    values = final(stored)["value"].dropna()
+    return bool(len(values) and values.max() <= 0)
+
+
 def warnings(stored: Stored) -> list[str]:
     """What a careful reader must know before believing a number."""
     result = list(stored.holes)
     if stored.iou_type == "segm":
         result.append("AP is that of masks: IoU is measured between masks, not between boxes.")
-    values = final(stored)["value"].dropna()
-    if len(values) and values.max() <= 0:
+    if finds_nothing(stored) and stored.is_of_runs and len(stored.variants) == 1:
+        result.append(
+            "No object was found: AP is 0.0, as after a training of a few steps. The figures of AP "
+            "are left out."
+        )
+    elif finds_nothing(stored):
         result.append(
             "No cell finds anything: AP is 0.0 everywhere, as after a training of a few steps. The "
             "differences between variants say nothing."

@@ -15,7 +15,8 @@ from fpnprobe.report.tables.read_studies import Stored
 def section(stored: Stored) -> Section | None:
     """Whatever of it was measured; None if nothing was."""
     blocks = [*_size_curve(stored), *_errors(stored)]
-    return Section("scale", "Where variants part", blocks) if blocks else None
+    title = "Where variants part" if len(stored.variants) > 1 else "Objects of each size"
+    return Section("scale", title, blocks) if blocks else None
 
 
 def _size_curve(stored: Stored) -> list[Block]:

@@ -9,7 +9,7 @@ from fpnprobe.errors import FpnProbeError
 from fpnprobe.evidence import diagnosis
 from fpnprobe.evidence.findings import Finding
 from fpnprobe.ledger import Ledger
-from fpnprobe.report.page.content import Section, Table, Text
+from fpnprobe.report.page.content import Block, Section, Table, Text
 from fpnprobe.report.tables.read_studies import Stored
 
 _SIGNS = {"found": "✕ found", "clear": "✓ clear", "undecided": "? undecided"}
@@ -38,48 +38,59 @@ def document(findings: Sequence[Finding]) -> dict[str, Any]:
 
 
 def section(findings: Sequence[Finding]) -> Section | None:
-    """The verdicts as a table; None where nothing was measured."""
-    told = [finding for finding in findings if finding.verdict != "not measured"]
-    if not told:
+    """The verdicts as a table; None where nothing was measured.
+
+    Of several variants the clear verdicts are counted and not listed: `rules.json` has them all.
+    """
+    measured = [finding for finding in findings if finding.verdict != "not measured"]
+    if not measured:
         return None
-    table = pd.DataFrame([_row(finding) for finding in told])
-    asked = [finding.rule for finding in findings if finding.verdict == "not measured"]
-    left = f" Not measured: {', '.join(dict.fromkeys(asked))}." if asked else ""
-    return Section(
-        "rules",
-        "Diagnosis",
-        [
-            Text(diagnosis.headline(findings)),
-            Table(
-                "rules",
-                "Rules and verdicts",
-                "A rule is found where its whole 95 % interval over samples is beyond the "
-                "threshold. A verdict says what was measured and names no cause: that takes an "
-                f"intervention.{left}",
-                table,
-                {
-                    "rule": "rule",
-                    **({"variant": "run"} if table["variant"].nunique() > 1 else {}),
-                    "stage": "stage", "verdict": "verdict", "value": "value",
-                    "interval": "95 % interval", "threshold": "threshold",
-                    "samples": "samples", "sentence": "measured",
-                    **({"advice": "next step"} if table["advice"].any() else {}),
-                },
-                {"value": "{:.3f}", "threshold": "{:g}"},
-            ),
-        ],
-    )  # fmt: skip
+    several = len({finding.variant for finding in measured}) > 1
+    listed = [finding for finding in measured if not several or finding.verdict != "clear"]
+    blocks: list[Block] = [Text(diagnosis.headline(findings))]
+    caption = (
+        "A rule is found where its whole 95 % interval over samples is beyond the threshold. A "
+        "verdict says what was measured and names no cause: that takes an intervention."
+        f"{_describe_others(findings, listed)}"
+    )
+    if listed:
+        blocks.append(_table(listed, caption, several=several))
+    else:
+        blocks.append(Text(caption))
+    return Section("diagnosis", "Diagnosis", blocks)
+
+
+def _describe_others(findings: Sequence[Finding], listed: Sequence[Finding]) -> str:
+    """What the table leaves out, in a sentence that begins with a space; "" where it has all."""
+    clear = sum(finding.verdict == "clear" for finding in findings if finding not in listed)
+    rules = {finding.rule for finding in findings}
+    unmeasured = sorted(rules - {f.rule for f in findings if f.verdict != "not measured"})
+    left_out = f" Clear, and not listed: {clear} further verdicts." if clear else ""
+    return left_out + (f" Not measured: {', '.join(unmeasured)}." if unmeasured else "")
+
+
+def _table(listed: Sequence[Finding], caption: str, *, several: bool) -> Table:
+    table = pd.DataFrame([_row(finding) for finding in listed])
+    columns = {
+        "rule": "rule",
+        **({"variant": "variant"} if several else {}),
+        "stage": "stage", "verdict": "verdict", "value": "value", "interval": "95 % interval",
+        "threshold": "threshold", "samples": "samples", "sentence": "measured",
+        **({"advice": "next step"} if table["advice"].any() else {}),
+    }  # fmt: skip
+    formats = {"value": "{:.3f}", "threshold": "{:g}"}
+    return Table("rules", "Rules and verdicts", caption, table, columns, formats)
 
 
 def _row(finding: Finding) -> Mapping[str, Any]:
-    known = finding.low == finding.low
+    has_interval = finding.low == finding.low
     return {
         "rule": finding.rule,
         "variant": finding.variant,
         "stage": finding.stage,
         "verdict": _SIGNS[finding.verdict],
         "value": finding.value,
-        "interval": f"{finding.low:.3f} to {finding.high:.3f}" if known else "",
+        "interval": f"{finding.low:.3f} to {finding.high:.3f}" if has_interval else "",
         "threshold": finding.threshold,
         "samples": finding.samples or "",
         "sentence": finding.sentence,

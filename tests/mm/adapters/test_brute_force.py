@@ -9,6 +9,7 @@ from fpnprobe.mm.adapters import Observation, observe
 from fpnprobe.mm.inspect.generated_batch import generated_batch
 from fpnprobe.probing import Probe
 from fpnprobe.probing.calls import masked
+from fpnprobe.probing.step_context import StepContext
 from fpnprobe.testing import (
     assert_no_hooks_left,
     assert_partition_sums_to_total,
@@ -40,7 +41,9 @@ def assert_buckets_are_their_own_loss(detector: Any) -> Observation:
         loss = loss_of(detector, data)
     assert torch.equal(loss, plain)
     assert_no_hooks_left(detector)
-    sample = Probe("full").measure(loss, seen.partition, seen.taps(), auxiliary=seen.auxiliary)
+    sample = Probe("full").measure(
+        loss, seen.partition, seen.taps(), StepContext(auxiliary=seen.auxiliary)
+    )
     assert_partition_sums_to_total(sample)
     assert_routes_sum_to_total(sample)
     assert seen.partition.objects == [6, 4, 4]
@@ -104,7 +107,7 @@ def test_the_auxiliary_route_is_the_gradient_of_the_auxiliary_losses(
     with observe(detector, BUCKETS) as seen:
         loss = loss_of(detector, data)
     sample = Probe(terms="loss").measure(
-        loss, seen.partition, seen.taps(), auxiliary=seen.auxiliary
+        loss, seen.partition, seen.taps(), StepContext(auxiliary=seen.auxiliary)
     )
     own = {
         (r.tap, r.bucket): r.l2

@@ -16,6 +16,7 @@ from fpnprobe.ledger import Ledger
 from fpnprobe.mm.hook import GradientProbeHook
 from fpnprobe.mm.training import optimizer  # noqa: F401 - registers BFloat16OptimWrapper
 from tests.mm import small
+from tests.mm.test_invariants import warned
 
 # mmdet's FCOS calls meshgrid in the old way
 pytestmark = pytest.mark.filterwarnings("ignore:torch.meshgrid:UserWarning")
@@ -71,7 +72,9 @@ def test_bfloat16_conserves_within_its_rounding(root: Path, tmp_path: Path, mode
     assert found["facts"]["precision"] == "bfloat16"
     assert found["residuals"]["loss"] < 2e-2
     assert found["residuals"]["gradient"] < 5e-2
-    assert found["nonfinite"] == 0
+    assert found["nonfinite"] == found["unsound"] == 0
+    # The same step in whole float32, where no missing term hides under bfloat16's tolerance.
+    assert found["proof"]["holds"] and found["proof"]["residual"] < 1e-5
     if model == "faster_rcnn":  # rounding chooses other proposals: nothing to compare
         return
     run(root, tmp_path / "full", model, {**BF16, "type": "OptimWrapper"}, mode="full")
@@ -99,6 +102,25 @@ def test_float16_conserves_within_its_rounding(root: Path, tmp_path: Path) -> No
     found = summary(on)
     assert found["facts"]["precision"] == "float16"
     assert found["residuals"]["gradient"] < 2e-2
+
+
+def test_an_underflow_is_marked_and_changes_no_weight(
+    root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A loss scale of 2^-6: the gradients of few pixels fall below what float16 can tell."""
+    wrapper = {**HALF, "scale": 2.0**-6}
+    off = run(root, tmp_path / "off", "retinanet", wrapper)
+    with warned(caplog):
+        on = run(root, tmp_path / "on", "retinanet", wrapper, mode="routes")
+    small.assert_bit_identical(small.weights(on), small.weights(off))
+    frame = table(tmp_path / "on")
+    lost = frame[frame.state == "underflow"]
+    assert len(lost) and "background" not in set(lost.bucket)
+    assert set(frame.state) == {"measured", "underflow"}
+    assert summary(on)["underflow"] >= 1
+    assert sum("float16 cannot hold the gradient of" in each for each in caplog.messages) == 1
+    run(root, tmp_path / "scaled", "retinanet", HALF, mode="routes")
+    assert (table(tmp_path / "scaled").state == "underflow").sum() < len(lost)
 
 
 def test_an_overflow_is_marked_and_not_measured(root: Path, tmp_path: Path) -> None:

@@ -1,19 +1,6 @@
 """What the hook says, and what it refuses, without a training."""
 
-import pytest
-from torch import nn
-
-from fpnprobe.errors import FpnProbeError
-from fpnprobe.mm.hook.run_record import _thaw, _told, closing, refuse_sharded
-
-
-def test_sharded_parameters_are_refused() -> None:
-    class FSDPModule(nn.Linear):
-        """As `fully_shard` makes of a module: its class gets this base."""
-
-    refuse_sharded(nn.Sequential(nn.Linear(2, 2)))
-    with pytest.raises(FpnProbeError, match="sharded"):
-        refuse_sharded(nn.Sequential(FSDPModule(2, 2)))
+from fpnprobe.mm.hook.run_record import _thaw, _told, closing
 
 
 def test_a_frozen_stage_comes_with_how_to_thaw_it() -> None:

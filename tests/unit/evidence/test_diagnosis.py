@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from fpnprobe.evidence.diagnosis import ORDER, diagnose, headline
-from fpnprobe.evidence.diagnosis_rules import RULES
 from fpnprobe.evidence.findings import Finding
+from fpnprobe.evidence.rules import RULES
 from fpnprobe.ledger import ConflictRecord, GradientRecord, Ledger
 
 BUCKETS = ("small", "medium", "large")
@@ -130,6 +130,13 @@ def test_unsound_samples_are_used_by_no_other_rule() -> None:
     found = diagnose({"FPN": [ledger(HEALTHY, state="unsound")]}, buckets=BUCKETS)
     assert {f.verdict for f in found if f.rule not in ("soundness", "frozen")} == {"not measured"}
     assert headline(found).startswith("12 of 12 samples of FPN do not hold their sums")
+
+
+def test_resamples_without_any_gradient_decide_nothing() -> None:
+    """Gradients that float16 lost are 0 in most samples: a resample may have drawn those alone."""
+    lost = {"C2": {"direct": (0.0, 0.0, 0.0), "total": (0.0, 0.0, 0.0)}}
+    seen = [ledger(lost, samples=5), ledger({"C2": stage((3.0, 1.0, 0.1))}, samples=1)]
+    assert one("direct-share", *seen).verdict == "found"
 
 
 def test_an_empty_ledger_is_not_measured() -> None:

@@ -137,6 +137,19 @@ def test_terms_and_levels_count_their_rows() -> None:
     assert partition.count("L3") == [1, 0, 0, 1]
 
 
+def test_background_counts_the_rows_that_carry_loss() -> None:
+    """Anchors that were ignored or not sampled have weight 0; an object's rows all count."""
+    x = torch.ones(6, requires_grad=True)
+    rows = x * 3
+    partition = LossPartition()
+    partition.add_rows(rows, torch.tensor([0, 0, 3, 3, 3, 3]), levels=torch.arange(6))
+    assert partition.count() == [2, 0, 0, 4]
+    partition.cotangents((rows * torch.tensor([1.0, 0, 1, 0, 0, 1])).sum())
+    assert partition.count() == [2, 0, 0, 2]
+    assert partition.count("loss") == [2, 0, 0, 2]
+    assert [partition.count(f"L{level}")[-1] for level in range(2, 6)] == [1, 0, 0, 1]
+
+
 @pytest.mark.parametrize(
     ("rows", "labels", "message"),
     [

@@ -8,6 +8,8 @@ from torch import Tensor
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.ledger import GradientRecord
 from fpnprobe.probing import LossPartition, Probe, Reduction, Sample, Tap
+from fpnprobe.probing.sample import steadiest
+from fpnprobe.probing.step_context import StepContext
 from fpnprobe.testing import (
     ToyPyramid,
     assert_no_hooks_left,
@@ -125,7 +127,9 @@ def test_the_loss_scale_goes_out_and_the_weight_stays_in() -> None:
     model, x = ToyPyramid(), images()
     plain = Probe("full").measure(*model.measured(x))
     loss, partition, taps = model.measured(x)
-    with Probe("full").begin(loss, partition, taps, weight=0.5, loss_scale=1024) as measurement:
+    with Probe("full").begin(
+        loss, partition, taps, StepContext(weight=0.5, loss_scale=1024)
+    ) as measurement:
         measurement.run()
         with measurement.total_from_backward():
             (loss * 0.5 * 1024).backward()
@@ -201,6 +205,26 @@ def test_a_derived_bucket_needs_a_backward_pass() -> None:
         measurement.run()
         with pytest.raises(FpnProbeError, match="total_from_backward"):
             measurement.finish()
+
+
+def test_the_label_to_derive_is_chosen_at_the_taps_and_not_at_the_predictions() -> None:
+    """Background has the most cotangent energy here, and next to none of it reaches C2."""
+    c2 = torch.randn(4, 3, dtype=torch.float64, requires_grad=True) * 1
+    factor = torch.tensor([1.0, 2.0, 1.0, 1e-6], dtype=torch.float64)
+    rows = c2.square().sum(1) * factor
+    partition = LossPartition()
+    partition.add_rows(rows, torch.arange(4))
+    loss = (rows * torch.tensor([1.0, 1, 1, 50], dtype=torch.float64)).sum()
+    taps = [Tap("C2", 2, c2, routed=True)]
+    with Probe(derive=True).begin(loss, partition, taps) as measurement:
+        measurement.run()
+        assert measurement._derived == 3  # nobody said which: the largest at the predictions
+    chosen = steadiest(Probe().measure(loss, partition, taps))
+    assert chosen == 1
+    with Probe(derive=True, derived=chosen).begin(loss, partition, taps) as measurement:
+        measurement.run()
+        measurement.total_now()
+        assert_same_records(measurement.finish(), Probe().measure(loss, partition, taps))
 
 
 @pytest.mark.parametrize("where", ["run", "backward"])

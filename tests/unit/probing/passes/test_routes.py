@@ -6,9 +6,10 @@ from torch.utils.checkpoint import checkpoint
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.probing import LossPartition, Probe, Routes, Tap
 from fpnprobe.probing.graph_guards.checkpoints import refuse_reentrant
-from fpnprobe.probing.passes.backward import Passes, Place
+from fpnprobe.probing.passes.backward import GradientKey, Passes
 from fpnprobe.probing.passes.moments import Gradients
 from fpnprobe.probing.passes.reduction import Reduction
+from fpnprobe.probing.step_context import StepContext
 from fpnprobe.testing import ToyPyramid, assert_routes_sum_to_total
 
 STAGES = ("C2", "C3", "C4")
@@ -184,14 +185,11 @@ def test_what_another_pass_left_does_not_enter_the_next_one() -> None:
     c3 = c2.exp()
     loss = (c2 * 5 + c3).sum()
     taps = [Tap("C2", 2, c2, routed=True), Tap("C3", 3, c3, routed=True)]
-    passes = Passes(
-        loss, taps, parameters=False, weight=1.0, loss_scale=1.0, auxiliary=(),
-        reduction=Reduction(),
-    )  # fmt: skip
+    passes = Passes(loss, taps, parameters=False, step=StepContext(), reduction=Reduction())
     torch.autograd.grad(loss, c2, retain_graph=True)
     found: dict[str, Tensor] = {}
 
-    def sink(gradients: dict[Place, Gradients]) -> None:
+    def sink(gradients: dict[GradientKey, Gradients]) -> None:
         for place, (gradient,) in gradients.items():
             if place.tap == "C2" and gradient is not None:
                 found[place.route] = gradient

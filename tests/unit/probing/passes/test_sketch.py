@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fpnprobe.probing.passes.moments import Moments, inner, square
+from fpnprobe.probing.passes.moments import GramAccumulator, inner, square
 from fpnprobe.probing.passes.sketch import sketch
 
 
@@ -50,12 +50,12 @@ def test_a_missing_part_is_seen_by_exact_and_by_sketch() -> None:
     for gram in (False, True):
         for compare in ("exact", "sketch"):
             for lost in (0.0, 1e-3):
-                moments = Moments(4, 3, gram=gram, compare=compare)
+                moments = GramAccumulator(4, 3, gram=gram, compare=compare)
                 for label, part in enumerate(parts):
                     moments.add(label, part)
                 whole = [None if t is None else t * (1 + lost) for t in total]
                 moments.add_total(whole)
-                *cells, size, gap = moments.vector().tolist()
+                *cells, size, gap = moments.flat_statistics().tolist()
                 relative = (gap / size) ** 0.5
                 assert relative < 1e-6 if not lost else relative == pytest.approx(1e-3, rel=0.1)
                 assert cells[0] == pytest.approx(float(square(parts[0])))
