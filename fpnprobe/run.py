@@ -46,7 +46,7 @@ def open_run(path: str | Path) -> "Run":
     Nothing is read before it is asked for, and what is not there yet is empty.
 
     Raises:
-        FpnProbeError: if the folder is neither.
+        FpnProbeError: If the folder is neither.
     """
     folder = Path(path)
     if (folder / MANIFEST).is_file() or is_run(folder):
@@ -70,8 +70,8 @@ class Run:
     settings than the study's. Their own folder, opened by itself, still shows what is in it.
 
     Attributes:
-        folder: where.
-        cells: its cells (one variant and one seed each) that were begun, with their states.
+        folder: Where.
+        cells: Its cells (one variant and one seed each) that were begun, with their states.
     """
 
     folder: Path
@@ -82,24 +82,24 @@ class Run:
         """The same run, of one variant or one seed only.
 
         Raises:
-            FpnProbeError: if it has no such cell.
+            FpnProbeError: If it has no such cell.
         """
-        chosen = tuple(
+        cells = tuple(
             cell
             for cell in self.cells
             if variant in (None, cell.variant) and seed in (None, cell.seed)
         )
-        if not chosen:
+        if not cells:
             names = ", ".join(f"{cell.variant} seed {cell.seed}" for cell in self.cells)
             raise FpnProbeError(
                 f"no cell of variant {variant!r} and seed {seed!r} in {self.folder}: expected one "
                 f"of {names or 'none yet'}"
             )
-        return replace(self, cells=chosen)
+        return replace(self, cells=cells)
 
     @functools.cached_property
     def ledger(self) -> Ledger:
-        """Gradient records of all cells that have any, up to their last probed iteration."""
+        """The gradient records of all cells that have any, up to their last probed iteration."""
         ledgers = []
         for cell in self._readable:
             try:
@@ -112,12 +112,14 @@ class Run:
     @functools.cached_property
     def evaluation(self) -> pd.DataFrame:
         """One row per cell and metric: study, variant, seed, metric, value in [0, 1], ..."""
-        return self._tables("evaluation.parquet", ["study", "variant", "seed", "metric", "value"])
+        return self._read_tables(
+            "evaluation.parquet", ["study", "variant", "seed", "metric", "value"]
+        )
 
     @functools.cached_property
     def attribution(self) -> pd.DataFrame:
-        """What `fpnprobe attribute` has stored, columns of `fpnprobe.attribution.table`."""
-        return self._tables("attribution.parquet", list(COLUMNS))
+        """The shares that `fpnprobe attribute` has stored, columns of `attribution.table`."""
+        return self._read_tables("attribution.parquet", list(COLUMNS))
 
     @property
     def buckets(self) -> tuple[ScaleBucket, ...]:
@@ -129,22 +131,22 @@ class Run:
 
     @property
     def images(self) -> tuple[int, ...]:
-        """Ids of the images whose features are stored."""
-        found = {i for cell in self._readable for i in stored_images(cell.features)}
-        return tuple(sorted(found))
+        """The ids of the images whose features are stored."""
+        image_ids = {i for cell in self._readable for i in stored_images(cell.features)}
+        return tuple(sorted(image_ids))
 
     def features(self, image_id: int) -> Features:
-        """Stored maps of one image; `select` a cell first where there are several.
+        """Return the stored maps of one image; `select` a cell first where there are several.
 
         Raises:
-            FpnProbeError: if there are none, naming the images that have some.
+            FpnProbeError: If there are none, naming the images that have some.
         """
         files = [cell.features / f"{image_id}.npz" for cell in self._readable]
         files = [file for file in files if file.is_file()]
         if not files:
-            known = ", ".join(map(str, self.images)) or "none yet"
+            image_ids = ", ".join(map(str, self.images)) or "none yet"
             raise FpnProbeError(
-                f"no features of image {image_id} in {self.folder}: expected one of {known}"
+                f"no features of image {image_id} in {self.folder}: expected one of {image_ids}"
             )
         if len(files) > 1:
             raise FpnProbeError(
@@ -162,18 +164,18 @@ class Run:
         bucket: str | None = None,
         **options: Any,
     ) -> "Attribution":
-        """Where a detection, an object, a bucket, or (by default) each object of an image rests.
+        """Attribute a detection, an object, a bucket, or (by default) each object of an image.
 
         Args:
-            image_id: of the annotation file; the first validation image by default.
-            detection: number of a detection, 0 is the most confident.
-            object: number of a ground-truth object of the image.
-            bucket: name of a bucket, all of whose objects become one number.
+            image_id: Of the annotation file; the first validation image by default.
+            detection: Number of a detection, 0 is the most confident.
+            object: Number of a ground-truth object of the image.
+            bucket: Name of a bucket, all of whose objects become one number.
             options: `method`, `at`, `steps`, `internal_batch_size` of
                 `fpnprobe.attribution.methods.attribute`.
 
         Raises:
-            FpnProbeError: without a single trained cell (see `select`), or for a target that the
+            FpnProbeError: Without a single trained cell (see `select`), or for a target that the
                 image does not have.
         """
         from fpnprobe.mm.inspect.attribution.explain_image import ask
@@ -194,7 +196,7 @@ class Run:
             trust: Whether modules and config files that its manifest names are executed.
 
         Raises:
-            FpnProbeError: if the run has several cells or none, or the cell no checkpoint.
+            FpnProbeError: If the run has several cells or none, or the cell no checkpoint.
         """
         from fpnprobe.mm.inspect.trained_cell import TrainedCell
 
@@ -213,20 +215,20 @@ class Run:
         """A figure of the report, drawn from the stored tables; shows itself in Jupyter.
 
         Args:
-            name: one of `figures`, such as `routes`, or `fig2` for Figure 2 of the paper.
+            name: One of `figures`, such as `routes`, or `fig2` for Figure 2 of the paper.
 
         Raises:
-            FpnProbeError: for an unknown name, with those that this run has.
+            FpnProbeError: For an unknown name, with those that this run has.
         """
         from fpnprobe.notebook.drawing import Drawing
 
-        found = {figure.name: figure for figure in self._report.figures()}
+        figures = {figure.name: figure for figure in self._report.figures()}
         name = re.sub(r"^fig(ure)?[ _-]?(\d+)$", r"figure-\2", name.lower())
-        if name not in found:
+        if name not in figures:
             raise FpnProbeError(
-                f"no figure {name!r} in {self.folder}: expected {', '.join(found) or 'none yet'}"
+                f"no figure {name!r} in {self.folder}: expected {', '.join(figures) or 'none yet'}"
             )
-        return Drawing(found[name])
+        return Drawing(figures[name])
 
     @property
     def figures(self) -> tuple[str, ...]:
@@ -349,8 +351,10 @@ class Run:
             cells = metrics.groupby(["variant", "seed"])["iteration"]
             metrics = metrics[metrics["iteration"] == cells.transform("max")]
             wide = metrics.pivot_table(index=["variant", "seed"], columns="metric", values="value")
-            shown = [name for name in ("AP", "AP_S", "AP_M", "AP_L") if name in wide.columns]
-            table = table.merge(wide[shown].reset_index(), how="left", on=["variant", "seed"])
+            metric_names = [name for name in ("AP", "AP_S", "AP_M", "AP_L") if name in wide.columns]
+            table = table.merge(
+                wide[metric_names].reset_index(), how="left", on=["variant", "seed"]
+            )
         body = table.to_html(index=False, float_format="{:.3f}".format, na_rep="")
         return f"<p><b>{html.escape(str(self.folder))}</b></p>{body}"
 
@@ -360,7 +364,7 @@ class Run:
             return self.cells
         return tuple(cell for cell in self.cells if cell.belongs_to_study)
 
-    def _tables(self, name: str, columns: list[str]) -> pd.DataFrame:
+    def _read_tables(self, name: str, columns: list[str]) -> pd.DataFrame:
         frames = []
         for cell in self._readable:
             if not (cell.folder / name).is_file():

@@ -57,7 +57,7 @@ def check_buckets(buckets: Sequence[ScaleBucket]) -> tuple[ScaleBucket, ...]:
     """Return the buckets as a tuple if they tile [0, inf) in order without gap or overlap.
 
     Raises:
-        FpnProbeError: if they do not, naming the first border that is wrong.
+        FpnProbeError: If they do not, naming the first border that is wrong.
     """
     edges = [0.0, *(bucket.high for bucket in buckets)]
     for bucket, edge in zip(buckets, edges, strict=False):
@@ -76,7 +76,7 @@ def check_buckets(buckets: Sequence[ScaleBucket]) -> tuple[ScaleBucket, ...]:
 def bucket_index(
     areas: npt.ArrayLike, buckets: Sequence[ScaleBucket] = COCO_BUCKETS
 ) -> npt.NDArray[np.int64]:
-    """Index of the bucket that holds each area.
+    """Return the index of the bucket that holds each area.
 
     >>> bucket_index([0, 1023.9, 1024, 9216]).tolist()
     [0, 0, 1, 2]
@@ -88,7 +88,7 @@ def bucket_index(
 
 
 def names(buckets: Sequence[ScaleBucket]) -> tuple[str, ...]:
-    """Labels of a partition: the buckets' names, then `background` (index `len(buckets)`)."""
+    """List the labels of a partition: the buckets' names, `background` (index `len(buckets)`)."""
     return (*(bucket.name for bucket in buckets), BACKGROUND)
 
 
@@ -102,7 +102,7 @@ def stored_buckets(stored: object) -> tuple[ScaleBucket, ...]:
         stored: A sequence of buckets or triples (None: no upper end); empty or None for COCO's.
 
     Raises:
-        FpnProbeError: if it is anything else, or the buckets do not tile [0, inf).
+        FpnProbeError: If it is anything else, or the buckets do not tile [0, inf).
     """
     if stored is None or stored == () or stored == []:
         return COCO_BUCKETS
@@ -136,8 +136,8 @@ def name_metric(metric: str, buckets: Sequence[ScaleBucket]) -> str:
         return metric
     size = metric.partition("_")[2]
     letters = {bucket.name[:1].upper(): bucket for bucket in COCO_BUCKETS}
-    wanted = letters[size].name if size in letters else size
-    bucket = next((each for each in buckets if each.name == wanted), None)
+    bucket_name = letters[size].name if size in letters else size
+    bucket = next((entry for entry in buckets if entry.name == bucket_name), None)
     if bucket is None:
         return metric
     low, high = f"{bucket.low**0.5:g}", f"{bucket.high**0.5:g}"

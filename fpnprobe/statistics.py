@@ -26,7 +26,7 @@ _NEEDED = [*CELL, "iteration", "bucket", "term", "l2", "n_objects", "state"]
 
 
 def gradient_shares(frame: pd.DataFrame) -> pd.DataFrame:
-    """Gradient norm by bucket over a whole run, and its share of what all objects send.
+    """Return the gradient norm by bucket over a whole run, and its share of what all objects send.
 
     `l2` is the root mean square over the probed iterations; `share` is `l2_b^2` over its sum for
     the object buckets, in [0, 1]. Background has a norm but no share. A frozen tap keeps its rows
@@ -34,7 +34,7 @@ def gradient_shares(frame: pd.DataFrame) -> pd.DataFrame:
     left out.
 
     Args:
-        frame: the ledger's table (columns as in `fpnprobe.ledger`).
+        frame: The ledger's table (columns as in `fpnprobe.ledger`).
 
     Returns:
         One row per study, variant, seed, tap, kind, route and bucket: `l2`, `share`, `state`.
@@ -43,19 +43,19 @@ def gradient_shares(frame: pd.DataFrame) -> pd.DataFrame:
     group = rows.assign(energy=rows["l2"] ** 2).groupby(
         [*CELL, "bucket"], sort=False, observed=True
     )
-    found = group.agg(energy=("energy", "mean"), state=("state", "first")).reset_index()
+    shares = group.agg(energy=("energy", "mean"), state=("state", "first")).reset_index()
     # What was measured once is measured, whatever became of other iterations.
-    first = found["state"].astype(object)
-    found["state"] = first.where(found["energy"].isna() | (first == "would_arrive"), "measured")
-    found["l2"] = np.sqrt(found["energy"])
-    objects = found["energy"].where(found["bucket"] != BACKGROUND)
-    total = objects.groupby([found[key] for key in CELL]).transform("sum")
-    found["share"] = (objects / total.where(total > 0)).astype(np.float64)
-    return found[[*CELL, "bucket", "l2", "share", "state"]]
+    first = shares["state"].astype(object)
+    shares["state"] = first.where(shares["energy"].isna() | (first == "would_arrive"), "measured")
+    shares["l2"] = np.sqrt(shares["energy"])
+    objects = shares["energy"].where(shares["bucket"] != BACKGROUND)
+    total = objects.groupby([shares[key] for key in CELL]).transform("sum")
+    shares["share"] = (objects / total.where(total > 0)).astype(np.float64)
+    return shares[[*CELL, "bucket", "l2", "share", "state"]]
 
 
 def all_object_index(frame: pd.DataFrame) -> pd.DataFrame:
-    """How evenly a tap hears objects of all sizes: 1/K hears one size, 1 hears all alike.
+    """The all-object index of a tap: 1/K if one size makes its gradient, 1 if all do alike.
 
     With `e_b` the mean over iterations of `(norm of bucket b's gradient / number of its
     objects)^2`, `p = e / sum(e)` and K object buckets, the index is `exp(entropy(p)) / K`.
@@ -63,7 +63,7 @@ def all_object_index(frame: pd.DataFrame) -> pd.DataFrame:
     or a route that carries nothing, gives NaN.
 
     Args:
-        frame: the ledger's table.
+        frame: The ledger's table.
 
     Returns:
         One row per study, variant, seed, tap, kind and route: `index`.
@@ -77,8 +77,8 @@ def all_object_index(frame: pd.DataFrame) -> pd.DataFrame:
         .mean()
         .unstack("bucket")
     )
-    found = energy.apply(lambda row: evenness(row.to_numpy(dtype=np.float64)), axis=1)
-    return pd.DataFrame({"index": found.astype(np.float64)}).reset_index()
+    index = energy.apply(lambda row: evenness(row.to_numpy(dtype=np.float64)), axis=1)
+    return pd.DataFrame({"index": index.astype(np.float64)}).reset_index()
 
 
 def evenness(energy: npt.ArrayLike) -> float:
@@ -145,17 +145,17 @@ class RankCorrelation:
 
 
 def t_interval(values: npt.ArrayLike, *, confidence: float = CONFIDENCE) -> Spread:
-    """Mean, sample standard deviation and Student's t interval of the mean; NaN values dropped.
+    """Compute mean, sample deviation and Student's t interval of the mean; NaN values dropped.
 
     Fewer than two values have no spread: `sd`, `low` and `high` are NaN.
     """
-    kept = np.asarray(values, dtype=np.float64)
-    kept = kept[np.isfinite(kept)]
-    n = len(kept)
-    mean = float(kept.mean()) if n else float("nan")
+    finite_values = np.asarray(values, dtype=np.float64)
+    finite_values = finite_values[np.isfinite(finite_values)]
+    n = len(finite_values)
+    mean = float(finite_values.mean()) if n else float("nan")
     if n < 2:
         return Spread(n, mean, float("nan"), float("nan"), float("nan"))
-    sd = float(kept.std(ddof=1))
+    sd = float(finite_values.std(ddof=1))
     half = float(stats.t.ppf(0.5 + confidence / 2, n - 1)) * sd / np.sqrt(n)
     return Spread(n, mean, sd, mean - half, mean + half)
 
@@ -163,21 +163,21 @@ def t_interval(values: npt.ArrayLike, *, confidence: float = CONFIDENCE) -> Spre
 def percentile_interval(
     samples: npt.ArrayLike, *, confidence: float = CONFIDENCE
 ) -> tuple[float, float]:
-    """Percentile bootstrap interval (Efron, 1979) of finite samples; NaN where there are none.
+    """Compute the percentile bootstrap interval (Efron, 1979) of finite samples; NaN for none.
 
     >>> [round(bound, 6) for bound in percentile_interval(range(1001))]
     [25.0, 975.0]
     """
-    kept = np.asarray(samples, dtype=np.float64)
-    kept = kept[np.isfinite(kept)]
-    if not len(kept):
+    finite_samples = np.asarray(samples, dtype=np.float64)
+    finite_samples = finite_samples[np.isfinite(finite_samples)]
+    if not len(finite_samples):
         return float("nan"), float("nan")
-    low, high = np.quantile(kept, [0.5 - confidence / 2, 0.5 + confidence / 2])
+    low, high = np.quantile(finite_samples, [0.5 - confidence / 2, 0.5 + confidence / 2])
     return float(low), float(high)
 
 
 def resample_counts(items: int, *, resamples: int, seed: int = 0) -> npt.NDArray[np.int32]:
-    """How often each of `items` is drawn in each bootstrap resample, (resamples, items).
+    """Draw how often each of `items` is in each bootstrap resample, (resamples, items).
 
     >>> resample_counts(4, resamples=2).sum(axis=1).tolist()
     [4, 4]
@@ -190,7 +190,7 @@ def resample_counts(items: int, *, resamples: int, seed: int = 0) -> npt.NDArray
 
 
 def hierarchical_samples(values: Floats, samples: Floats, *, seed: int = 0) -> Floats:
-    """Bootstrap samples of a mean over training seeds that carry image and seed error together.
+    """Draw bootstrap samples of a mean over training seeds that carry image and seed error.
 
     Images are resampled, the same for all seeds; on each resample the mean over seeds is moved by
     `T * sd / sqrt(S)`, T a draw of Student's t with S - 1 degrees of freedom. Plainly resampling
@@ -202,7 +202,7 @@ def hierarchical_samples(values: Floats, samples: Floats, *, seed: int = 0) -> F
     Args:
         values: (S,) one value per training seed.
         samples: (S, R) the same under each resample of images.
-        seed: of the draws of T.
+        seed: Of the draws of T.
 
     Returns:
         (R,) samples.
@@ -211,8 +211,8 @@ def hierarchical_samples(values: Floats, samples: Floats, *, seed: int = 0) -> F
     if n_seeds < 2:
         raise FpnProbeError(f"{n_seeds} seed has no spread over seeds, expected at least 2")
     # One draw from each of R equal slices of the distribution: its tails are heavy.
-    place = np.random.default_rng(seed).permutation(resamples) + 0.5
-    shift = stats.t.ppf(place / resamples, n_seeds - 1)
+    slice_centers = np.random.default_rng(seed).permutation(resamples) + 0.5
+    shift = stats.t.ppf(slice_centers / resamples, n_seeds - 1)
     return np.asarray(samples.mean(axis=0) + shift * values.std(ddof=1) / np.sqrt(n_seeds))
 
 
@@ -223,7 +223,7 @@ def rank_correlation(
     clusters: Sequence[Hashable] | None = None,
     confidence: float = CONFIDENCE,
 ) -> RankCorrelation:
-    """Spearman's rank correlation with an interval, or a note that there are too few points.
+    """Compute Spearman's rank correlation with an interval, or note that points are too few.
 
     The interval is Bonett and Wright's (2000): Fisher's z with variance
     `(1 + rho^2 / 2) / (n - 3)`, where n counts `clusters` (say, variants), because seeds of one
@@ -235,16 +235,16 @@ def rank_correlation(
     """
     pairs = np.column_stack([np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)])
     groups = list(range(len(pairs))) if clusters is None else list(clusters)
-    kept = np.atleast_1d(np.isfinite(pairs).all(axis=1))
-    pairs = pairs[kept]
+    complete = np.atleast_1d(np.isfinite(pairs).all(axis=1))
+    pairs = pairs[complete]
     n = len(pairs)
-    distinct = len({group for group, keep in zip(groups, kept.tolist(), strict=True) if keep})
+    distinct = len({group for group, keep in zip(groups, complete.tolist(), strict=True) if keep})
     varies = n >= 3 and bool((np.ptp(pairs, axis=0) > 0).all())
     rho = float(stats.spearmanr(pairs[:, 0], pairs[:, 1]).statistic) if varies else float("nan")
     nan = float("nan")
     if distinct < ENOUGH_CLUSTERS:
-        what = "" if clusters is None else " variants"
-        note = f"too few points: {distinct}{what}, at least {ENOUGH_CLUSTERS} needed"
+        unit = "" if clusters is None else " variants"
+        note = f"too few points: {distinct}{unit}, at least {ENOUGH_CLUSTERS} needed"
         return RankCorrelation(n, distinct, rho, nan, nan, nan, note)
     if not varies:
         return RankCorrelation(n, distinct, rho, nan, nan, nan, "one of the two does not vary")

@@ -24,36 +24,36 @@ _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_
 
 def assert_partition_sums_to_total(sample: Sample, *, tolerance: float = 1e-5) -> None:
     """The buckets add up to the loss, and their gradients to the undivided gradient."""
-    found = sample.residuals
-    assert found.loss <= tolerance, f"loss: residual {found.loss:.1e} > {tolerance:.0e}"
+    residuals = sample.residuals
+    assert residuals.loss <= tolerance, f"loss: residual {residuals.loss:.1e} > {tolerance:.0e}"
     for name in ("activation", "parameter"):
-        value = getattr(found, name)
+        value = getattr(residuals, name)
         assert math.isnan(value) or value <= tolerance, f"{name}: {value:.1e} > {tolerance:.0e}"
-    assert not math.isnan(found.gradient), "no gradient residual: the sample was not audited"
+    assert not math.isnan(residuals.gradient), "no gradient residual: the sample was not audited"
 
 
 def assert_routes_sum_to_total(sample: Sample, *, tolerance: float = 1e-5) -> None:
     """Direct, auxiliary and deeper parts add up to the gradient of every bucket at every stage."""
-    found = sample.residuals.routes
-    assert found <= tolerance, f"routes: residual {found:.1e} > {tolerance:.0e}"
+    residual = sample.residuals.routes
+    assert residual <= tolerance, f"routes: residual {residual:.1e} > {tolerance:.0e}"
 
 
 def hooks_left(model: nn.Module) -> list[str]:
     """Hooks on modules and parameters, and methods covered on an instance, by name."""
-    found = [
+    hooks = [
         f"{path or type(module).__name__}.{kind}"
         for path, module in model.named_modules()
         for kind in _HOOKS
         if getattr(module, kind)
     ]
-    found += [
+    hooks += [
         f"{path}.{name}"
         for path, module in model.named_modules()
         for name, value in vars(module).items()
         if callable(value) and callable(getattr(type(module), name, None))
     ]
-    found += [name for name, p in model.named_parameters() if getattr(p, "_backward_hooks", None)]
-    return found
+    hooks += [name for name, p in model.named_parameters() if getattr(p, "_backward_hooks", None)]
+    return hooks
 
 
 def assert_no_hooks_left(model: nn.Module) -> None:
@@ -75,19 +75,19 @@ def assert_same_records(a: Sample, b: Sample, *, tolerance: float = 1e-10) -> No
 def slow_bucket_gradients(
     losses: Mapping[str, Tensor], inputs: Sequence[Tensor]
 ) -> dict[str, list[Tensor]]:
-    """Gradient of each bucket's own loss, one full backward pass each: the obvious twin.
+    """Return the gradient of each bucket's own loss, one full backward pass each: the obvious twin.
 
     Args:
         losses: Loss of each bucket, computed by itself.
         inputs: Tensors to differentiate by.
     """
-    found = {}
+    gradients_by_bucket = {}
     for name, loss in losses.items():
         gradients = torch.autograd.grad(loss, inputs, retain_graph=True, allow_unused=True)
-        found[name] = [
+        gradients_by_bucket[name] = [
             torch.zeros_like(t) if g is None else g for t, g in zip(inputs, gradients, strict=True)
         ]
-    return found
+    return gradients_by_bucket
 
 
 def relative_distance(a: Sequence[Tensor], b: Sequence[Tensor]) -> float:
@@ -120,20 +120,20 @@ class ToyPyramid(nn.Module):
 
     def stages(self, images: Tensor) -> list[Tensor]:
         """C2, C3 and C4, `(B, C_i, H / 2^(i-1), W / 2^(i-1))`."""
-        found = [self.layer1(images)]
+        maps = [self.layer1(images)]
         for layer in (self.layer2, self.layer3):
-            found.append(layer(found[-1]))
-        return found
+            maps.append(layer(maps[-1]))
+        return maps
 
     def pyramid(self, stages: Sequence[Tensor]) -> list[Tensor]:
         """P2, P3 and P4, `(B, 5, H_i, W_i)`."""
-        found = [lateral(c) for lateral, c in zip(self.laterals, stages, strict=True)]
+        maps = [lateral(c) for lateral, c in zip(self.laterals, stages, strict=True)]
         for i in (1, 0):
-            found[i] = found[i] + F.interpolate(found[i + 1], size=found[i].shape[-2:])
-        return found
+            maps[i] = maps[i] + F.interpolate(maps[i + 1], size=maps[i].shape[-2:])
+        return maps
 
     def rows(self, levels: Sequence[Tensor]) -> list[Tensor]:
-        """Unreduced loss of every level, `(B,)` each."""
+        """Return the unreduced loss of every level, `(B,)` each."""
         return [
             head(p.mean((2, 3))).square().sum(1) for head, p in zip(self.heads, levels, strict=True)
         ]
@@ -144,14 +144,16 @@ class ToyPyramid(nn.Module):
         levels = self.pyramid(stages)
         labels = torch.arange(len(images)) % 4
         partition = LossPartition(objects=[int((labels == b).sum()) for b in range(3)])
-        parts = self.rows(levels)
-        for level, rows in enumerate(parts, start=2):
+        rows_by_level = self.rows(levels)
+        for level, rows in enumerate(rows_by_level, start=2):
             partition.add_rows(rows, labels, levels=torch.full_like(labels, level))
-        loss = torch.stack([rows.sum() for rows in parts]).sum() / len(images)
+        loss = torch.stack([rows.sum() for rows in rows_by_level]).sum() / len(images)
         if self.auxiliary is not None:
-            helped = self.auxiliary(stages[0]).square().mean((1, 2, 3))  # (B,)
-            partition.add_rows(helped, labels, term="aux2", levels=torch.full_like(labels, 2))
-            loss = loss + 0.5 * helped.sum()
+            auxiliary_rows = self.auxiliary(stages[0]).square().mean((1, 2, 3))  # (B,)
+            partition.add_rows(
+                auxiliary_rows, labels, term="aux2", levels=torch.full_like(labels, 2)
+            )
+            loss = loss + 0.5 * auxiliary_rows.sum()
         layers = (self.layer1, self.layer2, self.layer3)
         taps = [
             Tap(f"C{i}", i, c, tuple(layer.parameters()), routed=True)

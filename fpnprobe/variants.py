@@ -65,28 +65,28 @@ class VariantName:
     loss_rule: str = ""
 
     @classmethod
-    def parse(cls, name: str, own: Iterable[str] = ()) -> "VariantName":
+    def parse(cls, name: str, registered: Iterable[str] = ()) -> "VariantName":
         """Split `name` into its parts.
 
         Args:
             name: The name, without an intervention.
-            own: Pyramids that the user registered.
+            registered: Pyramids that the user registered.
 
         Raises:
-            FpnProbeError: if it is not a variant, with the nearest names.
+            FpnProbeError: If it is not a variant, with the nearest names.
         """
-        own = tuple(own)
+        registered = tuple(registered)
         for rule, supervision in product(("", *LOSS_RULES), ("", *SUPERVISIONS)):
-            ending = "".join(f"-{part}" for part in (supervision, rule) if part)
+            ending = "".join(f"-{suffix}" for suffix in (supervision, rule) if suffix)
             pyramid = name.removesuffix(ending)
-            if name.endswith(ending) and pyramid in (*PYRAMIDS, *own):
+            if name.endswith(ending) and pyramid in (*PYRAMIDS, *registered):
                 return cls(pyramid, supervision, rule)
-        known = (*BUILT_IN_VARIANTS, *own)
-        raise FpnProbeError(f"unknown variant {name!r}: {suggest(name, known)}")
+        names = (*BUILT_IN_VARIANTS, *registered)
+        raise FpnProbeError(f"unknown variant {name!r}: {suggest(name, names)}")
 
     @property
     def grouping_stages(self) -> int:
-        """Number of cascaded grouping stages, 0 without grouping."""
+        """The number of cascaded grouping stages, 0 without grouping."""
         return GROUPINGS.index(self.pyramid) + 1 if self.pyramid in GROUPINGS else 0
 
 
@@ -97,7 +97,7 @@ def split_variant(name: str) -> tuple[str, str | None]:
     (('FPN', 'cut-direct'), ('DC5', None))
 
     Raises:
-        FpnProbeError: if one half is empty.
+        FpnProbeError: If one half is empty.
     """
     base, tilde, intervention = name.partition("~")
     if tilde and not (base and intervention):
@@ -117,8 +117,10 @@ def slug(name: str) -> str:
     >>> slug("x" * 300)[-12:], slug("x" * 300) == slug("x" * 301)
     ('xxx-0d4e2ca9', False)
     """
-    parts = (re.sub(r"[^a-z0-9]+", "-", part.lower()).strip("-") for part in name.split("~"))
-    folder = "--".join(part for part in parts if part) or "variant"
+    segments = (
+        re.sub(r"[^a-z0-9]+", "-", segment.lower()).strip("-") for segment in name.split("~")
+    )
+    folder = "--".join(segment for segment in segments if segment) or "variant"
     if len(folder) <= _LONGEST_FOLDER:
         return folder
     return f"{folder[: _LONGEST_FOLDER - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"

@@ -1,4 +1,4 @@
-"""Which level does this detection rest on? captum on detectors, every level kept apart.
+"""Attribution of one detection to the levels it is read from: captum, level by level.
 
 A detector is cut at two places into a `Chain` (`fpnprobe.attribution.chain`): the backbone's stage
 outputs C2..C5 and the pyramid P2..P6. A `Readout` turns the pyramid into one number for each

@@ -20,7 +20,7 @@ class Readout(Protocol):
     """
 
     def __call__(self, pyramid: Levels, ids: Tensor) -> Tensor:
-        """Numbers `(B,)`."""
+        """Return the numbers `(B,)`."""
 
 
 class Tap(nn.Module):
@@ -33,7 +33,7 @@ class Tap(nn.Module):
     """
 
     def forward(self, *levels: Tensor) -> Levels:
-        """Copies of the levels."""
+        """Return the copies of the levels."""
         return tuple(level.clone() for level in levels)
 
 
@@ -41,12 +41,12 @@ class Chain(nn.Module):
     """`image -> backbone -> [stages] -> neck -> [pyramid] -> readout -> number`.
 
     Args:
-        backbone: image batch `(B, 3, H, W)` to a tuple of stage outputs.
-        neck: stage outputs to a tuple of pyramid levels; None for a detector without a neck,
+        backbone: Image batch `(B, 3, H, W)` to a tuple of stage outputs.
+        neck: Stage outputs to a tuple of pyramid levels; None for a detector without a neck,
             whose head reads the stages.
-        readout: pyramid to `(B,)` numbers; a module where it has weights.
-        stages: names of the stage outputs, such as `("C2", "C3", "C4", "C5")`.
-        levels: names of the pyramid levels; empty without a neck.
+        readout: Pyramid to `(B,)` numbers; a module where it has weights.
+        stages: Names of the stage outputs, such as `("C2", "C3", "C4", "C5")`.
+        levels: Names of the pyramid levels; empty without a neck.
     """
 
     def __init__(
@@ -69,14 +69,14 @@ class Chain(nn.Module):
             self.names["pyramid"] = tuple(levels)
 
     def places(self) -> tuple[Place, ...]:
-        """Where this chain can be listened to."""
+        """The places at which this chain can be cut: `stages`, `pyramid`."""
         return tuple(self.names)
 
     def levels(self, at: Place) -> tuple[str, ...]:
-        """Names of the levels at a place.
+        """Return the names of the levels at a place.
 
         Raises:
-            FpnProbeError: if the detector has no such place.
+            FpnProbeError: If the detector has no such place.
         """
         if at not in self.names:
             raise FpnProbeError(
@@ -92,32 +92,32 @@ class Chain(nn.Module):
 
     def forward(self, image: Tensor, ids: Tensor) -> Tensor:
         """The whole chain, `(B, 3, H, W)` to `(B,)`."""
-        return self.from_stages(_tuple(self.backbone(image)), ids)
+        return self.from_stages(_as_levels(self.backbone(image)), ids)
 
     def from_stages(self, stages: Levels, ids: Tensor) -> Tensor:
         """The rest of the chain, given the stage outputs."""
         stages = self.stages(*stages)
         if self.neck is None:
-            return _connect(self.readout(stages, ids), stages)
-        return _connect(self.from_pyramid(_tuple(self.neck(stages)), ids), stages)
+            return _connect_unread_levels(self.readout(stages, ids), stages)
+        return _connect_unread_levels(self.from_pyramid(_as_levels(self.neck(stages)), ids), stages)
 
     def from_pyramid(self, pyramid: Levels, ids: Tensor) -> Tensor:
         """The rest of the chain, given the pyramid."""
         pyramid = self.pyramid(*pyramid)
-        return _connect(self.readout(pyramid, ids), pyramid)
+        return _connect_unread_levels(self.readout(pyramid, ids), pyramid)
 
     def features(self, image: Tensor, at: Place) -> Levels:
         """The detached maps at a place, `(B, C, H, W)` each."""
         self.levels(at)
         with torch.no_grad():
-            stages = _tuple(self.backbone(image))
-            found = stages if at == "stages" or self.neck is None else _tuple(self.neck(stages))
-        if len(found) != len(self.levels(at)):
+            stages = _as_levels(self.backbone(image))
+            maps = stages if at == "stages" or self.neck is None else _as_levels(self.neck(stages))
+        if len(maps) != len(self.levels(at)):
             raise FpnProbeError(
-                f"the detector gives {len(found)} maps at {at!r}, expected {len(self.levels(at))}: "
+                f"the detector gives {len(maps)} maps at {at!r}, expected {len(self.levels(at))}: "
                 f"{', '.join(self.levels(at))}"
             )
-        return tuple(level.detach() for level in found)
+        return tuple(level.detach() for level in maps)
 
     def tail(self, at: Place) -> "Tail":
         """The chain from a place on, as a module of its levels."""
@@ -128,22 +128,22 @@ class Chain(nn.Module):
 class Tail(nn.Module):
     """A chain from one of its places on: `(level, level, ..., ids) -> (B,)`."""
 
-    def __init__(self, rest: Callable[[Levels, Tensor], Tensor], layer: Tap) -> None:
+    def __init__(self, read_levels: Callable[[Levels, Tensor], Tensor], layer: Tap) -> None:
         super().__init__()
-        self.rest = rest
+        self.read_levels = read_levels
         self.layer = layer
 
     def forward(self, *levels_and_ids: Tensor) -> Tensor:
-        """Numbers `(B,)`."""
+        """Return the numbers `(B,)`."""
         *levels, ids = levels_and_ids
-        return self.rest(tuple(levels), ids)
+        return self.read_levels(tuple(levels), ids)
 
 
-def _tuple(output: Tensor | Sequence[Tensor]) -> Levels:
+def _as_levels(output: Tensor | Sequence[Tensor]) -> Levels:
     return (output,) if isinstance(output, Tensor) else tuple(output)
 
 
-def _connect(value: Tensor, levels: Levels) -> Tensor:
+def _connect_unread_levels(value: Tensor, levels: Levels) -> Tensor:
     """Give levels that the value does not read (P6 of an RoI) a gradient of zero, not an error."""
     for level in levels:
         value = value + 0 * level.flatten(1)[:, 0]

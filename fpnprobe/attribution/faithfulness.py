@@ -31,14 +31,14 @@ def curves(
     does not beat it.
 
     Args:
-        chain: the detector and its readout.
+        chain: The detector and its readout.
         image: `(1, 3, H, W)`.
-        ids: targets `(B,)`, those of `maps`.
-        maps: what is judged.
-        at: the place of `maps`.
-        points: fractions of cells, evenly spaced from 0 to 1.
-        seed: of the random order.
-        batch: most examples in memory at once.
+        ids: Targets `(B,)`, those of `maps`.
+        maps: What is judged.
+        at: The place of `maps`.
+        points: Fractions of cells, evenly spaced from 0 to 1.
+        seed: Of the random order.
+        batch: Most examples in memory at once.
 
     Returns:
         One row per target and curve ("deletion", "insertion"): `id`, `method`, `curve`, `score`,
@@ -53,9 +53,9 @@ def curves(
         cells = torch.cat([c.flatten(1) for c in maps.cells()], dim=1).cpu()  # (B, N)
         for i, target in enumerate(ids.tolist()):
             score = cells[i]
-            known = (score != 0).nonzero()[:, 0]
-            ranked = known[score[known].argsort(descending=True)]
-            shuffled = known[torch.randperm(len(known), generator=generator)]
+            attributed_cells = (score != 0).nonzero()[:, 0]
+            ranked = attributed_cells[score[attributed_cells].argsort(descending=True)]
+            shuffled = attributed_cells[torch.randperm(len(attributed_cells), generator=generator)]
             judged = _mean_values(tail, features, target, ranked, points, batch)
             control = _mean_values(tail, features, target, shuffled, points, batch)
             for curve, sign in (("deletion", -1.0), ("insertion", 1.0)):
@@ -84,13 +84,13 @@ def _mean_values(
         masks[row, order[:count]] = 0
     masks[points:] = 1 - masks[:points]  # inserted: what deletion takes away
     values = []
-    for some in torch.split(masks, batch):
-        parts = torch.split(some, [h * w for h, w in sizes], dim=1)
-        kept = tuple(
-            level * part.reshape(-1, 1, *size).to(level.device)
-            for level, part, size in zip(features, parts, sizes, strict=True)
+    for batch_masks in torch.split(masks, batch):
+        level_masks = torch.split(batch_masks, [h * w for h, w in sizes], dim=1)
+        masked_levels = tuple(
+            level * level_mask.reshape(-1, 1, *size).to(level.device)
+            for level, level_mask, size in zip(features, level_masks, sizes, strict=True)
         )
-        values.append(tail(*kept, torch.full((len(some),), target)))
+        values.append(tail(*masked_levels, torch.full((len(batch_masks),), target)))
     value = torch.cat(values).double().cpu()
     full, none = value[0], value[points]  # nothing deleted, nothing inserted
     normal = (value - none) / (full - none)

@@ -1,4 +1,4 @@
-"""What an attribution method says: one map per level and example."""
+"""The result of an attribution method: one map per level and example."""
 
 from dataclasses import dataclass, replace
 
@@ -13,9 +13,9 @@ class Maps:
     """Attribution of a number to the cells of every level.
 
     Attributes:
-        method: the method's name, a key of `fpnprobe.attribution.methods.METHODS`.
-        levels: names such as `("P2", "P3")`, in the order of `tensors`.
-        tensors: attribution `a_l`, `(B, C, H_l, W_l)`; `C = 1` for Grad-CAM. In units of the value.
+        method: The method's name, a key of `fpnprobe.attribution.methods.METHODS`.
+        levels: Names such as `("P2", "P3")`, in the order of `tensors`.
+        tensors: Attribution `a_l`, `(B, C, H_l, W_l)`; `C = 1` for Grad-CAM. In units of the value.
         value: f(x), `(B,)`.
         reference: f(baseline), `(B,)`; NaN for methods without a baseline.
     """
@@ -41,15 +41,15 @@ class Maps:
         return f"Maps({self.method}, {len(self.value)} examples, {sizes})"
 
     def net(self) -> Tensor:
-        """Signed attribution of each level, `(B, L)`: the sum of its map."""
+        """Return the signed attribution of each level, `(B, L)`: the sum of its map."""
         return torch.stack([t.flatten(1).sum(1) for t in self.tensors], dim=1)
 
     def mass(self) -> Tensor:
-        """Unsigned attribution of each level, `(B, L)`: the sum of `|a_l|`."""
+        """Return the unsigned attribution of each level, `(B, L)`: the sum of `|a_l|`."""
         return torch.stack([t.abs().flatten(1).sum(1) for t in self.tensors], dim=1)
 
     def shares(self) -> Tensor:
-        """Share of each level, `(B, L)` in [0, 1]: `sum |a_l| / sum_k sum |a_k|`.
+        """Return the share of each level, `(B, L)` in [0, 1]: `sum |a_l| / sum_k sum |a_k|`.
 
         NaN where an example has no attribution at all.
 
@@ -80,5 +80,5 @@ class Maps:
         )
 
     def cells(self) -> tuple[Tensor, ...]:
-        """Attribution of each cell, summed over channels: `(B, H_l, W_l)` per level."""
+        """Return the attribution of each cell, summed over channels: `(B, H_l, W_l)` per level."""
         return tuple(t.sum(1) for t in self.tensors)

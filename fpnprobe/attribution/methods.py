@@ -43,14 +43,14 @@ def attribute(
       (Dhamdhere et al. 2018, Eq. 3); sums to `f(image) - f(gray)`.
 
     Args:
-        chain: the detector and its readout, in evaluation mode.
-        image: one image `(1, 3, H, W)`, normalized as the detector expects it.
-        ids: which targets, `(B,)` integers given to the readout.
-        method: a key of `METHODS`.
+        chain: The detector and its readout, in evaluation mode.
+        image: One image `(1, 3, H, W)`, normalized as the detector expects it.
+        ids: Which targets, `(B,)` integers given to the readout.
+        method: A key of `METHODS`.
         at: `stages` (C2..C5, what the neck reads) or `pyramid` (P2..P6, what the head reads).
-        steps: points on the path (integrated gradients, conductance).
-        internal_batch_size: most examples that are in memory at once.
-        tolerance: integrated gradients whose completeness residual is larger are taken again with
+        steps: Points on the path (integrated gradients, conductance).
+        internal_batch_size: Most examples that are in memory at once.
+        tolerance: Integrated gradients whose completeness residual is larger are taken again with
             4 times the steps, and again with 16 times, before they stay as they are; conductance
             is a sum of differences that converges slowly, and is left at `steps`.
 
@@ -58,7 +58,7 @@ def attribute(
         Maps of all targets, detached.
 
     Raises:
-        FpnProbeError: for an unknown method or place, or an empty batch.
+        FpnProbeError: For an unknown method or place, or an empty batch.
     """
     if method not in METHODS:
         raise FpnProbeError(f"unknown method {method!r}: expected one of {', '.join(METHODS)}")
@@ -98,11 +98,11 @@ def on_features(
 ) -> Maps:
     """`attribute` for features that are there already (for conductance: the image)."""
     run, path = METHODS[method], _Path(steps, batch)
-    parts = [
-        run(chain, at, inputs, some, path)
-        for some in torch.split(ids, batch // 2)  # a path needs two points at once
+    batches = [
+        run(chain, at, inputs, batch_ids, path)
+        for batch_ids in torch.split(ids, batch // 2)  # a path needs two points at once
     ]
-    levels, values, references = zip(*parts, strict=True)
+    levels, values, references = zip(*batches, strict=True)
     tensors = tuple(torch.cat(level) for level in zip(*levels, strict=True))
     return Maps(method, chain.levels(at), tensors, torch.cat(values), torch.cat(references))
 
@@ -122,25 +122,25 @@ def _activation_x_gradient(
     chain: Chain, at: Place, features: Levels, ids: Tensor, _: _Path
 ) -> _Part:
     tail = chain.tail(at)
-    inputs = _repeat(features, len(ids))
+    inputs = _repeat_levels(features, len(ids))
     maps = engine.LayerGradientXActivation(tail, tail.layer).attribute(
         inputs, additional_forward_args=(ids,)
     )
-    return _levels(maps), _value(tail, inputs, ids), _none(ids, features)
+    return _detach_levels(maps), _read_value(tail, inputs, ids), _nan_reference(ids, features)
 
 
 def _grad_cam(chain: Chain, at: Place, features: Levels, ids: Tensor, _: _Path) -> _Part:
     tail = chain.tail(at)
-    inputs = _repeat(features, len(ids))
+    inputs = _repeat_levels(features, len(ids))
     maps = engine.LayerGradCam(tail, tail.layer).attribute(inputs, additional_forward_args=(ids,))
-    return _levels(maps), _value(tail, inputs, ids), _none(ids, features)
+    return _detach_levels(maps), _read_value(tail, inputs, ids), _nan_reference(ids, features)
 
 
 def _integrated_gradients(
     chain: Chain, at: Place, features: Levels, ids: Tensor, path: _Path
 ) -> _Part:
     tail = chain.tail(at)
-    inputs = _repeat(features, len(ids))
+    inputs = _repeat_levels(features, len(ids))
     zeros = tuple(torch.zeros_like(level) for level in inputs)
     maps = engine.LayerIntegratedGradients(tail, tail.layer).attribute(
         inputs,
@@ -149,11 +149,11 @@ def _integrated_gradients(
         n_steps=path.steps,
         internal_batch_size=path.batch,
     )
-    return _levels(maps), _value(tail, inputs, ids), _value(tail, zeros, ids)
+    return _detach_levels(maps), _read_value(tail, inputs, ids), _read_value(tail, zeros, ids)
 
 
-def _conductance(chain: Chain, at: Place, image: Levels, ids: Tensor, path: _Path) -> _Part:
-    inputs = _repeat(image, len(ids))
+def _run_conductance(chain: Chain, at: Place, image: Levels, ids: Tensor, path: _Path) -> _Part:
+    inputs = _repeat_levels(image, len(ids))
     gray = tuple(torch.zeros_like(level) for level in inputs)  # the mean color, normalized
     maps = engine.LayerConductance(chain, chain.tap(at)).attribute(
         inputs,
@@ -162,7 +162,7 @@ def _conductance(chain: Chain, at: Place, image: Levels, ids: Tensor, path: _Pat
         n_steps=path.steps,
         internal_batch_size=path.batch,
     )
-    return _levels(maps), _value(chain, inputs, ids), _value(chain, gray, ids)
+    return _detach_levels(maps), _read_value(chain, inputs, ids), _read_value(chain, gray, ids)
 
 
 METHODS: Mapping[str, _Method] = MappingProxyType(
@@ -170,28 +170,28 @@ METHODS: Mapping[str, _Method] = MappingProxyType(
         "activation_x_gradient": _activation_x_gradient,
         "integrated_gradients": _integrated_gradients,
         "grad_cam": _grad_cam,
-        "conductance": _conductance,
+        "conductance": _run_conductance,
     }
 )
 
 
-def _repeat(levels: Levels, examples: int) -> Levels:
+def _repeat_levels(levels: Levels, examples: int) -> Levels:
     return tuple(level.expand(examples, *level.shape[1:]) for level in levels)
 
 
-def _levels(maps: Tensor | Levels) -> Levels:
-    """Captum gives a tuple, or a tensor where there is one level."""
-    found = (maps,) if isinstance(maps, Tensor) else tuple(maps)
-    return tuple(level.detach() for level in found)
+def _detach_levels(maps: Tensor | Levels) -> Levels:
+    """Detach captum's maps: a tuple, or a tensor where there is one level."""
+    levels = (maps,) if isinstance(maps, Tensor) else tuple(maps)
+    return tuple(level.detach() for level in levels)
 
 
-def _value(module: nn.Module, inputs: Levels, ids: Tensor) -> Tensor:
+def _read_value(module: nn.Module, inputs: Levels, ids: Tensor) -> Tensor:
     with torch.no_grad():
         value: Tensor = module(*inputs, ids)
     return value
 
 
-def _none(ids: Tensor, features: Levels) -> Tensor:
+def _nan_reference(ids: Tensor, features: Levels) -> Tensor:
     return features[0].new_full((len(ids),), torch.nan)
 
 
@@ -199,14 +199,14 @@ def _none(ids: Tensor, features: Levels) -> Tensor:
 def evaluating(chain: Chain) -> Iterator[None]:
     """Evaluation mode, and no gradient of any weight, for the length of an attribution."""
     modes = [(module, module.training) for module in chain.modules()]
-    wanted = [parameter for parameter in chain.parameters() if parameter.requires_grad]
+    trained_parameters = [parameter for parameter in chain.parameters() if parameter.requires_grad]
     try:
         chain.eval()
-        for parameter in wanted:
+        for parameter in trained_parameters:
             parameter.requires_grad_(False)
         yield
     finally:
         for module, training in modes:
             module.training = training
-        for parameter in wanted:
+        for parameter in trained_parameters:
             parameter.requires_grad_(True)

@@ -25,7 +25,7 @@ def robustness(
     seed: int = 0,
     batch: int = INTERNAL_BATCH,
 ) -> pd.DataFrame:
-    """Infidelity and sensitivity of a method's maps (Yeh et al. 2019, Def. 2.1 and Eq. 3).
+    """Measure infidelity and sensitivity of maps (Yeh et al. 2019, Def. 2.1 and Eq. 3).
 
     *Infidelity*: mean squared difference between the change that the map predicts for deleting a
     random fifth of the cells and the change that happens, after the best common scale; in squared
@@ -33,16 +33,16 @@ def robustness(
     every feature moves by up to 2 % of its level's standard deviation; lower is better.
 
     Args:
-        chain: the detector and its readout.
+        chain: The detector and its readout.
         image: `(1, 3, H, W)`.
-        ids: targets `(B,)`.
-        method: a key of `fpnprobe.attribution.methods.METHODS`, but not conductance, which
+        ids: Targets `(B,)`.
+        method: A key of `fpnprobe.attribution.methods.METHODS`, but not conductance, which
             explains the image and not the features.
-        at: the place.
-        samples: random deletions, and random moves.
-        steps: of integrated gradients.
-        seed: of both.
-        batch: most examples in memory at once.
+        at: The place.
+        samples: Random deletions, and random moves.
+        steps: Of integrated gradients.
+        seed: Of both.
+        batch: Most examples in memory at once.
 
     Returns:
         One row per target: `id`, `method`, `infidelity`, `sensitivity`.
@@ -55,23 +55,23 @@ def robustness(
         features, tail = chain.features(image, at), chain.tail(at)
 
     def delete(inputs: Tensor | Levels) -> tuple[Levels, Levels]:
-        levels = _several(inputs)
+        levels = _as_levels(inputs)
         gone = tuple((torch.rand_like(x[:, :1]) > _KEPT).to(x).expand_as(x) for x in levels)
         return gone, tuple(x * (1 - g) for x, g in zip(levels, gone, strict=True))
 
     def move(inputs: Tensor | Levels, radius: float) -> Levels:
-        levels = _several(inputs)
+        levels = _as_levels(inputs)
         return tuple(x + radius * x.std() * (2 * torch.rand_like(x) - 1) for x in levels)
 
     rows = []
     with evaluating(chain), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        for one in torch.split(ids, 1):
+        for target in torch.split(ids, 1):
 
-            def explain(inputs: Tensor | Levels, one: Tensor = one) -> Levels:
-                levels = _several(inputs)
+            def explain(inputs: Tensor | Levels, target: Tensor = target) -> Levels:
+                levels = _as_levels(inputs)
                 return on_features(
-                    chain, levels, ids=one, method=method, at=at, steps=steps, batch=batch
+                    chain, levels, ids=target, method=method, at=at, steps=steps, batch=batch
                 ).tensors
 
             # A map of one channel speaks for its whole cell: spread it over the channels.
@@ -85,7 +85,7 @@ def robustness(
                     delete,
                     features,
                     attributions,
-                    additional_forward_args=(one,),
+                    additional_forward_args=(target,),
                     n_perturb_samples=samples,
                     max_examples_per_batch=min(batch, samples),
                     normalize=True,
@@ -98,10 +98,10 @@ def robustness(
                 n_perturb_samples=samples,
                 max_examples_per_batch=1,
             )
-            rows.append((int(one), method, float(unfaithful), float(sensitive)))
+            rows.append((int(target), method, float(unfaithful), float(sensitive)))
     return pd.DataFrame(rows, columns=["id", "method", "infidelity", "sensitivity"])
 
 
-def _several(inputs: Tensor | Levels) -> Levels:
-    """Captum hands over a bare tensor where there is one level."""
+def _as_levels(inputs: Tensor | Levels) -> Levels:
+    """Take levels as a tuple: captum hands over a bare tensor where there is one."""
     return (inputs,) if isinstance(inputs, Tensor) else inputs

@@ -29,7 +29,7 @@ def shuffled(module: nn.Module, *, seed: int = 0) -> Iterator[None]:
     """
     generator = torch.Generator().manual_seed(seed)
     weights = [parameter for parameter in module.parameters() if parameter.dim() > 1]
-    kept = [weight.detach().clone() for weight in weights]
+    saved_weights = [weight.detach().clone() for weight in weights]
     try:
         with torch.no_grad():
             for weight in weights:
@@ -38,7 +38,7 @@ def shuffled(module: nn.Module, *, seed: int = 0) -> Iterator[None]:
         yield
     finally:
         with torch.no_grad():
-            for weight, old in zip(weights, kept, strict=True):
+            for weight, old in zip(weights, saved_weights, strict=True):
                 weight.copy_(old)
 
 
@@ -53,7 +53,7 @@ def randomization(
     seed: int = 0,
     batch: int = INTERNAL_BATCH,
 ) -> pd.DataFrame:
-    """Rank correlation of the maps with those of shuffled weights (Adebayo et al. 2018).
+    """Return the rank correlation of the maps with those of shuffled weights (Adebayo et al. 2018).
 
     The features stay as they are and everything that reads them (neck, heads) is shuffled, so a
     high correlation means that a map shows the features and not the decision. Cells where both
@@ -65,8 +65,10 @@ def randomization(
     """
     rows = []
     with evaluating(chain):
-        parts = [chain.neck, chain.readout] if at == "stages" else [chain.readout]
-        readers = nn.ModuleList([part for part in parts if isinstance(part, nn.Module)])
+        readers_or_functions = [chain.neck, chain.readout] if at == "stages" else [chain.readout]
+        readers = nn.ModuleList(
+            [reader for reader in readers_or_functions if isinstance(reader, nn.Module)]
+        )
         for method in methods:
             # The path of conductance starts at the image: it has no features of its own.
             inputs = (image,) if method == "conductance" else chain.features(image, at)
@@ -80,18 +82,18 @@ def randomization(
             with shuffled(readers, seed=seed):
                 random = explain()
             rows += [
-                (int(target), method, *_correlation(trained, random, i))
+                (int(target), method, *_correlate_maps(trained, random, i))
                 for i, target in enumerate(ids)
             ]
     return pd.DataFrame(rows, columns=["id", "method", "rank_correlation", "cells"])
 
 
-def _correlation(first: Maps, second: Maps, example: int) -> tuple[float, int]:
+def _correlate_maps(first: Maps, second: Maps, example: int) -> tuple[float, int]:
     a, b = (
         torch.cat([c[example].abs().flatten() for c in maps.cells()]).cpu().numpy()
         for maps in (first, second)
     )
-    known = (a != 0) | (b != 0)
-    if known.sum() < 3 or a[known].std() == 0 or b[known].std() == 0:
-        return float("nan"), int(known.sum())
-    return float(spearmanr(a[known], b[known]).statistic), int(known.sum())
+    attributed = (a != 0) | (b != 0)
+    if attributed.sum() < 3 or a[attributed].std() == 0 or b[attributed].std() == 0:
+        return float("nan"), int(attributed.sum())
+    return float(spearmanr(a[attributed], b[attributed]).statistic), int(attributed.sum())

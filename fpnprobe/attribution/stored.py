@@ -26,7 +26,7 @@ def read_cell(folder: str | Path) -> pd.DataFrame:
     """The attribution of a cell; an empty table where none was made.
 
     Raises:
-        FpnProbeError: if the file cannot be read.
+        FpnProbeError: If the file cannot be read.
     """
     file = Path(folder) / CELL_TABLE
     if not file.is_file():

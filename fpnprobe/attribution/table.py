@@ -40,7 +40,7 @@ def check(frame: pd.DataFrame) -> pd.DataFrame:
     """The frame, if it has all columns.
 
     Raises:
-        FpnProbeError: naming the columns that are missing.
+        FpnProbeError: Naming the columns that are missing.
     """
     missing = [name for name in COLUMNS if name not in frame.columns]
     if missing:
@@ -54,7 +54,7 @@ def check(frame: pd.DataFrame) -> pd.DataFrame:
 def by_bucket(
     frame: pd.DataFrame, *, confidence: float = 0.95, resamples: int = 1000, seed: int = 0
 ) -> pd.DataFrame:
-    """Mean share of every level, by variant and bucket, with a bootstrap interval.
+    """Return the mean share of every level, by variant and bucket, with a bootstrap interval.
 
     Images are resampled, not objects, because the objects of an image are not independent; an
     image stands for all its seeds. The interval is the percentile interval (Efron and Tibshirani
@@ -62,10 +62,10 @@ def by_bucket(
     contain the spread of training again.
 
     Args:
-        frame: rows with `COLUMNS`; kind "bucket" is left out, its rows are not objects.
-        confidence: of the interval.
-        resamples: bootstrap samples of images.
-        seed: of the bootstrap.
+        frame: Rows with `COLUMNS`; kind "bucket" is left out, its rows are not objects.
+        confidence: Of the interval.
+        resamples: Bootstrap samples of images.
+        seed: Of the bootstrap.
 
     Returns:
         One row per study, variant, method, place, bucket and level: `share`, `low`, `high`,
@@ -86,16 +86,16 @@ def by_bucket(
         )
     rows = check(frame)
     rows = rows[(rows["kind"] != "bucket") & rows["share"].notna()]
-    found = [
-        dict(zip(_GROUP, key, strict=True)) | _summary(group, confidence, resamples, seed)
+    summaries = [
+        dict(zip(_GROUP, key, strict=True)) | _summarize_group(group, confidence, resamples, seed)
         for key, group in rows.groupby(_GROUP, sort=False, observed=True)
     ]
     columns = [*_GROUP, "share", "low", "high", "assigned", "n_objects", "n_images", "n_seeds"]
-    return pd.DataFrame(found, columns=columns)
+    return pd.DataFrame(summaries, columns=columns)
 
 
 def on_assigned_level(frame: pd.DataFrame) -> pd.DataFrame:
-    """How often an object's largest share lies on the level it was assigned to, by bucket.
+    """Count how often an object's largest share lies on its assigned level, by bucket.
 
     Returns:
         One row per study, variant, method and bucket: `agreement` in [0, 1], `n_objects`; pyramid
@@ -119,7 +119,7 @@ def concat(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(COLUMNS))
 
 
-def _summary(
+def _summarize_group(
     group: pd.DataFrame, confidence: float, resamples: int, seed: int
 ) -> dict[str, float | int]:
     per_image = group.groupby("image_id")["share"].agg(["sum", "size"])

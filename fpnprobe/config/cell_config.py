@@ -23,7 +23,7 @@ class CellConfig:
     ('FPN', 1, 9)
 
     Attributes:
-        study: the study, narrowed to one variant and one seed.
+        study: The study, narrowed to one variant and one seed.
     """
 
     study: Study
@@ -44,7 +44,7 @@ class CellConfig:
         """Read the `config` of a manifest; `source` is named in errors.
 
         Raises:
-            FpnProbeError: one line that names the first key that is wrong.
+            FpnProbeError: One line that names the first key that is wrong.
         """
         return cls(study=validate(content, source=source))
 

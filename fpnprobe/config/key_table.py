@@ -16,12 +16,12 @@ class StudyKey:
     """One key of a study file.
 
     Attributes:
-        name: the dotted key, as `--set` takes it.
-        kind: its type and range, in words.
-        default: its default as Python writes it; "required" where there is none.
-        meaning: one sentence.
-        changes_results: whether it is part of the key of a cell.
-        is_list: whether its value is a list of any length.
+        name: The dotted key, as `--set` takes it.
+        kind: Its type and range, in words.
+        default: Its default as Python writes it; "required" where there is none.
+        meaning: One sentence.
+        changes_results: Whether it is part of the key of a cell.
+        is_list: Whether its value is a list of any length.
     """
 
     name: str
@@ -49,13 +49,13 @@ def study_keys(
         counts = changes_results and not (
             isinstance(extra, Mapping) and extra.get("changes_results") is False
         )
-        part = field.annotation
-        if isinstance(part, type) and issubclass(part, BaseModel):
-            yield from study_keys(part, prefix=f"{prefix}{name}.", changes_results=counts)
+        annotation = field.annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            yield from study_keys(annotation, prefix=f"{prefix}{name}.", changes_results=counts)
             continue
         yield StudyKey(
             name=prefix + name,
-            kind=" ".join([describe_type(field.annotation), *_bounds([field])]),
+            kind=" ".join([describe_type(field.annotation), *_describe_bounds([field])]),
             default="required" if field.is_required() else repr(field.default),
             meaning=field.description or "",
             changes_results=counts,
@@ -73,7 +73,7 @@ def describe_type(annotation: Any) -> str:
     if annotation is type(None):
         return "None"
     if origin is Annotated:
-        return " ".join([describe_type(arguments[0]), *_bounds(arguments[1:])])
+        return " ".join([describe_type(arguments[0]), *_describe_bounds(arguments[1:])])
     if origin is Literal:
         return " or ".join(map(repr, arguments))
     if origin in (Union, types.UnionType):
@@ -100,7 +100,7 @@ def format_keys(keys: Iterator[StudyKey] | list[StudyKey], *, markdown: bool = F
     )
 
 
-def _bounds(fields: Iterable[FieldInfo]) -> list[str]:
+def _describe_bounds(fields: Iterable[FieldInfo]) -> list[str]:
     """Say the range of a number, as `[">= 0 and < 1"]`; nothing where it has none."""
     signs = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
     limits = [
@@ -120,7 +120,7 @@ def _is_list(annotation: Any) -> bool:
         else (annotation,)
     )
     return all(
-        get_origin(each) is tuple and get_args(each)[-1] is Ellipsis
-        for each in alternatives
-        if each is not type(None)
+        get_origin(alternative) is tuple and get_args(alternative)[-1] is Ellipsis
+        for alternative in alternatives
+        if alternative is not type(None)
     )

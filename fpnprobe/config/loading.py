@@ -19,18 +19,18 @@ def load(path: str | Path, overrides: Mapping[str, Any] | Sequence[str] = ()) ->
     """Read and validate a study.
 
     Args:
-        path: the file, the folder that holds `study.py`, or the name of a study of the package.
+        path: The file, the folder that holds `study.py`, or the name of a study of the package.
             `_base_ = "../other/study.py"` in it (or such a name) starts from another study, whose
             dictionaries are merged key by key. `presets` in it names sets of dotted keys and
             values, which the override `preset` chooses.
-        overrides: dotted keys and values, or texts "key=value" as on the command line.
+        overrides: Dotted keys and values, or texts "key=value" as on the command line.
 
     Raises:
-        FpnProbeError: one line for a missing file, an error in it, a key that is not one, a value
+        FpnProbeError: One line for a missing file, an error in it, a key that is not one, a value
             of the wrong type.
     """
     file = study_file(path)
-    content = _run(file)
+    content = _run_study_file(file)
     presets = content.pop("presets", {})
     if not isinstance(presets, Mapping):
         raise FpnProbeError(
@@ -39,16 +39,16 @@ def load(path: str | Path, overrides: Mapping[str, Any] | Sequence[str] = ()) ->
     if not isinstance(overrides, Mapping):
         overrides = _overrides.parse(overrides)
     changes = dict(overrides)
-    chosen = changes.pop("preset", None)
-    if chosen is not None:
-        content = _overrides.apply(content, _preset(file, presets, str(chosen)))
+    preset = changes.pop("preset", None)
+    if preset is not None:
+        content = _overrides.apply(content, _read_preset(file, presets, str(preset)))
     return validate(_overrides.apply(content, changes), source=str(file))
 
 
-def _preset(file: Path, presets: Any, name: str) -> Mapping[str, Any]:
+def _read_preset(file: Path, presets: Any, name: str) -> Mapping[str, Any]:
     if name not in presets or not isinstance(presets[name], Mapping):
-        known = ", ".join(presets) if presets else "none"
-        raise FpnProbeError(f"{file} has no preset {name!r}; there is: {known}")
+        preset_names = ", ".join(presets) if presets else "none"
+        raise FpnProbeError(f"{file} has no preset {name!r}; there is: {preset_names}")
     return dict(presets[name])
 
 
@@ -58,7 +58,7 @@ def study_file(path: str | Path) -> Path:
     A file of yours comes before a study of that name.
 
     Raises:
-        FpnProbeError: if there is neither, with the nearest names.
+        FpnProbeError: If there is neither, with the nearest names.
     """
     file = Path(path)
     if file.is_dir():
@@ -69,8 +69,8 @@ def study_file(path: str | Path) -> Path:
     if shipped is not None:
         return shipped
     missing = file.parent if file.name == "study.py" else file
-    siblings = sorted(each.parent.name for each in missing.parent.glob("*/study.py"))
-    names = [*siblings, *(each.name for each in list_shipped())]
+    siblings = sorted(file_path.parent.name for file_path in missing.parent.glob("*/study.py"))
+    names = [*siblings, *(shipped_study.name for shipped_study in list_shipped())]
     raise FpnProbeError(
         f"no study at {path}: {suggest(missing.name, names)} (a study is a folder that holds "
         "study.py, or a name that `fpnprobe studies` lists)"
@@ -81,37 +81,37 @@ def validate(content: Mapping[str, Any], *, source: str = "study") -> Study:
     """A `Study` from plain content.
 
     Raises:
-        FpnProbeError: one line that names the first key that is wrong.
+        FpnProbeError: One line that names the first key that is wrong.
     """
     try:
         return Study.model_validate(dict(content))
     except ValidationError as error:
         # a misspelt section is missing and unknown at once: what is written there says more
-        first, *others = sorted(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
+        first, *later_errors = sorted(
+            error.errors(), key=lambda entry: entry["type"] != "extra_forbidden"
+        )
         # A list whose only entry is wrong counts as empty, too: that is the same mistake.
-        count = sum(each["loc"] != first["loc"][: len(each["loc"])] for each in others)
+        count = sum(later["loc"] != first["loc"][: len(later["loc"])] for later in later_errors)
         more = f" (and {count} more)" if count else ""
-        where = ".".join(str(part) for part in first["loc"])
+        key = ".".join(str(step) for step in first["loc"])
         if first["type"] == "extra_forbidden":
-            hint = suggest(where, _overrides.keys_and_sections())
-            raise FpnProbeError(
-                f"{source}: {where} is not a key of a study, {hint}{more}"
-            ) from None
+            hint = suggest(key, _overrides.keys_and_sections())
+            raise FpnProbeError(f"{source}: {key} is not a key of a study, {hint}{more}") from None
         if first["type"] == "missing":
-            raise FpnProbeError(f"{source}: the key {where} is missing{more}") from None
+            raise FpnProbeError(f"{source}: the key {key} is missing{more}") from None
         message = first["msg"].removeprefix("Value error, ")
-        given = "" if first["type"] == "value_error" else f" (given {first['input']!r:.60})"
+        given_value = "" if first["type"] == "value_error" else f" (given {first['input']!r:.60})"
         raise FpnProbeError(
-            f"{source}: {where + ': ' if where else ''}{message}{given}{more}"
+            f"{source}: {key + ': ' if key else ''}{message}{given_value}{more}"
         ) from None
 
 
-def _run(file: Path, depth: int = 0) -> dict[str, Any]:
-    """Names that a study file defines, on top of those of its `_base_`."""
+def _run_study_file(file: Path, depth: int = 0) -> dict[str, Any]:
+    """Return the names that a study file defines, on top of those of its `_base_`."""
     if depth > 8:
         raise FpnProbeError(f"{file}: more than 8 levels of _base_: expected a chain that ends")
     try:
-        found = runpy.run_path(str(file))
+        names = runpy.run_path(str(file))
     except SyntaxError as error:
         line = f":{error.lineno}" if error.lineno else ""
         raise FpnProbeError(f"{file}{line}: not valid Python: {error.msg}") from None
@@ -121,25 +121,27 @@ def _run(file: Path, depth: int = 0) -> dict[str, Any]:
         raise FpnProbeError(
             f"{file}: {type(error).__name__} while reading it: {error!s:.300}"
         ) from None
-    base = found.pop("_base_", None)
-    own = {
+    base = names.pop("_base_", None)
+    settings = {
         name: value
-        for name, value in found.items()
+        for name, value in names.items()
         if not name.startswith("_")
         and not isinstance(value, (types.ModuleType, types.FunctionType, type))
     }
     if base is None:
-        return own
+        return settings
     if not isinstance(base, str):
         raise FpnProbeError(f"{file}: _base_ must be the path of one study file")
     beside = file.parent / base
-    return _merge(_run(study_file(beside if beside.exists() else base), depth + 1), own)
+    return _merge_settings(
+        _run_study_file(study_file(beside if beside.exists() else base), depth + 1), settings
+    )
 
 
-def _merge(base: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+def _merge_settings(base: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     result = dict(base)
     for key, value in new.items():
         old = result.get(key)
-        both = isinstance(old, Mapping) and isinstance(value, Mapping)
-        result[key] = _merge(old, value) if both else value  # type: ignore[arg-type]
+        are_mappings = isinstance(old, Mapping) and isinstance(value, Mapping)
+        result[key] = _merge_settings(old, value) if are_mappings else value  # type: ignore[arg-type]
     return result

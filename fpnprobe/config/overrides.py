@@ -48,7 +48,7 @@ def value(text: str, *, as_list: bool = False) -> Any:
             return list(parsed)
         return [parsed] if as_list and not isinstance(parsed, list) else parsed
     if as_list:
-        return [value(part.strip()) for part in text.split(",") if part.strip()]
+        return [value(item.strip()) for item in text.split(",") if item.strip()]
     return text
 
 
@@ -56,21 +56,23 @@ def parse(assignments: Sequence[str]) -> dict[str, Any]:
     """`["a.b=c"]` as a dictionary from dotted key to value.
 
     Raises:
-        FpnProbeError: for a key that a study does not have, with the nearest keys, or without "=".
+        FpnProbeError: For a key that a study does not have, with the nearest keys, or without "=".
     """
-    known, found = ["preset", *keys_and_sections()], {}
+    known_keys, values = ["preset", *keys_and_sections()], {}
     lists = {key.name for key in study_keys() if key.is_list}
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         key = key.strip()
         if not equals or not key:
             raise FpnProbeError(f"--set {assignment!r}: expected key=value, as schedule.batch=8")
-        free = any(key.startswith(f"{each}.") for each in _FREE)
-        if key not in known and not free:
-            raise FpnProbeError(f"--set {key:.60}: a study has no such key, {suggest(key, known)}")
+        free = any(key.startswith(f"{prefix}.") for prefix in _FREE)
+        if key not in known_keys and not free:
+            raise FpnProbeError(
+                f"--set {key:.60}: a study has no such key, {suggest(key, known_keys)}"
+            )
         listed = key == _LIST_OR_NUMBER and not text.strip().isdigit()  # names, not how many
-        found[key] = value(text, as_list=listed or key in lists)
-    return found
+        values[key] = value(text, as_list=listed or key in lists)
+    return values
 
 
 def apply(content: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def write_study(name: str, parent: str | Path = ".", *, source: str | None = Non
             its README are copied. None for a small one with its keys explained.
 
     Raises:
-        FpnProbeError: if the name does not fit, the folder exists, or there is no such source.
+        FpnProbeError: If the name does not fit, the folder exists, or there is no such source.
     """
     folder = Path(parent) / name
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", folder.name):

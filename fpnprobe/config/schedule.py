@@ -9,7 +9,7 @@ from fpnprobe.config.schema_parts import MOST, UNKEYED, Part, Spec
 
 
 class Factors(Spec):
-    """What the learning rate and the weight decay of some parameters are multiplied by."""
+    """The factors of the learning rate and the weight decay of some parameters."""
 
     lr_mult: float = Field(default=1.0, ge=0)
     """Factor of the learning rate."""
@@ -97,7 +97,7 @@ class Schedule(Spec):
     """Whether only deterministic operators are used."""
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def _check_consistency(self) -> Self:
         if (self.iterations is None) == (self.epochs is None):
             raise ValueError("give exactly one of schedule.iterations and schedule.epochs")
         if self.at_most is not None and self.at_most < self.at_least:
@@ -113,5 +113,5 @@ class Schedule(Spec):
 
     @property
     def rate(self) -> float:
-        """Learning rate after the linear rule."""
+        """The learning rate after the linear rule."""
         return self.lr * self.batch / (self.base_batch or self.batch)

@@ -1,4 +1,4 @@
-"""What a study file may say: typed, validated, with the defaults that a laptop needs."""
+"""The keys of a study file: typed, validated, with the defaults that a laptop needs."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Self
@@ -53,16 +53,16 @@ class Study(Spec):
 
     @field_validator("variants", mode="before")
     @classmethod
-    def _names(cls, value: object) -> object:
+    def _name_variants(cls, value: object) -> object:
         if isinstance(value, str):
             value = [value]
         if not isinstance(value, Sequence):
             return value
-        return [{"name": each} if isinstance(each, str) else each for each in value]
+        return [{"name": entry} if isinstance(entry, str) else entry for entry in value]
 
     @field_validator("buckets", mode="before")
     @classmethod
-    def _bounds(cls, value: object) -> object:
+    def _check_bounds(cls, value: object) -> object:
         """Refuse what only looks like a bound, such as "0"."""
         try:
             stored_buckets(() if value == "auto" else value)
@@ -71,7 +71,7 @@ class Study(Spec):
         return value
 
     @model_validator(mode="after")
-    def _distinct(self) -> Self:
+    def _check_variants_and_seeds(self) -> Self:
         folders = [slug(variant.name) for variant in self.variants]
         for index, (variant, folder) in enumerate(zip(self.variants, folders, strict=True)):
             if folder in folders[:index]:
@@ -82,19 +82,19 @@ class Study(Spec):
                     VariantName.parse(base)
             except FpnProbeError as error:
                 raise ValueError(str(error)) from error
-        for seeds in (self.seeds, *(each.seeds for each in self.variants if each.seeds)):
+        for seeds in (self.seeds, *(variant.seeds for variant in self.variants if variant.seeds)):
             if len(set(seeds)) < len(seeds) or min(seeds) < 0 or max(seeds) >= _SEEDS:
                 raise ValueError(
                     f"seeds {list(seeds)} must be distinct, not negative and below 2**32"
                 )
         try:
             labels = names(self.scale_buckets())
-            for each in self.variants:
-                if each.change is not None:
-                    each.change.check_buckets(labels)
+            for variant in self.variants:
+                if variant.change is not None:
+                    variant.change.check_buckets(labels)
         except FpnProbeError as error:
             raise ValueError(str(error)) from error
-        changed = [each.name for each in self.variants if each.intervention is not None]
+        changed = [variant.name for variant in self.variants if variant.intervention is not None]
         if changed and self.probe.mode == "norms":
             raise ValueError(
                 f"{changed[0]!r} is an intervention, which needs the loss as labeled rows, and "
@@ -110,7 +110,7 @@ class Study(Spec):
         return stored_buckets(() if self.buckets == "auto" else self.buckets)
 
     def seeds_of(self, name: str) -> tuple[int, ...]:
-        """Seeds of a variant: its own, or the study's."""
+        """Return the seeds of a variant: its own, or the study's."""
         return self.variant(name).seeds or self.seeds
 
     def variant(self, name: str) -> VariantSpec:

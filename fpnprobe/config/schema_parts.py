@@ -111,7 +111,7 @@ class Data(Spec):
 
 
 class ProbeSpec(Spec):
-    """How the gradient is recorded; `mode` None trains without a probe.
+    """The recording of the gradient; `mode` None trains without a probe.
 
     `interval` is in forward passes, None for the mode's own; a `budget` sets it by itself.
     After the training, `offline` validation images are measured with the final weights and with
@@ -128,13 +128,12 @@ class ProbeSpec(Spec):
     offline: int = Field(default=0, ge=0, le=10**6)
     """Validation images that are measured after the training, each with the same weights."""
     snapshots: tuple[float, ...] = ()
-    """Points of the training, between 0 and 1, whose weights are kept, evaluated and, with
-    `offline`, measured."""
+    """Points of the training in (0, 1): weights are kept, evaluated, measured with `offline`."""
 
     @field_validator("snapshots")
     @classmethod
-    def _inside(cls, value: tuple[float, ...]) -> tuple[float, ...]:
-        if any(not 0 < part < 1 for part in value) or sorted(set(value)) != list(value):
+    def _check_fractions(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if any(not 0 < fraction < 1 for fraction in value) or sorted(set(value)) != list(value):
             raise ValueError(
                 f"probe.snapshots {list(value)} must be rising parts of the training, such as "
                 "[0.25, 0.5]"
@@ -143,7 +142,7 @@ class ProbeSpec(Spec):
 
     @property
     def online(self) -> dict[str, Any]:
-        """What of it concerns the training."""
+        """The keys that concern the training."""
         return {"mode": self.mode, "interval": self.interval, "budget": self.budget}
 
 
@@ -151,7 +150,7 @@ _IouType = Literal["bbox", "segm"]
 
 
 class EvaluationSpec(Spec):
-    """How detections are judged: by their boxes, their masks, or both from one training.
+    """The evaluation of detections: by their boxes, their masks, or both from one training.
 
     Of `["bbox", "segm"]` the first is what the report's figures are about.
     """
@@ -163,24 +162,24 @@ class EvaluationSpec(Spec):
 
     @field_validator("iou_type", mode="before")
     @classmethod
-    def _listed(cls, value: object) -> object:
+    def _read_kinds(cls, value: object) -> object:
         """Take `bbox,segm` of a command line as a list, and a list of one as what it holds."""
         if isinstance(value, str) and "," in value:
-            value = [part.strip() for part in value.split(",")]
+            value = [kind.strip() for kind in value.split(",")]
         if isinstance(value, list | tuple):
-            if len({str(part) for part in value}) < len(value):
+            if len({str(kind) for kind in value}) < len(value):
                 raise ValueError(f"evaluation.iou_type {list(value)} names one kind twice")
             return value[0] if len(value) == 1 else value
         return value
 
     @property
     def iou_types(self) -> tuple[_IouType, ...]:
-        """What is judged, the first being what figures show."""
+        """The kinds of IoU that are evaluated; figures show the first."""
         return (self.iou_type,) if isinstance(self.iou_type, str) else self.iou_type
 
 
 class Resources(Spec):
-    """Where and how cells run; nothing here changes a result, so nothing here is in a key.
+    """The machines that run cells; nothing here changes a result, so nothing here is in a key.
 
     `jobs` cells run at the same time on a CPU, `cells_per_gpu` on each GPU of a machine.
     """

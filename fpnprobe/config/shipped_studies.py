@@ -37,14 +37,14 @@ def find_shipped(name: str | Path) -> Path | None:
     >>> find_shipped("no-such-study") is None, find_shipped("../studies/quickstart") is None
     (True, True)
     """
-    parts = Path(name).parts
-    if parts[:1] == ("studies",):  # as it is written in a checkout
-        parts = parts[1:]
-    if not parts or ".." in parts or Path(name).is_absolute():
+    steps = Path(name).parts
+    if steps[:1] == ("studies",):  # as it is written in a checkout
+        steps = steps[1:]
+    if not steps or ".." in steps or Path(name).is_absolute():
         return None
-    path = shipped_folder().joinpath(*parts)
+    path = shipped_folder().joinpath(*steps)
     candidates = (path / "study.py", path.with_name(f"{path.name}.py"), path)
-    return next((each for each in candidates if each.suffix == ".py" and each.is_file()), None)
+    return next((file for file in candidates if file.suffix == ".py" and file.is_file()), None)
 
 
 def list_shipped() -> list[ShippedStudy]:

@@ -24,8 +24,8 @@ class TrainingRequest:
         amp: Train in mixed precision.
         auto_scale_lr: Scale the learning rate to the batch.
         mode: Mode of the probe; as the config says, else `routes`.
-        interval: Interval of the probe; or
-        budget: budget of the probe; as the config says, else 0.02.
+        interval: Interval of the probe; this or `budget`.
+        budget: Budget of the probe; as the config says, else 0.02.
         strict: Whether a broken invariant stops the training.
         seed: Seed of the training.
         launcher: `none`, `pytorch` or `slurm`, as mmengine has them.

@@ -44,29 +44,36 @@ class VariantSpec(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _resolved(cls, content: Any) -> Any:
+    def _resolve_intervention(cls, content: Any) -> Any:
         """Put the intervention that is given, or that the name means, as plain data."""
         if not isinstance(content, Mapping) or not isinstance(content.get("name"), str):
             return content
-        given = content.get("intervention")
+        description = content.get("intervention")
         names = (content.get("build") or "", content["name"])
         try:
-            named = [split_variant(name)[1] for name in names if isinstance(name, str)]
-            given = next((name for name in named if name), None) if given is None else given
-            given = next(map(_loss_rule, filter(None, names)), None) if given is None else given
-            if given is None:
+            names_of_interventions = [
+                split_variant(name)[1] for name in names if isinstance(name, str)
+            ]
+            if description is None:
+                description = next((name for name in names_of_interventions if name), None)
+            if description is None:
+                description = next(map(_loss_rule, filter(None, names)), None)
+            if description is None:
                 return content
-            found = intervention(given) if isinstance(given, str) else Intervention.of(given)
+            if isinstance(description, str):
+                change = intervention(description)
+            else:
+                change = Intervention.of(description)
         except FpnProbeError as error:
             raise ValueError(f"variant {content['name']!r}: {error}") from error
-        return {**content, "intervention": found.to_data()}
+        return {**content, "intervention": change.to_data()}
 
     @property
     def built(self) -> str:
-        """Name of the variant that is built."""
+        """The name of the variant that is built."""
         return self.build or self.name
 
     @property
     def change(self) -> Intervention | None:
-        """What is changed in the backward pass of its training."""
+        """The intervention in the backward pass of its training, None for none."""
         return None if self.intervention is None else Intervention.of(self.intervention)

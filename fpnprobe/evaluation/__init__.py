@@ -1,4 +1,4 @@
-"""How well a detector finds objects of each size, and how sure that is.
+"""The AP of a detector by size of object, with bootstrap intervals.
 
 >>> from fpnprobe.evaluation import evaluate
 >>> truth = {"images": [{"id": 1}], "categories": [{"id": 1, "name": "ring"}],

@@ -30,10 +30,10 @@ Counts = npt.NDArray[np.int32]
 
 
 def resampled_ap(matches: Matches, counts: npt.NDArray[np.integer]) -> Floats:
-    """AP by area range, IoU threshold and resample, the mean over categories with objects.
+    """Compute AP by area range, IoU threshold and resample: the mean over categories with objects.
 
     Args:
-        matches: one matching.
+        matches: One matching.
         counts: (R, images) how often each image is drawn.
 
     Returns:
@@ -44,61 +44,62 @@ def resampled_ap(matches: Matches, counts: npt.NDArray[np.integer]) -> Floats:
     total = np.zeros((areas, thresholds, len(counts)))
     present = np.zeros((areas, 1, len(counts)))
     for low in range(0, len(counts), _COLUMNS):
-        part = slice(low, low + _COLUMNS)
-        drawn = np.ascontiguousarray(counts[part].T, dtype=np.int32)  # (images, R)
+        columns = slice(low, low + _COLUMNS)
+        drawn = np.ascontiguousarray(counts[columns].T, dtype=np.int32)  # (images, R)
         for block in blocks:
             objects = np.add.reduceat(drawn.take(block.objects, axis=0), block.object_starts)
-            present[block.area, 0, part] += (objects > 0).sum(axis=0)
+            present[block.area, 0, columns] += (objects > 0).sum(axis=0)
             if len(block.hits):
-                precision = _precision(block, drawn, objects)
-                np.add.at(total[block.area, :, part], block.threshold, precision)
+                precision = _segment_precision(block, drawn, objects)
+                np.add.at(total[block.area, :, columns], block.threshold, precision)
     return np.asarray(np.divide(total, present, out=np.full_like(total, np.nan), where=present > 0))
 
 
-def _precision(block: Block, drawn: Counts, objects: Counts) -> Floats:
-    """AP of each (threshold, category) segment of a block, (segments, R)."""
+def _segment_precision(block: Block, drawn: Counts, objects: Counts) -> Floats:
+    """Return the AP of each (threshold, category) segment of a block, (segments, R)."""
     sums = running_sums(drawn.take(block.hits, axis=0))
     hits = sums[1:] - sums.take(block.hits_before, axis=0)
-    counted = _between(_base(block, drawn), block.base_to, block.base_before)
+    counted = _sums_between(_base_sums(block, drawn), block.base_to, block.base_before)
     if len(block.extra):
         extra = running_sums(drawn.take(block.extra, axis=0))
-        counted += _between(extra, block.extra_to, block.extra_before)
+        counted += _sums_between(extra, block.extra_to, block.extra_before)
     precision = hits / (counted + np.spacing(1))
     # Every segment stands on its own step, so that one falling maximum serves them all.
     step = 2.0 * (len(block.first) - block.segment)[:, None]
     precision += step
     falling_maximum(precision)
     precision -= step
-    precision *= _passed(block, hits, objects)
+    precision *= _recall_points_gained(block, hits, objects)
     return np.asarray(np.add.reduceat(precision, block.first, axis=0) / len(RECALL_POINTS))
 
 
-def _base(block: Block, drawn: Counts) -> Counts:
+def _base_sums(block: Block, drawn: Counts) -> Counts:
     if not len(block.base):
         return np.zeros((1, drawn.shape[1]), dtype=drawn.dtype)
     return running_sums(np.add.reduceat(drawn.take(block.base, axis=0), block.base_starts))
 
 
-def _between(sums: Counts, to: Ints, before: Ints) -> Counts:
-    found = sums.take(to, axis=0)
-    found -= sums.take(before, axis=0)
-    return found
+def _sums_between(sums: Counts, to: Ints, before: Ints) -> Counts:
+    window_sums = sums.take(to, axis=0)
+    window_sums -= sums.take(before, axis=0)
+    return window_sums
 
 
-def _passed(block: Block, hits: Counts, objects: Counts) -> Floats:
-    """Recall points that each hit is the first to reach, `F(c_k) - F(c_(k-1))`."""
+def _recall_points_gained(block: Block, hits: Counts, objects: Counts) -> Floats:
+    """Return the recall points that each hit is the first to reach, `F(c_k) - F(c_(k-1))`."""
     sizes = objects.max(axis=1) + 1
     starts = np.cumsum(sizes) - sizes
     kind = np.repeat(np.arange(len(sizes)), sizes)
     level = np.arange(len(kind)) - starts[kind]
     table = (float(_STEPS) * level)[:, None] / np.maximum(objects, 1).take(kind, axis=0)
     whole = np.floor(table)
+    # A count that lies exactly on a recall point reaches it only if it does so in floating point.
     late = (whole == table) & ~_REACHED[np.minimum(whole, _STEPS).astype(np.int64)]
     table = whole + 1 - late
-    place = hits + starts[block.kind].astype(np.int32)[:, None]
-    place *= place.shape[1]
-    place += np.arange(place.shape[1], dtype=np.int32)
-    reached: Floats = table.ravel().take(place, mode="wrap")
+    entry = hits + starts[block.kind].astype(np.int32)[:, None]
+    entry *= entry.shape[1]
+    entry += np.arange(entry.shape[1], dtype=np.int32)
+    reached: Floats = table.ravel().take(entry, mode="wrap")
     passed = reached.copy()
     passed[1:] -= reached[:-1]
     passed[block.first] = reached[block.first]

@@ -1,4 +1,4 @@
-"""Where the rows of a matching go when resamples are accumulated: worked out once, used often."""
+"""Indices by which the rows of a matching are summed for every resample, computed once."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -43,13 +43,13 @@ class Block:
 def blocks_of(matches: Matches) -> list[Block]:
     """All blocks of a matching; categories without objects in a range have none there."""
     return [
-        _block(matches, area, kinds)
+        _index_block(matches, area, kinds)
         for area in range(len(matches.counts))
-        for kinds in _grouped(matches, area)
+        for kinds in _group_categories(matches, area)
     ]
 
 
-def _grouped(matches: Matches, area: int) -> Iterator[Ints]:
+def _group_categories(matches: Matches, area: int) -> Iterator[Ints]:
     counted = matches.object_category[matches.counts[area]]
     objects = np.bincount(counted, minlength=matches.categories)
     hits = (matches.outcome[area] == HIT).sum(axis=0)
@@ -60,7 +60,7 @@ def _grouped(matches: Matches, area: int) -> Iterator[Ints]:
         yield from np.split(kinds, np.flatnonzero(np.diff(number)) + 1)
 
 
-def _block(matches: Matches, area: int, kinds: Ints) -> Block:
+def _index_block(matches: Matches, area: int, kinds: Ints) -> Block:
     objects = np.flatnonzero(matches.counts[area] & np.isin(matches.object_category, kinds))
     objects = objects[np.argsort(matches.object_category[objects], kind="stable")]
     low = np.searchsorted(matches.category, kinds[0], side="left")
@@ -75,7 +75,7 @@ def _block(matches: Matches, area: int, kinds: Ints) -> Block:
     counted: Bools = outcome != IGNORED
     always = counted.all(axis=0)
     base = np.flatnonzero(always & np.isin(category, kinds))
-    cuts, base_to, base_before = _cuts(base, d, begins[kind])
+    cuts, base_to, base_before = _cut_base(base, d, begins[kind])
     extra_threshold, extra = np.nonzero(counted & ~always)
     width = high - low + 1
     extra_key = extra_threshold * width + extra
@@ -99,8 +99,8 @@ def _block(matches: Matches, area: int, kinds: Ints) -> Block:
     )
 
 
-def _cuts(base: Ints, hits: Ints, begins: Ints) -> tuple[Ints, Ints, Ints]:
-    """Where the base has to be cut so that its sums are known up to each hit, and those rows."""
+def _cut_base(base: Ints, hits: Ints, begins: Ints) -> tuple[Ints, Ints, Ints]:
+    """Return the rows at which the base's sums are needed, and those of each hit among them."""
     to = np.searchsorted(base, hits, side="right")
     before = np.searchsorted(base, begins, side="left")
     cuts = np.unique(np.concatenate([[0], to, before]))

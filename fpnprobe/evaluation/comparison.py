@@ -25,7 +25,7 @@ from fpnprobe.store.tables import read_parquet
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Comparison:
-    """What B gains over A, with 95 % intervals of a paired bootstrap over images.
+    """The AP that B gains over A, with 95 % intervals of a paired bootstrap over images.
 
     `table` has metric, a, b, difference (b - a), low, high; `curve` has the same for the bins of
     sqrt(area), with `low_size` and `high_size` in px and `n_objects`. `warnings` are lines about
@@ -45,12 +45,12 @@ class Comparison:
             f"({self.resamples} resamples); one training each: how much training varies is not in "
             "them\n"
         )
-        return head + self._named().to_string(index=False, float_format="{:.1f}".format)
+        return head + self._readable_table().to_string(index=False, float_format="{:.1f}".format)
 
     def _repr_html_(self) -> str:
-        return str(self._named().to_html(index=False, float_format="{:.1f}".format))
+        return str(self._readable_table().to_html(index=False, float_format="{:.1f}".format))
 
-    def _named(self) -> pd.DataFrame:
+    def _readable_table(self) -> pd.DataFrame:
         """The table for a person, in points: AP by size with bounds that are not COCO's."""
         names = [name_metric(str(name), self.buckets) for name in self.table["metric"]]
         points = {name: 100 * self.table[name] for name in ("a", "b", "difference", "low", "high")}
@@ -62,13 +62,13 @@ class Comparison:
 
     def as_json(self) -> dict[str, Any]:
         """`{metric: {a, b, difference, low, high}}`, bins as `AP@[low,high)`; NaN as null."""
-        found = {row.pop("metric"): row for row in self.table.to_dict("records")}
+        rows_by_metric = {row.pop("metric"): row for row in self.table.to_dict("records")}
         for row in self.curve.to_dict("records"):
             name = f"AP@[{row.pop('low_size'):g},{row.pop('high_size'):g})"
-            found[name] = {k: row[k] for k in ("a", "b", "difference", "low", "high")}
+            rows_by_metric[name] = {k: row[k] for k in ("a", "b", "difference", "low", "high")}
         return {
             str(name): {str(k): None if v != v else v for k, v in row.items()}
-            for name, row in found.items()
+            for name, row in rows_by_metric.items()
         }
 
 
@@ -91,16 +91,16 @@ def compare(
 
     Args:
         annotations: COCO ground truth, path or dictionary.
-        a: detections of the first run, path or list.
-        b: detections of the second run.
+        a: Detections of the first run, path or list.
+        b: Detections of the second run.
         iou_type: `bbox` or `segm`.
-        buckets: size buckets.
+        buckets: Size buckets.
         area: "box" takes the area of an object from its box, for data that have none.
-        resamples: bootstrap resamples.
-        seed: of the resampling.
+        resamples: Bootstrap resamples.
+        seed: Of the resampling.
 
     Raises:
-        FpnProbeError: if a file is malformed or an option is out of range.
+        FpnProbeError: If a file is malformed or an option is out of range.
 
     >>> truth = {"images": [{"id": i} for i in (1, 2)], "categories": [{"id": 1}],
     ...     "annotations": [{"image_id": i, "category_id": 1, "bbox": [0, 0, 20, 20], "area": 400}
@@ -118,9 +118,12 @@ def compare(
         raise FpnProbeError(f"seed is {seed}, expected at least 0")
     truth = GroundTruth.of(annotations, iou_type=iou_type, area=area)
     counts = resample_counts(len(truth.image_ids), resamples=resamples, seed=seed)
-    pair = [Detections.of(found, ground_truth=truth, iou_type=iou_type) for found in (a, b)]
+    pair = [
+        Detections.of(detections, ground_truth=truth, iou_type=iou_type) for detections in (a, b)
+    ]
     first, second = (
-        resample(truth, found, counts=counts, iou_type=iou_type, buckets=buckets) for found in pair
+        resample(truth, detections, counts=counts, iou_type=iou_type, buckets=buckets)
+        for detections in pair
     )
     bounds = np.array([percentile_interval(row) for row in second.samples - first.samples])
     table = pd.DataFrame(
@@ -143,7 +146,7 @@ def compare(
         images=len(truth.image_ids),
         resamples=resamples,
         buckets=buckets,
-        warnings=tuple(line for found in pair for line in warn_of(truth, found)),
+        warnings=tuple(line for detections in pair for line in warn_of(truth, detections)),
     )
 
 
@@ -162,38 +165,40 @@ def compare_runs(
     A cell brings its annotations, buckets, `iou_type` and `area`; what is given here wins.
 
     Raises:
-        FpnProbeError: if the annotations are missing or differ, or a folder is no finished cell.
+        FpnProbeError: If the annotations are missing or differ, or a folder is no finished cell.
     """
     files: list[Path] = []
-    known: list[tuple[str, tuple[ScaleBucket, ...], str, str | None]] = []
+    cell_settings: list[tuple[str, tuple[ScaleBucket, ...], str, str | None]] = []
     for path in (Path(a), Path(b)):
         if not path.exists():
             raise FpnProbeError(f"{path} does not exist: give a cell's folder or a detection file")
         if path.is_dir():
             study, detections, truth, kind_of_area = _find_results(path)
             files.append(detections)
-            known.append((truth, study.buckets, study.iou_types[0], kind_of_area))
+            cell_settings.append((truth, study.buckets, study.iou_types[0], kind_of_area))
         else:
             files.append(path)
-    if annotations is None and len({each[0] for each in known}) != 1:
+    if annotations is None and len({settings[0] for settings in cell_settings}) != 1:
         raise FpnProbeError(
             "the two runs were evaluated on different annotations: they cannot be paired"
-            if known
+            if cell_settings
             else "detection files need their ground truth: add --annotations FILE"
         )
-    if len({each[1:] for each in known}) > 1:
+    if len({settings[1:] for settings in cell_settings}) > 1:
         raise FpnProbeError(
             "the two runs have different size buckets, iou_type or area: expected equal"
         )
-    given, buckets, kind, own_area = known[0] if known else ("", COCO_BUCKETS, "bbox", None)
+    cell_annotations, buckets, kind, cell_area = (
+        cell_settings[0] if cell_settings else ("", COCO_BUCKETS, "bbox", None)
+    )
     try:
         return compare(
-            annotations or given,
+            annotations or cell_annotations,
             files[0],
             files[1],
             iou_type=iou_type or kind,
             buckets=buckets,
-            area=area or own_area,
+            area=area or cell_area,
             resamples=resamples,
             seed=seed,
         )
@@ -205,7 +210,7 @@ def compare_runs(
 
 
 def _stored_comparison(a: Path, b: Path) -> Comparison | None:
-    """What a study has stored of two of its cells, for whoever lacks its data or detections."""
+    """Read what a study stores of two of its cells, for whoever lacks its data or detections."""
     if not (a.is_dir() and b.is_dir()):
         return None
     first, second = a.resolve(), b.resolve()
@@ -222,14 +227,14 @@ def _stored_comparison(a: Path, b: Path) -> Comparison | None:
         a=back["b"], b=back["a"], difference=-back["difference"], low=-back["high"],
         high=-back["low"],
     )  # fmt: skip
-    found = pd.concat([there, turned], ignore_index=True)
-    if found.empty:
+    rows = pd.concat([there, turned], ignore_index=True)
+    if rows.empty:
         return None
     return Comparison(
-        table=found[["metric", "a", "b", "difference", "low", "high"]],
+        table=rows[["metric", "a", "b", "difference", "low", "high"]],
         curve=pd.DataFrame(),
-        images=int(found["n_images"].iloc[0]),
-        resamples=int(found["resamples"].iloc[0]) if "resamples" in found else 1000,
+        images=int(rows["n_images"].iloc[0]),
+        resamples=int(rows["resamples"].iloc[0]) if "resamples" in rows else 1000,
         buckets=StoredStudy.read(first.parents[2]).buckets,
         warnings=("from the stored comparison: the study's data or detections are not here",),
     )
@@ -239,7 +244,7 @@ def _find_results(folder: Path) -> tuple[StoredStudy, Path, str, str | None]:
     """Find detections, annotations and area of a cell that is done and current, or of a run.
 
     Raises:
-        FpnProbeError: if the folder is neither.
+        FpnProbeError: If the folder is neither.
     """
     path = folder.resolve()
     if is_run(path):

@@ -54,27 +54,27 @@ class Detections:
         """Read a path or a list of COCO result dictionaries; detections pass through.
 
         Raises:
-            FpnProbeError: if an entry is malformed or names an unknown image or category.
+            FpnProbeError: If an entry is malformed or names an unknown image or category.
         """
         if isinstance(source, Detections):
             return source
-        where = str(source) if isinstance(source, str | Path) else "the detections"
+        source_name = str(source) if isinstance(source, str | Path) else "the detections"
         content = documents.read_json(source) if isinstance(source, str | Path) else source
         if not isinstance(content, list):
             hint = "; take its list 'annotations'" if _is_wrapped(content) else ""
             raise FpnProbeError(
-                f"{where} holds a {type(content).__name__}, expected a list of COCO results "
+                f"{source_name} holds a {type(content).__name__}, expected a list of COCO results "
                 f"(image_id, category_id, bbox, score){hint}"
             )
-        return _Rows(where, boxes=iou_type != "segm").read(content, ground_truth)
+        return _DetectionReader(source_name, boxes=iou_type != "segm").read(content, ground_truth)
 
 
-class _Rows:
+class _DetectionReader:
     """The entries of a result file while they are read."""
 
-    def __init__(self, where: str, *, boxes: bool) -> None:
-        self._where, self._with_boxes = where, boxes
-        self._problems = Problems(where, "detections")
+    def __init__(self, source_name: str, *, boxes: bool) -> None:
+        self._source_name, self._with_boxes = source_name, boxes
+        self._problems = Problems(source_name, "detections")
         self._images: list[Key | None] = []
         self._categories: list[Key | None] = []
         self._scores = array("d")
@@ -82,16 +82,16 @@ class _Rows:
 
     def read(self, content: list[Any], truth: GroundTruth) -> Detections:
         for number, entry in enumerate(content):
-            self._add(number, entry)
+            self._add_entry(number, entry)
         self._problems.refuse(len(content))
-        image = self._places(self._images, truth.images_named(), "image_id")
-        category = self._places(self._categories, truth.categories_named(), "category_id")
-        scores, boxes = _doubles(self._scores), _doubles(self._boxes).reshape(-1, 4)
+        image = self._find_rows(self._images, truth.images_named(), "image_id")
+        category = self._find_rows(self._categories, truth.categories_named(), "category_id")
+        scores, boxes = _as_float64(self._scores), _as_float64(self._boxes).reshape(-1, 4)
         bad = np.flatnonzero(~np.isfinite(scores))
         if len(bad):
             example = f"entry {bad[0]}, score {scores[bad[0]]}"
-            what, fix = "have a score that is not finite", "expected a number"
-            self._problems.add(what, example, fix, count=len(bad))
+            problem, fix = "have a score that is not finite", "expected a number"
+            self._problems.add(problem, example, fix, count=len(bad))
         bad = np.flatnonzero(~np.isfinite(boxes).all(axis=1) | (boxes[:, 2:] < 0).any(axis=1))
         if len(bad):
             example = f"entry {bad[0]} has the bbox {boxes[bad[0]].tolist()}"
@@ -100,8 +100,8 @@ class _Rows:
         masks: tuple[Any, ...] = ()
         areas: Floats = boxes[:, 2] * boxes[:, 3]
         if not self._with_boxes:
-            given = [entry.get("segmentation") for entry in content]
-            masks = encode(given, truth.sizes[image], self._where)
+            segmentations = [entry.get("segmentation") for entry in content]
+            masks = encode(segmentations, truth.sizes[image], self._source_name)
             boxes, areas = np.zeros((len(content), 4)), mask_areas(masks)
         return Detections(
             image=image,
@@ -110,10 +110,10 @@ class _Rows:
             areas=areas,
             scores=scores,
             masks=masks,
-            where=self._where,
+            where=self._source_name,
         )
 
-    def _add(self, number: int, entry: Any) -> None:
+    def _add_entry(self, number: int, entry: Any) -> None:
         if not isinstance(entry, dict):
             self._problems.add(
                 "are no objects",
@@ -121,23 +121,23 @@ class _Rows:
                 "expected image_id, category_id, bbox and score",
             )
             return
-        self._images.append(self._key(number, entry, "image_id"))
-        self._categories.append(self._key(number, entry, "category_id"))
-        self._scores.append(self._score(number, entry))
+        self._images.append(self._read_key(number, entry, "image_id"))
+        self._categories.append(self._read_key(number, entry, "category_id"))
+        self._scores.append(self._read_score(number, entry))
         if self._with_boxes:
             self._add_box(number, entry)
 
-    def _key(self, number: int, entry: dict[str, Any], key: str) -> Key | None:
+    def _read_key(self, number: int, entry: dict[str, Any], key: str) -> Key | None:
         value = entry.get(key)
         if type(value) is int or type(value) is str:
             return value
-        known = key_of(value)
-        if known is None:
+        checked_key = key_of(value)
+        if checked_key is None:
             example = f"entry {number}, {key} {shown(value)}"
             self._problems.add(f"have no usable {key}", example, "expected that of the annotations")
-        return known
+        return checked_key
 
-    def _score(self, number: int, entry: dict[str, Any]) -> float:
+    def _read_score(self, number: int, entry: dict[str, Any]) -> float:
         value = entry.get("score")
         if type(value) is float or type(value) is int or isinstance(value, np.floating):
             try:
@@ -145,8 +145,8 @@ class _Rows:
             except OverflowError:
                 return float("inf")
         example = f"entry {number}, score {shown(value)}" if "score" in entry else f"entry {number}"
-        what = "have a score that is no number" if "score" in entry else "have no 'score'"
-        self._problems.add(what, example, "expected a number")
+        problem = "have a score that is no number" if "score" in entry else "have no 'score'"
+        self._problems.add(problem, example, "expected a number")
         return 0.0
 
     def _add_box(self, number: int, entry: dict[str, Any]) -> None:
@@ -162,14 +162,14 @@ class _Rows:
         example = f"entry {number}, bbox {shown(box)}" if "bbox" in entry else f"entry {number}"
         self._problems.add("have no box of four numbers", example, _BOX_FIX)
 
-    def _places(self, wanted: list[Key | None], known: Keys, key: str) -> Ints:
-        places = known.places(wanted)
-        note_strangers(self._problems, places, key, wanted, known, lambda row: f"entry {row}")
-        self._problems.refuse(len(wanted))
+    def _find_rows(self, keys: list[Key | None], known_keys: Keys, key: str) -> Ints:
+        places = known_keys.places(keys)
+        note_strangers(self._problems, places, key, keys, known_keys, lambda row: f"entry {row}")
+        self._problems.refuse(len(keys))
         return places
 
 
-def _doubles(values: "array[float]") -> Floats:
+def _as_float64(values: "array[float]") -> Floats:
     numbers: npt.NDArray[np.float64] = np.frombuffer(values, np.float64) if values else np.zeros(0)
     return numbers
 

@@ -42,7 +42,7 @@ def run_engine(
     """Match and accumulate with the engine of this name.
 
     Raises:
-        FpnProbeError: if there is no such engine.
+        FpnProbeError: If there is no such engine.
     """
     if engine not in ENGINES:
         raise FpnProbeError(f"engine {engine!r} is unknown, expected one of {', '.join(ENGINES)}")
@@ -53,19 +53,19 @@ def run_engine(
         if iou_type == "segm"
         else None
     )
-    run = _hotcoco if engine == "hotcoco" else _pycocotools
+    run = _run_hotcoco if engine == "hotcoco" else _run_pycocotools
     curves = run(ground_truth, detections, masks, [list(area) for area in ranges])
     return Curves(np.asarray(curves["precision"]), np.asarray(curves["recall"]))
 
 
-def _images(ground_truth: GroundTruth) -> list[dict[str, int]]:
+def _image_entries(ground_truth: GroundTruth) -> list[dict[str, int]]:
     return [
         {"id": i, "height": int(h), "width": int(w)}
         for i, (h, w) in enumerate(ground_truth.sizes, start=1)
     ]
 
 
-def _categories(ground_truth: GroundTruth) -> list[dict[str, Any]]:
+def _category_entries(ground_truth: GroundTruth) -> list[dict[str, Any]]:
     return [
         {"id": i, "name": name or str(i)}
         for i, name in enumerate(ground_truth.category_names, start=1)
@@ -85,12 +85,14 @@ def _mask_results(detections: Detections) -> list[dict[str, Any]]:
     ]
 
 
-def _hotcoco(truth: GroundTruth, found: Detections, masks: Any, ranges: list[list[float]]) -> Any:
+def _run_hotcoco(
+    truth: GroundTruth, detections: Detections, masks: Any, ranges: list[list[float]]
+) -> Any:
     import hotcoco
 
     gt = hotcoco.COCO.from_arrays(
-        _images(truth),
-        _categories(truth),
+        _image_entries(truth),
+        _category_entries(truth),
         truth.image + 1,
         truth.category + 1,
         truth.boxes,
@@ -98,16 +100,16 @@ def _hotcoco(truth: GroundTruth, found: Detections, masks: Any, ranges: list[lis
         iscrowd=truth.crowd,
         segmentation=None if masks is None else list(masks),
     )
-    if masks is None or not len(found):
+    if masks is None or not len(detections):
         columns = [
-            found.image + 1,
-            found.boxes,
-            found.scores,
-            found.category + 1,
+            detections.image + 1,
+            detections.boxes,
+            detections.scores,
+            detections.category + 1,
         ]
         dt = gt.load_res(np.column_stack(columns).astype(np.float64))
     else:
-        dt = gt.load_res(_mask_results(found))
+        dt = gt.load_res(_mask_results(detections))
     run = hotcoco.COCOeval(gt, dt, "bbox" if masks is None else "segm")
     run.params.area_rng = ranges
     run.params.area_rng_lbl = ["all", *(f"range {i}" for i in range(1, len(ranges)))]
@@ -119,14 +121,14 @@ def _hotcoco(truth: GroundTruth, found: Detections, masks: Any, ranges: list[lis
     return run.eval
 
 
-def _pycocotools(
-    truth: GroundTruth, found: Detections, masks: Any, ranges: list[list[float]]
+def _run_pycocotools(
+    truth: GroundTruth, detections: Detections, masks: Any, ranges: list[list[float]]
 ) -> Any:
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
     gt, dt = COCO(), COCO()
-    shared = {"images": _images(truth), "categories": _categories(truth)}
+    shared = {"images": _image_entries(truth), "categories": _category_entries(truth)}
     gt.dataset = {
         **shared,
         "annotations": [
@@ -147,15 +149,15 @@ def _pycocotools(
         "annotations": [
             {
                 "id": i + 1,
-                "image_id": int(found.image[i]) + 1,
-                "category_id": int(found.category[i]) + 1,
-                "bbox": found.boxes[i].tolist(),
-                "area": float(found.areas[i]),
+                "image_id": int(detections.image[i]) + 1,
+                "category_id": int(detections.category[i]) + 1,
+                "bbox": detections.boxes[i].tolist(),
+                "area": float(detections.areas[i]),
                 "iscrowd": 0,
-                "score": float(found.scores[i]),
-                **({} if masks is None else {"segmentation": found.masks[i]}),
+                "score": float(detections.scores[i]),
+                **({} if masks is None else {"segmentation": detections.masks[i]}),
             }
-            for i in range(len(found))
+            for i in range(len(detections))
         ],
     }
     with contextlib.redirect_stdout(io.StringIO()):

@@ -41,10 +41,10 @@ class Evaluation:
     warnings: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        shown = ", ".join(f"{name} {value:.3f}" for name, value in self.metrics.items())
+        metrics = ", ".join(f"{name} {value:.3f}" for name, value in self.metrics.items())
         return (
             f"Evaluation({self.iou_type}, {self.images} images, {self.detections} detections, "
-            f"{self.engine}: {shown})"
+            f"{self.engine}: {metrics})"
         )
 
     def _repr_html_(self) -> str:
@@ -93,12 +93,12 @@ def evaluate(
         annotations: COCO ground truth: path (`.json`, `.json.gz`) or dictionary.
         detections: COCO results: path or list of `{image_id, category_id, bbox, score}`.
         iou_type: `bbox` or `segm`.
-        buckets: size buckets; three of them are also reported as S, M, L.
+        buckets: Size buckets; three of them are also reported as S, M, L.
         engine: `hotcoco` (fast) or `pycocotools` (the oracle); they agree to 1e-12.
         area: "box" takes the area of an object from its box, for data that have none.
 
     Raises:
-        FpnProbeError: if a file is malformed or an option is unknown.
+        FpnProbeError: If a file is malformed or an option is unknown.
 
     >>> truth = {"images": [{"id": 1, "width": 64, "height": 64}],
     ...     "categories": [{"id": 1, "name": "ring"}],
@@ -111,62 +111,64 @@ def evaluate(
     check_iou_type(iou_type)
     buckets = check_buckets(buckets)
     truth = GroundTruth.of(annotations, iou_type=iou_type, area=area)
-    found = Detections.of(detections, ground_truth=truth, iou_type=iou_type)
+    scored = Detections.of(detections, ground_truth=truth, iou_type=iou_type)
     curves = run_engine(
         engine,
         ground_truth=truth,
-        detections=found,
+        detections=scored,
         iou_type=iou_type,
         ranges=area_ranges(buckets),
     )
     return Evaluation(
-        metrics=_metrics(curves, buckets),
+        metrics=_summarize_curves(curves, buckets),
         per_category=_per_category(curves, buckets, truth),
         buckets=buckets,
         iou_type=iou_type,
         engine=engine,
         images=len(truth.image_ids),
         objects=len(truth.image),
-        detections=len(found),
-        warnings=warn_of(truth, found),
+        detections=len(scored),
+        warnings=warn_of(truth, scored),
     )
 
 
 def bucket_metrics(buckets: Sequence[ScaleBucket], prefix: str = "AP") -> dict[str, int]:
-    """Metric name of each bucket and the bucket's index.
+    """Return the metric name of each bucket and the bucket's index.
 
     >>> bucket_metrics(COCO_BUCKETS)
     {'AP_S': 0, 'AP_M': 1, 'AP_L': 2}
     >>> bucket_metrics([ScaleBucket("tiny", 0, 100), ScaleBucket("rest", 100, float("inf"))], "AR")
     {'AR_tiny': 0, 'AR_rest': 1}
     """
-    named = tuple(bucket.name for bucket in buckets)
-    found = {}
-    if len(named) == len(LETTERS):
-        found = {f"{prefix}_{letter}": i for i, letter in enumerate(LETTERS)}
-    if named != _STANDARD:
-        found |= {f"{prefix}_{name}": i for i, name in enumerate(named)}
-    return found
+    bucket_names = tuple(bucket.name for bucket in buckets)
+    index_of_metric = {}
+    if len(bucket_names) == len(LETTERS):
+        index_of_metric = {f"{prefix}_{letter}": i for i, letter in enumerate(LETTERS)}
+    if bucket_names != _STANDARD:
+        index_of_metric |= {f"{prefix}_{name}": i for i, name in enumerate(bucket_names)}
+    return index_of_metric
 
 
-def _mean(values: Floats) -> float:
+def _mean_of_present(values: Floats) -> float:
     present = values[values > -1]
     return float(present.mean()) if present.size else float("nan")
 
 
-def _metrics(curves: Curves, buckets: Sequence[ScaleBucket]) -> dict[str, float]:
+def _summarize_curves(curves: Curves, buckets: Sequence[ScaleBucket]) -> dict[str, float]:
     precision, recall = curves.precision, curves.recall
-    found = {
-        "AP": _mean(precision[:, :, :, 0, -1]),
-        "AP_50": _mean(precision[0, :, :, 0, -1]),
-        "AP_75": _mean(precision[5, :, :, 0, -1]),
+    values = {
+        "AP": _mean_of_present(precision[:, :, :, 0, -1]),
+        "AP_50": _mean_of_present(precision[0, :, :, 0, -1]),
+        "AP_75": _mean_of_present(precision[5, :, :, 0, -1]),
     }
     for name, i in bucket_metrics(buckets).items():
-        found[name] = _mean(precision[:, :, :, i + 1, -1])
-    found |= {f"AR_{limit}": _mean(recall[:, :, 0, m]) for m, limit in enumerate((1, 10, 100))}
+        values[name] = _mean_of_present(precision[:, :, :, i + 1, -1])
+    values |= {
+        f"AR_{limit}": _mean_of_present(recall[:, :, 0, m]) for m, limit in enumerate((1, 10, 100))
+    }
     for name, i in bucket_metrics(buckets, "AR").items():
-        found[name] = _mean(recall[:, :, i + 1, -1])
-    return found
+        values[name] = _mean_of_present(recall[:, :, i + 1, -1])
+    return values
 
 
 def _per_category(
@@ -179,7 +181,8 @@ def _per_category(
             "objects": np.bincount(truth.category, minlength=len(truth.category_ids)),
             **{
                 name: [
-                    _mean(curves.precision[:, :, k, a, -1]) for k in range(len(truth.category_ids))
+                    _mean_of_present(curves.precision[:, :, k, a, -1])
+                    for k in range(len(truth.category_ids))
                 ]
                 for name, a in columns.items()
             },

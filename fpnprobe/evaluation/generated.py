@@ -19,7 +19,7 @@ def generate(
     skill: float = 0.5,
     seed: int = 0,
 ) -> tuple[GroundTruth, Detections]:
-    """COCO-shaped boxes on `images` images: about `objects` and `detections` each.
+    """Return COCO-shaped boxes on `images` images: about `objects` and `detections` each.
 
     A share of the objects, `skill` and larger for large ones, is found with a jittered box and a
     better score; the other detections are near misses and background. The ground truth depends on
@@ -36,7 +36,7 @@ def generate(
     jitter = random.normal(0, 0.08, (len(near), 4)) * truth.boxes[near][:, [2, 3, 2, 3]]
     wrong = random.random(len(near)) < 0.08
     far = total - len(near)
-    boxes = np.concatenate([truth.boxes[near] + jitter, _boxes(random, far)[0]])
+    boxes = np.concatenate([truth.boxes[near] + jitter, _draw_boxes(random, far)[0]])
     boxes[:, 2:] = np.maximum(boxes[:, 2:], 1.0)
     category = np.concatenate(
         [
@@ -57,7 +57,7 @@ def generate(
 
 
 def as_documents(
-    truth: GroundTruth, found: Detections
+    truth: GroundTruth, detections: Detections
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The same as COCO dictionaries, ready for `json.dump`."""
     annotations = {
@@ -83,12 +83,12 @@ def as_documents(
     }
     results = [
         {
-            "image_id": int(truth.image_ids[found.image[k]]),
-            "category_id": int(truth.category_ids[found.category[k]]),
-            "bbox": found.boxes[k].tolist(),
-            "score": float(found.scores[k]),
+            "image_id": int(truth.image_ids[detections.image[k]]),
+            "category_id": int(truth.category_ids[detections.category[k]]),
+            "bbox": detections.boxes[k].tolist(),
+            "score": float(detections.scores[k]),
         }
-        for k in range(len(found))
+        for k in range(len(detections))
     ]
     return annotations, results
 
@@ -96,7 +96,7 @@ def as_documents(
 def _ground_truth(images: int, objects: float, categories: int, seed: int) -> GroundTruth:
     random = np.random.default_rng([seed, 0])
     total = round(images * objects)
-    boxes, fill = _boxes(random, total)
+    boxes, fill = _draw_boxes(random, total)
     return GroundTruth(
         image_ids=np.arange(1, images + 1),
         sizes=np.full((images, 2), int(_SIDE)),
@@ -111,7 +111,7 @@ def _ground_truth(images: int, objects: float, categories: int, seed: int) -> Gr
     )
 
 
-def _boxes(random: np.random.Generator, total: int) -> tuple[Any, Any]:
+def _draw_boxes(random: np.random.Generator, total: int) -> tuple[Any, Any]:
     side = np.exp(random.normal(np.log(56), 0.95, total)).clip(3, 560)
     aspect = np.exp(random.normal(0, 0.35, total))
     size = np.column_stack([side * aspect, side / aspect]).clip(2, _SIDE)

@@ -68,29 +68,29 @@ class GroundTruth:
         """Read a path or a COCO dictionary; ground truth passes through.
 
         Args:
-            source: see above.
-            iou_type: for "segm" see `with_masks`.
+            source: See above.
+            iou_type: For "segm" see `with_masks`.
             area: "box" takes the area of an object from its box, for data that have none.
 
         Raises:
-            FpnProbeError: if it is not COCO ground truth, naming the first thing that is wrong.
+            FpnProbeError: If it is not COCO ground truth, naming the first thing that is wrong.
         """
         if isinstance(source, GroundTruth):
-            found = source
+            truth = source
         elif isinstance(source, Annotations):
-            found = _columns(source)
+            truth = _from_annotations(source)
         elif isinstance(source, str | Path):
-            found = _columns(annotations.read(source, area=area))
+            truth = _from_annotations(annotations.read(source, area=area))
         else:
-            found = _columns(annotations.of(source, "the annotations", area=area))
-        return found.with_masks() if iou_type == "segm" else found
+            truth = _from_annotations(annotations.of(source, "the annotations", area=area))
+        return truth.with_masks() if iou_type == "segm" else truth
 
     def images_named(self) -> Keys:
-        """What detections call the images, in the order of `image_ids`."""
+        """Return the keys by which detections name the images, in the order of `image_ids`."""
         return Keys(self.image_keys or tuple(self.image_ids.tolist()))
 
     def categories_named(self) -> Keys:
-        """What detections call the categories, in the order of `category_ids`."""
+        """Return the keys by which detections name the categories, in their order."""
         return Keys(self.category_keys or tuple(self.category_ids.tolist()))
 
     def with_masks(self) -> "GroundTruth":
@@ -100,7 +100,7 @@ class GroundTruth:
         no mistakes.
 
         Raises:
-            FpnProbeError: if a mask cannot be used, or no object has one.
+            FpnProbeError: If a mask cannot be used, or no object has one.
         """
         if self.mask_problem is not None:
             raise FpnProbeError(self.mask_problem)
@@ -108,7 +108,7 @@ class GroundTruth:
         if isinstance(masks, Masks):
             present = masks.present()
         else:
-            present = np.array([bool(each) for each in masks], dtype=np.bool_)
+            present = np.array([bool(mask) for mask in masks], dtype=np.bool_)
         if present.all():
             return self
         if not present.any():
@@ -120,35 +120,35 @@ class GroundTruth:
             self,
             crowd=self.crowd | ~present,
             segmentations=[
-                masks[row] if present[row] else _outline(self.boxes[row])
+                masks[row] if present[row] else _outline_box(self.boxes[row])
                 for row in range(len(present))
             ],
             unmasked=int((~present).sum()),
         )
 
 
-def _outline(box: Floats) -> list[list[float]]:
+def _outline_box(box: Floats) -> list[list[float]]:
     left, top, width, height = box.tolist()
     right, bottom = left + width, top + height
     return [[left, top, right, top, right, bottom, left, bottom]]
 
 
-def _columns(given: Annotations) -> GroundTruth:
-    by_image, by_category = given.image_keys.order(), given.category_keys.order()
+def _from_annotations(table: Annotations) -> GroundTruth:
+    by_image, by_category = table.image_keys.order(), table.category_keys.order()
     return GroundTruth(
-        image_ids=given.image_keys.numbers[by_image],
-        sizes=given.sizes[by_image].reshape(-1, 2),
-        category_ids=given.category_keys.numbers[by_category],
-        category_names=tuple(given.category_names[i] for i in by_category),
-        image=_inverse(by_image)[given.image],
-        category=_inverse(by_category)[given.category],
-        boxes=given.boxes,
-        areas=given.areas,
-        crowd=given.crowd,
-        segmentations=given.masks,
-        image_keys=_unless_plain(given.image_keys, by_image),
-        category_keys=_unless_plain(given.category_keys, by_category),
-        mask_problem=given.mask_problem,
+        image_ids=table.image_keys.numbers[by_image],
+        sizes=table.sizes[by_image].reshape(-1, 2),
+        category_ids=table.category_keys.numbers[by_category],
+        category_names=tuple(table.category_names[i] for i in by_category),
+        image=_invert_order(by_image)[table.image],
+        category=_invert_order(by_category)[table.category],
+        boxes=table.boxes,
+        areas=table.areas,
+        crowd=table.crowd,
+        segmentations=table.masks,
+        image_keys=_unless_plain(table.image_keys, by_image),
+        category_keys=_unless_plain(table.category_keys, by_category),
+        mask_problem=table.mask_problem,
     )
 
 
@@ -156,7 +156,7 @@ def _unless_plain(keys: Keys, order: list[int]) -> tuple[Key, ...]:
     return () if keys.plain else tuple(keys.values[i] for i in order)
 
 
-def _inverse(order: list[int]) -> Ints:
+def _invert_order(order: list[int]) -> Ints:
     places = np.empty(len(order), dtype=np.int64)
     places[order] = np.arange(len(order))
     return places

@@ -19,7 +19,7 @@ Outcomes = npt.NDArray[np.int8]
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """What became of every detection, sorted by category, falling score, image and file order.
+    """The outcome of every detection, sorted by category, falling score, image and file order.
 
     `outcome` (A, T, D) is `HIT` (true positive), `MISS` (false positive) or `IGNORED` for each
     area range and IoU threshold; `counts` (A, G) says which objects a range counts and `taken`
@@ -40,7 +40,7 @@ class Matches:
 
 def match(
     truth: GroundTruth,
-    found: Detections,
+    detections: Detections,
     *,
     ranges: list[AreaRange],
     iou_type: str = "bbox",
@@ -54,46 +54,56 @@ def match(
     """
     area = truth.areas
     counts = np.array([(area >= low) & (area <= high) & ~truth.crowd for low, high in ranges])
-    order, rank = _ranked(found, len(truth.category_ids))
-    outcome = np.zeros((len(ranges), len(thresholds), len(found)), dtype=np.int8)
-    taken = np.zeros((*outcome.shape[:2], len(area)), dtype=bool)
-    pairs = overlapping(truth, found, iou_type=iou_type, least=float(thresholds.min()) - 1e-9)
+    order, rank = _rank_detections(detections, len(truth.category_ids))
+    outcome = np.zeros((len(ranges), len(thresholds), len(detections)), dtype=np.int8)
+    matched_objects = np.zeros((*outcome.shape[:2], len(area)), dtype=bool)
+    pairs = overlapping(truth, detections, iou_type=iou_type, least=float(thresholds.min()) - 1e-9)
     if len(pairs.found):
+        # As in pycocotools' evaluateImg, so that an IoU of 1 passes a threshold of 1.
         capped = np.minimum(thresholds, 1 - 1e-10)
-        _assign(pairs, rank, counts, truth.crowd, capped, outcome, taken)
-    outside = np.array([(found.areas < low) | (found.areas > high) for low, high in ranges])
+        _assign_objects(pairs, rank, counts, truth.crowd, capped, outcome, matched_objects)
+    outside = np.array(
+        [(detections.areas < low) | (detections.areas > high) for low, high in ranges]
+    )
     outcome[(outcome == MISS) & outside[:, None, :]] = IGNORED
     return Matches(
         images=len(truth.image_ids),
         categories=len(truth.category_ids),
-        image=found.image[order],
-        category=found.category[order],
+        image=detections.image[order],
+        category=detections.category[order],
         outcome=np.ascontiguousarray(outcome[:, :, order]),
         object_image=truth.image,
         object_category=truth.category,
         counts=counts,
-        taken=taken,
+        taken=matched_objects,
         file_order=order,
     )
 
 
-def _ranked(found: Detections, categories: int) -> tuple[Ints, Ints]:
+def _rank_detections(detections: Detections, categories: int) -> tuple[Ints, Ints]:
     """Order by category, falling score, image, file; and each one's rank, -1 beyond the limit."""
-    key = found.image * categories + found.category
-    order = np.lexsort((-found.scores, key))  # stable: file order breaks ties
+    key = detections.image * categories + detections.category
+    order = np.lexsort((-detections.scores, key))  # stable: file order breaks ties
     grouped = key[order]
     first = np.searchsorted(grouped, grouped, side="left")
-    rank = np.empty(len(found), dtype=np.int64)
-    rank[order] = np.arange(len(found)) - first
+    rank = np.empty(len(detections), dtype=np.int64)
+    rank[order] = np.arange(len(detections)) - first
     rank[rank >= MAX_DETECTIONS[-1]] = -1
-    kept = np.flatnonzero(rank >= 0)
+    ranked_rows = np.flatnonzero(rank >= 0)
     # File order breaks ties within an image through the rank, images go in the order of their ids.
-    sort = np.lexsort((rank[kept], found.image[kept], -found.scores[kept], found.category[kept]))
-    return kept[sort], rank
+    sort = np.lexsort(
+        (
+            rank[ranked_rows],
+            detections.image[ranked_rows],
+            -detections.scores[ranked_rows],
+            detections.category[ranked_rows],
+        )
+    )
+    return ranked_rows[sort], rank
 
 
-def _blocks(d: Ints, rank: Ints) -> Ints:
-    """Borders of runs of pairs of one rank that share no group; long runs are cut (memory)."""
+def _find_block_borders(d: Ints, rank: Ints) -> Ints:
+    """Find borders of runs of pairs of one rank that share no group; cut long runs (memory)."""
     ranks = np.flatnonzero(np.diff(rank[d], prepend=-1, append=-1))
     starts = np.flatnonzero(np.diff(d, prepend=-1))
     cuts = starts[np.searchsorted(starts, np.arange(0, starts[-1] + 1, _BLOCK))]
@@ -101,16 +111,16 @@ def _blocks(d: Ints, rank: Ints) -> Ints:
     return borders
 
 
-def _assign(
+def _assign_objects(
     pairs: Pairs,
     rank: Ints,
     counts: Bools,
     crowd: Bools,
     thresholds: Floats,
     outcome: Outcomes,
-    taken: Bools,
+    matched_objects: Bools,
 ) -> None:
-    """Fill `outcome` and `taken`: in all groups the best detection, then in all the second."""
+    """Fill `outcome` and `matched_objects`: the best detection of all groups, then the second."""
     d, g, iou = pairs.found, pairs.truth, pairs.iou
     # Within a detection the pairs go from worst to best, so the last possible one wins.
     order = np.lexsort((g, iou, d, rank[d]))
@@ -118,10 +128,10 @@ def _assign(
     d, g, iou = d[order], g[order], iou[order]
     worth = np.arange(1, len(d) + 1, dtype=np.int32)
     prefer = np.int32(len(d) + 1)
-    for low, high in pairwise(_blocks(d, rank)):
+    for low, high in pairwise(_find_block_borders(d, rank)):
         objects = g[low:high]
         starts = np.flatnonzero(np.diff(d[low:high], prepend=-1))
-        free = (~taken[:, :, objects] | crowd[objects]) & (
+        free = (~matched_objects[:, :, objects] | crowd[objects]) & (
             iou[low:high] >= thresholds[:, None]
         )  # (A, T, P)
         value = (worth[low:high] + prefer * counts[:, objects])[:, None, :] * free
@@ -129,6 +139,6 @@ def _assign(
         won = best > 0
         winner = np.where(won, (best - 1) % prefer, low) - low  # worth is unique: the pair itself
         a, t, k = np.nonzero(won)
-        taken[a, t, objects[winner[a, t, k]]] = True
+        matched_objects[a, t, objects[winner[a, t, k]]] = True
         detections = d[low:high][starts]
         outcome[:, :, detections] = np.where(best > prefer, HIT, np.where(won, IGNORED, MISS))

@@ -25,29 +25,33 @@ class Pairs:
 
 def overlapping(
     truth: GroundTruth,
-    found: Detections,
+    detections: Detections,
     *,
     iou_type: str,
     least: float,
     across_categories: bool = False,
 ) -> Pairs:
-    """Pairs of one image, and one category unless `across_categories`, with IoU >= `least`."""
+    """Pair what is in one image, and one category unless `across_categories`, at IoU >= `least`."""
     categories = 1 if across_categories else len(truth.category_ids)
     truth_key = truth.image * categories + (0 if across_categories else truth.category)
-    found_key = found.image * categories + (0 if across_categories else found.category)
+    found_key = detections.image * categories + (0 if across_categories else detections.category)
     by_key = np.argsort(truth_key, kind="stable")
     start = np.searchsorted(truth_key[by_key], found_key, side="left")
     count = np.searchsorted(truth_key[by_key], found_key, side="right") - start
-    d = np.repeat(np.arange(len(found)), count)
+    d = np.repeat(np.arange(len(detections)), count)
     offset = np.arange(len(d)) - np.repeat(np.cumsum(count) - count, count)
     g = by_key[np.repeat(start, count) + offset]
-    iou = _mask_iou(truth, found, d, g) if iou_type == "segm" else _box_iou(truth, found, d, g)
-    kept = iou >= least
-    return Pairs(d[kept], g[kept], iou[kept])
+    iou = (
+        _mask_iou(truth, detections, d, g)
+        if iou_type == "segm"
+        else _box_iou(truth, detections, d, g)
+    )
+    overlaps = iou >= least
+    return Pairs(d[overlaps], g[overlaps], iou[overlaps])
 
 
-def _box_iou(truth: GroundTruth, found: Detections, d: Ints, g: Ints) -> Floats:
-    a, b = found.boxes[d], truth.boxes[g]
+def _box_iou(truth: GroundTruth, detections: Detections, d: Ints, g: Ints) -> Floats:
+    a, b = detections.boxes[d], truth.boxes[g]
     size = np.minimum(a[:, :2] + a[:, 2:], b[:, :2] + b[:, 2:]) - np.maximum(a[:, :2], b[:, :2])
     inner = np.where((size > 0).all(axis=1), size[:, 0] * size[:, 1], 0.0)
     area, other = a[:, 2] * a[:, 3], b[:, 2] * b[:, 3]
@@ -55,17 +59,21 @@ def _box_iou(truth: GroundTruth, found: Detections, d: Ints, g: Ints) -> Floats:
     return np.asarray(np.divide(inner, union, out=np.zeros_like(inner), where=inner > 0))
 
 
-def _mask_iou(truth: GroundTruth, found: Detections, d: Ints, g: Ints) -> Floats:
+def _mask_iou(truth: GroundTruth, detections: Detections, d: Ints, g: Ints) -> Floats:
     """One call of the encoder's IoU per detection and its objects."""
     iou = np.zeros(len(d))
     if not len(d):
         return iou
     sizes = truth.sizes[truth.image]
-    used = np.unique(g)
+    objects_with_pairs = np.unique(g)
     codes = dict(
         zip(
-            used.tolist(),
-            encode([truth.segmentations[i] for i in used], sizes[used], "the annotations"),
+            objects_with_pairs.tolist(),
+            encode(
+                [truth.segmentations[i] for i in objects_with_pairs],
+                sizes[objects_with_pairs],
+                "the annotations",
+            ),
             strict=True,
         )
     )
@@ -73,7 +81,7 @@ def _mask_iou(truth: GroundTruth, found: Detections, d: Ints, g: Ints) -> Floats
     for low, high in pairwise(borders):
         objects = g[low:high]
         iou[low:high] = rle.iou(
-            [found.masks[d[low]]],
+            [detections.masks[d[low]]],
             [codes[int(i)] for i in objects],
             truth.crowd[objects].astype(np.uint8).tolist(),
         )[0]

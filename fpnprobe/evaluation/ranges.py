@@ -31,7 +31,7 @@ def area_ranges(buckets: Sequence[ScaleBucket]) -> list[AreaRange]:
 
 
 def half_open(edges: npt.NDArray[np.float64]) -> list[AreaRange]:
-    """Ranges between consecutive edges that share no area: each object is in one of them."""
+    """Make ranges between consecutive edges that share no area: each object is in one of them."""
     tops = [np.nextafter(edge, 0.0) for edge in edges[1:-1]]
     return [
         (float(low), float(min(high, _EVERY_AREA)))

@@ -10,15 +10,15 @@ from fpnprobe.evaluation.ground_truth import GroundTruth, Ints
 
 
 def copied(
-    truth: GroundTruth, found: Detections, counts: npt.NDArray[np.integer]
+    truth: GroundTruth, detections: Detections, counts: npt.NDArray[np.integer]
 ) -> tuple[GroundTruth, Detections]:
     """The data set in which image i appears `counts[i]` times, copies side by side.
 
     Evaluating it is what `resampled_ap` does for one row of counts, thousands of times slower.
     """
     before = np.cumsum(counts) - counts
-    objects, object_image = _copies(truth.image, counts, before)
-    detections, detection_image = _copies(found.image, counts, before)
+    objects, object_image = _copy_rows(truth.image, counts, before)
+    detection_rows, detection_image = _copy_rows(detections.image, counts, before)
     return (
         replace(
             truth,
@@ -33,19 +33,19 @@ def copied(
         ),
         Detections(
             image=detection_image,
-            category=found.category[detections],
-            boxes=found.boxes[detections],
-            areas=found.areas[detections],
-            scores=found.scores[detections],
-            masks=tuple(found.masks[i] for i in detections) if found.masks else (),
+            category=detections.category[detection_rows],
+            boxes=detections.boxes[detection_rows],
+            areas=detections.areas[detection_rows],
+            scores=detections.scores[detection_rows],
+            masks=tuple(detections.masks[i] for i in detection_rows) if detections.masks else (),
         ),
     )
 
 
-def _copies(
+def _copy_rows(
     image: Ints, counts: npt.NDArray[np.integer], before: npt.NDArray[np.integer]
 ) -> tuple[Ints, Ints]:
-    """Rows of all copies in file order, and the new image of each."""
+    """Return the rows of all copies in file order, and the new image of each."""
     times = counts[image]
     rows = np.repeat(np.arange(len(image)), times)
     copy = np.arange(len(rows)) - np.repeat(np.cumsum(times) - times, times)

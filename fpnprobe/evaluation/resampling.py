@@ -35,7 +35,7 @@ class Resampled:
 
 def resample(
     truth: GroundTruth,
-    found: Detections,
+    detections: Detections,
     *,
     counts: npt.NDArray[np.integer],
     iou_type: str = "bbox",
@@ -46,11 +46,11 @@ def resample(
     ranges = area_ranges(buckets)
     if curve:
         ranges += half_open(size_edges(buckets) ** 2)
-    matches = match(truth, found, ranges=ranges, iou_type=iou_type)
+    matches = match(truth, detections, ranges=ranges, iou_type=iou_type)
     everything = np.ones((1, counts.shape[1]), dtype=counts.dtype)
     ap = resampled_ap(matches, np.concatenate([everything, counts]))  # (A, T, 1 + R)
     mean = ap.mean(axis=1)
-    named = {"AP": mean[0], "AP_50": ap[0, 0], "AP_75": ap[0, 5]}
-    named |= {name: mean[i + 1] for name, i in bucket_metrics(buckets).items()}
-    table = np.concatenate([np.array(list(named.values())), mean[len(buckets) + 1 :]])
-    return Resampled(tuple(named), table[:, 0], table[:, 1:])
+    metric_rows = {"AP": mean[0], "AP_50": ap[0, 0], "AP_75": ap[0, 5]}
+    metric_rows |= {name: mean[i + 1] for name, i in bucket_metrics(buckets).items()}
+    table = np.concatenate([np.array(list(metric_rows.values())), mean[len(buckets) + 1 :]])
+    return Resampled(tuple(metric_rows), table[:, 0], table[:, 1:])

@@ -11,16 +11,16 @@ import numpy.typing as npt
 
 
 def running_sums(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Sums of the first 0, 1, ..., n rows, (n + 1, R).
+    """Return the sums of the first 0, 1, ..., n rows, (n + 1, R).
 
     >>> running_sums(np.array([[1, 5], [2, 6], [3, 7]])).tolist()
     [[0, 0], [1, 5], [3, 11], [6, 18]]
     """
-    found = np.empty((len(rows) + 1, rows.shape[1]), dtype=rows.dtype)
-    found[0] = 0
-    found[1:] = rows
-    _scan(found, np.add)
-    return found
+    sums = np.empty((len(rows) + 1, rows.shape[1]), dtype=rows.dtype)
+    sums[0] = 0
+    sums[1:] = rows
+    _accumulate_rows(sums, np.add)
+    return sums
 
 
 def falling_maximum(rows: npt.NDArray[Any]) -> None:
@@ -29,10 +29,10 @@ def falling_maximum(rows: npt.NDArray[Any]) -> None:
     >>> table = np.array([[1, 9], [4, 2], [3, 5]]); falling_maximum(table); table.tolist()
     [[4, 9], [4, 5], [3, 5]]
     """
-    _scan(rows[::-1], np.maximum)
+    _accumulate_rows(rows[::-1], np.maximum)
 
 
-def _scan(rows: npt.NDArray[Any], combine: np.ufunc) -> None:
+def _accumulate_rows(rows: npt.NDArray[Any], combine: np.ufunc) -> None:
     n, width = rows.shape
     size = int(np.sqrt(n))
     whole = n - n % size if size else 0

@@ -12,7 +12,7 @@ from fpnprobe.scales import COCO_BUCKETS, ScaleBucket
 
 
 def size_edges(buckets: Sequence[ScaleBucket] = COCO_BUCKETS) -> Floats:
-    """Borders of the bins in px of sqrt(area), from 0 to inf; every bucket border is one.
+    """Choose bin borders in px of sqrt(area), from 0 to inf; every bucket border is one.
 
     Quarters of the first border, a quarter and a half of the way between two borders, and 4/3, 2,
     8/3 and 4 times the last one.
@@ -23,10 +23,10 @@ def size_edges(buckets: Sequence[ScaleBucket] = COCO_BUCKETS) -> Floats:
     borders = np.sqrt([bucket.high for bucket in buckets[:-1]])
     if not len(borders):
         borders = np.sqrt([bucket.high for bucket in COCO_BUCKETS[:-1]])
-    edges = [borders[0] * part for part in (0, 0.25, 0.5, 0.75)]
+    edges = [borders[0] * factor for factor in (0, 0.25, 0.5, 0.75)]
     for low, high in pairwise(borders):
         edges += [low, low + (high - low) / 4, low + (high - low) / 2]
-    edges += [borders[-1] * part for part in (1, 4 / 3, 2, 8 / 3, 4)]
+    edges += [borders[-1] * factor for factor in (1, 4 / 3, 2, 8 / 3, 4)]
     return np.array([*edges, np.inf], dtype=np.float64)
 
 

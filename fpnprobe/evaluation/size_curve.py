@@ -25,7 +25,7 @@ def size_curve(
     resamples: int = 1000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """AP in bins of sqrt(area) that share every bucket border, with a 95 % bootstrap band.
+    """Compute AP in bins of sqrt(area) that share bucket borders, with a 95 % bootstrap band.
 
     A bin is evaluated as AP_S is, for areas from `low^2` up to but not including `high^2`. The
     band is the percentile interval over resampled images.
@@ -45,9 +45,9 @@ def size_curve(
     check_iou_type(iou_type)
     buckets = check_buckets(buckets)
     truth = GroundTruth.of(annotations, iou_type=iou_type)
-    found = Detections.of(detections, ground_truth=truth, iou_type=iou_type)
+    scored = Detections.of(detections, ground_truth=truth, iou_type=iou_type)
     counts = resample_counts(len(truth.image_ids), resamples=resamples, seed=seed)
-    run = resample(truth, found, counts=counts, iou_type=iou_type, buckets=buckets)
+    run = resample(truth, scored, counts=counts, iou_type=iou_type, buckets=buckets)
     n = len(run.names)
     band = np.array([percentile_interval(row) for row in run.samples[n:]])
     table = bin_table(truth, size_edges(buckets))

@@ -1,1 +1,1 @@
-"""What a finished study proves: differences, associations, claims and explanations."""
+"""The evidence of a finished study: differences, associations, claims and explanations."""

@@ -29,7 +29,7 @@ _TABLE = [*_PLACE, "metric", "n", "variants", "rho", "low", "high", "q", "note"]
 
 
 def associations(study: FinishedStudy) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Rank correlations, and the points behind them; AP is what each cell has stored.
+    """Return the rank correlations, and the points behind them; AP is what each cell has stored.
 
     Returns:
         `ledger` ("training" or "end"), `measure` ("index" or "large_share"), tap, kind, route,
@@ -37,14 +37,22 @@ def associations(study: FinishedStudy) -> tuple[pd.DataFrame, pd.DataFrame]:
         the rows of the same kind with an interval, stages and pyramid levels apart), note; and one
         row per cell, place and metric with `value` and `change`.
     """
-    points = _points(study)
+    points = _join_points(study)
     rows = []
-    for place, group in points.groupby([*_PLACE, "metric"], sort=False):
-        found = rank_correlation(
+    for quantity, group in points.groupby([*_PLACE, "metric"], sort=False):
+        correlation = rank_correlation(
             group["value"], group["change"], clusters=group["variant"].tolist()
         )
-        result = (found.n, found.clusters, found.rho, found.low, found.high, found.p, found.note)
-        rows.append((*place, *result))
+        result = (
+            correlation.n,
+            correlation.clusters,
+            correlation.rho,
+            correlation.low,
+            correlation.high,
+            correlation.p,
+            correlation.note,
+        )
+        rows.append((*quantity, *result))
     table = pd.DataFrame(rows, columns=_TABLE)
     family = [table["kind"], table["tap"].str[0]]  # C or P
     return table.assign(q=table["q"].groupby(family).transform(_false_discovery)), points
@@ -59,54 +67,56 @@ def _false_discovery(p: "pd.Series[float]") -> Floats:
     return q
 
 
-def _points(study: FinishedStudy) -> pd.DataFrame:
-    changed = {each.variant for each in study.intervened()}
+def _join_points(study: FinishedStudy) -> pd.DataFrame:
+    intervened_variants = {entry.variant for entry in study.intervened()}
     measures = [
-        _measures(folder, study.buckets[-1].name).assign(
+        _read_measures(folder, study.buckets[-1].name).assign(
             ledger=ledger, variant=cell.variant, seed=cell.seed
         )
         for cell in study.cells
-        if cell.variant not in changed
-        for ledger, folder in _ledgers(cell)
+        if cell.variant not in intervened_variants
+        for ledger, folder in _find_ledgers(cell)
     ]
-    changes = _changes(study)
+    changes = _read_changes(study)
     if not measures or changes.empty:
         return pd.DataFrame(columns=_POINTS)
     joined = pd.concat(measures, ignore_index=True).merge(changes, on=["variant", "seed"])
     return joined.dropna(subset=["value", "change"])[_POINTS].reset_index(drop=True)
 
 
-def _ledgers(cell: FinishedCell) -> Iterator[tuple[str, Path]]:
+def _find_ledgers(cell: FinishedCell) -> Iterator[tuple[str, Path]]:
     """The ledger of a cell's training, and that of the same images after it."""
     if (cell.folder / "ledger.parquet").exists():
         yield "training", cell.folder
-    kept = [path.parent for path in cell.folder.glob("offline/iteration-*/ledger.parquet")]
-    if kept:
-        yield "end", max(kept, key=lambda folder: int(folder.name.rpartition("-")[2]))
+    offline_folders = [
+        path.parent for path in cell.folder.glob("offline/iteration-*/ledger.parquet")
+    ]
+    if offline_folders:
+        yield "end", max(offline_folders, key=lambda folder: int(folder.name.rpartition("-")[2]))
 
 
-def _measures(folder: Path, largest: str) -> pd.DataFrame:
-    """Index and large-object share of one cell's ledger."""
+def _read_measures(folder: Path, largest: str) -> pd.DataFrame:
+    """Return the index and large-object share of one cell's ledger."""
     frame = Ledger.read(folder).frame
-    place = ["tap", "kind", "route"]
+    quantity = ["tap", "kind", "route"]
     index = all_object_index(frame).rename(columns={"index": "value"})
     shares = gradient_shares(frame)
     large = shares[shares["bucket"] == largest].rename(columns={"share": "value"})
     return pd.concat(
         [
-            index[[*place, "value"]].assign(measure="index"),
-            large[[*place, "value"]].assign(measure="large_share"),
+            index[[*quantity, "value"]].assign(measure="index"),
+            large[[*quantity, "value"]].assign(measure="large_share"),
         ],
         ignore_index=True,
     )
 
 
-def _changes(study: FinishedStudy) -> pd.DataFrame:
-    """AP of the smallest and the largest bucket of every cell, and its change to the baseline."""
+def _read_changes(study: FinishedStudy) -> pd.DataFrame:
+    """Read each cell's AP of the smallest and largest bucket, and its change to the baseline."""
     ends = {0, len(study.buckets) - 1}
-    wanted = [name for name, i in bucket_metrics(study.buckets).items() if i in ends]
+    metric_names = [name for name, i in bucket_metrics(study.buckets).items() if i in ends]
     # Buckets of three have two names each; the letters come first and are enough.
-    wanted = [name for name in wanted if name in ("AP_S", "AP_L")] or wanted
+    metric_names = [name for name in metric_names if name in ("AP_S", "AP_L")] or metric_names
     tables: list[pd.DataFrame] = [
         read_parquet(file).assign(variant=cell.variant, seed=cell.seed)
         for cell in study.cells
@@ -116,7 +126,7 @@ def _changes(study: FinishedStudy) -> pd.DataFrame:
     if not tables:
         return pd.DataFrame(columns=columns)
     table = pd.concat(tables, ignore_index=True).rename(columns={"value": "ap"})
-    table = table[(table["iou_type"] == study.iou_type) & table["metric"].isin(wanted)]
+    table = table[(table["iou_type"] == study.iou_type) & table["metric"].isin(metric_names)]
     table = table.sort_values("iteration", kind="stable")
     table = table.drop_duplicates(["variant", "seed", "metric"], keep="last")
     baseline = next(v for v in study.variants if v in set(table["variant"]))

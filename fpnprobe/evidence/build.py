@@ -44,50 +44,54 @@ def build(study_dir: str | Path, *, resamples: int = RESAMPLES, seed: int = 0) -
     A report that was passed on without its detections keeps what was made of them.
 
     Args:
-        study_dir: a folder that `run-study` wrote.
-        resamples: bootstrap resamples over images.
-        seed: of the resampling.
+        study_dir: A folder that `run-study` wrote.
+        resamples: Bootstrap resamples over images.
+        seed: Of the resampling.
 
     Raises:
-        FpnProbeError: if the folder, its annotations or its detections cannot be read.
+        FpnProbeError: If the folder, its annotations or its detections cannot be read.
     """
     study = read_study(study_dir)
     gone = [cell for cell in study.cells if not cell.detections.exists()]
     stored = (study.folder / "evidence" / "comparison.parquet").exists()
-    kept = bool(gone) and stored and len(gone) == len(study.cells)
-    if gone and not kept:
+    tables_stay = bool(gone) and stored and len(gone) == len(study.cells)
+    if gone and not tables_stay:
         raise FpnProbeError(
             f"{gone[0].detections} is gone, with {len(gone)} of {len(study.cells)} cells' "
             "detections, so they cannot be compared: run them again with --fresh"
         )
-    found = {} if kept else tables(study, resamples=resamples, seed=seed)
+    evidence = {} if tables_stay else tables(study, resamples=resamples, seed=seed)
     association, points = associations(study)
-    found |= {"association": association, "association_points": points}
-    for name, table in found.items():
+    evidence |= {"association": association, "association_points": points}
+    for name, table in evidence.items():
         buffer = io.BytesIO()
         table.to_parquet(buffer, index=False)
         atomic.write_bytes(study.folder / "evidence" / f"{name}.parquet", buffer.getvalue())
 
 
 def tables(study: FinishedStudy, *, resamples: int, seed: int) -> dict[str, pd.DataFrame]:
-    """Tables made of detections, by file name; empty, with their columns, where no cell is done."""
+    """Make the tables of detections, by file name; empty, with columns, where no cell is done."""
     runs: dict[tuple[str, int], Resampled] = {}
-    others: dict[str, dict[tuple[str, int], Resampled]] = {k: {} for k in study.iou_types[1:]}
+    runs_by_iou_type: dict[str, dict[tuple[str, int], Resampled]] = {
+        k: {} for k in study.iou_types[1:]
+    }
     errors = []
     truth = _ground_truth(study)
     if truth is not None:
         counts = resample_counts(len(truth.image_ids), resamples=resamples, seed=seed)
         for cell in study.cells:
-            found = Detections.of(cell.detections, ground_truth=truth, iou_type=study.iou_type)
+            detections = Detections.of(cell.detections, ground_truth=truth, iou_type=study.iou_type)
             runs[cell.variant, cell.seed] = resample(
-                truth, found, counts=counts, iou_type=study.iou_type, buckets=study.buckets
+                truth, detections, counts=counts, iou_type=study.iou_type, buckets=study.buckets
             )
-            mistakes = error_types(truth, found, iou_type=study.iou_type, buckets=study.buckets)
+            mistakes = error_types(
+                truth, detections, iou_type=study.iou_type, buckets=study.buckets
+            )
             errors.append(mistakes.assign(variant=cell.variant, seed=str(cell.seed)))
-            for iou_type, judged in others.items():
-                found = Detections.of(cell.detections, ground_truth=truth, iou_type=iou_type)
+            for iou_type, judged in runs_by_iou_type.items():
+                detections = Detections.of(cell.detections, ground_truth=truth, iou_type=iou_type)
                 judged[cell.variant, cell.seed] = resample(
-                    truth, found, counts=counts, iou_type=iou_type, buckets=study.buckets
+                    truth, detections, counts=counts, iou_type=iou_type, buckets=study.buckets
                 )
     together = Runs(
         runs=runs,
@@ -103,7 +107,7 @@ def tables(study: FinishedStudy, *, resamples: int, seed: int) -> dict[str, pd.D
             comparison_name(study, iou_type): compared(
                 replace(together, runs=judged), study.pairs()
             )
-            for iou_type, judged in others.items()
+            for iou_type, judged in runs_by_iou_type.items()
         },
         "size_curve": curves(together),
         "size_difference": curve_differences(together, study.pairs()),

@@ -1,4 +1,4 @@
-"""What the paper says, what a study measured, and the verdict, by a rule that is written down."""
+"""The paper's claims against what a study measured, each with a verdict by a written rule."""
 
 import math
 from collections.abc import Mapping
@@ -68,8 +68,8 @@ class Claim:
     note: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values, NaN as None."""
-        plain = {**asdict(self), "printed": [dict(each) for each in self.printed]}
+        """Return plain values, NaN as None."""
+        plain = {**asdict(self), "printed": [dict(row) for row in self.printed]}
         return {k: None if v != v else v for k, v in plain.items()}
 
 
@@ -77,10 +77,10 @@ def judge(study_dir: str | Path) -> list[Claim]:
     """Judge every published claim by the study's stored evidence; those that were run come first.
 
     Raises:
-        FpnProbeError: if the folder is not a study's output or its evidence cannot be read.
+        FpnProbeError: If the folder is not a study's output or its evidence cannot be read.
     """
     study = read_study(study_dir)
-    tables = {iou_type: _comparison(study, iou_type) for iou_type in study.iou_types}
+    tables = {iou_type: _read_comparison(study, iou_type) for iou_type in study.iou_types}
     judged = [
         _judge_claim(printed, study, tables.get(printed[0].iou_type, _NONE))
         for printed in group_claims()
@@ -100,7 +100,7 @@ def group_claims() -> list[list[PublishedClaim]]:
     return list(groups.values())
 
 
-def _comparison(study: FinishedStudy, iou_type: str) -> pd.DataFrame:
+def _read_comparison(study: FinishedStudy, iou_type: str) -> pd.DataFrame:
     """The stored differences of boxes or of masks; empty where none are."""
     file = study.folder / "evidence" / f"{comparison_name(study, iou_type)}.parquet"
     try:
@@ -111,8 +111,8 @@ def _comparison(study: FinishedStudy, iou_type: str) -> pd.DataFrame:
 
 def _judge_claim(printed: list[PublishedClaim], study: FinishedStudy, table: pd.DataFrame) -> Claim:
     first = printed[0]
-    values = ", ".join(f"{each.paper:+.1f} ({each.source})" for each in printed)
-    backbones = " and ".join(dict.fromkeys(each.backbone for each in printed))
+    values = ", ".join(f"{claim_row.paper:+.1f} ({claim_row.source})" for claim_row in printed)
+    backbones = " and ".join(dict.fromkeys(claim_row.backbone for claim_row in printed))
     claim = Claim(
         statement=(
             f"{first.detector} {backbones}: {first.variant} changes {first.metric} by {values} "
@@ -124,16 +124,16 @@ def _judge_claim(printed: list[PublishedClaim], study: FinishedStudy, table: pd.
         baseline=first.baseline,
         metric=first.metric,
         iou_type=first.iou_type,
-        printed=tuple(each.as_printed() for each in printed),
+        printed=tuple(claim_row.as_printed() for claim_row in printed),
     )
-    if missing := _missing(first, study):
+    if missing := _explain_untestable(first, study):
         return replace(claim, note=missing)
     measured = find_difference(
         table, variant=first.variant, baseline=first.baseline, metric=first.metric
     )
     if measured is None:
         return replace(claim, note=f"no finished cells of {first.variant} and {first.baseline}")
-    directions = {direction(each.paper) for each in printed}
+    directions = {direction(claim_row.paper) for claim_row in printed}
     verdict, note = judge_difference(
         measured, predicted=direction(first.paper), metric=first.metric
     )
@@ -146,14 +146,14 @@ def _judge_claim(printed: list[PublishedClaim], study: FinishedStudy, table: pd.
     )  # fmt: skip
 
 
-def _missing(claim: PublishedClaim, study: FinishedStudy) -> str:
-    """Why the study cannot test the claim; empty if it can."""
-    detector: Mapping[str, Any] = study.content.get("detector") or {}
-    given = str(detector.get("framework") or detector.get("config") or "")
-    if detector_name(given) != claim.detector:
-        return f"the study's detector is {given or 'unknown'}"
-    if backbone_kin(given) != backbone_kin(claim.backbone):
-        return f"the claim is about {claim.backbone}, the study's detector is {given}"
+def _explain_untestable(claim: PublishedClaim, study: FinishedStudy) -> str:
+    """Explain why the study cannot test the claim; empty if it can."""
+    detector_content: Mapping[str, Any] = study.content.get("detector") or {}
+    detector = str(detector_content.get("framework") or detector_content.get("config") or "")
+    if detector_name(detector) != claim.detector:
+        return f"the study's detector is {detector or 'unknown'}"
+    if backbone_kin(detector) != backbone_kin(claim.backbone):
+        return f"the claim is about {claim.backbone}, the study's detector is {detector}"
     if claim.iou_type not in study.iou_types:
         judged = " and ".join(study.iou_types)
         return f"the study evaluates {judged}, the claim is about {claim.iou_type}"

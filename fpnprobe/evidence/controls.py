@@ -1,4 +1,4 @@
-"""Interventions of a study and their untouched twins: the same pyramid, trained as ever."""
+"""Interventions of a study and their controls: the same build without intervention."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ class Intervened:
     """A variant whose backward pass is changed.
 
     Attributes:
-        variant: its name.
-        change: what is changed.
-        twin: the variant that differs from it by nothing else; "" where the study has none.
+        variant: Its name.
+        change: What is changed.
+        twin: The control: the variant that differs by nothing else; "" where the study has none.
     """
 
     variant: str
@@ -23,14 +23,14 @@ class Intervened:
     twin: str
 
     def is_ready_made(self, name: str) -> bool:
-        """Whether it changes what the ready-made intervention of that name changes."""
+        """Tell whether it changes what the ready-made intervention of that name changes."""
         return self.change == intervention(name)
 
 
 def intervened(content: Mapping[str, Any]) -> list[Intervened]:
     """The interventions among the variants of a study, in its order.
 
-    A twin has the same build, options and detector, and no intervention.
+    A control has the same build, options and detector, and no intervention.
 
     Args:
         content: `study.json`.
@@ -39,23 +39,27 @@ def intervened(content: Mapping[str, Any]) -> list[Intervened]:
     [Intervened(variant='FPN~cut-direct', change=Intervention(C2..C4 direct all x0), twin='FPN')]
     """
     resolved = content.get("study")
-    given = resolved.get("variants") if isinstance(resolved, Mapping) else None
-    variants = [_resolved(each) for each in given or content.get("variants") or ()]
+    resolved_variants = resolved.get("variants") if isinstance(resolved, Mapping) else None
+    variants = [
+        _as_mapping(variant) for variant in resolved_variants or content.get("variants") or ()
+    ]
     untouched = {
-        _pyramid(each): str(each["name"]) for each in reversed(variants) if _change(each) is None
+        _identify_build(variant): str(variant["name"])
+        for variant in reversed(variants)
+        if _read_intervention(variant) is None
     }
     return [
-        Intervened(str(each["name"]), change, untouched.get(_pyramid(each), ""))
-        for each in variants
-        if (change := _change(each)) is not None
+        Intervened(str(variant["name"]), change, untouched.get(_identify_build(variant), ""))
+        for variant in variants
+        if (change := _read_intervention(variant)) is not None
     ]
 
 
-def _resolved(variant: Any) -> Mapping[str, Any]:
+def _as_mapping(variant: Any) -> Mapping[str, Any]:
     return variant if isinstance(variant, Mapping) else {"name": str(variant)}
 
 
-def _change(variant: Mapping[str, Any]) -> Intervention | None:
+def _read_intervention(variant: Mapping[str, Any]) -> Intervention | None:
     """The intervention of a variant; what another version cannot read counts as none."""
     try:
         if variant.get("intervention") is not None:
@@ -67,6 +71,6 @@ def _change(variant: Mapping[str, Any]) -> Intervention | None:
         return None
 
 
-def _pyramid(variant: Mapping[str, Any]) -> tuple[str, str, str]:
+def _identify_build(variant: Mapping[str, Any]) -> tuple[str, str, str]:
     base = str(variant.get("build") or variant["name"]).partition("~")[0]
     return base, repr(variant.get("options") or {}), repr(variant.get("detector") or {})

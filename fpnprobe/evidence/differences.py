@@ -38,16 +38,16 @@ class Runs:
     seed: int
 
     def seeds(self, *variants: str) -> list[int]:
-        """Seeds that all these variants have."""
+        """Return the seeds that all these variants have."""
         have = [{s for v, s in self.runs if v == variant} for variant in variants]
         return sorted(set.intersection(*have))
 
     def names(self) -> tuple[str, ...]:
-        """Names of the metrics."""
+        """Return the names of the metrics."""
         return next(iter(self.runs.values())).names if self.runs else ()
 
     def stacked(self, variant: str, seeds: Sequence[int]) -> tuple[Floats, Floats]:
-        """Values (S, N) and samples (S, N, R) of a variant's seeds."""
+        """Return the values (S, N) and samples (S, N, R) of a variant's seeds."""
         runs = [self.runs[variant, seed] for seed in seeds]
         return np.stack([run.values for run in runs]), np.stack([run.samples for run in runs])
 
@@ -60,19 +60,23 @@ class _Interval:
     note: str = ""
 
 
-def _intervals(values: Floats, samples: Floats, seed: int) -> list[_Interval]:
+def _mean_intervals(values: Floats, samples: Floats, seed: int) -> list[_Interval]:
     """The intervals of a mean over seeds; `values` (S,), `samples` (S, R)."""
-    found = [_Interval("images", *percentile_interval(samples.mean(axis=0)))]
+    over_images = [_Interval("images", *percentile_interval(samples.mean(axis=0)))]
     if len(values) < 2:
         nan = float("nan")
         return [
-            *found,
+            *over_images,
             _Interval("seeds", nan, nan, ONE_SEED),
             _Interval("both", nan, nan, ONE_SEED),
         ]
     spread = t_interval(values)
-    both = percentile_interval(hierarchical_samples(values, samples, seed=seed))
-    return [*found, _Interval("seeds", spread.low, spread.high), _Interval("both", *both)]
+    both_bounds = percentile_interval(hierarchical_samples(values, samples, seed=seed))
+    return [
+        *over_images,
+        _Interval("seeds", spread.low, spread.high),
+        _Interval("both", *both_bounds),
+    ]
 
 
 def compared(runs: Runs, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
@@ -99,9 +103,9 @@ def compared(runs: Runs, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
                 )  # fmt: skip
             rows += [
                 {**shared, "seed": "all", "a": a[:, i].mean(), "b": b[:, i].mean(),
-                 "difference": values.mean(), "low": found.low, "high": found.high,
-                 "source": found.source, "n_seeds": len(seeds), "note": found.note}
-                for found in _intervals(values, samples, runs.seed)
+                 "difference": values.mean(), "low": interval.low, "high": interval.high,
+                 "source": interval.source, "n_seeds": len(seeds), "note": interval.note}
+                for interval in _mean_intervals(values, samples, runs.seed)
             ]  # fmt: skip
     return pd.DataFrame(rows, columns=_COMPARISON)
 
@@ -109,15 +113,15 @@ def compared(runs: Runs, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
 def _curve_rows(
     runs: Runs, seeds: Sequence[int], values: Floats, samples: Floats, name: Mapping[str, str]
 ) -> list[dict[str, Any]]:
-    """Rows of a curve: each seed with its image band, then the mean with each band.
+    """Return the rows of a curve: each seed with its image band, then the mean with each band.
 
     `values` (S, B) and `samples` (S, B, R) over B bins.
     """
     rows: list[dict[str, Any]] = []
     bins = runs.bins
     assert bins is not None
-    for i, place in enumerate(bins.to_dict("records")):
-        shared: dict[str, Any] = {**name, **{str(k): v for k, v in place.items()}}
+    for i, size_bin in enumerate(bins.to_dict("records")):
+        shared: dict[str, Any] = {**name, **{str(k): v for k, v in size_bin.items()}}
         for s, seed in enumerate(seeds):
             low, high = percentile_interval(samples[s, i])
             rows.append(
@@ -125,15 +129,15 @@ def _curve_rows(
                  "band_high": high, "source": "images"}
             )  # fmt: skip
         rows += [
-            {**shared, "seed": "all", "ap": values[:, i].mean(), "band_low": found.low,
-             "band_high": found.high, "source": found.source}
-            for found in _intervals(values[:, i], samples[:, i], runs.seed)
+            {**shared, "seed": "all", "ap": values[:, i].mean(), "band_low": interval.low,
+             "band_high": interval.high, "source": interval.source}
+            for interval in _mean_intervals(values[:, i], samples[:, i], runs.seed)
         ]  # fmt: skip
     return rows
 
 
 def curves(runs: Runs) -> pd.DataFrame:
-    """AP against sqrt(area) of every cell and of every variant's mean."""
+    """Return the AP against sqrt(area) of every cell and of every variant's mean."""
     rows: list[dict[str, Any]] = []
     n = len(runs.names())
     for variant in runs.variants:
@@ -157,7 +161,7 @@ def curve_differences(runs: Runs, pairs: Sequence[tuple[str, str]]) -> pd.DataFr
 
 
 def seed_table(runs: Runs) -> pd.DataFrame:
-    """Mean, standard deviation and t interval over seeds of every variant's metrics."""
+    """Return the mean, standard deviation and t interval over seeds of every variant's metrics."""
     rows = []
     for variant in runs.variants:
         if seeds := runs.seeds(variant):

@@ -25,13 +25,13 @@ RULE = (
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What the paper says works, and what an intervention must then do.
+    """An explanation that the paper gives, and the effect that an intervention must then have.
 
     Attributes:
-        statement: the explanation, as a sentence.
-        intervention: ready-made intervention that tests it.
-        metric: what must change.
-        sign: to which side, +1 or -1.
+        statement: The explanation, as a sentence.
+        intervention: Ready-made intervention that tests it.
+        metric: What must change.
+        sign: To which side, +1 or -1.
     """
 
     statement: str
@@ -59,7 +59,7 @@ EXPLANATIONS = (
 class Cause:
     """The verdict on one explanation; differences in AP points, NaN where not run.
 
-    `difference` is the intervention's AP minus its twin's; `covers` says what the interval covers.
+    `difference` is the intervention's AP minus its control's (`twin`); `covers` names the sources.
     """
 
     statement: str
@@ -76,7 +76,7 @@ class Cause:
     note: str
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values, NaN as None."""
+        """Return plain values, NaN as None."""
         return {k: None if v != v else v for k, v in asdict(self).items()}
 
 
@@ -84,7 +84,7 @@ def judge(study_dir: str | Path) -> list[Cause]:
     """Judge both explanations by the study's evidence, for each pyramid that they were tested on.
 
     Raises:
-        FpnProbeError: if the folder is not a study's output or its evidence cannot be read.
+        FpnProbeError: If the folder is not a study's output or its evidence cannot be read.
     """
     study = read_study(study_dir)
     file = study.folder / "evidence" / "comparison.parquet"
@@ -93,35 +93,39 @@ def judge(study_dir: str | Path) -> list[Cause]:
     except (OSError, ValueError) as error:
         raise FpnProbeError(f"{file} cannot be read ({error}): run the study again") from error
     changed = study.intervened()
-    return [cause for each in EXPLANATIONS for cause in _judged(each, changed, table)]
+    return [
+        cause
+        for explanation in EXPLANATIONS
+        for cause in _judge_explanation(explanation, changed, table)
+    ]
 
 
-def _judged(
+def _judge_explanation(
     explanation: Explanation, changed: Sequence[Intervened], table: pd.DataFrame
 ) -> list[Cause]:
-    tests = [each for each in changed if each.is_ready_made(explanation.intervention)]
+    tests = [entry for entry in changed if entry.is_ready_made(explanation.intervention)]
     if not tests:
-        return [_cause(explanation, note=f"the study has no {explanation.intervention}")]
-    return [_tested(explanation, each, table) for each in tests]
+        return [_make_cause(explanation, note=f"the study has no {explanation.intervention}")]
+    return [_judge_test(explanation, entry, table) for entry in tests]
 
 
-def _tested(explanation: Explanation, test: Intervened, table: pd.DataFrame) -> Cause:
+def _judge_test(explanation: Explanation, test: Intervened, table: pd.DataFrame) -> Cause:
     about = {"variant": test.variant, "twin": test.twin}
     if not test.twin:
-        return _cause(explanation, **about, note="the study has no untouched twin")
+        return _make_cause(explanation, **about, note="the study has no untouched twin")
     measured = find_difference(
         table, variant=test.variant, baseline=test.twin, metric=explanation.metric
     )
     if measured is None:
         note = f"no finished cells of {test.variant} and {test.twin}"
-        return _cause(explanation, **about, note=note)
+        return _make_cause(explanation, **about, note=note)
     verdict, note = judge_difference(
         measured, predicted=explanation.sign, metric=explanation.metric
     )
-    return _cause(explanation, **about, **asdict(measured), verdict=verdict, note=note)
+    return _make_cause(explanation, **about, **asdict(measured), verdict=verdict, note=note)
 
 
-def _cause(explanation: Explanation, **found: Any) -> Cause:
+def _make_cause(explanation: Explanation, **fields: Any) -> Cause:
     nan = float("nan")
     empty: dict[str, Any] = {
         "variant": "", "twin": "", "difference": nan, "low": nan, "high": nan, "covers": "",
@@ -131,5 +135,5 @@ def _cause(explanation: Explanation, **found: Any) -> Cause:
         statement=explanation.statement,
         prediction=explanation.prediction,
         metric=explanation.metric,
-        **{**empty, **found},
+        **{**empty, **fields},
     )

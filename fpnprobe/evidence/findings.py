@@ -94,9 +94,9 @@ class Energies:
         )
         squares = np.full((len(samples), len(stages), len(routes), len(buckets)), np.nan)
         counts = np.full((len(samples), len(buckets)), np.nan)
-        place = {name: at for at, name in enumerate(samples)}
+        index_of_sample = {name: at for at, name in enumerate(samples)}
         at = (
-            rows["sample"].map(place).to_numpy(),
+            rows["sample"].map(index_of_sample).to_numpy(),
             rows["tap"].map({n: i for i, n in enumerate(stages)}).to_numpy(),
             rows["route"].map({n: i for i, n in enumerate(routes)}).to_numpy(),
             rows["bucket"].map({n: i for i, n in enumerate(buckets)}).to_numpy(),
@@ -117,8 +117,10 @@ def decide(
     """The verdict of a value with its bootstrap samples, and the interval."""
     if value != value:
         return "not measured", float("nan"), float("nan")
-    known = values[np.isfinite(values)]
-    low, high = percentile_interval(known) if len(known) else (float("nan"), float("nan"))
+    finite_values = values[np.isfinite(values)]
+    low, high = (
+        percentile_interval(finite_values) if len(finite_values) else (float("nan"), float("nan"))
+    )
     if samples < FEWEST or low != low:
         return "undecided", low, high
     if (high < threshold) if below else (low > threshold):
@@ -131,10 +133,10 @@ def index_of(squares: Floats, counts: Floats, weights: Floats) -> Floats:
     """All-object index of `(samples, buckets)` energies under draws `(resamples, samples)`."""
     with np.errstate(invalid="ignore", divide="ignore"):
         energy = squares / np.where(counts > 0, counts, np.nan) ** 2
-    known = np.isfinite(energy)
-    filled = np.where(known, energy, 0.0)
+    measured = np.isfinite(energy)
+    filled = np.where(measured, energy, 0.0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        means = (weights @ filled) / (weights @ known.astype(np.float64))
+        means = (weights @ filled) / (weights @ measured.astype(np.float64))
     return np.array([evenness(row) for row in means])
 
 

@@ -28,13 +28,13 @@ class FinishedCell:
 
     @property
     def detections(self) -> Path:
-        """Stored COCO results of the cell."""
+        """The stored COCO results of the cell."""
         return self.folder / "detections.json.gz"
 
 
 @dataclass(frozen=True, slots=True)
 class FinishedStudy:
-    """What `study.json` and the manifests say, in the order of the study."""
+    """A study with its finished cells, read from `study.json` and the manifests."""
 
     name: str
     folder: Path
@@ -51,7 +51,7 @@ class FinishedStudy:
 
     @property
     def compares_with_paper(self) -> bool:
-        """Whether the study says why its sizes may be set beside the paper's, though not COCO's."""
+        """Tell whether the study's sizes may be set beside the paper's, though not COCO's."""
         return bool(self.content.get("compare_with_paper"))
 
     def seeds(self, variant: str) -> dict[int, FinishedCell]:
@@ -59,16 +59,16 @@ class FinishedStudy:
         return {cell.seed: cell for cell in self.cells if cell.variant == variant}
 
     def pairs(self) -> list[tuple[str, str]]:
-        """(variant, baseline): the baseline comes earlier, or is an intervention's twin."""
-        twins = {each.variant: each.twin for each in self.intervened()}
-        found = []
+        """Pair (variant, baseline): the baseline comes earlier, or is an intervention's control."""
+        controls = {entry.variant: entry.twin for entry in self.intervened()}
+        variant_pairs = []
         for first, second in combinations(self.variants, 2):
-            swap = second in (twins.get(first), first.split("~")[0])
-            found.append((first, second) if swap else (second, first))
-        return found
+            swap = second in (controls.get(first), first.split("~")[0])
+            variant_pairs.append((first, second) if swap else (second, first))
+        return variant_pairs
 
     def intervened(self) -> list[Intervened]:
-        """The variants whose backward pass is changed, with their untouched twins."""
+        """The variants whose backward pass is changed, with their controls."""
         return intervened(self.content)
 
 
@@ -79,7 +79,7 @@ def read_study(study_dir: str | Path) -> FinishedStudy:
     report name them.
 
     Raises:
-        FpnProbeError: if the folder is not a study's output, or its `study.json` is damaged.
+        FpnProbeError: If the folder is not a study's output, or its `study.json` is damaged.
     """
     stored = StoredStudy.read(study_dir, strict=True)
     cells = [
@@ -126,7 +126,7 @@ def _study_of(stored: StoredStudy, cells: list[FinishedCell]) -> FinishedStudy:
 
 
 def comparison_name(study: FinishedStudy, iou_type: str) -> str:
-    """Name of the evidence that holds the differences of boxes or of masks.
+    """Return the name of the evidence that holds the differences of boxes or of masks.
 
     What a study judges first is in `comparison`, a second kind in a file named after it.
     """

@@ -1,4 +1,4 @@
-"""What the paper printed (`published.json`, in percent), read as claims that can be tested.
+"""The paper's printed numbers (`published.json`, in percent), read as testable claims.
 
 Every claim is a difference between two variants of one framework that one table or figure prints.
 For Faster R-CNN R101-FPN the paper has two baselines that contradict each other: 39.5 AP in Figure
@@ -40,7 +40,7 @@ class PublishedClaim:
     iou_type: str = "bbox"
 
     def as_printed(self) -> dict[str, str | float]:
-        """Where the paper prints the difference, and what it prints."""
+        """Return the difference that the paper prints, with its table or figure."""
         return {
             "source": self.source,
             "backbone": self.backbone,
@@ -90,12 +90,12 @@ def detector_name(framework: str) -> str:
     ('Faster R-CNN', 'Mask R-CNN')
     """
     key = framework.rsplit("/", 1)[-1].lower().replace("-", "_")
-    fits = [known for known in _NAMES if key.startswith(known)]
+    fits = [name for name in _NAMES if key.startswith(name)]
     return _NAMES[max(fits, key=len)] if fits else ""
 
 
 def backbone_kin(name: str) -> str:
-    """Which of the paper's backbones a config or a backbone belongs to, where a detector has two.
+    """Name the paper's backbone that a config or backbone belongs to, where a detector has two.
 
     >>> [backbone_kin(n) for n in ("Swin-T", "cascade-mask-rcnn_x101-64x4d_fpn_ms-3x_coco", "R50")]
     ['Swin', 'ResNeXt', 'ResNet']
@@ -113,10 +113,17 @@ def claims() -> tuple[PublishedClaim, ...]:
     >>> [(c.metric, c.paper) for c in claims() if c.source == "Figure 1"]
     [('AP_S', 2.1), ('AP_L', -1.1)]
     """
-    return (*_figure1(), *_figure3(), *_table1(), *_table2(), *_table3(), *_table4())
+    return (
+        *_read_figure1(),
+        *_read_figure3(),
+        *_read_table1(),
+        *_read_table2(),
+        *_read_table3(),
+        *_read_table4(),
+    )
 
 
-def _differences(
+def _claim_differences(
     better: Mapping[str, Any], base: Mapping[str, Any], **about: str
 ) -> Iterator[PublishedClaim]:
     for metric in METRICS:
@@ -125,53 +132,55 @@ def _differences(
             yield PublishedClaim(metric=metric, paper=paper, **about)
 
 
-def _against(
+def _claim_against_baseline(
     better: Mapping[str, Any], base: Mapping[str, Any], **about: str
 ) -> Iterator[PublishedClaim]:
     """Against the baseline of the same table or figure, by its AP."""
     name = f"{about['baseline']} {base['AP']} AP, {about['source']}"
-    yield from _differences(better, base, **{**about, "baseline_name": name})
+    yield from _claim_differences(better, base, **{**about, "baseline_name": name})
 
 
-def _figure1() -> Iterator[PublishedClaim]:
+def _read_figure1() -> Iterator[PublishedClaim]:
     rows = {
         row["variant"]: row
         for row in numbers()["figure1"]["rows"]
         if row["toolbox"] == "MMDetection"
     }
-    yield from _differences(
+    yield from _claim_differences(
         rows["FPN"], rows["DC5"], detector="Faster R-CNN", backbone="R50", variant="FPN",
         baseline="DC5", baseline_name="DC5, Figure 1 (MMDetection)", source="Figure 1",
     )  # fmt: skip
 
 
-def _figure3() -> Iterator[PublishedClaim]:
+def _read_figure3() -> Iterator[PublishedClaim]:
     rows = {row["variant"]: row for row in numbers()["figure3"]["rows"]}
     about = {"detector": "Faster R-CNN", "backbone": "R101", "source": "Figure 3"}
     dc5 = {"baseline": "DC5", "baseline_name": f"DC5 {rows['DC5']['AP']} AP, Figure 3"}
-    yield from _differences(rows["FPN"], rows["DC5"], variant="FPN", **dc5, **about)
-    yield from _differences(rows["DC5-Aux"], rows["DC5"], variant="DC5-Aux", **dc5, **about)
-    yield from _against(rows["FPN-Aux"], rows["FPN"], variant="FPN-Aux", baseline="FPN", **about)
+    yield from _claim_differences(rows["FPN"], rows["DC5"], variant="FPN", **dc5, **about)
+    yield from _claim_differences(rows["DC5-Aux"], rows["DC5"], variant="DC5-Aux", **dc5, **about)
+    yield from _claim_against_baseline(
+        rows["FPN-Aux"], rows["FPN"], variant="FPN-Aux", baseline="FPN", **about
+    )
 
 
-def _table1() -> Iterator[PublishedClaim]:
+def _read_table1() -> Iterator[PublishedClaim]:
     rows = {
         (r["detector"], r["auxiliary"], r["uncertainty"]): r for r in numbers()["table1"]["rows"]
     }
     for (detector, auxiliary, uncertainty), row in rows.items():
         if not auxiliary:
             continue
-        yield from _against(
+        yield from _claim_against_baseline(
             row, rows[detector, False, False], detector=detector, backbone="R101",
             variant="FPN-AuxU" if uncertainty else "FPN-Aux", baseline="FPN", source="Table 1",
         )  # fmt: skip
 
 
-def _table2() -> Iterator[PublishedClaim]:
+def _read_table2() -> Iterator[PublishedClaim]:
     rows = {(row["detector"], row["grouping_stages"]): row for row in numbers()["table2"]["rows"]}
     for (detector, stages), row in rows.items():
         if stages:
-            yield from _against(
+            yield from _claim_against_baseline(
                 row, rows[detector, 0], detector=detector, backbone="R101",
                 variant=f"FPN-CFG{stages}", baseline="FPN", source="Table 2",
             )  # fmt: skip
@@ -180,16 +189,16 @@ def _table2() -> Iterator[PublishedClaim]:
 def _framework_rows(table: str, iou_type: str) -> Iterator[PublishedClaim]:
     for row in numbers()[table]["rows"]:
         source = f"Table {table[-1]}"
-        yield from _differences(
+        yield from _claim_differences(
             row["cfg"], row["baseline"], detector=row["detector"], backbone=row["backbone"],
             variant="FPN-CFG3", baseline="FPN", source=source, iou_type=iou_type,
             baseline_name=f"FPN {row['baseline']['AP']} AP, {source}",
         )  # fmt: skip
 
 
-def _table3() -> Iterator[PublishedClaim]:
+def _read_table3() -> Iterator[PublishedClaim]:
     yield from _framework_rows("table3", "bbox")
 
 
-def _table4() -> Iterator[PublishedClaim]:
+def _read_table4() -> Iterator[PublishedClaim]:
     yield from _framework_rows("table4", "segm")

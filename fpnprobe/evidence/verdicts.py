@@ -1,4 +1,4 @@
-"""How an interval becomes a verdict on a predicted direction, and how many verdicts are corrected.
+"""Verdicts on predicted directions from intervals, with the correction for many of them.
 
 Used for the paper's printed differences (`fpnprobe.evidence.claims`) and for its explanations
 (`fpnprobe.evidence.explanations`).
@@ -22,11 +22,11 @@ class MeasuredDifference:
     """A difference of two variants over all their common seeds, in AP points.
 
     Attributes:
-        difference: variant minus baseline, the mean over seeds.
-        low: lower end of the 95 % interval.
-        high: upper end.
+        difference: Variant minus baseline, the mean over seeds.
+        low: Lower end of the 95 % interval.
+        high: Upper end.
         covers: `both` (seeds and images) or, with one seed, `images`.
-        seeds: how many each side has.
+        seeds: How many each side has.
     """
 
     difference: float
@@ -37,7 +37,7 @@ class MeasuredDifference:
 
     @property
     def p_value(self) -> float:
-        """Two-sided p of a difference of 0; NaN with one seed or without an interval.
+        """The two-sided p of a difference of 0; NaN with one seed or without an interval.
 
         From the half of the interval that points to 0, by Student's t with one degree of freedom
         less than seeds: below 0.05 where the interval excludes 0, and larger than a bootstrap's own
@@ -91,9 +91,9 @@ def find_difference(
         return None
     table = table[(table["seed"] == "all") & (table["metric"] == metric)]
     for above, below, sign in ((variant, baseline, 1), (baseline, variant, -1)):
-        here = table[(table["variant"] == above) & (table["baseline"] == below)]
+        rows_of_pair = table[(table["variant"] == above) & (table["baseline"] == below)]
         by_source: dict[str, Mapping[Any, Any]] = {
-            str(row["source"]): row for row in here.to_dict("records")
+            str(row["source"]): row for row in rows_of_pair.to_dict("records")
         }
         if by_source:
             seeds = int(by_source["images"]["n_seeds"])

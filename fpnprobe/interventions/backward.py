@@ -55,10 +55,10 @@ class IntervenedBackward:
 
     @property
     def energy(self) -> dict[str, npt.NDArray[np.float64]]:
-        """Running squared norms after the last step; waits until that has been computed."""
+        """The running squared norms after the last step; waits until that has been computed."""
         if self._arriving is not None:
             energies, self._arriving = self._arriving.wait(), None
-            self._take(energies)
+            self._update_energies(energies)
         return self._energy
 
     @contextmanager
@@ -85,7 +85,7 @@ class IntervenedBackward:
             parameters: Parameters that are trained, for a loss rule.
 
         Raises:
-            FpnProbeError: if a stage is frozen, or has no such route, bucket or term.
+            FpnProbeError: If a stage is frozen, or has no such route, bucket or term.
         """
         self.intervention.check(partition.labels, partition.terms)
         features = {tap.name: tap.activation for tap in taps if tap.routed}
@@ -95,11 +95,13 @@ class IntervenedBackward:
         )
         self._refuse_missing(features, edges)
         gains = [gain for gain in self.intervention.gains if gain.acts(iteration)]
-        moving = self._moving(iteration)
+        moving = self._balancing_gains(iteration)
         base, differing = groups(gains, partition.labels, partition.terms, moving)
         extra: dict[str, Tensor] = {}
         if differing or self.intervention.balance:
-            extra = self._collect(loss, partition, features, edges, base, differing, factor)
+            extra = self._collect_corrections(
+                loss, partition, features, edges, base, differing, factor
+            )
         with ExitStack() as undo:
             if self._ruled is not None:
                 self._ruled.reduction = self.reduction
@@ -110,10 +112,10 @@ class IntervenedBackward:
             undo.enter_context(ScaledEdges(edges, base))
             for name, addition in extra.items():
                 source: Any = features[name]
-                undo.callback(source.register_hook(_adding(addition)).remove)
+                undo.callback(source.register_hook(_adding_hook(addition)).remove)
             yield
 
-    def _collect(
+    def _collect_corrections(
         self,
         loss: Tensor,
         partition: LossPartition,
@@ -145,16 +147,16 @@ class IntervenedBackward:
         for factors, rows in differing:
             places = frozenset(p for p in factors if factors[p] != base.get(p, 1.0))
             sent_by_rows[rows] = sent(factors, rows, places)
-            for place, gradient in sent_by_rows[rows].items():
-                correction = gradient * (factors[place] - base.get(place, 1.0))
-                before = extra.get(place[0])
-                extra[place[0]] = correction if before is None else before + correction
+            for stage_route, gradient in sent_by_rows[rows].items():
+                correction = gradient * (factors[stage_route] - base.get(stage_route, 1.0))
+                before = extra.get(stage_route[0])
+                extra[stage_route[0]] = correction if before is None else before + correction
         if self.intervention.balance is not None:
             balance = self.intervention.balance
-            self._listen(balance, partition, sent, sent_by_rows, factor, loss.device)
+            self._record_energies(balance, partition, sent, sent_by_rows, factor, loss.device)
         return extra
 
-    def _listen(
+    def _record_energies(
         self,
         balance: Balance,
         partition: LossPartition,
@@ -177,7 +179,7 @@ class IntervenedBackward:
         stacked = torch.stack([torch.stack(row) for row in energies])  # (stages, buckets)
         self._arriving = Arriving(self.reduction.sum(stacked))
 
-    def _take(self, energies: npt.NDArray[np.float64]) -> None:
+    def _update_energies(self, energies: npt.NDArray[np.float64]) -> None:
         """Take the squared norms of a step, (stages, buckets), into the running means."""
         balance = self.intervention.balance
         if balance is None or not np.isfinite(energies).all():
@@ -187,7 +189,7 @@ class IntervenedBackward:
             decay = balance.decay
             self._energy[stage] = now if before is None else decay * before + (1 - decay) * now
 
-    def _moving(self, iteration: int) -> dict[Place, list[float]]:
+    def _balancing_gains(self, iteration: int) -> dict[Place, list[float]]:
         balance = self.intervention.balance
         energies = self.energy  # of the steps before this one
         if balance is None or iteration < balance.begin:
@@ -223,7 +225,7 @@ class IntervenedBackward:
                 )
 
     def state_dict(self) -> dict[str, list[float]]:
-        """Running energies, or what a rule has learned, for a resumed training."""
+        """Return the running energies, or what a rule has learned, for a resumed training."""
         if self._ruled is not None:
             return self._ruled.state_dict()
         return {stage: energy.tolist() for stage, energy in self.energy.items()}
@@ -237,7 +239,7 @@ class IntervenedBackward:
         self._energy = {stage: np.asarray(energy, float) for stage, energy in state.items()}
 
 
-def _adding(addition: Tensor) -> Any:
+def _adding_hook(addition: Tensor) -> Any:
     def hook(gradient: Tensor) -> Tensor:
         return gradient + addition.to(gradient.dtype)
 

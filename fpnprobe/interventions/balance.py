@@ -72,7 +72,7 @@ class Balance:
         return {**asdict(self), "stages": list(self.stages)}
 
     def gains(self, energy: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Factor of each object bucket from its running squared norm e, `(K,)`."""
+        """Return the factor of each object bucket from its running squared norm e, `(K,)`."""
         factors = np.ones_like(energy)
         has_energy = energy > 0
         if has_energy.sum() < 2:

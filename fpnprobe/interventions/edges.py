@@ -31,11 +31,13 @@ class ScaledEdges:
         self._handles: list[Any] = []
 
     def __enter__(self) -> "ScaledEdges":
-        for place, edges in self._edges.items():
-            gain = self._gains.get(place, 1.0)
-            if gain != 1.0 or place in self._listened:
+        for stage_route, edges in self._edges.items():
+            gain = self._gains.get(stage_route, 1.0)
+            if gain != 1.0 or stage_route in self._listened:
                 for node, index in edges:
-                    self._handles.append(node.register_hook(self._hook(place, index, gain)))
+                    self._handles.append(
+                        node.register_hook(self._scaling_hook(stage_route, index, gain))
+                    )
         return self
 
     def __exit__(self, *_error: object) -> None:
@@ -43,16 +45,16 @@ class ScaledEdges:
             handle.remove()
         self._handles.clear()
 
-    def _hook(self, place: Place, index: int, gain: float) -> Any:
-        listens = place in self._listened
+    def _scaling_hook(self, stage_route: Place, index: int, gain: float) -> Any:
+        listens = stage_route in self._listened
 
         def hook(inputs: Any, _outputs: Any) -> Any:
             gradient = inputs[index]
             if gradient is None:
                 return None
             if listens:
-                before = self.collected.get(place)
-                self.collected[place] = gradient if before is None else before + gradient
+                before = self.collected.get(stage_route)
+                self.collected[stage_route] = gradient if before is None else before + gradient
             if gain == 1.0:
                 return None
             scaled = torch.zeros_like(gradient) if gain == 0.0 else gradient * gain

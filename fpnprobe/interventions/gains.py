@@ -1,4 +1,4 @@
-"""What an intervention changes, as plain data."""
+"""The description of an intervention, as plain data: gains, balance, loss rule."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -44,11 +44,11 @@ class Gain:
 
     @property
     def whole(self) -> bool:
-        """Whether it acts on all rows alike, which costs no extra backward pass."""
+        """Tell whether it acts on all rows alike, which costs no extra backward pass."""
         return self.bucket == "all" and self.term == "all"
 
     def acts(self, iteration: int) -> bool:
-        """Whether it acts in this training step."""
+        """Tell whether it acts in this training step."""
         return self.begin <= iteration and (self.end is None or iteration < self.end)
 
 
@@ -69,10 +69,10 @@ class Intervention:
     rule: LossRule | None = None
 
     def __repr__(self) -> str:
-        parts = [repr(gain) for gain in self.gains]
-        parts += [repr(self.balance)] if self.balance else []
-        parts += [f"losses by {self.rule}"] if self.rule else []
-        return f"Intervention({', '.join(parts) or 'none'})"
+        descriptions = [repr(gain) for gain in self.gains]
+        descriptions += [repr(self.balance)] if self.balance else []
+        descriptions += [f"losses by {self.rule}"] if self.rule else []
+        return f"Intervention({', '.join(descriptions) or 'none'})"
 
     @classmethod
     def of(cls, data: Any, *, allow_negative: bool = False) -> "Intervention":
@@ -83,7 +83,7 @@ class Intervention:
         `gains` says the same as the argument.
 
         Raises:
-            FpnProbeError: naming the entry that is wrong and what was expected.
+            FpnProbeError: Naming the entry that is wrong and what was expected.
         """
         if isinstance(data, Intervention):
             return data
@@ -100,8 +100,8 @@ class Intervention:
         if rule is not None and rule not in get_args(LossRule):
             raise FpnProbeError(f"rule {rule!r}: expected one of {', '.join(get_args(LossRule))}")
         return cls(
-            tuple(_gain(entry, allow_negative=allow_negative) for entry in listed),
-            None if balance is None else Balance.of(balance, stages=_stages),
+            tuple(_read_gain(entry, allow_negative=allow_negative) for entry in listed),
+            None if balance is None else Balance.of(balance, stages=_read_stages),
             rule,
         )
 
@@ -114,7 +114,7 @@ class Intervention:
         ]
         size = len(fields(Gain))
         merged: list[dict[str, Any]] = [
-            {key: value for part in gains[i : i + size] for key, value in part.items()}
+            {key: value for entry in gains[i : i + size] for key, value in entry.items()}
             for i in range(0, len(gains), size)
         ]
         content: dict[str, Any] = {
@@ -131,7 +131,7 @@ class Intervention:
         """Refuse buckets that a study does not have, before there is a loss.
 
         Raises:
-            FpnProbeError: naming the first one.
+            FpnProbeError: Naming the first one.
         """
         self.check(labels, [gain.term for gain in self.gains])
 
@@ -139,23 +139,26 @@ class Intervention:
         """Refuse buckets and terms that this training does not have.
 
         Raises:
-            FpnProbeError: naming the first one.
+            FpnProbeError: Naming the first one.
         """
         for gain in self.gains:
-            for kind, value, known in (
+            for kind, value, allowed in (
                 ("bucket", gain.bucket, labels),
                 ("term", gain.term, terms),
             ):
-                if value != "all" and value not in known:
+                if value != "all" and value not in allowed:
                     raise FpnProbeError(
                         f"intervention {gain!r}: no {kind} {value!r} here; expected all or one of "
-                        f"{', '.join(known)}"
+                        f"{', '.join(allowed)}"
                     )
 
 
-def _gain(entry: Any, *, allow_negative: bool) -> Gain:
-    known = {f.name for f in fields(Gain)}
-    if not isinstance(entry, Mapping) or not {"stages", "route", "gain"} <= set(entry) <= known:
+def _read_gain(entry: Any, *, allow_negative: bool) -> Gain:
+    allowed_keys = {f.name for f in fields(Gain)}
+    if (
+        not isinstance(entry, Mapping)
+        or not {"stages", "route", "gain"} <= set(entry) <= allowed_keys
+    ):
         raise FpnProbeError(
             f"gain {entry!r}: expected the keys stages, route and gain, and of bucket, term, "
             "begin, end what is wanted"
@@ -170,14 +173,14 @@ def _gain(entry: Any, *, allow_negative: bool) -> Gain:
     if entry["route"] not in ROUTES:
         raise FpnProbeError(f"route {entry['route']!r}: expected one of {', '.join(ROUTES)}")
     begin, end = entry.get("begin", 0), entry.get("end")
-    whole = all(type(each) is int for each in (begin, 0 if end is None else end))
+    whole = all(type(iteration) is int for iteration in (begin, 0 if end is None else end))
     if not whole or begin < 0 or not (end is None or end > begin):
         raise FpnProbeError(f"gain from iteration {begin!r} to {end!r}: expected 0 <= begin < end")
     for key in ("bucket", "term"):
         if not isinstance(entry.get(key, "all"), str):
             raise FpnProbeError(f"{key} {entry[key]!r} in {dict(entry)!r}: expected a name or all")
     return Gain(
-        _stages(entry["stages"]),
+        _read_stages(entry["stages"]),
         entry["route"],
         float(gain),
         entry.get("bucket", "all"),
@@ -187,16 +190,16 @@ def _gain(entry: Any, *, allow_negative: bool) -> Gain:
     )
 
 
-def _is_list(given: Any) -> bool:
-    return isinstance(given, Sequence) and not isinstance(given, str)
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)
 
 
-def _stages(given: Any) -> tuple[str, ...]:
-    names = [given] if isinstance(given, str) else list(given) if _is_list(given) else []
+def _read_stages(value: Any) -> tuple[str, ...]:
+    names = [value] if isinstance(value, str) else list(value) if _is_list(value) else []
     if len(names) == 1 and ".." in str(names[0]):
         first, _, last = str(names[0]).partition("..")
         if first in _STAGES and last in _STAGES and first <= last:
             return _STAGES[_STAGES.index(first) : _STAGES.index(last) + 1]
     if not names or any(name not in _STAGES for name in names):
-        raise FpnProbeError(f"stages {given!r}: expected some of C2..C5, such as C3 or C2..C4")
+        raise FpnProbeError(f"stages {value!r}: expected some of C2..C5, such as C3 or C2..C4")
     return tuple(dict.fromkeys(names))

@@ -48,7 +48,7 @@ class RuledBackward:
         rule: Name of the rule.
 
     Attributes:
-        log_variances: s of UW, by bucket.
+        log_variances: S of UW, by bucket.
         reduction: How the losses of several processes are joined, for UW.
     """
 
@@ -77,35 +77,37 @@ class RuledBackward:
             factor: What the pass inside multiplies the loss by: accumulation, loss scale.
         """
         cotangents, values = partition.cotangents(loss, scale=factor)
-        trained = [each for each in parameters if each.requires_grad]
+        trained = [parameter for parameter in parameters if parameter.requires_grad]
         if self.rule == "PCGrad":
-            changes = _surgery(cotangents, trained, len(partition.buckets), seed=iteration)
+            changes = _surgery_changes(cotangents, trained, len(partition.buckets), seed=iteration)
         else:
-            changes = _pass(*self._weighed(cotangents, values, partition), cotangents, trained)
+            changes = _run_pass(
+                *self._weigh_rows(cotangents, values, partition), cotangents, trained
+            )
         with ExitStack() as undo:
             for parameter, change in zip(trained, changes, strict=True):
                 if change is not None:
                     source: Any = parameter
-                    undo.callback(source.register_hook(_adding(change)).remove)
+                    undo.callback(source.register_hook(_adding_hook(change)).remove)
             yield
 
-    def _weighed(
+    def _weigh_rows(
         self, cotangents: Sequence[RowCotangents], values: Tensor, partition: LossPartition
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """Rows and their cotangents times (weight - 1)."""
+        """Return the rows and their cotangents times (weight - 1)."""
         if self.rule == "UW":
             by_label = self._uncertainty_weights(values, partition)
         rows, starts = [], []
-        for found in cotangents:
-            call, c = found.call, found.cotangent
+        for row_cotangents in cotangents:
+            call, c = row_cotangents.call, row_cotangents.cotangent
             if self.rule == "UW":
-                known = call.labels >= 0
-                own = torch.where(known, by_label.to(c)[call.labels.clamp(min=0)], 1.0)
+                labeled = call.labels >= 0
+                weights = torch.where(labeled, by_label.to(c)[call.labels.clamp(min=0)], 1.0)
             else:
-                own = _area_weights(call, partition).to(c)
-            shape = (*own.shape, *[1] * (c.dim() - own.dim())) if c.dim() else ()
+                weights = _area_weights(call, partition).to(c)
+            shape = (*weights.shape, *[1] * (c.dim() - weights.dim())) if c.dim() else ()
             rows.append(call.rows)
-            starts.append(c * (own - 1).reshape(shape))
+            starts.append(c * (weights - 1).reshape(shape))
         return rows, starts
 
     def _uncertainty_weights(self, values: Tensor, partition: LossPartition) -> Tensor:
@@ -114,13 +116,14 @@ class RuledBackward:
         before = [self.log_variances.get(name, 0.0) for name in names]
         shared = self.reduction.sum(values) / self.reduction.processes
         for name, s, value in zip(names, before, shared.tolist(), strict=False):
+            # d/ds of exp(-s) L + s, which is 0 at s = ln L.
             slope = 1 - math.exp(-s) * value
             if value > 0 and math.isfinite(slope):
                 self.log_variances[name] = s - _RATE * slope
         return torch.tensor([*(math.exp(-s) for s in before), 1.0])
 
     def state_dict(self) -> dict[str, list[float]]:
-        """What is learned, for a resumed training."""
+        """Return the learned log variances, for a resumed training."""
         return {name: [s] for name, s in self.log_variances.items()}
 
     def load_state_dict(self, state: Mapping[str, Sequence[float]]) -> None:
@@ -129,7 +132,7 @@ class RuledBackward:
 
 
 def _area_weights(call: LossCall, partition: LossPartition) -> Tensor:
-    """Weight of each row: the logarithm of its object's area over the mean of all; 1 without."""
+    """Weigh each row by the logarithm of its object's area over the mean of all; 1 without."""
     if call.objects is None or partition.areas is None:
         raise FpnProbeError(
             f"LogArea: the rows of {call.name} do not tell their objects: use a detector whose "
@@ -142,62 +145,66 @@ def _area_weights(call: LossCall, partition: LossPartition) -> Tensor:
     return weights
 
 
-def _pass(
+def _run_pass(
     rows: list[Tensor],
     starts: list[Tensor],
     cotangents: Sequence[RowCotangents],
     parameters: Sequence[nn.Parameter],
 ) -> Gradients:
-    """Gradients of the parameters from rows and their cotangents."""
+    """Return the gradients of the parameters from rows and their cotangents."""
     if not rows:
         return [None] * len(parameters)
     with closed_for(cotangents, rows):
-        found = torch.autograd.grad(
+        gradients = torch.autograd.grad(
             rows, list(parameters), starts, retain_graph=True, allow_unused=True
         )
-    return list(found)
+    return list(gradients)
 
 
-def _surgery(
+def _surgery_changes(
     cotangents: Sequence[RowCotangents],
     parameters: Sequence[nn.Parameter],
     buckets: int,
     *,
     seed: int,
 ) -> Gradients:
-    """What gradient surgery between the buckets adds to the gradient of each parameter."""
-    own = [_pass(*masked(cotangents, label), cotangents, parameters) for label in range(buckets)]
-    own = [each for each in own if any(g is not None for g in each)]
-    products = [_product(a, b) for a in own for b in own]
+    """Return the change of each parameter's gradient by surgery between the buckets."""
+    bucket_gradients = [
+        _run_pass(*masked(cotangents, label), cotangents, parameters) for label in range(buckets)
+    ]
+    bucket_gradients = [
+        gradients for gradients in bucket_gradients if any(g is not None for g in gradients)
+    ]
+    products = [_inner_product(a, b) for a in bucket_gradients for b in bucket_gradients]
     gram = torch.stack(products).cpu().numpy() if products else np.zeros(0)  # waits once
-    gram = gram.reshape(len(own), len(own))
+    gram = gram.reshape(len(bucket_gradients), len(bucket_gradients))
     weights = surgery_weights(gram, seed=seed) - 1
     changes: Gradients = []
     for index in range(len(parameters)):
         total: Tensor | None = None
-        for weight, gradients in zip(weights, own, strict=True):
+        for weight, gradients in zip(weights, bucket_gradients, strict=True):
             gradient = gradients[index]
             if gradient is not None:
-                part = gradient * weight
-                total = part if total is None else total + part
+                weighted = gradient * weight
+                total = weighted if total is None else total + weighted
         changes.append(total)
     return changes
 
 
-def _product(a: Gradients, b: Gradients) -> Tensor:
-    parts = [
+def _inner_product(a: Gradients, b: Gradients) -> Tensor:
+    products = [
         (x.double() * y.double()).sum()
         for x, y in zip(a, b, strict=True)
         if x is not None and y is not None
     ]
-    if parts:
-        return torch.stack(parts).sum()
+    if products:
+        return torch.stack(products).sum()
     device = next((x.device for x in [*a, *b] if x is not None), torch.device("cpu"))
     return torch.zeros((), dtype=torch.float64, device=device)
 
 
 def surgery_weights(gram: Any, *, seed: int) -> Any:
-    """Weight of each task's gradient in the sum of the projected ones (Algorithm 1 of PCGrad).
+    """Find each task's weight in the sum of the projected gradients (Algorithm 1 of PCGrad).
 
     Every projected gradient is a combination of the given ones, so their inner products suffice.
 
@@ -215,7 +222,7 @@ def surgery_weights(gram: Any, *, seed: int) -> Any:
     combined = np.zeros(count)
     for task in range(count):
         projected = np.eye(count)[task]
-        for other in random.permutation([each for each in range(count) if each != task]):
+        for other in random.permutation([index for index in range(count) if index != task]):
             inner = projected @ gram[:, other]
             if inner < 0 and gram[other, other] > 0:
                 projected[other] -= inner / gram[other, other]
@@ -223,7 +230,7 @@ def surgery_weights(gram: Any, *, seed: int) -> Any:
     return combined
 
 
-def _adding(change: Tensor) -> Any:
+def _adding_hook(change: Tensor) -> Any:
     def hook(gradient: Tensor) -> Tensor:
         return gradient + change.to(gradient.dtype)
 

@@ -36,25 +36,28 @@ def groups(
     base: Factors = {}
     for gain in gains:
         if gain.whole:
-            _multiply(base, gain)
+            _multiply_factors(base, gain)
     rows_by_factors: dict[tuple[tuple[Place, float], ...], set[Rows]] = defaultdict(set)
     for label, name in enumerate(labels):
         for term in terms:
             row_factors = dict(base)
             for gain in gains:
                 if not gain.whole and gain.bucket in ("all", name) and gain.term in ("all", term):
-                    _multiply(row_factors, gain)
-            for place, factors in moving.items():
-                row_factors[place] = row_factors.get(place, 1.0) * factors[label]
-            if any(row_factors.get(place, 1.0) != base.get(place, 1.0) for place in row_factors):
+                    _multiply_factors(row_factors, gain)
+            for stage_route, factors in moving.items():
+                row_factors[stage_route] = row_factors.get(stage_route, 1.0) * factors[label]
+            if any(
+                row_factors.get(stage_route, 1.0) != base.get(stage_route, 1.0)
+                for stage_route in row_factors
+            ):
                 rows_by_factors[tuple(sorted(row_factors.items()))].add((label, term))
     return base, [(dict(items), frozenset(rows)) for items, rows in rows_by_factors.items()]
 
 
-def _multiply(factors: Factors, gain: Gain) -> None:
+def _multiply_factors(factors: Factors, gain: Gain) -> None:
     for stage in gain.stages:
-        place = stage, gain.route
-        factors[place] = factors.get(place, 1.0) * gain.gain
+        stage_route = stage, gain.route
+        factors[stage_route] = factors.get(stage_route, 1.0) * gain.gain
 
 
 def may_ask(tensor: Tensor) -> bool:

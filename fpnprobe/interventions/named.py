@@ -34,7 +34,7 @@ def intervention(name: str) -> Intervention:
     Intervention(C2..C4 direct small x0)
 
     Raises:
-        FpnProbeError: if there is none, with the nearest names.
+        FpnProbeError: If there is none, with the nearest names.
     """
     if name not in READY_MADE:
         raise FpnProbeError(f"unknown intervention {name!r}: {suggest(name, READY_MADE)}")

@@ -104,7 +104,7 @@ def auxiliary_rows(
         deltas: (N, 4).
         labels: (N,) class, or `classes` for background.
         targets: (N, 4) encoded boxes.
-        weight: lambda.
+        weight: Lambda.
 
     >>> import torch
     >>> scores, deltas = torch.zeros(2, 3), torch.zeros(2, 4)

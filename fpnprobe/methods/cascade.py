@@ -76,18 +76,18 @@ class CascadedGrouping(nn.Module):
         pyramids = [grouped]  # what the next sum is over
         for index, stage in enumerate(self.stages[1:], start=1):
             if self.options.combine == "recursive" and index > 1:
-                pyramids = [self._combine(pyramids, last=index - 1)]
+                pyramids = [self._combine_pyramids(pyramids, last=index - 1)]
             pyramids.append(stage(pyramids[-1]))
-        return self._combine(pyramids, last=len(self.stages) - 1)
+        return self._combine_pyramids(pyramids, last=len(self.stages) - 1)
 
-    def _combine(self, pyramids: Sequence[Sequence[Tensor]], *, last: int) -> list[Tensor]:
+    def _combine_pyramids(self, pyramids: Sequence[Sequence[Tensor]], *, last: int) -> list[Tensor]:
         """Sum f_w(P_l) P_l over pyramids, of which the last is of stage `last` (Eq. 17)."""
         options = self.options
         first = last + 1 - len(pyramids)
         combined = []
         for level, maps in enumerate(zip(*pyramids, strict=True)):
             functions = [
-                self._function(stage, level, levels=len(pyramids[0]))
+                self._find_weight(stage, level, levels=len(pyramids[0]))
                 for stage in range(first, last + 1)
             ]
             if options.weight_activation == "softmax":
@@ -103,7 +103,7 @@ class CascadedGrouping(nn.Module):
             combined.append(cast(Tensor, total))
         return combined
 
-    def _function(self, stage: int, level: int, *, levels: int) -> FusionWeight:
+    def _find_weight(self, stage: int, level: int, *, levels: int) -> FusionWeight:
         """Look up the f_w of a stage and a level."""
         index = stage * (levels if self.options.weight_per_level else 1)
         index = index if self.options.weight_per_stage else 0

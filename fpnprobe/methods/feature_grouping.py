@@ -36,7 +36,7 @@ Finer = Literal["max", "average"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupingOptions:
-    """What the paper leaves open about Eq. 12-16, with our defaults.
+    """The choices that the paper leaves open about Eq. 12-16, with our defaults.
 
     Attributes:
         bottleneck: Width r of G_k; None is r = Z. G_k has about r Z^2 parameters.
@@ -130,17 +130,17 @@ class FeatureGrouping(nn.Module):
         channels_last = _suit_channels_last([*matrices, *pyramid])
         if not self.options.regroup:
             return [
-                _swap(matrix, feature, channels_last=channels_last)
+                _swap_channels(matrix, feature, channels_last=channels_last)
                 for matrix, feature in zip(matrices, pyramid, strict=True)
             ]
         sizes = [feature.shape[-2:] for feature in pyramid]
-        parts = [
-            self._parts(matrix, feature, level, sizes, channels_last=channels_last)
+        maps_by_stage = [
+            self._regroup_stage(matrix, feature, level, sizes, channels_last=channels_last)
             for level, (matrix, feature) in enumerate(zip(matrices, pyramid, strict=True))
         ]
-        return [torch.cat(level_parts, dim=1) for level_parts in zip(*parts, strict=True)]
+        return [torch.cat(level_parts, dim=1) for level_parts in zip(*maps_by_stage, strict=True)]
 
-    def _parts(
+    def _regroup_stage(
         self,
         matrix: Tensor,
         feature: Tensor,
@@ -154,29 +154,29 @@ class FeatureGrouping(nn.Module):
         pool_first = self.options.finer == "average"
         last = stage + 1 if pool_first else self.levels
         own_rows = torch.cat(rows[:last], dim=1)
-        quarters = _swap(own_rows, feature, channels_last=channels_last).chunk(last, dim=1)
+        quarters = _swap_channels(own_rows, feature, channels_last=channels_last).chunk(last, dim=1)
         take = _copy_channels_last if channels_last else _as_it_is
-        parts = [
+        maps = [
             upsample_to(take(quarter), size, mode=self.options.coarser)
             for quarter, size in zip(quarters[:stage], sizes[:stage], strict=True)
         ]
-        parts.append(quarters[stage])
+        maps.append(quarters[stage])
         for level in range(stage + 1, self.levels):
             if pool_first:
                 pooled = F.adaptive_avg_pool2d(feature, (sizes[level][0], sizes[level][1]))
-                parts.append(_swap(rows[level], pooled, channels_last=channels_last))
+                maps.append(_swap_channels(rows[level], pooled, channels_last=channels_last))
             else:
-                parts.append(max_pool_to(take(quarters[level]), sizes[level]))
-        return parts
+                maps.append(max_pool_to(take(quarters[level]), sizes[level]))
+        return maps
 
 
 def _suit_channels_last(tensors: Sequence[Tensor]) -> bool:
     """Tell whether the channels should come last: on a CPU, where a gradient is wanted."""
-    wanted = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
-    return wanted and tensors[0].device.type == "cpu"
+    has_gradient = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+    return has_gradient and tensors[0].device.type == "cpu"
 
 
-def _swap(matrix: Tensor, feature: Tensor, *, channels_last: bool) -> Tensor:
+def _swap_channels(matrix: Tensor, feature: Tensor, *, channels_last: bool) -> Tensor:
     """M X for matrices (B, R, Z) and a map (B, Z, H, W): (B, R, H, W)."""
     flat = feature.flatten(2)
     if channels_last:

@@ -21,7 +21,7 @@ Start = Literal["constant", "random"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CascadeOptions:
-    """What the paper leaves open about Eq. 17, with our defaults.
+    """The choices that the paper leaves open about Eq. 17, with our defaults.
 
     Attributes:
         weight_activation: Last layer of f_w: `relu`, `sigmoid`, `softmax` over the stages (a weight
@@ -59,15 +59,15 @@ class CascadeOptions:
     combine: Combine = "sum"
 
     def __post_init__(self) -> None:
-        for name, known in (
+        for name, allowed in (
             ("weight_activation", get_args(Activation)),
             ("weight_start", get_args(Start)),
             ("weight_outputs", ("one", "channels")),
             ("combine", get_args(Combine)),
         ):
             value = getattr(self, name)
-            if value not in known:
-                expected = ", ".join(repr(each) for each in known)
+            if value not in allowed:
+                expected = ", ".join(repr(choice) for choice in allowed)
                 raise FpnProbeError(f"{name}={value!r}: expected {expected}")
         if self.weight_kernel not in (1, 3):
             raise FpnProbeError(f"weight_kernel={self.weight_kernel}: expected 1 or 3")
@@ -121,13 +121,13 @@ class FusionWeight(nn.Module):
         self.layers.extend(
             [
                 nn.Conv2d(channels, width, kernel, padding=kernel // 2),
-                nn.GroupNorm(_divisor(width, options.weight_norm_groups), width),
+                nn.GroupNorm(_find_divisor(width, options.weight_norm_groups), width),
                 nn.ReLU(),
                 nn.Conv2d(width, outputs, kernel, padding=kernel // 2),
             ]
         )
         if options.weight_norm:
-            groups = _divisor(outputs, options.weight_norm_groups)
+            groups = _find_divisor(outputs, options.weight_norm_groups)
             self.layers.append(nn.GroupNorm(groups, outputs))
         self.layers.append(
             {"relu": nn.ReLU(), "sigmoid": nn.Sigmoid(), "softmax": nn.Identity()}[
@@ -163,6 +163,6 @@ class FusionWeight(nn.Module):
         return weights
 
 
-def _divisor(channels: int, most: int) -> int:
+def _find_divisor(channels: int, most: int) -> int:
     """Find the largest number of groups, at most `most`, that divides the channels."""
     return max(n for n in range(1, min(most, channels) + 1) if channels % n == 0)

@@ -37,7 +37,7 @@ class SwapMatrix(nn.Module):
 
     Args:
         channels: Z.
-        bottleneck: r; None is Z.
+        bottleneck: R; None is Z.
         norm_groups: Groups of the group norm, at most.
         softmax: Softmax over the rows of M_k.
         form: `pool-first`, or `pool-last`: convolution, norm and ReLU on the map, then the pool.
@@ -111,7 +111,7 @@ class SwapMatrix(nn.Module):
 
     def forward(self, feature: Tensor) -> Tensor:
         """Compute M_k (B, Z, Z) of a feature map (B, Z, H, W)."""
-        code = self._encode(feature) / self.divisor
+        code = self._encode_feature(feature) / self.divisor
         count = self.channels
         weight = self.expand.weight.view(count, count, -1)  # (Z, Z, r)
         if torch.is_grad_enabled() and (weight.requires_grad or code.requires_grad):
@@ -121,14 +121,14 @@ class SwapMatrix(nn.Module):
         matrix = entries + cast(Tensor, self.expand.bias).view(count, count)
         return matrix.softmax(-1) if self.softmax else matrix
 
-    def _encode(self, feature: Tensor) -> Tensor:
+    def _encode_feature(self, feature: Tensor) -> Tensor:
         """Compute the code (B, r) of a feature map, from which the expansion makes M_k."""
         if self.form == "pool-last":
-            return _average(F.relu(self.norm(self.reduce(feature)))).flatten(1)
-        return F.relu(self.norm(self.reduce(_average(feature)))).flatten(1)
+            return _average_locations(F.relu(self.norm(self.reduce(feature)))).flatten(1)
+        return F.relu(self.norm(self.reduce(_average_locations(feature)))).flatten(1)
 
 
-def _average(feature: Tensor) -> Tensor:
+def _average_locations(feature: Tensor) -> Tensor:
     """Average over the locations: (B, C, 1, 1).
 
     The gradient of a sum is a view of one number a channel; that of a mean would be a map.
@@ -138,14 +138,14 @@ def _average(feature: Tensor) -> Tensor:
 
 def check_swap_options(*, form: str, start: str, rate: str) -> None:
     """Raise for a form, start or rate of G_k that does not exist."""
-    for name, value, known in (
+    for name, value, allowed in (
         ("form", form, get_args(SwapForm)),
         ("start", start, get_args(SwapStart)),
         ("rate", rate, get_args(SwapRate)),
     ):
-        if value not in known:
+        if value not in allowed:
             raise FpnProbeError(
-                f"swap_{name}={value!r}: expected {', '.join(repr(each) for each in known)}"
+                f"swap_{name}={value!r}: expected {', '.join(repr(choice) for choice in allowed)}"
             )
 
 

@@ -36,7 +36,7 @@ Coefficient = Literal["capped", "tau"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UncertaintyOptions:
-    """What the paper leaves open about Eq. 10-11, with our defaults.
+    """The choices that the paper leaves open about Eq. 10-11, with our defaults.
 
     Attributes:
         tau: The loss value at which damping starts.
@@ -107,7 +107,7 @@ def weigh_rows(
         scores: (N,) w . x + b of each row.
         factors: (N,) by what the detector multiplied each prediction's own loss: its weight over
             the normalizer, 0 for ignored ones.
-        options: tau, and what the paper leaves open.
+        options: Tau, and what the paper leaves open.
 
     >>> rows, half = torch.tensor([0.15, 1.0]), torch.tensor([0.5, 0.5])  # own losses 0.3 and 2
     >>> options = UncertaintyOptions(tau=1.0)
@@ -135,14 +135,14 @@ def weigh_rows(
 
     shape = (-1, *[1] * (rows.dim() - 1))
     inner = rows[0].numel() if len(rows) else 1
-    kept = torch.exp(-a).view(shape) * rows
+    damped = torch.exp(-a).view(shape) * rows
     costs = (factors * coefficients * a / inner).view(shape)
-    alpha = torch.where(sums.sum() > 0, (sums.sum() / kept.detach().sum()).log(), 0)
-    return WeighedRows(kept + costs, alpha)
+    alpha = torch.where(sums.sum() > 0, (sums.sum() / damped.detach().sum()).log(), 0)
+    return WeighedRows(damped + costs, alpha)
 
 
 def optimal_damping(loss: float, tau: float) -> float:
-    """Scale exp(-a*) of the gradient at the optimal `a`: min(1, tau / loss).
+    """Return the scale exp(-a*) of the gradient at the optimal `a`: min(1, tau / loss).
 
     >>> optimal_damping(2.0, 0.5), optimal_damping(0.1, 0.5)
     (0.25, 1.0)

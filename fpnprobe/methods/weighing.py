@@ -27,11 +27,13 @@ def weigh(function: FusionWeight, feature: Tensor, added: Tensor | None = None) 
     if options.weight_activation == "constant":
         value = options.value
         return value * feature if added is None else torch.add(added, feature, alpha=value)
-    heard = any(part._forward_hooks or part._forward_pre_hooks for part in function.modules())
+    has_hooks = any(
+        layer._forward_hooks or layer._forward_pre_hooks for layer in function.modules()
+    )
     half = torch.is_autocast_enabled("cpu")
-    if heard or half or feature.device.type != "cpu" or options.weight_kernel != 1:
-        own = function(feature)
-        return own * feature if added is None else torch.addcmul(added, own, feature)
+    if has_hooks or half or feature.device.type != "cpu" or options.weight_kernel != 1:
+        weight = function(feature)
+        return weight * feature if added is None else torch.addcmul(added, weight, feature)
     first, norm, _, second, *above = list[Any](function.layers)
     layers = [first, norm, second]
     if options.weight_norm:
@@ -52,42 +54,52 @@ class _Weighed(torch.autograd.Function):
         first, first_bias, scale, shift, second, second_bias, *last = parameters
         height, width = feature.shape[2:]
         ctx.groups, ctx.eps, ctx.activation = settings
-        hidden = _product(first, feature.flatten(2)) + first_bias[:, None]  # (B, 64, HW)
-        normed, *moments = _normalize(hidden, scale, shift, ctx.groups[0], ctx.eps)
+        hidden = _convolve_pointwise(first, feature.flatten(2)) + first_bias[:, None]  # (B, 64, HW)
+        normed, *moments = _normalize_groups(hidden, scale, shift, ctx.groups[0], ctx.eps)
         active = normed.relu_()
-        logits = _product(second, active) + second_bias[:, None]  # (B, 1 or Z, HW)
+        logits = _convolve_pointwise(second, active) + second_bias[:, None]  # (B, 1 or Z, HW)
         above, inputs = [], logits
         if last:
-            inputs, *last_moments = _normalize(logits, last[0], last[1], ctx.groups[1], ctx.eps)
+            inputs, *last_moments = _normalize_groups(
+                logits, last[0], last[1], ctx.groups[1], ctx.eps
+            )
             above = [logits, *last_moments, last[0]]
-        own = inputs.relu() if ctx.activation == "relu" else inputs.sigmoid()
-        ctx.save_for_backward(feature, hidden, *moments, active, own, first, scale, second, *above)
+        weight = inputs.relu() if ctx.activation == "relu" else inputs.sigmoid()
+        ctx.save_for_backward(
+            feature, hidden, *moments, active, weight, first, scale, second, *above
+        )
         ctx.adds = added is not None
-        factor = own.unflatten(2, (height, width))
+        factor = weight.unflatten(2, (height, width))
         return factor * feature if added is None else torch.addcmul(added, factor, feature)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
-        feature, hidden, mean, rstd, active, own, first, scale, second, *above = ctx.saved_tensors
+        feature, hidden, mean, rstd, active, weight, first, scale, second, *above = (
+            ctx.saved_tensors
+        )
         (gradient,) = gradients
         height, width = feature.shape[2:]
         rows = feature.flatten(2).transpose(1, 2)  # (B, HW, Z)
         from_output = gradient.flatten(2).transpose(1, 2)
-        one = own.shape[1] == 1
-        of_own = _dots(from_output, rows) if one else (from_output * rows).transpose(1, 2)
-        of_logits = of_own * ((own > 0) if ctx.activation == "relu" else own * (1 - own))
+        is_single = weight.shape[1] == 1
+        of_weight = (
+            _sum_products(from_output, rows) if is_single else (from_output * rows).transpose(1, 2)
+        )
+        of_logits = of_weight * (
+            (weight > 0) if ctx.activation == "relu" else weight * (1 - weight)
+        )
         of_last: list[Tensor] = []
         if above:
             logits, last_mean, last_rstd, last_scale = above
             of_logits, *of_last = _normalize_backward(
                 of_logits.contiguous(), logits, last_mean, last_rstd, last_scale, ctx.groups[1]
             )
-        of_active = _product(second, of_logits, transposed=True) * (active > 0)
+        of_active = _convolve_pointwise(second, of_logits, transposed=True) * (active > 0)
         of_hidden, of_scale, of_shift = _normalize_backward(
             of_active, hidden, mean, rstd, scale, ctx.groups[0]
         )
-        of_feature = from_output * own.transpose(1, 2)
+        of_feature = from_output * weight.transpose(1, 2)
         of_feature.baddbmm_(
             of_hidden.transpose(1, 2), first.flatten(1).expand(len(feature), -1, -1)
         )
@@ -105,11 +117,12 @@ class _Weighed(torch.autograd.Function):
         )
 
 
-def _normalize(
+def _normalize_groups(
     maps: Tensor, scale: Tensor, shift: Tensor, groups: int, eps: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Group norm of (B, channels, HW), with the mean and the inverse spread of each group."""
+    """Normalize groups of (B, channels, HW); also return each group's mean and inverse spread."""
     count, channels, locations = maps.shape
+    # F.group_norm does not return the moments, which the backward pass needs.
     normed = torch.ops.aten.native_group_norm(
         maps, scale, shift, count, channels, locations, groups, eps
     )
@@ -119,7 +132,7 @@ def _normalize(
 def _normalize_backward(
     above: Tensor, maps: Tensor, mean: Tensor, rstd: Tensor, scale: Tensor, groups: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of a group norm for its maps (B, channels, HW), its scale and its shift."""
+    """Return a group norm's gradients for its maps (B, channels, HW), its scale and its shift."""
     count, channels, locations = maps.shape
     gradients = torch.ops.aten.native_group_norm_backward(
         above, maps, mean, rstd, scale, count, channels, locations, groups, [True, True, True]
@@ -127,16 +140,18 @@ def _normalize_backward(
     return cast(tuple[Tensor, Tensor, Tensor], gradients)
 
 
-def _product(kernel: Tensor, feature: Tensor, *, transposed: bool = False) -> Tensor:
+def _convolve_pointwise(kernel: Tensor, feature: Tensor, *, transposed: bool = False) -> Tensor:
     """A 1x1 convolution without its bias, or its transpose: (B, channels, HW)."""
     matrix = kernel.flatten(1).T if transposed else kernel.flatten(1)
     return torch.bmm(matrix.expand(len(feature), -1, -1), feature)
 
 
-def _dots(one: Tensor, other: Tensor) -> Tensor:
-    """Sums over Z of the products of two (B, HW, Z): (B, 1, HW)."""
+def _sum_products(first: Tensor, second: Tensor) -> Tensor:
+    """Return the sums over Z of the products of two (B, HW, Z): (B, 1, HW)."""
     sums = [
-        (part * like).sum(dim=2)
-        for part, like in zip(one.split(_ROWS, dim=1), other.split(_ROWS, dim=1), strict=True)
+        (rows * other_rows).sum(dim=2)
+        for rows, other_rows in zip(
+            first.split(_ROWS, dim=1), second.split(_ROWS, dim=1), strict=True
+        )
     ]
     return torch.cat(sums, dim=1).unsqueeze(1)

@@ -22,27 +22,27 @@ from fpnprobe.study.runner import command, launchers, local, machine, slurm
 from fpnprobe.study.runner.display import Display
 
 
-def make_plan(asked: Request, *, jobs: int | None = None) -> dict[str, Any]:
-    """What `run_all` would do; data may be generated, nothing else is written."""
-    found = dataset.prepare(asked.study, out=asked.out, write=False)
-    result = study_folder.of(asked.study, source=found, out=asked.out)
-    check_models(result, asked.selected(result))
-    number = machine.default_jobs(result, "cpu", jobs)
-    return plan(result, asked.selected(result), jobs=number)
+def make_plan(request: Request, *, jobs: int | None = None) -> dict[str, Any]:
+    """Plan what `run_all` would do; data may be generated, nothing else is written."""
+    source = dataset.prepare(request.study, out=request.out, write=False)
+    output = study_folder.of(request.study, source=source, out=request.out)
+    check_models(output, request.selected(output))
+    number = machine.default_jobs(output, "cpu", jobs)
+    return plan(output, request.selected(output), jobs=number)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Running:
-    """How the cells of a study run.
+    """The options by which the cells of a study run.
 
     Attributes:
-        jobs: cells at the same time; None for what the study and the machine allow.
+        jobs: Cells at the same time; None for what the study and the machine allow.
         device: "auto", "cpu" or "cuda".
         launcher: "none", "pytorch" (torchrun), "slurm" or "command".
-        nproc: processes per cell and node; under Slurm None for as many as it has GPUs.
-        template: the command that starts a cell, of launcher "command".
-        keep_going: whether the others go on when a cell fails.
-        fresh: whether what the cells have is deleted first.
+        nproc: Processes per cell and node; under Slurm None for as many as it has GPUs.
+        template: The command that starts a cell, of launcher "command".
+        keep_going: Whether the others go on when a cell fails.
+        fresh: Whether what the cells have is deleted first.
     """
 
     jobs: int | None = None
@@ -55,7 +55,7 @@ class Running:
 
 
 def run_all(
-    asked: Request, how: Running, *, finish: Callable[[Path], Mapping[str, Any]]
+    request: Request, options: Running, *, finish: Callable[[Path], Mapping[str, Any]]
 ) -> dict[str, Any]:
     """Run every missing cell, then the evidence and, by `finish(out)`, the report.
 
@@ -63,88 +63,88 @@ def run_all(
     contradicted}`, the last being the claims that the study contradicts.
 
     Raises:
-        FpnProbeError: for bad data, an output folder that cannot be written, a wrong option.
-        fpnprobe.study.runner.local.Interrupted: on Ctrl-C, when all cells have saved their state.
+        FpnProbeError: For bad data, an output folder that cannot be written, a wrong option.
+        fpnprobe.study.runner.local.Interrupted: On Ctrl-C, when all cells have saved their state.
     """
-    schedule, resources = asked.study.schedule, asked.study.resources
-    nproc = how.nproc
+    schedule, resources = request.study.schedule, request.study.resources
+    nproc = options.nproc
     if nproc is None:
-        by_slurm = how.launcher == "slurm" and how.device != "cpu"
+        by_slurm = options.launcher == "slurm" and options.device != "cpu"
         nproc = resources.gpus_per_cell if by_slurm else 1
     launchers.check(
-        how.launcher,
+        options.launcher,
         nproc=nproc,
         nodes=resources.nodes,
         batch=schedule.batch,
         accumulate=schedule.accumulate,
-        template=how.template,
+        template=options.template,
     )
-    study_folder.check_writable(asked.out)
-    away = how.launcher in ("slurm", "command")
+    study_folder.check_writable(request.out)
+    away = options.launcher in ("slurm", "command")
     if not away:  # this machine need not have the device of the jobs
-        how = replace(how, device=machine.check_device(how.device))
-    found = dataset.prepare(asked.study, out=asked.out)
-    result = study_folder.of(asked.study, source=found, out=asked.out)
-    selected = asked.selected(result)
-    if not asked.out_chosen:
-        _check_default_folder(selected, asked.out)
-    check_models(result, selected)
-    jobs = machine.default_jobs(result, how.device, how.jobs, nproc=nproc)
+        options = replace(options, device=machine.check_device(options.device))
+    source = dataset.prepare(request.study, out=request.out)
+    output = study_folder.of(request.study, source=source, out=request.out)
+    selected = request.selected(output)
+    if not request.out_chosen:
+        _check_default_folder(selected, request.out)
+    check_models(output, selected)
+    jobs = machine.default_jobs(output, options.device, options.jobs, nproc=nproc)
     if away:
-        jobs = how.jobs or max(1, len(selected))
-    via = slurm.executor(result, jobs=how.jobs) if how.launcher == "slurm" else None
-    with Display(jobs=jobs, images=found.images[1]) as display:
-        for line in [] if asked.repeated is None else differences(asked.repeated, result):
+        jobs = options.jobs or max(1, len(selected))
+    via = slurm.executor(output, jobs=options.jobs) if options.launcher == "slurm" else None
+    with Display(jobs=jobs, images=source.images[1]) as display:
+        for line in [] if request.repeated is None else differences(request.repeated, output):
             display.say(f"differs from the manifest: {line}")
-        for line in find_gaps(result, selected):
+        for line in find_gaps(output, selected):
             display.say(f"will be missing: {line}")
-        _write(result, display)
+        _write_study(output, display)
         try:
-            if how.fresh:
+            if options.fresh:
                 for cell in selected:
                     study_folder.forget(cell)
             _tell_damage(selected, display)
             if any(cell.state() is not State.DONE for cell in selected):
-                dataset.parse_once(found)
+                dataset.parse_once(source)
                 if not away:
-                    dataset.decode(found, result.study)
-            launch = launchers.Launch(device=how.device, nproc=nproc, jobs=1 if away else jobs)
-            if how.template is not None:
-                template = command.Template(text=how.template, launch=launch)
+                    dataset.decode(source, output.study)
+            launch = launchers.Launch(device=options.device, nproc=nproc, jobs=1 if away else jobs)
+            if options.template is not None:
+                template = command.Template(text=options.template, launch=launch)
                 tracked = command.run(
-                    result, selected, template=template, jobs=jobs, watcher=display
+                    output, selected, template=template, jobs=jobs, watcher=display
                 )
             elif via is not None:
-                tracked = slurm.run(result, selected, launch=launch, via=via, watcher=display)
+                tracked = slurm.run(output, selected, launch=launch, via=via, watcher=display)
             else:
                 tracked = local.run(
-                    result,
+                    output,
                     selected,
                     launch=launch,
                     jobs=jobs,
-                    keep_going=how.keep_going,
+                    keep_going=options.keep_going,
                     watcher=display,
                 )
         except KeyboardInterrupt:
             display.say("stopped, nothing is lost; to go on, run the same command again:")
-            display.say(result.command)
+            display.say(output.command)
             raise
-        report = _finish(result, finish, display)
+        report = _write_report(output, finish, display)
     return {
-        "study": asked.study.name,
-        "out": str(asked.out),
-        "complete": all(cell.state() is State.DONE for cell in result.cells),
+        "study": request.study.name,
+        "out": str(request.out),
+        "complete": all(cell.state() is State.DONE for cell in output.cells),
         "cells": [
             {
-                "variant": each.cell.variant,
-                "seed": each.cell.seed,
-                "state": each.state.value,
-                "reason": each.reason,
+                "variant": cell_run.cell.variant,
+                "seed": cell_run.cell.seed,
+                "state": cell_run.state.value,
+                "reason": cell_run.reason,
             }
-            for each in tracked
+            for cell_run in tracked
         ],
         "report": dict(report),
-        "contradicted": _contradicted(report),
+        "contradicted": _read_contradicted(report),
     }
 
 
@@ -152,7 +152,7 @@ def _check_default_folder(selected: Sequence[Cell], out: Path) -> None:
     """Refuse to replace finished cells in a folder that nobody named, such as a stored report.
 
     Raises:
-        FpnProbeError: with the two ways to go on.
+        FpnProbeError: With the two ways to go on.
     """
     stale = [cell for cell in selected if cell.state() is State.STALE]
     finished = [cell for cell in stale if (cell.manifest() or {}).get("state") == "done"]
@@ -167,26 +167,27 @@ def _check_default_folder(selected: Sequence[Cell], out: Path) -> None:
 def lines(result: Mapping[str, Any]) -> str:
     """The result for a person."""
     rows = [
-        f"{each['variant']} seed {each['seed']}: {each['state']} {each['reason']}".rstrip()
-        for each in result["cells"]
+        f"{cell['variant']} seed {cell['seed']}: {cell['state']} {cell['reason']}".rstrip()
+        for cell in result["cells"]
     ]
     rows += [f"contradicted: {statement}" for statement in result["contradicted"]]
     report = result["report"]
-    told = [str(report[key]) for key in ("headline", "summary") if report.get(key)]
+    result_lines = [str(report[key]) for key in ("headline", "summary") if report.get(key)]
     if report.get("html"):
-        told.append(f"open {Path(report['html']).resolve().as_uri()}")
-    told += [str(report[key]) for key in ("pdf", "claims", "rules") if report.get(key)]
-    return "\n".join([*rows, *told, *([report["diagnosis"]] if report.get("diagnosis") else [])])
+        result_lines.append(f"open {Path(report['html']).resolve().as_uri()}")
+    result_lines += [str(report[key]) for key in ("pdf", "claims", "rules") if report.get(key)]
+    diagnosis = [report["diagnosis"]] if report.get("diagnosis") else []
+    return "\n".join([*rows, *result_lines, *diagnosis])
 
 
 def exit_code(result: Mapping[str, Any], *, fail_on_claims: bool = False) -> int:
-    """0 if every cell that was asked for is done, and no claim contradicted if that counts.
+    """Return 0 if every selected cell is done, and no claim contradicted if that counts.
 
     3 if a cell failed because the disk is full, which is the machine's fault.
     """
-    if any(each["reason"].startswith("disk full") for each in result["cells"]):
+    if any(cell["reason"].startswith("disk full") for cell in result["cells"]):
         return EnvironmentProblem.exit_code
-    failed = any(each["state"] != "done" for each in result["cells"])
+    failed = any(cell["state"] != "done" for cell in result["cells"])
     return int(failed or (fail_on_claims and bool(result["contradicted"])))
 
 
@@ -206,33 +207,33 @@ def _tell_damage(selected: Sequence[Cell], display: Display) -> None:
         display.say(f"locks on {local} hold on this host only: run the study from one host")
 
 
-def _contradicted(report: Mapping[str, Any]) -> list[str]:
+def _read_contradicted(report: Mapping[str, Any]) -> list[str]:
     """Statements that the study contradicts, from the report's `claims.json`."""
     if not report.get("claims"):
         return []
     content = json.loads(Path(report["claims"]).read_text())
     claims = [*content["claims"], *content.get("causes", {}).get("claims", [])]
-    return [each["statement"] for each in claims if each["verdict"] == "contradicted"]
+    return [claim["statement"] for claim in claims if claim["verdict"] == "contradicted"]
 
 
-def _finish(
-    result: Output, finish: Callable[[Path], Mapping[str, Any]], display: Display
+def _write_report(
+    output: Output, finish: Callable[[Path], Mapping[str, Any]], display: Display
 ) -> Mapping[str, Any]:
-    """Evidence and report, one runner at a time; nothing while no cell is done."""
+    """Write evidence and report, one runner at a time; nothing while no cell is done."""
     from fpnprobe.evidence import build
 
-    if not any(cell.state() is State.DONE for cell in result.cells):
+    if not any(cell.state() is State.DONE for cell in output.cells):
         return {}
     display.say("writing the report")
-    with locks.held(result.out / "lock", wait=600):
-        build.build(result.out)
-        return finish(result.out)
+    with locks.held(output.out / "lock", wait=600):
+        build.build(output.out)
+        return finish(output.out)
 
 
-def _write(result: Output, display: Display) -> None:
+def _write_study(output: Output, display: Display) -> None:
     """Write `study.json`, one runner at a time; tell what no longer belongs to the study."""
-    with locks.held(result.out / "lock", wait=30):
-        study_folder.remove_temporaries(result.out.glob(f".{STUDY}.*"))
-        result.write()
-        for title in study_folder.archive_foreign(result):
-            display.say(f"{title} is not in the study any more: moved to {result.out}/archive")
+    with locks.held(output.out / "lock", wait=30):
+        study_folder.remove_temporaries(output.out.glob(f".{STUDY}.*"))
+        output.write()
+        for title in study_folder.archive_foreign(output):
+            display.say(f"{title} is not in the study any more: moved to {output.out}/archive")

@@ -1,4 +1,4 @@
-"""What a study will not be able to say, told before it costs anything."""
+"""The gaps of a study's report, found before it costs anything."""
 
 from collections.abc import Sequence
 
@@ -9,34 +9,34 @@ from fpnprobe.study.folder.study_folder import Output
 FEW_IMAGES = 500
 
 
-def find_gaps(result: Output, selected: Sequence[Cell]) -> list[str]:
+def find_gaps(output: Output, selected: Sequence[Cell]) -> list[str]:
     """Find what the report of these cells will lack: sizes without objects, and spread of seeds."""
     gaps = []
     splits = (("training", "their gradient"), ("validation", "their AP"))
     for (split, lost), images, counts in zip(
-        splits, result.source.images, result.source.by_bucket, strict=False
+        splits, output.source.images, output.source.by_bucket, strict=False
     ):
-        for bucket, count in zip(result.study.scale_buckets(), counts, strict=True):
+        for bucket, count in zip(output.study.scale_buckets(), counts, strict=True):
             if not count:
                 gaps.append(
-                    f"{lost}: no {bucket.name} objects ({_describe(bucket)}) among the {images} "
-                    f"{split} images"
+                    f"{lost}: no {bucket.name} objects ({_describe_bucket(bucket)}) among the "
+                    f"{images} {split} images"
                 )
     seeds: dict[str, set[int]] = {}
     for cell in selected:
         seeds.setdefault(cell.variant, set()).add(cell.seed)
-    single = [variant for variant, found in seeds.items() if len(found) == 1]
+    single = [variant for variant, variant_seeds in seeds.items() if len(variant_seeds) == 1]
     if single:
         gaps.append(
             f"the spread between trainings: one seed of {', '.join(single)}, so no difference can "
             "be sure; take more with --set seeds=0,1,2"
         )
-    if result.source.images[1] < FEW_IMAGES:
-        gaps.append(f"precision of AP: only {result.source.images[1]} validation images")
+    if output.source.images[1] < FEW_IMAGES:
+        gaps.append(f"precision of AP: only {output.source.images[1]} validation images")
     return gaps
 
 
-def _describe(bucket: ScaleBucket) -> str:
+def _describe_bucket(bucket: ScaleBucket) -> str:
     low, high = (round(bound**0.5) for bound in (bucket.low, min(bucket.high, 1e12)))
     if bucket.high == float("inf"):
         return f"of at least {low} px"

@@ -13,7 +13,7 @@ def check_models(result: Output, cells: Iterable[Cell]) -> None:
     """Make the model config of each variant that has a cell to run.
 
     Raises:
-        FpnProbeError: if `detector` or a variant's options do not make a model.
+        FpnProbeError: If `detector` or a variant's options do not make a model.
     """
     to_run = {cell.variant: cell.seed for cell in cells if cell.state() is not State.DONE}
     if not to_run:

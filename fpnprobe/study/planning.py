@@ -1,4 +1,4 @@
-"""What `run-study` would do: cells, what is done or stale and why, and what is left in time."""
+"""The plan of `run-study`: its cells, which are done or stale and why, and the time left."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -15,27 +15,27 @@ from fpnprobe.study.runner import estimate
 from fpnprobe.study.runner.estimate import Remaining
 
 
-def plan(result: Output, selected: Sequence[Cell], *, jobs: int) -> dict[str, Any]:
-    """Rows for the selected cells and an estimate; nothing is written.
+def plan(output: Output, selected: Sequence[Cell], *, jobs: int) -> dict[str, Any]:
+    """Return the rows for the selected cells and an estimate; nothing is written.
 
     The estimate uses the speeds of cells that are done or stale in the folder, and is None where
     there are none.
     """
-    rows, todo, known, tails = [], [], {}, []
+    rows, todo, speeds, tails = [], [], {}, []
     for cell in selected:
         state, manifest = cell.state(), cell.manifest() or {}
         timings = manifest.get("timings", {})
         if timings.get("per_iteration_s"):
-            known[cell.variant] = timings["per_iteration_s"]
+            speeds[cell.variant] = timings["per_iteration_s"]
         if timings.get("evaluate_s"):
             tails.append(timings["evaluate_s"])
-        changed = _changed(result, cell, manifest) if state is State.STALE else []
+        changed = _list_changes(output, cell, manifest) if state is State.STALE else []
         rows.append(
             {
                 "variant": cell.variant,
                 "seed": cell.seed,
                 "state": state.value,
-                "iterations": result.iterations,
+                "iterations": output.iterations,
                 "key": cell.key[:16],
                 "changed": changed,
                 "code": str(manifest.get("code", "")),
@@ -43,32 +43,32 @@ def plan(result: Output, selected: Sequence[Cell], *, jobs: int) -> dict[str, An
             }
         )
         if state is not State.DONE:
-            todo.append(Remaining(cell.variant, result.iterations))
+            todo.append(Remaining(cell.variant, output.iterations))
     left = estimate.seconds_left(
-        todo, jobs=jobs, images=result.source.images[1], known=known, tails=tails
+        todo, jobs=jobs, images=output.source.images[1], known=speeds, tails=tails
     )
     return {
-        "study": result.study.name,
-        "question": result.study.question,
-        "out": str(result.out),
+        "study": output.study.name,
+        "question": output.study.question,
+        "out": str(output.out),
         "cells": rows,
-        "gaps": find_gaps(result, selected),
+        "gaps": find_gaps(output, selected),
         "missing": len(todo),
         "code": cell_key.code_version(),
         "seconds": left,
     }
 
 
-def _changed(result: Output, cell: Cell, manifest: dict[str, Any]) -> list[str]:
-    """Why a cell is stale."""
-    now = cell_key.cell_config(result.study, cell.variant, cell.seed)
+def _list_changes(output: Output, cell: Cell, manifest: dict[str, Any]) -> list[str]:
+    """List the changes that make a cell stale."""
+    now = cell_key.cell_config(output.study, cell.variant, cell.seed)
     before = _with_defaults(manifest.get("config", {}), cell)
     for content in (now, before):
         cell_key.drop_unkeyed(content)
-    found = cell_key.difference(before, now)
-    if manifest.get("data", {}).get("root_hash") != result.source.root_hash:
-        found.append("data: other images or annotations")
-    return found or ["the version of the results (see fpnprobe.results_version)"]
+    changes = cell_key.difference(before, now)
+    if manifest.get("data", {}).get("root_hash") != output.source.root_hash:
+        changes.append("data: other images or annotations")
+    return changes or ["the version of the results (see fpnprobe.results_version)"]
 
 
 def _with_defaults(config: dict[str, Any], cell: Cell) -> dict[str, Any]:
@@ -82,19 +82,19 @@ def _with_defaults(config: dict[str, Any], cell: Cell) -> dict[str, Any]:
 def lines(result: dict[str, Any]) -> str:
     """A plan for a person."""
     rows = []
-    for each in result["cells"]:
-        why = "; ".join(each["changed"]) or each["reason"]
+    for cell in result["cells"]:
+        why = "; ".join(cell["changed"]) or cell["reason"]
         rows.append(
-            f"{each['variant']} seed {each['seed']}: {each['state']}, "
-            f"{each['iterations']} iterations" + (f" ({why})" if why else "")
+            f"{cell['variant']} seed {cell['seed']}: {cell['state']}, "
+            f"{cell['iterations']} iterations" + (f" ({why})" if why else "")
         )
     older = Counter(
-        each["code"]
-        for each in result["cells"]
-        if each["state"] == State.DONE and each["code"] not in ("", result["code"])
+        cell["code"]
+        for cell in result["cells"]
+        if cell["state"] == State.DONE and cell["code"] not in ("", result["code"])
     )
-    told = [f"will be missing: {gap}" for gap in result["gaps"]]
-    told += [
+    notes = [f"will be missing: {gap}" for gap in result["gaps"]]
+    notes += [
         f"code changed since {count} of the cells were done ({code} -> {result['code']}), results "
         "version the same"
         for code, count in older.items()
@@ -104,4 +104,4 @@ def lines(result: dict[str, Any]) -> str:
         rows.append(f"{result['missing']} of {len(rows)} cells to run, {cost}")
     else:
         rows.append("nothing to run")
-    return "\n".join([f"study {result['study']} in {result['out']}", *rows, *told])
+    return "\n".join([f"study {result['study']} in {result['out']}", *rows, *notes])

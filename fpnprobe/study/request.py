@@ -1,4 +1,4 @@
-"""What is asked of a study on the command line."""
+"""The request that a command line makes of a study."""
 
 import json
 import subprocess
@@ -20,15 +20,15 @@ from fpnprobe.suggestions import select_names
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What is asked of a study on the command line.
+    """The request that a command line makes of a study.
 
     Attributes:
-        study: the resolved study.
-        out: its output folder.
-        out_chosen: whether somebody named that folder.
-        variants: names to run; empty for all.
-        seeds: seeds to run; empty for all.
-        repeated: the manifest of the cell that is repeated, or None.
+        study: The resolved study.
+        out: Its output folder.
+        out_chosen: Whether somebody named that folder.
+        variants: Names to run; empty for all.
+        seeds: Seeds to run; empty for all.
+        repeated: The manifest of the cell that is repeated, or None.
     """
 
     study: Study
@@ -38,19 +38,21 @@ class Request:
     seeds: tuple[int, ...] = ()
     repeated: Mapping[str, Any] | None = None
 
-    def selected(self, result: Output) -> tuple[Cell, ...]:
+    def selected(self, output: Output) -> tuple[Cell, ...]:
         """The cells that are asked for."""
-        names = [each.name for each in self.study.variants]
-        chosen = select_names(self.variants or names, names, "variant")
-        known = sorted({seed for name in chosen for seed in self.study.seeds_of(name)})
+        names = [variant.name for variant in self.study.variants]
+        chosen_variants = select_names(self.variants or names, names, "variant")
+        known_seeds = sorted(
+            {seed for name in chosen_variants for seed in self.study.seeds_of(name)}
+        )
         for seed in self.seeds:
-            if seed not in known:
+            if seed not in known_seeds:
                 raise FpnProbeError(
-                    f"seed {seed} is not one of the study's seeds {known}: add it with "
+                    f"seed {seed} is not one of the study's seeds {known_seeds}: add it with "
                     "--set seeds=..."
                 )
-        seeds = self.seeds or known
-        return tuple(c for c in result.cells if c.variant in chosen and c.seed in seeds)
+        seeds = self.seeds or known_seeds
+        return tuple(c for c in output.cells if c.variant in chosen_variants and c.seed in seeds)
 
 
 def request(
@@ -68,22 +70,22 @@ def request(
     A manifest that names code to execute is refused, unless `trust` says so.
 
     Raises:
-        FpnProbeError: for anything wrong with them.
+        FpnProbeError: For anything wrong with them.
     """
     if (study is None) == (manifest is None):
         raise FpnProbeError("give either a study, or --from-manifest FILE")
     try:
-        wanted = tuple(int(each) for each in seeds.split(",") if each.strip())
+        chosen_seeds = tuple(int(text) for text in seeds.split(",") if text.strip())
     except ValueError:
         raise FpnProbeError(f"--seeds {seeds!r}: expected whole numbers, as 0,1,2") from None
-    chosen = tuple(each.strip() for each in variants.split(",") if each.strip())
-    for option, text, named in (
-        ("--seeds", seeds, len(wanted)),
-        ("--variants", variants, len(chosen)),
+    chosen_variants = tuple(text.strip() for text in variants.split(",") if text.strip())
+    for option, text, count in (
+        ("--seeds", seeds, len(chosen_seeds)),
+        ("--variants", variants, len(chosen_variants)),
     ):
-        if text and not named:
+        if text and not count:
             raise FpnProbeError(f"{option} {text!r} names none: leave it out for all")
-    repeated = None if manifest is None else _manifest(manifest)
+    repeated = None if manifest is None else _read_manifest(manifest)
     if repeated is None:
         assert study is not None
         loaded = loading.load(study, list(assignments))
@@ -93,21 +95,21 @@ def request(
         content = overrides.apply(repeated["config"], overrides.parse(assignments))
         loaded = loading.validate(content, source=str(manifest))
     name = loaded.name if repeated is None else f"{loaded.name}-repeated"
-    found = Request(
+    selection = Request(
         study=loaded,
         out=out or default_folder(name),
         out_chosen=out is not None,
-        variants=chosen,
-        seeds=wanted,
+        variants=chosen_variants,
+        seeds=chosen_seeds,
         repeated=repeated,
     )
-    names = [each.name for each in loaded.variants]
-    select_names(found.variants or names, names, "variant")
-    return found
+    names = [variant.name for variant in loaded.variants]
+    select_names(selection.variants or names, names, "variant")
+    return selection
 
 
 def default_folder(name: str) -> Path:
-    """Where a study goes that was given no folder: `reports/<name>`, unless git tracks that.
+    """Choose the folder of a study that was given none: `reports/<name>`, unless git tracks that.
 
     Reports that are stored in a repository are replaced on purpose only; one's own then goes to
     `reports/mine-<name>`, which git ignores.
@@ -116,15 +118,15 @@ def default_folder(name: str) -> Path:
     if not folder.is_dir():
         return folder
     try:
-        done = subprocess.run(
+        listing = subprocess.run(
             ["git", "ls-files", "--", str(folder)], capture_output=True, text=True, check=False
         )
     except OSError:  # no git: nothing is tracked
         return folder
-    return Path("reports") / f"mine-{name}" if done.stdout.strip() else folder
+    return Path("reports") / f"mine-{name}" if listing.stdout.strip() else folder
 
 
-def _manifest(file: Path) -> Mapping[str, Any]:
+def _read_manifest(file: Path) -> Mapping[str, Any]:
     """A manifest that tells how to repeat its cell."""
     try:
         content = json.loads(file.read_text())
@@ -138,21 +140,21 @@ def _manifest(file: Path) -> Mapping[str, Any]:
     return dict(content)
 
 
-def differences(manifest: Mapping[str, Any], result: Output) -> list[str]:
-    """What differs from the cell that is repeated, in a way that can change its numbers.
+def differences(manifest: Mapping[str, Any], output: Output) -> list[str]:
+    """List what differs from the repeated cell in a way that can change its numbers.
 
     Raises:
-        FpnProbeError: if the data are other data.
+        FpnProbeError: If the data are other data.
     """
-    if manifest["data"].get("root_hash") != result.source.root_hash:
+    if manifest["data"].get("root_hash") != output.source.root_hash:
         raise FpnProbeError(
-            f"the data in {result.source.root} are not those of the manifest (hash "
-            f"{result.source.root_hash[:12]}, expected "
+            f"the data in {output.source.root} are not those of the manifest (hash "
+            f"{output.source.root_hash[:12]}, expected "
             f"{str(manifest['data'].get('root_hash'))[:12]}): give the folder with "
             "--set data.root=DIR"
         )
     now, before = versions(), manifest.get("versions", {})
-    found = cell_key.difference(before, now)
+    changes = cell_key.difference(before, now)
     if manifest.get("code") != cell_key.code_version():
-        found.append(f"code of fpnprobe: {manifest.get('code')} -> {cell_key.code_version()}")
-    return found
+        changes.append(f"code of fpnprobe: {manifest.get('code')} -> {cell_key.code_version()}")
+    return changes

@@ -1,4 +1,4 @@
-"""What the cells of an output folder are doing, from any process, at any time."""
+"""The state of the cells of an output folder, from any process, at any time."""
 
 import time
 from collections.abc import Iterator
@@ -17,13 +17,13 @@ def status(out: str | Path) -> dict[str, Any]:
     running cell is at; `reason` says why one failed. Nothing is changed or waited for.
 
     Raises:
-        FpnProbeError: if the folder is neither the output of a study nor has trainings with a
+        FpnProbeError: If the folder is neither the output of a study nor has trainings with a
             probe in it.
     """
     if not (Path(out) / STUDY).exists():
         runs = list(find_runs(out))
         if runs:
-            return _runs(StoredStudy.of_runs(runs, name=Path(out).absolute().name))
+            return _describe_runs(StoredStudy.of_runs(runs, name=Path(out).absolute().name))
     result = study_folder.read(out)
     rows = []
     for cell in result.cells:
@@ -57,24 +57,24 @@ def follow(out: str | Path, *, every: float | None) -> Iterator[dict[str, Any]]:
         if result != before:
             yield result
         before = result
-        states = {each["state"] for each in result["cells"]}
+        states = {cell["state"] for cell in result["cells"]}
         if every is None or "running" not in states:
             return
         time.sleep(every)
 
 
-def _runs(stored: StoredStudy) -> dict[str, Any]:
+def _describe_runs(stored: StoredStudy) -> dict[str, Any]:
     """The same of trainings that no study started."""
     rows = []
     for cell in stored.cells:
-        done = cell.manifest.get("iteration")
+        iteration = cell.manifest.get("iteration")
         rows.append(
             {
                 "variant": cell.variant,
                 "seed": cell.seed,
                 "state": cell.state.value,
                 "stage": cell.state.value,
-                "iteration": done if isinstance(done, int) else 0,
+                "iteration": iteration if isinstance(iteration, int) else 0,
                 "iterations": cell.manifest.get("iterations"),
                 "reason": cell.reason,
             }
@@ -85,8 +85,8 @@ def _runs(stored: StoredStudy) -> dict[str, Any]:
 def lines(result: dict[str, Any]) -> str:
     """A status for a person."""
     rows = [
-        f"{each['variant']} seed {each['seed']}: {each['stage']} "
-        f"{each['iteration']}/{each['iterations'] or '?'} {each['reason']}".rstrip()
-        for each in result["cells"]
+        f"{cell['variant']} seed {cell['seed']}: {cell['stage']} "
+        f"{cell['iteration']}/{cell['iterations'] or '?'} {cell['reason']}".rstrip()
+        for cell in result["cells"]
     ]
     return "\n".join([f"study {result['study']}", *rows])

@@ -21,8 +21,8 @@ def train(request: TrainingRequest, *, nproc: int = 1) -> Path | None:
         nproc: Processes of `pytorch`.
 
     Raises:
-        FpnProbeError: for a wrong option, or if the training failed.
-        Interrupted: after Ctrl-C, saying how to go on.
+        FpnProbeError: For a wrong option, or if the training failed.
+        Interrupted: After Ctrl-C, saying how to go on.
     """
     if nproc > 1 and request.launcher != "pytorch":
         raise FpnProbeError(f"--nproc {nproc}: expected --launcher pytorch for more than 1")
@@ -47,8 +47,8 @@ def _check_slurm() -> None:
     """Raise where this is no process that mmengine could train in.
 
     Raises:
-        FpnProbeError: outside a Slurm job.
-        EnvironmentProblem: without CUDA, which mmengine's Slurm launcher needs.
+        FpnProbeError: Outside a Slurm job.
+        EnvironmentProblem: Without CUDA, which mmengine's Slurm launcher needs.
     """
     if "SLURM_PROCID" not in os.environ:
         raise FpnProbeError(
@@ -88,7 +88,7 @@ def _train_by_torchrun(request: TrainingRequest, nproc: int) -> Path:
 
 
 def _describe_failure(folder: Path, code: int) -> str:
-    """What the run file says of the failure, else the exit code."""
+    """Return the reason of the failure that the run file gives, else the exit code."""
     try:
         reason = str(read_run_file(folder).get("reason") or "")
     except FpnProbeError:

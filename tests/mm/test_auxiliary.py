@@ -19,7 +19,7 @@ from fpnprobe.errors import FpnProbeError
 from fpnprobe.methods import UncertaintyOptions
 from fpnprobe.methods.uncertainty import optimal_damping
 from fpnprobe.mm.auxiliary import UncertainLoss, drop_auxiliary
-from fpnprobe.mm.auxiliary.detector import _samplings
+from fpnprobe.mm.auxiliary.detector import _collect_samplings
 from fpnprobe.mm.auxiliary.uncertain_head import make_uncertain
 from fpnprobe.mm.detectors import build_detector, detector_config
 from fpnprobe.mm.inspect.generated_batch import generated_batch
@@ -308,7 +308,7 @@ def test_recording_the_sampling_keeps_what_another_has_put_there() -> None:
     sampler = model.roi_head.bbox_sampler
     other = sampler.sample
     sampler.sample = other  # as a probe does
-    with _samplings(model):
+    with _collect_samplings(model):
         assert sampler.sample is not other
     assert vars(sampler)["sample"] is other
 
@@ -382,6 +382,6 @@ def test_sampled_rois_are_those_of_the_first_cascade_stage() -> None:
     model.roi_head.bbox_roi_extractor[0].register_forward_hook(
         lambda _m, inputs, _o: first.append(inputs[1])
     )
-    with _samplings(model) as samplings:
+    with _collect_samplings(model) as samplings:
         losses(model, data(model))
     torch.testing.assert_close(bbox2roi([s.priors for s in samplings]), first[0])

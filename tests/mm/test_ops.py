@@ -271,8 +271,8 @@ def test_a_compiled_extension_without_cuda_kernels_loses(monkeypatch: pytest.Mon
     real = torch.tensor
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch, "tensor", lambda data, **_: real(data))
-    assert bridge._lacks(compiled(None)) == ""
-    reason = bridge._lacks(compiled(RuntimeError("nms is not compiled with GPU support")))
+    assert bridge._find_lack(compiled(None)) == ""
+    reason = bridge._find_lack(compiled(RuntimeError("nms is not compiled with GPU support")))
     assert reason == (
         "compiled without working CUDA kernels (nms is not compiled with GPU support)"
     )

@@ -30,12 +30,12 @@ def roi_align(feature: Tensor, rois: Tensor, *, stride: float, size: int) -> Ten
                         y, x = min(max(y, 0), height - 1), min(max(x, 0), width - 1)
                         y0, x0 = int(y), int(x)
                         y1, x1 = min(y0 + 1, height - 1), min(x0 + 1, width - 1)
-                        own = feature[int(image)]
+                        image_feature = feature[int(image)]
                         samples.append(
-                            (1 - y + y0) * (1 - x + x0) * own[:, y0, x0]
-                            + (1 - y + y0) * (x - x0) * own[:, y0, x1]
-                            + (y - y0) * (1 - x + x0) * own[:, y1, x0]
-                            + (y - y0) * (x - x0) * own[:, y1, x1]
+                            (1 - y + y0) * (1 - x + x0) * image_feature[:, y0, x0]
+                            + (1 - y + y0) * (x - x0) * image_feature[:, y0, x1]
+                            + (y - y0) * (1 - x + x0) * image_feature[:, y1, x0]
+                            + (y - y0) * (x - x0) * image_feature[:, y1, x1]
                         )
                 bins.append(torch.stack(samples).mean(dim=0))
         result.append(torch.stack(bins, dim=-1).view(-1, size, size))
@@ -81,16 +81,18 @@ def uncertain_loss(
     losses: list[float] = []
     a: list[Tensor] = []
     for row, x, factor in zip(rows, features, factors, strict=True):
-        part = rows.sum() if whole else row / factor if factor > 0 else rows.new_zeros(())
-        own = float(part.detach())
-        losses.append(own)
+        row_loss = rows.sum() if whole else row / factor if factor > 0 else rows.new_zeros(())
+        loss_value = float(row_loss.detach())
+        losses.append(loss_value)
         score = module.weight @ x + module.bias[0]
         # (11): a closed ReLU in front of a loss above tau has the gradient of an open one
-        closed = score - score.detach() if own > tau else 0 * score
+        closed = score - score.detach() if loss_value > tau else 0 * score
         a.append(score if score > 0 else closed)
     total = features.new_zeros(())
     if whole:
-        counted = [each for each, factor in zip(a, factors, strict=True) if factor > 0]
+        counted = [
+            score_of_row for score_of_row, factor in zip(a, factors, strict=True) if factor > 0
+        ]
         a = [sum(counted, start=features.new_zeros(())) / number] * len(a)
         factors = (factors > 0).to(rows) / number
     for row, own_a, loss, factor in zip(rows, a, losses, factors, strict=True):

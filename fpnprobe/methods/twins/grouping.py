@@ -146,12 +146,12 @@ def cascade(module: CascadedGrouping, pyramid: Sequence[Tensor]) -> list[Tensor]
         return grouped[0]
     for index, stage in enumerate(stages[1:], start=1):
         if module.options.combine == "recursive" and len(grouped) == 2:
-            grouped = {index - 1: _sum(weight, grouped, softmax=softmax)}
+            grouped = {index - 1: _sum_pyramids(weight, grouped, softmax=softmax)}
         grouped[index] = feature_grouping(stage, grouped[index - 1])
-    return _sum(weight, grouped, softmax=softmax)
+    return _sum_pyramids(weight, grouped, softmax=softmax)
 
 
-def _sum(
+def _sum_pyramids(
     weight: Callable[[int, int, Tensor], Tensor],
     grouped: Mapping[int, list[Tensor]],
     *,
@@ -162,8 +162,8 @@ def _sum(
     for level in range(len(next(iter(grouped.values())))):
         weights = {stage: weight(stage, level, maps[level]) for stage, maps in grouped.items()}
         if softmax:
-            whole = sum(each.exp() for each in weights.values())
-            weights = {stage: each.exp() / whole for stage, each in weights.items()}
+            whole = sum(logit.exp() for logit in weights.values())
+            weights = {stage: logit.exp() / whole for stage, logit in weights.items()}
         total = torch.zeros_like(next(iter(grouped.values()))[level])
         for stage, features in grouped.items():
             total = total + weights[stage] * features[level]

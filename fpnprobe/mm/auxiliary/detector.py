@@ -14,30 +14,30 @@ from torch import Tensor, nn
 
 
 class _Auxiliary:
-    """What a detector gains: `auxiliary_heads` and their losses."""
+    """The mixin that gives a detector `auxiliary_heads` and their losses."""
 
     auxiliary_heads: ModuleDict
 
     def loss(self, batch_inputs: Tensor, batch_data_samples: list[Any]) -> dict[str, Any]:
         """The detector's own losses and those of the auxiliary heads (Eq. 9)."""
-        with _stages(self.backbone) as stages, _samplings(self) as samplings:  # type: ignore[attr-defined]
+        with _collect_stages(self.backbone) as stages, _collect_samplings(self) as samplings:  # type: ignore[attr-defined]
             losses: dict[str, Any] = super().loss(batch_inputs, batch_data_samples)  # type: ignore[misc]
         for number, branch in self.auxiliary_heads.items():
-            own = branch.loss(stages[int(number) - 2], batch_data_samples, samplings)
-            losses.update({f"aux{number}.{name}": value for name, value in own.items()})
+            branch_losses = branch.loss(stages[int(number) - 2], batch_data_samples, samplings)
+            losses.update({f"aux{number}.{name}": value for name, value in branch_losses.items()})
         return losses
 
-    def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *rest: Any) -> None:
+    def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *arguments: Any) -> None:
         """Let the weights of the plain detector load strictly: the heads keep what they have."""
-        own = f"{prefix}auxiliary_heads."
-        if not any(name.startswith(own) for name in state):
+        heads_prefix = f"{prefix}auxiliary_heads."
+        if not any(name.startswith(heads_prefix) for name in state):
             heads = self.auxiliary_heads.state_dict()
-            state.update({own + name: value for name, value in heads.items()})
-        super()._load_from_state_dict(state, prefix, *rest)  # type: ignore[misc]
+            state.update({heads_prefix + name: value for name, value in heads.items()})
+        super()._load_from_state_dict(state, prefix, *arguments)  # type: ignore[misc]
 
 
 @functools.cache
-def _class(base: type[nn.Module]) -> type[nn.Module]:
+def _make_class(base: type[nn.Module]) -> type[nn.Module]:
     return type(f"Auxiliary{base.__name__}", (_Auxiliary, base), {"__module__": __name__})
 
 
@@ -51,7 +51,7 @@ def _auxiliary_detector(
         auxiliary_heads: Branch config by stage number, `"2"` for C2.
         config: Everything else of the plain detector's config.
     """
-    built = _class(DETECTION_MODELS.get(detector))(**config)
+    built = _make_class(DETECTION_MODELS.get(detector))(**config)
     built.auxiliary_heads = ModuleDict(
         {number: MODELS.build(branch) for number, branch in auxiliary_heads.items()}
     )
@@ -73,7 +73,7 @@ def drop_auxiliary(detector: BaseDetector) -> BaseDetector:
 
 
 @contextlib.contextmanager
-def _stages(backbone: nn.Module) -> Iterator[list[Tensor]]:
+def _collect_stages(backbone: nn.Module) -> Iterator[list[Tensor]]:
     """The outputs C2, C3, .. of the forward pass inside the context."""
     stages: list[Tensor] = []
     handle = backbone.register_forward_hook(lambda _m, _i, out: stages.extend(out))
@@ -84,7 +84,7 @@ def _stages(backbone: nn.Module) -> Iterator[list[Tensor]]:
 
 
 @contextlib.contextmanager
-def _samplings(detector: Any) -> Iterator[list[Any]]:
+def _collect_samplings(detector: Any) -> Iterator[list[Any]]:
     """The sampled RoIs, one `SamplingResult` an image, that the main RoI head trains on.
 
     Those of the first stage of a cascade, which come from the proposals. Sparse R-CNN proposes
@@ -98,19 +98,19 @@ def _samplings(detector: Any) -> Iterator[list[Any]]:
     sampler = roi_head.bbox_sampler
     if isinstance(sampler, list):
         sampler = sampler[-1 if isinstance(roi_head, SparseRoIHead) else 0]
-    own = vars(sampler).get("sample")
+    instance_method = vars(sampler).get("sample")
     sample = sampler.sample
 
     @functools.wraps(sample)
-    def recorded(*arguments: Any, **named: Any) -> Any:
-        samplings.append(sample(*arguments, **named))
+    def recorded(*arguments: Any, **keywords: Any) -> Any:
+        samplings.append(sample(*arguments, **keywords))
         return samplings[-1]
 
     sampler.sample = recorded
     try:
         yield samplings
     finally:
-        if own is None:
+        if instance_method is None:
             del sampler.sample
         else:
-            sampler.sample = own
+            sampler.sample = instance_method

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.methods import Uncertainty, UncertaintyOptions
 from fpnprobe.mm.auxiliary.free_anchor import UncertainFreeAnchorHead
-from fpnprobe.mm.auxiliary.uncertain_loss import Later, Part, Rows, UncertainLoss
+from fpnprobe.mm.auxiliary.uncertain_loss import HeadScores, Later, Part, UncertainLoss
 
 # Names of the layers that predict, in mmdet's heads.
 _PREDICTORS: dict[Part, tuple[str, ...]] = {
@@ -28,9 +28,12 @@ class HeadUncertainty(nn.Module):
     def __init__(self, channels: dict[Part, int], options: UncertaintyOptions) -> None:
         super().__init__()
         self.parts = nn.ModuleDict(
-            {part: Uncertainty(count, options=options) for part, count in channels.items()}
+            {
+                loss_part: Uncertainty(count, options=options)
+                for loss_part, count in channels.items()
+            }
         )
-        self.shared = Rows()
+        self.shared = HeadScores()
 
 
 def make_uncertain(head: nn.Module, options: UncertaintyOptions) -> HeadUncertainty:
@@ -39,10 +42,10 @@ def make_uncertain(head: nn.Module, options: UncertaintyOptions) -> HeadUncertai
     Raises:
         FpnProbeError: For a head whose predicting layers are not known here.
     """
-    layers = {part: _predictor(head, part) for part in _PREDICTORS}
+    layers = {loss_part: _find_predictor(head, loss_part) for loss_part in _PREDICTORS}
     channels = {
-        part: int(layer.in_features if isinstance(layer, nn.Linear) else layer.in_channels)
-        for part, layer in layers.items()
+        loss_part: int(layer.in_features if isinstance(layer, nn.Linear) else layer.in_channels)
+        for loss_part, layer in layers.items()
     }
     uncertainty = HeadUncertainty(channels, options)
     if isinstance(head, FreeAnchorRetinaHead):
@@ -52,14 +55,14 @@ def make_uncertain(head: nn.Module, options: UncertaintyOptions) -> HeadUncertai
             )
         head.options, head.shared = options, uncertainty.shared
         return uncertainty
-    for part, name in _LOSSES.items():
+    for loss_part, name in _LOSSES.items():
         loss = UncertainLoss(
             getattr(head, name),
-            part=part,
+            part=loss_part,
             options=options,
             classes=head.num_classes,  # type: ignore[arg-type]
             shared=uncertainty.shared,
-            later=_later(head, part),
+            later=_find_later(head, loss_part),
         )
         setattr(head, name, loss)
     return uncertainty
@@ -81,26 +84,27 @@ def uncertain(
     shared.alpha.clear()
     priors = int(getattr(head, "num_base_priors", 1))
 
-    def listener(part: Part) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+    def listener(loss_part: Part) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
         def take(_layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            scores = uncertainty.parts[part](inputs[0])  # (N, 1) or (B, 1, H, W)
+            scores = uncertainty.parts[loss_part](inputs[0])  # (N, 1) or (B, 1, H, W)
             if scores.dim() == 4:
                 scores = scores.permute(0, 2, 3, 1).expand(-1, -1, -1, priors)
-            shared.scores[part] = scores.flatten()
+            shared.scores[loss_part] = scores.flatten()
 
         return take
 
     def complete(losses: Losses) -> Losses:
-        for part in set(shared.scores) - shared.used:
-            name = _LOSSES[part]
-            idle = 0 * shared.scores[part].sum()
+        for loss_part in set(shared.scores) - shared.weighed_parts:
+            name = _LOSSES[loss_part]
+            idle = 0 * shared.scores[loss_part].sum()
             losses[name] = (
                 [losses[name][0] + idle] if isinstance(losses[name], list) else losses[name] + idle
             )
         return losses
 
     handles = [
-        _predictor(head, part).register_forward_pre_hook(listener(part)) for part in _PREDICTORS
+        _find_predictor(head, loss_part).register_forward_pre_hook(listener(loss_part))
+        for loss_part in _PREDICTORS
     ]
     try:
         yield complete
@@ -108,22 +112,22 @@ def uncertain(
         for handle in handles:
             handle.remove()
         shared.scores.clear()
-        shared.used.clear()
+        shared.weighed_parts.clear()
         shared.objects = None
 
 
-def _predictor(head: nn.Module, part: Part) -> Any:
-    for name in _PREDICTORS[part]:
+def _find_predictor(head: nn.Module, loss_part: Part) -> Any:
+    for name in _PREDICTORS[loss_part]:
         if hasattr(head, name):
             return getattr(head, name)
     raise FpnProbeError(
-        f"{type(head).__name__} has no known layer for {part} (known: "
-        f"{', '.join(_PREDICTORS[part])}), so its uncertainty has no feature; use the variant "
+        f"{type(head).__name__} has no known layer for {loss_part} (known: "
+        f"{', '.join(_PREDICTORS[loss_part])}), so its uncertainty has no feature; use the variant "
         "with '-Aux'"
     )
 
 
-def _later(head: nn.Module, part: Part) -> Later:
+def _find_later(head: nn.Module, loss_part: Part) -> Later:
     if isinstance(head, FSAFHead):
         return "objects"
-    return "weights" if isinstance(head, ATSSHead) and part == "regression" else "nothing"
+    return "weights" if isinstance(head, ATSSHead) and loss_part == "regression" else "nothing"

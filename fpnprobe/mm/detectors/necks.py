@@ -98,8 +98,8 @@ class GroupedFPN(BaseModule):
         self.relu_before_extra_convs = relu_before_extra_convs
         self.num_outs = num_outs
         self.upsample = upsample
-        used = list(in_channels[self.first :])
-        levels = len(used) - self.skipped
+        stage_channels = list(in_channels[self.first :])
+        levels = len(stage_channels) - self.skipped
         if self.skipped and not (self.extra_source and num_outs > levels):
             raise FpnProbeError(
                 f"the levels start at stage {start_level}, so {self.skipped} group has no level "
@@ -107,12 +107,13 @@ class GroupedFPN(BaseModule):
                 "add_extra_convs, or all_stages=False"
             )
         self.lateral_convs = nn.ModuleList(
-            ConvModule(count, channels, 1, norm_cfg=norm_cfg, act_cfg=None) for count in used
+            ConvModule(count, channels, 1, norm_cfg=norm_cfg, act_cfg=None)
+            for count in stage_channels
         )
         self.grouping = CascadedGrouping(
             channels,
             stages=stages,
-            levels=len(used),
+            levels=len(stage_channels),
             grouping=GroupingOptions(**grouping),
             cascade=CascadeOptions(**cascade),
         )
@@ -121,7 +122,11 @@ class GroupedFPN(BaseModule):
             for _ in range(levels)
         )
         if self.extra_source:
-            sources = {"on_input": used[-1], "on_lateral": channels, "on_output": out_channels}
+            sources = {
+                "on_input": stage_channels[-1],
+                "on_lateral": channels,
+                "on_output": out_channels,
+            }
             source = sources[str(self.extra_source)] + self.skipped * channels
             for extra in range(num_outs - levels):
                 self.fpn_convs.append(
@@ -138,8 +143,10 @@ class GroupedFPN(BaseModule):
 
     def top_down(self, inputs: Sequence[Tensor]) -> list[Tensor]:
         """C' of Eq. 4, finest first."""
-        used = inputs[self.first :]
-        maps = [lateral(stage) for lateral, stage in zip(self.lateral_convs, used, strict=True)]
+        stage_outputs = inputs[self.first :]
+        maps = [
+            lateral(stage) for lateral, stage in zip(self.lateral_convs, stage_outputs, strict=True)
+        ]
         for level in range(len(maps) - 1, 0, -1):
             size = maps[level - 1].shape[-2:]
             maps[level - 1] = maps[level - 1] + F.interpolate(
@@ -150,9 +157,9 @@ class GroupedFPN(BaseModule):
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """The levels (B, out_channels, H_l, W_l) of all stages (B, C_i, H_i, W_i)."""
         grouped = self.grouping(self.top_down(inputs))
-        shown = grouped[self.skipped :]
-        smooth = self.fpn_convs[: len(shown)]
-        outs = [conv(feature) for conv, feature in zip(smooth, shown, strict=True)]
+        pyramid = grouped[self.skipped :]
+        smooth = self.fpn_convs[: len(pyramid)]
+        outs = [conv(feature) for conv, feature in zip(smooth, pyramid, strict=True)]
         if not self.extra_source:
             while len(outs) < self.num_outs:
                 outs.append(F.max_pool2d(outs[-1], 1, stride=2))
@@ -161,7 +168,7 @@ class GroupedFPN(BaseModule):
         source = sources[str(self.extra_source)]
         hidden = [max_pool_to(feature, source.shape[-2:]) for feature in grouped[: self.skipped]]
         source = cat([source, *hidden], dim=1)
-        for index, conv in enumerate(self.fpn_convs[len(shown) :]):
+        for index, conv in enumerate(self.fpn_convs[len(pyramid) :]):
             relu = self.relu_before_extra_convs and index > 0
             outs.append(conv(F.relu(source) if relu else source))
             source = outs[-1]

@@ -90,8 +90,10 @@ class _Layer(nn.Module):
         for level in range(1, len(levels)):
             size = levels[level].shape[-2:]
             finer = F.adaptive_max_pool2d(outs[-1], (int(size[0]), int(size[1])))
-            own = [levels[level], middle[level]] if level < len(levels) - 1 else [levels[level]]
-            outs.append(self.up[level - 1]([*own, finer]))
+            same_level = (
+                [levels[level], middle[level]] if level < len(levels) - 1 else [levels[level]]
+            )
+            outs.append(self.up[level - 1]([*same_level, finer]))
         return outs
 
 
@@ -129,13 +131,14 @@ class BiFPN(BaseModule):
         )
         norm = norm_cfg or {"type": "BN", "requires_grad": True}
         self.start_level = start_level
-        used = list(in_channels[start_level:])
-        self.extra = num_outs - len(used)
+        stage_channels = list(in_channels[start_level:])
+        self.extra = num_outs - len(stage_channels)
         self.lateral_convs = nn.ModuleList(
-            ConvModule(channels, out_channels, 1, norm_cfg=norm, act_cfg=None) for channels in used
+            ConvModule(channels, out_channels, 1, norm_cfg=norm, act_cfg=None)
+            for channels in stage_channels
         )
         self.extra_conv = (
-            ConvModule(used[-1], out_channels, 1, norm_cfg=norm, act_cfg=None)
+            ConvModule(stage_channels[-1], out_channels, 1, norm_cfg=norm, act_cfg=None)
             if self.extra > 0
             else None
         )
@@ -143,10 +146,12 @@ class BiFPN(BaseModule):
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Give the levels (B, out_channels, H_l, W_l) of all stages (B, C_i, H_i, W_i)."""
-        used = inputs[self.start_level :]
-        levels = [conv(stage) for conv, stage in zip(self.lateral_convs, used, strict=True)]
+        stage_outputs = inputs[self.start_level :]
+        levels = [
+            conv(stage) for conv, stage in zip(self.lateral_convs, stage_outputs, strict=True)
+        ]
         if self.extra_conv is not None:
-            coarser = self.extra_conv(used[-1])
+            coarser = self.extra_conv(stage_outputs[-1])
             for _ in range(self.extra):
                 coarser = F.max_pool2d(coarser, 3, stride=2, padding=1)
                 levels.append(coarser)

@@ -71,15 +71,15 @@ class DetectorSpec:
         """From a mapping.
 
         Raises:
-            FpnProbeError: for a key that does not exist, with the nearest ones.
+            FpnProbeError: For a key that does not exist, with the nearest ones.
 
         >>> DetectorSpec.parse({"framework": "retinanet", "size": 320}).smallest_anchor
         20.0
         """
-        known = [entry.name for entry in dataclasses.fields(cls)]
+        keys = [entry.name for entry in dataclasses.fields(cls)]
         for key in spec:
-            if key not in known:
-                nearest = difflib.get_close_matches(key, known, n=2) or known
+            if key not in keys:
+                nearest = difflib.get_close_matches(key, keys, n=2) or keys
                 raise FpnProbeError(
                     f"unknown key detector.{key}: did you mean {' or '.join(nearest)}?"
                 )

@@ -1,4 +1,4 @@
-"""Where C_i and P_l are: stage outputs and stage parameters of a backbone, levels of a neck."""
+"""The stages C_i of a backbone, with outputs and parameters, and the levels P_l of a neck."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Stage:
     """One backbone stage.
 
     Attributes:
-        level: i of C_i.
+        level: I of C_i.
         module: Module whose forward pass makes C_i.
         owners: Modules whose parameters are the stage's.
         pick: Takes C_i from what `module` returns.
@@ -37,12 +37,12 @@ class Stage:
 
     @property
     def parameters(self) -> tuple[nn.Parameter, ...]:
-        """Parameters of the stage, trained or not."""
+        """The parameters of the stage, trained or not."""
         return tuple(p for owner in self.owners for p in owner.parameters())
 
 
 def has_stages(backbone: nn.Module) -> bool:
-    """Whether a backbone's stages are known by name; if not, its maps are its stages."""
+    """Tell whether a backbone's stages are known by name; if not, its maps are its stages."""
     return (
         callable(getattr(backbone, "stage_modules", None))
         or getattr(backbone, "res_layers", None) is not None
@@ -60,61 +60,61 @@ def _timm_network(backbone: nn.Module) -> nn.Module | None:
 
 
 def stages(backbone: nn.Module) -> tuple[Stage, ...]:
-    """Stages of a ResNet or its kin, Swin, a timm feature network, or one with `stage_modules()`.
+    """Find stages of a ResNet or its kin, Swin, a timm network, or one with `stage_modules()`.
 
     The stem belongs to no stage. In Swin, the downsampling after a stage belongs to the next one,
     and C_i is what the stage gives before it; the norm on the way to the neck is outside.
 
     Raises:
-        FpnProbeError: for any other backbone, naming the remedy.
+        FpnProbeError: For any other backbone, naming the remedy.
     """
-    own = getattr(backbone, "stage_modules", None)
-    if callable(own):
-        return _numbered(own(), backbone)
+    stage_modules = getattr(backbone, "stage_modules", None)
+    if callable(stage_modules):
+        return _number_stages(stage_modules(), backbone)
     layers: Any = getattr(backbone, "res_layers", None)
     if layers is not None:
-        return _numbered([getattr(backbone, name) for name in layers], backbone)
+        return _number_stages([getattr(backbone, name) for name in layers], backbone)
     if isinstance(backbone, SwinTransformer):
-        return _swin(backbone)
+        return _find_swin_stages(backbone)
     network = _timm_network(backbone)
     if network is not None:
-        return _timm(network)
+        return _find_timm_stages(network)
     raise FpnProbeError(
         f"backbone {type(backbone).__name__} has stages that fpnprobe does not know: give it a "
         "method stage_modules() that returns the modules making C2, C3, ..., in order"
     )
 
 
-def _numbered(modules: Sequence[nn.Module], backbone: nn.Module) -> tuple[Stage, ...]:
-    known = {id(module) for module in backbone.modules()}
+def _number_stages(modules: Sequence[nn.Module], backbone: nn.Module) -> tuple[Stage, ...]:
+    module_ids = {id(module) for module in backbone.modules()}
     return tuple(
         # A slice of a Sequential is a new module that never runs: its last part does.
-        Stage(level, module if id(module) in known else list(module.children())[-1], (module,))
+        Stage(level, module if id(module) in module_ids else list(module.children())[-1], (module,))
         for level, module in enumerate(modules, start=_FIRST_LEVEL)
     )
 
 
-def _swin(backbone: Any) -> tuple[Stage, ...]:
-    found: list[Stage] = []
+def _find_swin_stages(backbone: Any) -> tuple[Stage, ...]:
+    swin_stages: list[Stage] = []
     before: tuple[nn.Module, ...] = ()
     for level, stage in enumerate(backbone.stages, start=_FIRST_LEVEL):
         # A stage returns (next input, its size, own output, its size).
-        found.append(Stage(level, stage, (*before, stage.blocks), lambda out: out[2]))
+        swin_stages.append(Stage(level, stage, (*before, stage.blocks), lambda out: out[2]))
         before = (stage.downsample,) if stage.downsample is not None else ()
-    return tuple(found)
+    return tuple(swin_stages)
 
 
-def _timm(net: Any) -> tuple[Stage, ...]:
+def _find_timm_stages(net: Any) -> tuple[Stage, ...]:
     units: dict[str, nn.Module] = {}
     for name, child in net.named_children():
         if name in ("blocks", "stages") and isinstance(child, (nn.Sequential, nn.ModuleList)):
-            units.update({f"{name}.{k}": part for k, part in child.named_children()})
+            units.update({f"{name}.{k}": block for k, block in child.named_children()})
         else:
             units[name] = child
     order = list(units)
     info = net.feature_info
     first = round(log2(info.reduction()[0]))
-    found: list[Stage] = []
+    timm_stages: list[Stage] = []
     end: int | None = None
     for level, name in enumerate(info.module_name(), start=first):
         key = name if name in units else name.replace(".", "_")
@@ -127,12 +127,12 @@ def _timm(net: Any) -> tuple[Stage, ...]:
         owners = order[index if end is None else end + 1 : index + 1]
         end = index
         if level >= _FIRST_LEVEL:
-            found.append(Stage(level, units[key], tuple(units[owner] for owner in owners)))
-    return tuple(found)
+            timm_stages.append(Stage(level, units[key], tuple(units[owner] for owner in owners)))
+    return tuple(timm_stages)
 
 
 def neck_levels(outputs: Sequence[Tensor], stage_sizes: dict[int, tuple[int, int]]) -> list[int]:
-    """Numbers of a neck's maps, finest first.
+    """Return the numbers of a neck's maps, finest first.
 
     The first one has the number of the deepest stage with its size, since a dilated stage keeps
     the size of the one before; the others count on.
@@ -143,6 +143,6 @@ def neck_levels(outputs: Sequence[Tensor], stage_sizes: dict[int, tuple[int, int
     [3, 4, 5]
     """
     size = tuple(outputs[0].shape[-2:])
-    same = [level for level, found in stage_sizes.items() if found == size]
+    same = [level for level, stage_size in stage_sizes.items() if stage_size == size]
     first = max(same) if same else min(stage_sizes, default=_FIRST_LEVEL)
     return list(range(first, first + len(outputs)))

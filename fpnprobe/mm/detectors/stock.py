@@ -18,21 +18,21 @@ def config_file(name: str) -> Path:
     """The file of an mmdet config: a path, or a name such as `faster-rcnn_r50_fpn_1x_coco`.
 
     Raises:
-        FpnProbeError: if there is none, with the nearest names.
+        FpnProbeError: If there is none, with the nearest names.
 
     >>> config_file("faster_rcnn/faster-rcnn_r50_fpn_1x_coco").name
     'faster-rcnn_r50_fpn_1x_coco.py'
     """
-    given = Path(name).expanduser()
-    if given.is_file():
-        return given
+    file = Path(name).expanduser()
+    if file.is_file():
+        return file
     root = Path(mmdet.__file__).parent / ".mim" / "configs"
     shipped = {path.stem: path for path in sorted(root.glob("*/*.py")) if "_base_" not in str(path)}
-    wanted = name.removeprefix("mmdet::").removesuffix(".py")
-    inside = (root / f"{wanted}.py").resolve()
+    config_name = name.removeprefix("mmdet::").removesuffix(".py")
+    inside = (root / f"{config_name}.py").resolve()
     if inside.is_relative_to(root.resolve()) and inside.is_file():
         return inside
-    stem = wanted.rpartition("/")[2]
+    stem = config_name.rpartition("/")[2]
     if stem not in shipped:
         nearest = difflib.get_close_matches(stem, shipped, n=3)
         hint = f"; nearest: {', '.join(nearest)}" if nearest else ""
@@ -44,7 +44,7 @@ def read_config(name: str) -> Config:
     """The mmdet config of that name.
 
     Raises:
-        FpnProbeError: if there is none, or it cannot be read.
+        FpnProbeError: If there is none, or it cannot be read.
     """
     file = config_file(name)
     try:
@@ -66,13 +66,13 @@ def stock_model(name: str, *, num_classes: int | None, weights: str | None) -> C
     model = read_config(name).get("model")
     if not isinstance(model, ConfigDict):
         raise FpnProbeError(f"the mmdet config {name} has no `model`: expected a detector config")
-    for_every_part(model, lambda part: _float32_rois(part))
+    for_every_part(model, lambda config: _float32_rois(config))
     if num_classes is not None:
         set_classes(model, num_classes)
     if weights != "imagenet":
         for_every_part(model, _without_download)
     if weights not in (None, "imagenet"):
-        model.backbone.init_cfg = ConfigDict(type="Pretrained", checkpoint=_local(weights))
+        model.backbone.init_cfg = ConfigDict(type="Pretrained", checkpoint=_local_file(weights))
     return model
 
 
@@ -92,23 +92,25 @@ def for_every_part(config: Any, change: Callable[[ConfigDict], None]) -> None:
             for_every_part(value, change)
 
 
-def _float32_rois(part: ConfigDict) -> None:
-    if part.get("type") == "SingleRoIExtractor":
-        part.type = "Float32RoIExtractor"
+def _float32_rois(config: ConfigDict) -> None:
+    if config.get("type") == "SingleRoIExtractor":
+        config.type = "Float32RoIExtractor"
 
 
-def _without_download(part: ConfigDict) -> None:
-    init = part.get("init_cfg")
+def _without_download(config: ConfigDict) -> None:
+    init = config.get("init_cfg")
     entries = [init] if isinstance(init, dict) else list(init or [])
-    kept = [e for e in entries if e.get("type") != "Pretrained" and not e.get("checkpoint")]
-    if len(kept) < len(entries):
-        part.init_cfg = kept or None
+    local_entries = [
+        e for e in entries if e.get("type") != "Pretrained" and not e.get("checkpoint")
+    ]
+    if len(local_entries) < len(entries):
+        config.init_cfg = local_entries or None
     for key in ("pretrained", "teacher_ckpt"):
-        if part.get(key):
-            part[key] = None
-    teacher = part.get("teacher_config")
+        if config.get(key):
+            config[key] = None
+    teacher = config.get("teacher_config")
     if isinstance(teacher, str) and not Path(teacher).is_file():  # relative to mmdet's sources
-        part.teacher_config = str(config_file(Path(teacher).stem))
+        config.teacher_config = str(config_file(Path(teacher).stem))
 
 
 def set_classes(config: Any, num_classes: int) -> None:
@@ -124,7 +126,7 @@ def set_classes(config: Any, num_classes: int) -> None:
             set_classes(value, num_classes)
 
 
-def _local(weights: str | None) -> str:
+def _local_file(weights: str | None) -> str:
     if weights and "://" in weights:
         return weights
     file = Path(str(weights)).expanduser()

@@ -1,4 +1,4 @@
-"""Which transforms an object can be followed through."""
+"""The transforms through which an object can be followed."""
 
 import inspect
 from collections.abc import Sequence
@@ -20,22 +20,22 @@ def check_pipeline(transforms: Sequence[Any], *, of: str) -> None:
     `transforms` is the whole way of a sample, wrappers (with the wrapped one as `inner`) included.
 
     Raises:
-        FpnProbeError: naming the transform, or the pipeline of dataset type `of`.
+        FpnProbeError: Naming the transform, or the pipeline of dataset type `of`.
     """
     plain = [getattr(transform, "inner", transform) for transform in transforms]
-    if sum(isinstance(one, LoadAnnotations | PackDetInputs) for one in plain) != 2:
+    if sum(isinstance(transform, LoadAnnotations | PackDetInputs) for transform in plain) != 2:
         raise FpnProbeError(
-            f"the pipeline of {of} is {', '.join(type(one).__name__ for one in plain)}: expected "
+            f"the pipeline of {of} is {', '.join(type(step).__name__ for step in plain)}: expected "
             "one LoadAnnotations and one PackDetInputs, between which the probe carries areas"
         )
     for transform in plain:
-        _check(transform)
+        _check_transform(transform)
 
 
-def _check(transform: Any) -> None:
+def _check_transform(transform: Any) -> None:
     for nested in getattr(transform, "transforms", ()):
-        for one in nested if isinstance(nested, list | tuple) else [nested]:
-            _check(one)
+        for child in nested if isinstance(nested, list | tuple) else [nested]:
+            _check_transform(child)
     kind = type(transform)
     if kind.__module__.startswith(_AUDITED):
         if kind.__name__ in _READERS:
@@ -43,14 +43,14 @@ def _check(transform: Any) -> None:
                 f"transform {kind.__name__} reads class labels or replaces objects before they "
                 "are loaded: the probe cannot follow an object through it; leave it out"
             )
-    elif not getattr(kind, "keeps_labels", False) and "label" in _source(kind):
+    elif not getattr(kind, "keeps_labels", False) and "label" in _read_source(kind):
         raise FpnProbeError(
             f"transform {kind.__name__} is unknown and mentions labels: set keeps_labels = True "
             "on the class if it moves labels along with their boxes and never reads their values"
         )
 
 
-def _source(kind: type) -> str:
+def _read_source(kind: type) -> str:
     try:
         return inspect.getsource(kind)
     except (OSError, TypeError):

@@ -1,4 +1,4 @@
-"""Whose row is it: the annotation's own area, carried through any mmdet pipeline.
+"""The annotated area of each object, carried through any mmdet pipeline.
 
 mmdet drops `area` while loading, and transforms that drop, merge or paste objects misalign every
 field they do not know. They do keep the class labels aligned with the boxes, or training itself
@@ -28,7 +28,7 @@ Results = dict[str, Any]
 
 
 def encode(labels: Integers, rows: Integers) -> Integers:
-    """Labels that also carry a row number.
+    """Return the labels that also carry a row number.
 
     >>> [part.tolist() for part in decode(encode(np.array([3, 0]), np.array([7, 8])))]
     [[3, 0], [7, 8]]
@@ -37,10 +37,10 @@ def encode(labels: Integers, rows: Integers) -> Integers:
 
 
 def decode(codes: Integers) -> tuple[Integers, Integers]:
-    """Labels and row numbers of `encode`.
+    """Return the labels and row numbers of `encode`.
 
     Raises:
-        ValueError: if a code is none: a transform changed it, or made an object of its own.
+        ValueError: If a code is none: a transform changed it, or made an object of its own.
     """
     value, check = np.divmod(codes, _CHECK)
     row, label = np.divmod(value, _CLASSES)
@@ -98,10 +98,10 @@ def carry_areas(dataset: Any, *, area: str | None = None) -> Iterator[Callable[[
     of `area_table`.
 
     Raises:
-        FpnProbeError: if a transform or dataset cannot be followed, naming it.
+        FpnProbeError: If a transform or dataset cannot be followed, naming it.
     """
     with ExitStack() as undo:
-        bases = list(_bases(dataset))
+        bases = list(_base_datasets(dataset))
         tables = [area_table(base, area=area) for base in bases]
         starts = np.cumsum([0, *(len(table.areas) for table in tables)])
         areas = np.concatenate([table.areas for table in tables])
@@ -111,13 +111,13 @@ def carry_areas(dataset: Any, *, area: str | None = None) -> Iterator[Callable[[
         }
 
         def install() -> None:
-            _wrap(dataset, [], places, areas, undo)
+            _wrap_pipelines(dataset, [], places, areas, undo)
 
         install()
         yield install
 
 
-def _inner(dataset: Any) -> list[Any]:
+def _inner_datasets(dataset: Any) -> list[Any]:
     """Datasets that a wrapping dataset draws from."""
     if isinstance(getattr(dataset, "datasets", None), list | tuple):
         return list(dataset.datasets)
@@ -126,9 +126,9 @@ def _inner(dataset: Any) -> list[Any]:
     return [] if held is None else [held]
 
 
-def _bases(dataset: Any) -> Iterator[Any]:
+def _base_datasets(dataset: Any) -> Iterator[Any]:
     """The datasets at the bottom, which load annotations, each once."""
-    inner = _inner(dataset)
+    inner = _inner_datasets(dataset)
     if not inner and not hasattr(dataset, "get_data_info"):
         raise FpnProbeError(
             f"dataset {type(dataset).__name__} is not an mmdet dataset: expected "
@@ -136,14 +136,14 @@ def _bases(dataset: Any) -> Iterator[Any]:
         )
     if not inner:
         yield dataset
-    seen = set[int]()
-    for base in (base for one in inner for base in _bases(one)):
-        if id(base) not in seen:
-            seen.add(id(base))
+    yielded = set[int]()
+    for base in (base for wrapped in inner for base in _base_datasets(wrapped)):
+        if id(base) not in yielded:
+            yielded.add(id(base))
             yield base
 
 
-def _wrap(
+def _wrap_pipelines(
     dataset: Any,
     after: list[Any],
     places: dict[int, tuple[AreaTable, int]],
@@ -154,28 +154,34 @@ def _wrap(
     pipeline = getattr(dataset, "pipeline", [])
     transforms: MutableSequence[Any] = getattr(pipeline, "transforms", pipeline)
     path = [*transforms, *after]
-    for inner in _inner(dataset):
-        _wrap(inner, path, places, areas, undo)
+    for inner in _inner_datasets(dataset):
+        _wrap_pipelines(inner, path, places, areas, undo)
     if id(dataset) in places:
         check_pipeline(path, of=type(dataset).__name__)
         table, start = places[id(dataset)]
-        _replace(transforms, LoadAnnotations, lambda load: _Load(load, table, start), undo)
+        _replace_transforms(
+            transforms, LoadAnnotations, lambda load: _Load(load, table, start), undo
+        )
     names = ", ".join(type(transform).__name__ for transform in path)
-    for pack in _replace(transforms, PackDetInputs, lambda one: _Pack(one, areas, names), undo):
+    for pack in _replace_transforms(
+        transforms, PackDetInputs, lambda pack_inputs: _Pack(pack_inputs, areas, names), undo
+    ):
         pack.mapping_table = {**pack.mapping_table, "gt_areas": "areas"}
         undo.callback(vars(pack).pop, "mapping_table", None)
     undo.callback(_plain_caches, transforms)
 
 
-def _replace(
+def _replace_transforms(
     transforms: MutableSequence[Any], kind: type, make: Callable[[Any], Any], undo: ExitStack
 ) -> list[Any]:
     """Put `make(transform)` in place of each transform of a kind; return the transforms."""
-    found = [(i, one) for i, one in enumerate(transforms) if isinstance(one, kind)]
-    for i, one in found:
-        transforms[i] = make(one)
-        undo.callback(transforms.__setitem__, i, one)
-    return [one for _, one in found]
+    matching = [
+        (i, transform) for i, transform in enumerate(transforms) if isinstance(transform, kind)
+    ]
+    for i, transform in matching:
+        transforms[i] = make(transform)
+        undo.callback(transforms.__setitem__, i, transform)
+    return [transform for _, transform in matching]
 
 
 def _plain_caches(transforms: MutableSequence[Any]) -> None:

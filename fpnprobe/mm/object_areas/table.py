@@ -20,9 +20,9 @@ class AreaTable:
     `first[i] + k`.
 
     Attributes:
-        first: row of each sample's first object, `(samples + 1,)`.
+        first: Row of each sample's first object, `(samples + 1,)`.
         areas: `(objects,)`, float64 as in the file, so that a bucket border stays where it is.
-        labels: the class label each object was loaded with, `(objects,)`.
+        labels: The class label each object was loaded with, `(objects,)`.
     """
 
     first: npt.NDArray[np.int64]
@@ -31,14 +31,14 @@ class AreaTable:
 
 
 def area_table(dataset: Any, *, area: str | None = None) -> AreaTable:
-    """Areas of an initialized mmdet dataset, read from its instances or its COCO file.
+    """Return the areas of an initialized mmdet dataset, read from its instances or its COCO file.
 
     Args:
-        dataset: an mmdet dataset at the bottom, as of CocoDataset.
+        dataset: An mmdet dataset at the bottom, as of CocoDataset.
         area: "box" takes them from the boxes in px of the original image, for data without areas.
 
     Raises:
-        FpnProbeError: if the annotations hold no areas, or do not match the loaded instances.
+        FpnProbeError: If the annotations hold no areas, or do not match the loaded instances.
     """
     annotations: _ObjectsByImage | None = None
     first, areas, labels = [0], list[float](), list[int]()
@@ -78,33 +78,33 @@ class _ObjectsByImage:
                 "area in original px^2; convert it to COCO, put 'area' into its instances, or "
                 'take the areas of the boxes: GradientProbeHook(area="box")'
             ) from problem
-        self._found = parse(text, path)
+        self._annotations = parse(text, path)
         labels: Mapping[Any, int] = getattr(dataset, "cat2label", {})
-        self._labels = [labels.get(key) for key in self._found.category_keys.values]
-        self._place = {key: i for i, key in enumerate(self._found.image_keys.values)}
-        self._rows = np.argsort(self._found.image, kind="stable")
+        self._labels = [labels.get(key) for key in self._annotations.category_keys.values]
+        self._image_index = {key: i for i, key in enumerate(self._annotations.image_keys.values)}
+        self._rows = np.argsort(self._annotations.image, kind="stable")
         self._first = np.searchsorted(
-            self._found.image[self._rows], np.arange(len(self._place) + 1)
+            self._annotations.image[self._rows], np.arange(len(self._image_index) + 1)
         )
 
     def areas(
         self, instances: Sequence[Mapping[str, Any]], info: Mapping[str, Any]
     ) -> Iterator[float]:
-        """Areas of an image's instances, a subsequence of its objects: datasets skip bad ones."""
-        found, image = self._found, self._place.get(info["img_id"])
-        here = range(0) if image is None else range(self._first[image], self._first[image + 1])
-        rest = iter(here)
+        """Yield areas of an image's instances, its objects in order without the bad ones."""
+        annotations, image = self._annotations, self._image_index.get(info["img_id"])
+        positions = range(0) if image is None else range(self._first[image], self._first[image + 1])
+        remaining = iter(positions)
         for instance in instances:
-            for place in rest:
-                row = int(self._rows[place])
-                x, y, width, height = found.boxes[row].tolist()
+            for position in remaining:
+                row = int(self._rows[position])
+                x, y, width, height = annotations.boxes[row].tolist()
                 if (
-                    not found.ignore[row]
-                    and found.areas[row] > 0
+                    not annotations.ignore[row]
+                    and annotations.areas[row] > 0
                     and list(instance["bbox"]) == [x, y, x + width, y + height]
-                    and self._labels[found.category[row]] == instance["bbox_label"]
+                    and self._labels[annotations.category[row]] == instance["bbox_label"]
                 ):
-                    yield float(found.areas[row])
+                    yield float(annotations.areas[row])
                     break
             else:
                 raise FpnProbeError(

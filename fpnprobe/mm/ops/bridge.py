@@ -49,7 +49,7 @@ _OPERATORS: tuple[Callable[..., object], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """Who serves mmcv's operators, and why the compiled extension does not, if it does not."""
+    """The library that serves mmcv's operators, and why the compiled extension does not."""
 
     name: Literal["torchvision", "compiled"]
     reason: str = ""
@@ -88,8 +88,8 @@ class TorchvisionExtension(ModuleType):
         return missing
 
 
-def _lacks(extension: ModuleType) -> str:
-    """Why a compiled extension cannot serve this machine, or nothing.
+def _find_lack(extension: ModuleType) -> str:
+    """Explain why a compiled extension cannot serve this machine; empty if it can.
 
     A build without CUDA kernels loads well and fails at the first training step.
     """
@@ -107,7 +107,7 @@ def install() -> Backend:
     """Make `mmcv._ext` importable; call before anything imports `mmcv.ops`. Idempotent."""
     if _NAME not in sys.modules:
         try:
-            reason = _lacks(importlib.import_module(_NAME))
+            reason = _find_lack(importlib.import_module(_NAME))
         except ModuleNotFoundError:
             reason = "not compiled"
         except (ImportError, OSError) as error:
@@ -118,7 +118,7 @@ def install() -> Backend:
 
 
 def backend() -> Backend:
-    """Who serves the operators now.
+    """Return the library that serves the operators now.
 
     >>> install().name in ("torchvision", "compiled")
     True

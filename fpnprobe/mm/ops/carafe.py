@@ -18,14 +18,14 @@ def reassemble(features: Tensor, masks: Tensor, kernel: int, groups: int, scale:
     reach = kernel // 2
     padded = F.pad(features, (reach, reach, reach, reach))
     weights = masks.reshape(batch, groups, kernel * kernel, *masks.shape[-2:])
-    found = features.new_zeros(batch, groups, channels // groups, height * scale, width * scale)
-    for place in range(kernel * kernel):
-        top, left = divmod(place, kernel)
+    output = features.new_zeros(batch, groups, channels // groups, height * scale, width * scale)
+    for kernel_cell in range(kernel * kernel):
+        top, left = divmod(kernel_cell, kernel)
         near = padded[..., top : top + height, left : left + width]
         wide = near.repeat_interleave(scale, -2).repeat_interleave(scale, -1)
-        wide = wide.reshape(found.shape)
-        found = found + wide * weights[:, :, place : place + 1]
-    return found.reshape(batch, channels, height * scale, width * scale)
+        wide = wide.reshape(output.shape)
+        output = output + wide * weights[:, :, kernel_cell : kernel_cell + 1]
+    return output.reshape(batch, channels, height * scale, width * scale)
 
 
 def carafe_forward(

@@ -11,11 +11,11 @@ from fpnprobe.mm.ops.deform_conv import pull_back
 from fpnprobe.mm.ops.precision import at_least_float32
 
 
-def _attend(value: Tensor, shapes: Tensor, locations: Tensor, weights: Tensor) -> Tensor:
+def _sample_attention(value: Tensor, shapes: Tensor, locations: Tensor, weights: Tensor) -> Tensor:
     from mmcv.ops.multi_scale_deform_attn import multi_scale_deformable_attn_pytorch
 
-    found: Tensor = multi_scale_deformable_attn_pytorch(value, shapes, locations, weights)
-    return found
+    output: Tensor = multi_scale_deformable_attn_pytorch(value, shapes, locations, weights)
+    return output
 
 
 def ms_deform_attn_forward(
@@ -30,7 +30,7 @@ def ms_deform_attn_forward(
     """(B, queries, heads x channels) from values (B, keys, heads, channels)."""
     wide = [at_least_float32(t) for t in (value, sampling_locations, attention_weights)]
     with torch.no_grad():
-        return _attend(wide[0], value_spatial_shapes, wide[1], wide[2]).to(value.dtype)
+        return _sample_attention(wide[0], value_spatial_shapes, wide[1], wide[2]).to(value.dtype)
 
 
 def ms_deform_attn_backward(
@@ -47,12 +47,12 @@ def ms_deform_attn_backward(
     im2col_step: int,  # noqa: ARG001
 ) -> None:
     """Fill all gradients."""
-    found = pull_back(
-        lambda v, s, a: _attend(v, value_spatial_shapes, s, a),
+    gradients = pull_back(
+        lambda v, s, a: _sample_attention(v, value_spatial_shapes, s, a),
         [value, sampling_locations, attention_weights],
         grad_output,
     )
-    places = (grad_value, grad_sampling_loc, grad_attn_weight)
-    for place, gradient in zip(places, found, strict=True):
+    targets = (grad_value, grad_sampling_loc, grad_attn_weight)
+    for target, gradient in zip(targets, gradients, strict=True):
         if gradient is not None:
-            place.copy_(gradient)
+            target.copy_(gradient)

@@ -17,17 +17,17 @@ from fpnprobe.mm.ops.precision import at_least_float32
 def pull_back(
     forward: Callable[..., Tensor], inputs: list[Tensor], cotangent: Tensor
 ) -> tuple[Tensor | None, ...]:
-    """Gradients of a forward function, by computing it once more with a graph."""
+    """Return the gradients of a forward function, by computing it once more with a graph."""
     with torch.enable_grad():
-        leaves = [at_least_float32(one.detach()).requires_grad_() for one in inputs]
+        leaves = [at_least_float32(tensor.detach()).requires_grad_() for tensor in inputs]
         out = forward(*leaves)
     return torch.autograd.grad(out, leaves, cotangent.to(out.dtype), allow_unused=True)
 
 
-def _convolve(
+def _convolve_deformed(
     input: Tensor, offset: Tensor, weight: Tensor, mask: Tensor | None, places: dict[str, Any]
 ) -> Tensor:
-    found: Tensor = deform_conv2d(
+    output: Tensor = deform_conv2d(
         at_least_float32(input),
         at_least_float32(offset),
         at_least_float32(weight),
@@ -37,7 +37,7 @@ def _convolve(
         (places["dilationH"], places["dilationW"]),
         None if mask is None else at_least_float32(mask),
     )
-    return found
+    return output
 
 
 def deform_conv_forward(
@@ -50,7 +50,7 @@ def deform_conv_forward(
     **places: Any,
 ) -> None:
     """Fill `output` (B, C', H', W') from `input` (B, C, H, W), `offset` (B, 2 g k k, H', W')."""
-    output.copy_(_convolve(input, offset, weight, None, places))
+    output.copy_(_convolve_deformed(input, offset, weight, None, places))
 
 
 def deform_conv_backward_input(
@@ -64,10 +64,12 @@ def deform_conv_backward_input(
     **places: Any,
 ) -> None:
     """Fill the gradients of input and offset."""
-    found = pull_back(
-        lambda x, o: _convolve(x, o, weight.detach(), None, places), [input, offset], grad_output
+    gradients = pull_back(
+        lambda x, o: _convolve_deformed(x, o, weight.detach(), None, places),
+        [input, offset],
+        grad_output,
     )
-    _fill((grad_input, grad_offset), found)
+    _copy_gradients((grad_input, grad_offset), gradients)
 
 
 def deform_conv_backward_parameters(
@@ -83,11 +85,13 @@ def deform_conv_backward_parameters(
 ) -> None:
     """Add `scale` times the gradient of the weight."""
     leaf = grad_weight.new_zeros(grad_weight.shape)
-    (found,) = pull_back(
-        lambda w: _convolve(input.detach(), offset.detach(), w, None, places), [leaf], grad_output
+    (weight_gradient,) = pull_back(
+        lambda w: _convolve_deformed(input.detach(), offset.detach(), w, None, places),
+        [leaf],
+        grad_output,
     )
-    if found is not None:
-        grad_weight.add_(found.to(grad_weight.dtype), alpha=scale)
+    if weight_gradient is not None:
+        grad_weight.add_(weight_gradient.to(grad_weight.dtype), alpha=scale)
 
 
 def modulated_deform_conv_forward(
@@ -102,10 +106,10 @@ def modulated_deform_conv_forward(
     **places: Any,
 ) -> None:
     """Fill `output` (B, C', H', W') with a mask (B, g k k, H', W') on each sampled value."""
-    found = _convolve(input, offset, weight, mask, _named(places))
+    convolved = _convolve_deformed(input, offset, weight, mask, _rename_geometry(places))
     if places["with_bias"]:
-        found = found + bias.to(found.dtype)[None, :, None, None]
-    output.copy_(found)
+        convolved = convolved + bias.to(convolved.dtype)[None, :, None, None]
+    output.copy_(convolved)
 
 
 def modulated_deform_conv_backward(
@@ -125,16 +129,18 @@ def modulated_deform_conv_backward(
     **places: Any,
 ) -> None:
     """Fill all gradients."""
-    named = _named(places)
-    found = pull_back(
-        lambda x, w, o, m: _convolve(x, o, w, m, named), [input, weight, offset, mask], grad_output
+    geometry = _rename_geometry(places)
+    gradients = pull_back(
+        lambda x, w, o, m: _convolve_deformed(x, o, w, m, geometry),
+        [input, weight, offset, mask],
+        grad_output,
     )
-    _fill((grad_input, grad_weight, grad_offset, grad_mask), found)
+    _copy_gradients((grad_input, grad_weight, grad_offset, grad_mask), gradients)
     if places["with_bias"]:
         grad_bias.copy_(grad_output.sum((0, 2, 3)))
 
 
-def _named(places: dict[str, Any]) -> dict[str, Any]:
+def _rename_geometry(places: dict[str, Any]) -> dict[str, Any]:
     """The modulated operator names strides and paddings otherwise."""
     return {
         "dH": places["stride_h"],
@@ -146,7 +152,7 @@ def _named(places: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _fill(places: tuple[Tensor, ...], found: tuple[Tensor | None, ...]) -> None:
-    for place, gradient in zip(places, found, strict=True):
+def _copy_gradients(targets: tuple[Tensor, ...], gradients: tuple[Tensor | None, ...]) -> None:
+    for target, gradient in zip(targets, gradients, strict=True):
         if gradient is not None:
-            place.copy_(gradient)
+            target.copy_(gradient)

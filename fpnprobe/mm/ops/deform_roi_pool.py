@@ -28,33 +28,37 @@ def pool(
     grid = torch.ceil(bins).long().clamp(min=0)
     if sampling_ratio > 0:
         grid = torch.full_like(grid, sampling_ratio)
-    found = input.new_zeros(len(rois), input.shape[1], height, width)
+    pooled = input.new_zeros(len(rois), input.shape[1], height, width)
     for count in grid.unique(dim=0):
-        chosen = (grid == count).all(1).nonzero()[:, 0]
+        same_grid = (grid == count).all(1).nonzero()[:, 0]
         columns, rows = (int(n) for n in count)
         if not columns or not rows:
             continue
-        x = _places(start[chosen, 0], bins[chosen, 0], width, columns)  # (r, w, columns)
-        y = _places(start[chosen, 1], bins[chosen, 1], height, rows)
+        x = _sampling_positions(
+            start[same_grid, 0], bins[same_grid, 0], width, columns
+        )  # (r, w, columns)
+        y = _sampling_positions(start[same_grid, 1], bins[same_grid, 1], height, rows)
         x, y = x[:, None, :, None, :], y[:, :, None, :, None]  # (r, h, w, rows, columns)
         if offset.numel():
-            moved = gamma * offset[chosen] * extent[chosen][:, :, None, None]
+            moved = gamma * offset[same_grid] * extent[same_grid][:, :, None, None]
             x, y = x + moved[:, 0, :, :, None, None], y + moved[:, 1, :, :, None, None]
-        shape = (len(chosen), height, width, rows, columns)
-        values = _bilinear(input, rois[chosen, 0].long(), y.expand(shape), x.expand(shape))
-        found = found.index_copy(0, chosen, values.mean((-2, -1)))
-    return found
+        shape = (len(same_grid), height, width, rows, columns)
+        values = _sample_bilinear(
+            input, rois[same_grid, 0].long(), y.expand(shape), x.expand(shape)
+        )
+        pooled = pooled.index_copy(0, same_grid, values.mean((-2, -1)))
+    return pooled
 
 
-def _places(start: Tensor, bin_size: Tensor, bins: int, count: int) -> Tensor:
-    """Sampling places along one axis, `(R, bins, count)`."""
+def _sampling_positions(start: Tensor, bin_size: Tensor, bins: int, count: int) -> Tensor:
+    """Return the sampling places along one axis, `(R, bins, count)`."""
     inner = (torch.arange(count, device=start.device) + 0.5) / count
     steps = torch.arange(bins, device=start.device)[:, None] + inner
     return start[:, None, None] + steps * bin_size[:, None, None]
 
 
-def _bilinear(maps: Tensor, image: Tensor, y: Tensor, x: Tensor) -> Tensor:
-    """Values `(R, C, ...)` at places `(R, ...)`; 0 beyond one px outside of the map."""
+def _sample_bilinear(maps: Tensor, image: Tensor, y: Tensor, x: Tensor) -> Tensor:
+    """Return the values `(R, C, ...)` at places `(R, ...)`; 0 beyond one px outside of the map."""
     height, width = maps.shape[-2:]
     is_inside = (y >= -1) & (y <= height) & (x >= -1) & (x <= width)
     y, x = y.clamp(0, height - 1), x.clamp(0, width - 1)
@@ -108,11 +112,11 @@ def deform_roi_pool_backward(
     """Fill the gradients of input and offset."""
     size = (pooled_height, pooled_width)
     boxes = at_least_float32(rois.detach())
-    found = pull_back(
+    gradients = pull_back(
         lambda x, o: pool(x, boxes, o, size, spatial_scale, sampling_ratio, gamma),
         [input, offset],
         grad_output,
     )
-    for place, gradient in zip((grad_input, grad_offset), found, strict=True):
-        if gradient is not None and place.numel():
-            place.copy_(gradient)
+    for target, gradient in zip((grad_input, grad_offset), gradients, strict=True):
+        if gradient is not None and target.numel():
+            target.copy_(gradient)

@@ -14,7 +14,9 @@ from torch.nn.functional import logsigmoid
 from fpnprobe.mm.ops.precision import at_least_float32
 
 
-def _parts(logits: Tensor, target: Tensor, alpha: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _loss_terms(
+    logits: Tensor, target: Tensor, alpha: float
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """`s`, `1 - p_t`, `log(p_t)` and `alpha_t`, each `(N, C)`."""
     logits = at_least_float32(logits)
     hit = target[:, None] == torch.arange(logits.size(1), device=logits.device)
@@ -23,7 +25,7 @@ def _parts(logits: Tensor, target: Tensor, alpha: float) -> tuple[Tensor, Tensor
     return sign, torch.sigmoid(-sign * logits), logsigmoid(sign * logits), alpha_t
 
 
-def _weighted(values: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+def _weigh_by_class(values: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     """Times the weight of the target class; background (index `C`) has none and counts as 1."""
     if weight.numel() == 0:
         return values
@@ -34,14 +36,14 @@ def sigmoid_focal_loss_forward(
     input: Tensor, target: Tensor, weight: Tensor, output: Tensor, gamma: float, alpha: float
 ) -> None:
     """Fill `output` `(N, C)` from logits `(N, C)` and `target` `(N,)`; `C` means background."""
-    _, miss, log_p, alpha_t = _parts(input, target, alpha)
-    output.copy_(_weighted(-alpha_t * miss**gamma * log_p, target, weight))
+    _, miss, log_p, alpha_t = _loss_terms(input, target, alpha)
+    output.copy_(_weigh_by_class(-alpha_t * miss**gamma * log_p, target, weight))
 
 
 def sigmoid_focal_loss_backward(
     input: Tensor, target: Tensor, weight: Tensor, grad_input: Tensor, gamma: float, alpha: float
 ) -> None:
     """Fill `grad_input` `(N, C)` with `dFL/dx`; mmcv multiplies by the incoming gradient."""
-    sign, miss, log_p, alpha_t = _parts(input, target, alpha)
+    sign, miss, log_p, alpha_t = _loss_terms(input, target, alpha)
     slope = -sign * alpha_t * miss**gamma * (miss - gamma * (1 - miss) * log_p)
-    grad_input.copy_(_weighted(slope, target, weight))
+    grad_input.copy_(_weigh_by_class(slope, target, weight))

@@ -9,7 +9,7 @@ _NAIVE, _LINEAR = 0, 1  # mmcv's soft-NMS methods; 2 is gaussian
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Tensor:
-    """Indices of the kept boxes `(N, 4)` by falling score; exact ties keep their input order.
+    """Return indices of the kept boxes `(N, 4)` by falling score; exact ties keep their order.
 
     `offset` 1 counts pixels inclusively, so widths are `x2 - x1 + 1`.
     """
@@ -18,22 +18,22 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Ten
         return torch.empty(0, dtype=torch.long, device=boxes.device)
     if offset:
         boxes = torch.cat([boxes[:, :2], boxes[:, 2:] + offset], dim=1)
-    kept: Tensor = torch.ops.torchvision.nms(boxes, scores.to(boxes.dtype), float(iou_threshold))
-    return kept
+    indices: Tensor = torch.ops.torchvision.nms(boxes, scores.to(boxes.dtype), float(iou_threshold))
+    return indices
 
 
-def _overlaps(box: Tensor, others: Tensor, offset: int) -> Tensor:
-    """IoU of one box `(4,)` with others `(N, 4)`."""
-    low = torch.maximum(box[:2], others[:, :2])
-    high = torch.minimum(box[2:4], others[:, 2:4])
+def _overlap_with(box: Tensor, boxes: Tensor, offset: int) -> Tensor:
+    """Return the IoU of one box `(4,)` with others `(N, 4)`."""
+    low = torch.maximum(box[:2], boxes[:, :2])
+    high = torch.minimum(box[2:4], boxes[:, 2:4])
     shared = (high - low + offset).clamp_(min=0).prod(dim=1)
     area = (box[2] - box[0] + offset) * (box[3] - box[1] + offset)
-    areas = (others[:, 2] - others[:, 0] + offset) * (others[:, 3] - others[:, 1] + offset)
+    areas = (boxes[:, 2] - boxes[:, 0] + offset) * (boxes[:, 3] - boxes[:, 1] + offset)
     return shared / (area + areas - shared)
 
 
-def _decay(overlap: Tensor, iou_threshold: float, sigma: float, method: int) -> Tensor:
-    """Factor on the score of a box that overlaps a better one (Bodla et al. 2017, Eq. 1-3)."""
+def _decay_scores(overlap: Tensor, iou_threshold: float, sigma: float, method: int) -> Tensor:
+    """Decay the score of a box that overlaps a better one (Bodla et al. 2017, Eq. 1-3)."""
     if method == _NAIVE:
         return (overlap < iou_threshold).to(overlap.dtype)
     if method == _LINEAR:
@@ -41,7 +41,7 @@ def _decay(overlap: Tensor, iou_threshold: float, sigma: float, method: int) -> 
     return torch.exp(-(overlap * overlap) / sigma)
 
 
-def _without(dropped: list[bool]) -> list[int]:
+def _surviving_positions(dropped: list[bool]) -> list[int]:
     """Positions that survive, in the order left by swapping each dropped one with the last."""
     order, position, last = list(range(len(dropped))), 0, len(dropped)
     while position < last:
@@ -71,35 +71,35 @@ def softnms(
     scores = scores.detach().to("cpu", torch.float32).clone()
     indices = torch.arange(len(boxes))
     alive = len(boxes)
-    done = 0
-    while done < alive:
-        best = done + int(torch.argmax(scores[done:alive]))
-        if best != done:
+    position = 0
+    while position < alive:
+        best = position + int(torch.argmax(scores[position:alive]))
+        if best != position:
             for values in (boxes, scores, indices):
-                values[[done, best]] = values[[best, done]]
-        dets[done, :4], dets[done, 4] = boxes[done], scores[done]
-        rest = slice(done + 1, alive)
-        scores[rest] *= _decay(
-            _overlaps(boxes[done], boxes[rest], offset), iou_threshold, sigma, method
+                values[[position, best]] = values[[best, position]]
+        dets[position, :4], dets[position, 4] = boxes[position], scores[position]
+        remaining = slice(position + 1, alive)
+        scores[remaining] *= _decay_scores(
+            _overlap_with(boxes[position], boxes[remaining], offset), iou_threshold, sigma, method
         )
-        dropped = (scores[rest] < min_score).tolist()
+        dropped = (scores[remaining] < min_score).tolist()
         if any(dropped):
-            kept = torch.tensor(_without(dropped), dtype=torch.long) + done + 1
+            survivors = torch.tensor(_surviving_positions(dropped), dtype=torch.long) + position + 1
             for values in (boxes, scores, indices):
-                values[done + 1 : done + 1 + len(kept)] = values[kept]
-            alive = done + 1 + len(kept)
-        done += 1
+                values[position + 1 : position + 1 + len(survivors)] = values[survivors]
+            alive = position + 1 + len(survivors)
+        position += 1
     return indices[:alive]
 
 
 def nms_match(dets: Tensor, iou_threshold: float) -> list[list[int]]:
-    """Groups of indices of `dets` `(N, 5)`: each kept box, then the boxes that it suppresses."""
+    """Group indices of `dets` `(N, 5)`: each kept box, then the boxes that it suppresses."""
     dets = at_least_float32(dets.detach()).cpu()
     order = torch.argsort(dets[:, 4], descending=True, stable=True)
     groups = []
     while len(order):
-        best, rest = order[0], order[1:]
-        hit = _overlaps(dets[best], dets[rest], 0) >= iou_threshold
-        groups.append([int(best), *rest[hit].tolist()])
-        order = rest[~hit]
+        best, remaining = order[0], order[1:]
+        hit = _overlap_with(dets[best], dets[remaining], 0) >= iou_threshold
+        groups.append([int(best), *remaining[hit].tolist()])
+        order = remaining[~hit]
     return groups

@@ -21,21 +21,22 @@ Change = Callable[..., ConfigDict]
 
 def check_form(model: ConfigDict) -> None:
     """Raise unless `model` is a detector with a backbone and a feature pyramid."""
-    for part in ("type", "backbone", "neck"):
-        if not model.get(part):
+    for key in ("type", "backbone", "neck"):
+        if not model.get(key):
             raise FpnProbeError(
-                f"the detector config has no {part!r}: a variant starts from the FPN form, "
+                f"the detector config has no {key!r}: a variant starts from the FPN form, "
                 "model=dict(type=.., backbone=.., neck=dict(type='FPN', ..), ..)"
             )
     neck = model.neck
-    given = neck["type"] if isinstance(neck, dict) else "a list of necks"
-    if given.rpartition(".")[2] != "FPN":
+    neck_type = neck["type"] if isinstance(neck, dict) else "a list of necks"
+    if neck_type.rpartition(".")[2] != "FPN":
         raise FpnProbeError(
-            f"the detector's neck is {given!r}: a variant starts from the FPN form, neck type 'FPN'"
+            f"the detector's neck is {neck_type!r}: a variant starts from the FPN form, neck type "
+            "'FPN'"
         )
 
 
-def _pyramid(name: VariantName) -> Change:
+def _find_change(name: VariantName) -> Change:
     if name.pyramid in registered():
         return FUNCTIONS.get(name.pyramid)  # type: ignore[no-any-return]
     if not name.grouping_stages:
@@ -84,19 +85,19 @@ def apply_variant(model_cfg: Mapping[str, Any], name: str, **options: Any) -> Co
             f"{name!r} is an intervention {intervention!r} on variant {base!r}: build the variant, "
             "then apply the intervention to the model"
         )
-    parts = VariantName.parse(base, registered())
+    variant = VariantName.parse(base, registered())
     model = ConfigDict(copy.deepcopy(dict(model_cfg)))
     check_form(model)
     supervision = {
-        key: options.pop(key) for key in option_defaults(parts.supervision) if key in options
+        key: options.pop(key) for key in option_defaults(variant.supervision) if key in options
     }
-    built = _build(_pyramid(parts), parts.pyramid, model, options)
-    if not parts.supervision:
+    built = _apply_change(_find_change(variant), variant.pyramid, model, options)
+    if not variant.supervision:
         return built
-    return add_auxiliary(built, base=model, supervision=parts.supervision, **supervision)
+    return add_auxiliary(built, base=model, supervision=variant.supervision, **supervision)
 
 
-def _build(
+def _apply_change(
     change: Change, pyramid: str, model: ConfigDict, options: Mapping[str, Any]
 ) -> ConfigDict:
     """Apply the pyramid's change; an option it does not take is the caller's error."""

@@ -19,7 +19,7 @@ from fpnprobe.mm.variants.geometry import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuxiliaryOptions:
-    """What the paper leaves open about Eq. 8-9, with our defaults.
+    """The choices that the paper leaves open about Eq. 8-9, with our defaults.
 
     Attributes:
         auxiliary_stages: Stages with an auxiliary head.
@@ -53,8 +53,8 @@ def option_defaults(supervision: str) -> dict[str, Any]:
     """All options of `Aux` or `AuxU` with their defaults; none without supervision."""
     if not supervision:
         return {}
-    own = asdict(AuxiliaryOptions())
-    return own | asdict(UncertaintyOptions()) if supervision == "AuxU" else own
+    head_defaults = asdict(AuxiliaryOptions())
+    return head_defaults | asdict(UncertaintyOptions()) if supervision == "AuxU" else head_defaults
 
 
 def add_auxiliary(
@@ -68,23 +68,25 @@ def add_auxiliary(
         supervision: `Aux` or `AuxU`.
         options: Fields of `AuxiliaryOptions`, and of `UncertaintyOptions` for `AuxU`.
     """
-    own = {name: options.pop(name) for name in asdict(AuxiliaryOptions()) if name in options}
-    chosen = AuxiliaryOptions(**own)
+    head_options = {
+        name: options.pop(name) for name in asdict(AuxiliaryOptions()) if name in options
+    }
+    settings = AuxiliaryOptions(**head_options)
     uncertainty = asdict(UncertaintyOptions(**options)) if supervision == "AuxU" else None
     channels, strides = list(base.neck.in_channels), stage_strides(base)
     result = ConfigDict(model, type="AuxiliaryDetector", detector=model.type)
     result.auxiliary_heads = ConfigDict()
-    for stage in chosen.auxiliary_stages:
+    for stage in settings.auxiliary_stages:
         if not 2 <= stage < 2 + len(channels):
             raise FpnProbeError(
                 f"auxiliary head on C{stage}: the backbone has C2..C{len(channels) + 1}"
             )
         widths: dict[Any, Any] = {"pyramid": base.neck.out_channels, "raw": None}
-        width = widths.get(chosen.auxiliary_width, chosen.auxiliary_width)
+        width = widths.get(settings.auxiliary_width, settings.auxiliary_width)
         branch = ConfigDict(in_channels=channels[stage - 2], width=width, uncertainty=uncertainty)
         inside = width or channels[stage - 2]
         make = _roi_branch if "roi_head" in base else _dense_branch
-        branch.update(make(base, chosen, inside, strides[stage - 2]))
+        branch.update(make(base, settings, inside, strides[stage - 2]))
         if uncertainty and branch.head.type.endswith("FreeAnchorRetinaHead"):
             branch.head.type = "UncertainFreeAnchorHead"
         result.auxiliary_heads[str(stage)] = branch
@@ -107,8 +109,8 @@ def _roi_branch(
     )
     # A query head (Sparse R-CNN) is trained on sets, with losses of its own: not for RoIs.
     if main.type.endswith("BBoxHead"):
-        kept = ("bbox_coder", "reg_decoded_bbox", "loss_cls", "loss_bbox")
-        head.update({name: main[name] for name in kept if name in main})
+        shared_keys = ("bbox_coder", "reg_decoded_bbox", "loss_cls", "loss_bbox")
+        head.update({name: main[name] for name in shared_keys if name in main})
     return {
         "type": "AuxiliaryRoIBranch",
         "extractor": dict(one_level_extractor(extractor, stride), out_channels=channels),

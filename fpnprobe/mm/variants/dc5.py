@@ -67,26 +67,28 @@ def to_dc5(model: ConfigDict, *, form: Form = "mmdet") -> ConfigDict:
         result.roi_head = ConfigDict(model.roi_head)
         for name in ("bbox_roi_extractor", "mask_roi_extractor"):
             if model.roi_head.get(name):
-                result.roi_head[name] = _each(model.roi_head[name], one_level_extractor, stride)
+                result.roi_head[name] = _change_each(
+                    model.roi_head[name], one_level_extractor, stride
+                )
     dense = "rpn_head" if "rpn_head" in model else "bbox_head"
     if "anchor_generator" in model[dense] or "strides" in model[dense] or dense == "bbox_head":
         result[dense] = one_level_head(model[dense], stride)
     if dense == "bbox_head":
         result.train_cfg = one_level_train_cfg(model.get("train_cfg"), levels)
     if form == "mmdet":
-        _widen(result, dense, channels[-1])
+        _widen_heads(result, dense, channels[-1])
     _ask_for_candidates(result, model, dense, levels=levels, form=form)
     return result
 
 
-def _each(config: Any, change: Any, *arguments: Any) -> Any:
+def _change_each(config: Any, change: Any, *arguments: Any) -> Any:
     """Apply a change to a config, or to each of a list of them."""
     if isinstance(config, list):
-        return [change(each, *arguments) for each in config]
+        return [change(entry, *arguments) for entry in config]
     return change(config, *arguments)
 
 
-def _widen(result: ConfigDict, dense: str, channels: int) -> None:
+def _widen_heads(result: ConfigDict, dense: str, channels: int) -> None:
     """Let the heads read all channels of C5."""
     result[dense] = ConfigDict(result[dense], in_channels=channels)
     if dense == "rpn_head":
@@ -95,12 +97,12 @@ def _widen(result: ConfigDict, dense: str, channels: int) -> None:
         return
     for extractor in ("bbox_roi_extractor", "mask_roi_extractor"):
         if result.roi_head.get(extractor):
-            result.roi_head[extractor] = _each(
+            result.roi_head[extractor] = _change_each(
                 result.roi_head[extractor], ConfigDict, {"out_channels": channels}
             )
     for head in ("bbox_head", "mask_head"):
         if result.roi_head.get(head):
-            result.roi_head[head] = _each(
+            result.roi_head[head] = _change_each(
                 result.roi_head[head], ConfigDict, {"in_channels": channels}
             )
 

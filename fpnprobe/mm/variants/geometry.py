@@ -11,12 +11,12 @@ UNBOUNDED = 100_000_000  # mmdet's own "infinity" of FCOS regression ranges, px
 
 
 def first_level(neck: ConfigDict) -> int:
-    """Index of the first backbone output from which the pyramid emits a level."""
+    """Return the index of the first backbone output from which the pyramid emits a level."""
     return int(neck.get("start_level", 0))
 
 
 def level_strides(model: ConfigDict) -> tuple[float, ...]:
-    """Strides of the pyramid levels in px, finest first, as the heads state them."""
+    """Return the strides of the pyramid levels in px, finest first, as the heads state them."""
     for head in (model.get("rpn_head"), model.get("bbox_head")):
         if head is None or not isinstance(head, dict):
             continue
@@ -33,13 +33,13 @@ def level_strides(model: ConfigDict) -> tuple[float, ...]:
 
 
 def stage_strides(model: ConfigDict) -> tuple[float, ...]:
-    """Strides of the backbone outputs C2, C3, .. in px of an FPN-form detector."""
+    """Return the strides of the backbone outputs C2, C3, .. in px of an FPN-form detector."""
     neck = model.neck
     finest = level_strides(model)[0] / 2 ** first_level(neck)
     return tuple(finest * 2**i for i in range(len(neck.in_channels)))
 
 
-def _number(value: float) -> float | int:
+def _as_number(value: float) -> float | int:
     return int(value) if float(value).is_integer() else value
 
 
@@ -65,15 +65,15 @@ def one_level_anchors(generator: ConfigDict, stride: float, anchors: Anchors = "
     [2, 4, 8]
     """
     if anchors == "own":
-        return ConfigDict(generator, strides=[_number(stride)])
+        return ConfigDict(generator, strides=[_as_number(stride)])
     result = ConfigDict(generator)
     base = result.pop("octave_base_scale", None)
     count = result.pop("scales_per_octave", None)
     scales = result.get("scales") or [base * 2 ** (i / count) for i in range(count)]
-    kept = scales[:1] if anchors == "octave" else scales
-    sizes = sorted({size * scale for size in generator["strides"] for scale in kept})
-    result.scales = [_number(size / stride) for size in sizes]
-    result.strides = [_number(stride)]
+    scales_of_level = scales[:1] if anchors == "octave" else scales
+    sizes = sorted({size * scale for size in generator["strides"] for scale in scales_of_level})
+    result.scales = [_as_number(size / stride) for size in sizes]
+    result.strides = [_as_number(stride)]
     return result
 
 
@@ -89,11 +89,11 @@ def one_level_head(head: ConfigDict, stride: float, anchors: Anchors = "all") ->
     if "anchor_generator" in head:
         generator = head.anchor_generator
         if "FSAF" in head.type:
-            result.anchor_generator = ConfigDict(generator, strides=[_number(stride)])
+            result.anchor_generator = ConfigDict(generator, strides=[_as_number(stride)])
         else:
             result.anchor_generator = one_level_anchors(generator, stride, anchors)
     else:
-        result.strides = [_number(stride)]
+        result.strides = [_as_number(stride)]
         if "FCOS" in head.type:
             result.regress_ranges = ((-1, UNBOUNDED),)
     return result
@@ -110,4 +110,4 @@ def one_level_train_cfg(train_cfg: ConfigDict | None, levels: int) -> Any:
 
 def one_level_extractor(extractor: ConfigDict, stride: float) -> ConfigDict:
     """A RoI extractor that takes every RoI from one level."""
-    return ConfigDict(extractor, featmap_strides=[_number(stride)])
+    return ConfigDict(extractor, featmap_strides=[_as_number(stride)])

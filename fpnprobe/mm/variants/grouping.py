@@ -38,11 +38,11 @@ def to_grouped(model: ConfigDict, *, stages: int, **options: Any) -> ConfigDict:
         raise FpnProbeError(
             f"the FPN's option {name!r} has no counterpart in the grouped pyramid: leave it out"
         )
-    kept = {name: model.neck[name] for name in (*_KEPT, *_ALSO_KEPT) if name in model.neck}
+    neck_options = {name: model.neck[name] for name in (*_KEPT, *_ALSO_KEPT) if name in model.neck}
     result = ConfigDict(model)
     result.neck = ConfigDict(
         type="GroupedFPN",
-        **kept,
+        **neck_options,
         upsample=model.neck.get("upsample_cfg", {}).get("mode", "nearest"),
         stages=stages,
         **fixed,

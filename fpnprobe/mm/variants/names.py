@@ -4,7 +4,7 @@ from mmengine.registry import FUNCTIONS
 
 
 def registered() -> tuple[str, ...]:
-    """Names of the users' own variants: functions they put into mmengine's `FUNCTIONS`."""
+    """List the users' own variants: functions that they put into mmengine's `FUNCTIONS`."""
     return tuple(
         name
         for name, function in FUNCTIONS.module_dict.items()

@@ -46,7 +46,7 @@ def to_dilated(model: ConfigDict) -> ConfigDict:
         for name in ("bbox_roi_extractor", "mask_roi_extractor"):
             extractor = model.roi_head.get(name)
             if isinstance(extractor, list):
-                result.roi_head[name] = [_finer_rois(each, stages) for each in extractor]
+                result.roi_head[name] = [_finer_rois(entry, stages) for entry in extractor]
             elif extractor:
                 result.roi_head[name] = _finer_rois(extractor, stages)
     return result
@@ -80,6 +80,6 @@ def to_bifpn(model: ConfigDict, *, layers: int = _BIFPN_LAYERS, norm_cfg: Any = 
     """
     if not layers >= 1:
         raise FpnProbeError(f"BiFPN layers={layers}: expected at least 1")
-    kept = {name: model.neck[name] for name in _OF_FPN if name in model.neck}
-    neck = ConfigDict(type="BiFPN", **kept, layers=layers, norm_cfg=norm_cfg)
+    neck_options = {name: model.neck[name] for name in _OF_FPN if name in model.neck}
+    neck = ConfigDict(type="BiFPN", **neck_options, layers=layers, norm_cfg=norm_cfg)
     return ConfigDict(model, neck=neck)

@@ -1,1 +1,1 @@
-"""What lies in a study's folder: cells, keys, locks, manifests, the data."""
+"""The content of a study's folder: cells, keys, locks, manifests, the data."""

@@ -15,7 +15,7 @@ from fpnprobe.results_version import results_version
 
 
 def digest(content: object) -> str:
-    """SHA-256 of JSON content, independent of the order of its keys.
+    """Hash JSON content by SHA-256, independent of the order of its keys.
 
     >>> digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
     True
@@ -33,7 +33,7 @@ def cell_config(study: Study, variant: str, seed: int) -> dict[str, Any]:
 
 
 def cell_key(study: Study, variant: str, seed: int, *, data_hash: str) -> str:
-    """Content key of a cell: its settings, its seed, its data and the version of the results.
+    """Return the content key of a cell: its settings, seed, data and the version of the results.
 
     Settings that stand at their default are left out, so that a new setting whose default changes
     nothing outdates no cell; a default that changes numbers bumps `fpnprobe.results_version`. Where
@@ -41,13 +41,15 @@ def cell_key(study: Study, variant: str, seed: int, *, data_hash: str) -> str:
     question are left out as well, and so is the code: they do not change a result.
     """
     content = study.model_dump(mode="json", exclude_defaults=True)
-    chosen = study.variant(variant)
-    content["variants"] = [chosen.model_dump(mode="json", exclude={"seeds"}, exclude_defaults=True)]
+    variant_spec = study.variant(variant)
+    content["variants"] = [
+        variant_spec.model_dump(mode="json", exclude={"seeds"}, exclude_defaults=True)
+    ]
     content["seeds"] = [seed]
     drop_unkeyed(content)
     if "scenes" in content["data"]:
         content["data"].pop("scenes")  # the data hash tells it
-    versions = results_version(chosen.built)
+    versions = results_version(variant_spec.built)
     return digest({"cell": content, "data": data_hash, "version": versions})
 
 
@@ -55,18 +57,18 @@ def drop_unkeyed(content: dict[str, Any]) -> None:
     """Take the keys that no training sees out of a study's content, in place."""
     for key in study_keys():
         if not key.changes_results:
-            _drop(content, key.name)
+            _drop_key(content, key.name)
 
 
-def _drop(content: dict[str, Any], key: str) -> None:
+def _drop_key(content: dict[str, Any], key: str) -> None:
     """Take a dotted key out of nested dictionaries, and a part that is empty then."""
-    part, _, rest = key.partition(".")
-    if not rest:
-        content.pop(part, None)
-    elif isinstance(content.get(part), dict):
-        _drop(content[part], rest)
-        if part == "resources" and not content[part]:
-            content.pop(part)
+    section, _, subkey = key.partition(".")
+    if not subkey:
+        content.pop(section, None)
+    elif isinstance(content.get(section), dict):
+        _drop_key(content[section], subkey)
+        if section == "resources" and not content[section]:
+            content.pop(section)
 
 
 @functools.cache
@@ -79,11 +81,11 @@ def code_version() -> str:
     sha = hashlib.sha256()
     for file in sorted(root.rglob("*.py")):
         sha.update(file.relative_to(root).as_posix().encode())
-        sha.update(_essence(file.read_text()).encode())
+        sha.update(_dump_code(file.read_text()).encode())
     return f"{fpnprobe.__version__}+{sha.hexdigest()[:12]}"
 
 
-def _essence(source: str) -> str:
+def _dump_code(source: str) -> str:
     tree = ast.parse(source)
     for node in ast.walk(tree):
         if (
@@ -95,16 +97,16 @@ def _essence(source: str) -> str:
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Dotted keys at which two configurations differ, with both values.
+    """Return the dotted keys at which two configurations differ, with both values.
 
     >>> difference({"a": {"b": 1}}, {"a": {"b": 2}})
     ['a.b: 1 -> 2']
     """
-    found: list[str] = []
+    changes: list[str] = []
     for key in sorted({*old, *new}):
         before, after = old.get(key), new.get(key)
         if isinstance(before, Mapping) and isinstance(after, Mapping):
-            found += difference(before, after, f"{prefix}{key}.")
+            changes += difference(before, after, f"{prefix}{key}.")
         elif before != after:
-            found.append(f"{prefix}{key}: {before} -> {after}")
-    return found
+            changes.append(f"{prefix}{key}: {before} -> {after}")
+    return changes

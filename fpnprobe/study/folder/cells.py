@@ -24,12 +24,12 @@ class Cell:
 
     @property
     def folder(self) -> Path:
-        """Folder of the cell."""
+        """The folder of the cell."""
         return cell_folder(self.out, self.variant, self.seed)
 
     @property
     def archive(self) -> Path:
-        """Where this cell's content lies while other settings are in its folder."""
+        """The folder of this cell's content while other settings are in its own."""
         return self.out / "archive" / self.key[:16]
 
     @property
@@ -39,7 +39,7 @@ class Cell:
 
     @property
     def title(self) -> str:
-        """Name for a person."""
+        """The name for a person."""
         return f"{self.variant} seed {self.seed}"
 
     def manifest(self) -> dict[str, Any] | None:
@@ -57,12 +57,12 @@ class Cell:
         )
 
     def state(self) -> State:
-        """What the cell is now; its archive counts, since its worker brings it back."""
+        """Return what the cell is now; its archive counts, since its worker brings it back."""
         state = self.stored().state
         if state in (State.PENDING, State.STALE) and self.is_archived():
             return State.DONE
         return state
 
     def is_archived(self) -> bool:
-        """Whether the archive holds this cell, finished."""
+        """Tell whether the archive holds this cell, finished."""
         return StoredCell.read(self.archive, key=self.key).state is State.DONE

@@ -23,21 +23,21 @@ _PATHS = ("root", "train", "val")
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a study's data lies and what it holds.
+    """The data of a study: its files, and what they hold.
 
     Attributes:
         root: COCO folder (absolute) with `images/`.
-        train: annotation file that is trained on (a subset where the study limits the data).
-        val: annotation file that is evaluated on.
-        classes: names of the classes, in the order of the labels.
-        root_hash: hash of the content of both splits.
-        images: number of images, training then validation.
-        objects: number of objects, training then validation.
-        notes: what the check had to say, for the manifest.
-        size: short side in px that a study with `data.size="auto"` resizes images to.
-        buckets: scale buckets that a study with `buckets="auto"` has; none for COCO's.
-        by_bucket: objects of each bucket, of the training and then of the validation.
-        unmasked: objects without a mask, training (crowds left out) then validation.
+        train: Annotation file that is trained on (a subset where the study limits the data).
+        val: Annotation file that is evaluated on.
+        classes: Names of the classes, in the order of the labels.
+        root_hash: Hash of the content of both splits.
+        images: Number of images, training then validation.
+        objects: Number of objects, training then validation.
+        notes: What the check had to say, for the manifest.
+        size: Short side in px that a study with `data.size="auto"` resizes images to.
+        buckets: Scale buckets that a study with `buckets="auto"` has; none for COCO's.
+        by_bucket: Objects of each bucket, of the training and then of the validation.
+        unmasked: Objects without a mask, training (crowds left out) then validation.
     """
 
     root: str
@@ -71,19 +71,19 @@ class Source:
 
 
 def iterations(study: Study, images: int) -> int:
-    """Optimizer steps of one cell.
+    """Return the optimizer steps of one cell.
 
     Args:
-        study: its `schedule.iterations`, or `schedule.epochs` times the images over the batch,
+        study: Its `schedule.iterations`, or `schedule.epochs` times the images over the batch,
             within `at_least` and `at_most`.
-        images: number of training images.
+        images: Number of training images.
     """
     if study.schedule.iterations is not None:
         return study.schedule.iterations
     schedule = study.schedule
     assert schedule.epochs is not None  # the schedule has exactly one of both
-    wanted = max(schedule.at_least, round(schedule.epochs * images / schedule.batch))
-    return wanted if schedule.at_most is None else min(wanted, schedule.at_most)
+    steps = max(schedule.at_least, round(schedule.epochs * images / schedule.batch))
+    return steps if schedule.at_most is None else min(steps, schedule.at_most)
 
 
 def prepare(study: Study, *, out: str | Path, write: bool = True) -> Source:
@@ -94,12 +94,12 @@ def prepare(study: Study, *, out: str | Path, write: bool = True) -> Source:
     annotation file is `<out>/data/<split>.json`.
 
     Args:
-        study: the study.
-        out: its output folder.
-        write: whether that file is written; without, only what it would hold is told.
+        study: The study.
+        out: Its output folder.
+        write: Whether that file is written; without, only what it would hold is told.
 
     Raises:
-        FpnProbeError: if the COCO folder is missing or an annotation or image is bad.
+        FpnProbeError: If the COCO folder is missing or an annotation or image is bad.
     """
     from fpnprobe.data import coco, parts, scenes
 
@@ -115,14 +115,14 @@ def prepare(study: Study, *, out: str | Path, write: bool = True) -> Source:
         for split in (train, val)
         for line in coco.summarize(split, split.check_images()).warnings
     ]
-    train_used, val_used = _limited(study, train, val)
+    train_used, val_used = _limit_splits(study, train, val)
     files = []
-    for split, used in ((train, train_used), (val, val_used)):
+    for split, annotations in ((train, train_used), (val, val_used)):
         file = split.file
-        if used is not split.annotations or split.changed:
+        if annotations is not split.annotations or split.changed:
             file = Path(out).absolute() / "data" / _file_name(split, other=train)
             if write:
-                parts.write_part(file, used, root=root, folder=split.folder)
+                parts.write_part(file, annotations, root=root, folder=split.folder)
         files.append(str(file))
     size = fit_size(train_used, limit=data.size_limit)
     buckets = fit_buckets(train_used) if study.buckets == "auto" else ()
@@ -138,7 +138,9 @@ def prepare(study: Study, *, out: str | Path, write: bool = True) -> Source:
         notes=tuple(notes),
         size=size,
         buckets=buckets,
-        by_bucket=tuple(_count_by_bucket(used, scale) for used in (train_used, val_used)),
+        by_bucket=tuple(
+            _count_by_bucket(annotations, scale) for annotations in (train_used, val_used)
+        ),
         unmasked=(
             int((~train_used.masks.present() & ~train_used.crowd).sum()),
             int((~val_used.masks.present()).sum()),
@@ -146,43 +148,45 @@ def prepare(study: Study, *, out: str | Path, write: bool = True) -> Source:
     )
 
 
-def _count_by_bucket(used: "Annotations", scale: Sequence[ScaleBucket]) -> tuple[int, ...]:
-    found = bucket_index(used.areas[~used.crowd], scale)
-    return tuple(np.bincount(found, minlength=len(scale)).tolist())
+def _count_by_bucket(annotations: "Annotations", scale: Sequence[ScaleBucket]) -> tuple[int, ...]:
+    bucket_of_object = bucket_index(annotations.areas[~annotations.crowd], scale)
+    return tuple(np.bincount(bucket_of_object, minlength=len(scale)).tolist())
 
 
-def parse_once(found: Source) -> None:
+def parse_once(source: Source) -> None:
     """Parse large annotation files here, so that no process of a cell has to."""
     from fpnprobe.data import column_file
 
-    for file in (found.train, found.val):
+    for file in (source.train, source.val):
         column_file.read_usable(file)
 
 
-def decode(found: Source, study: Study) -> None:
+def decode(source: Source, study: Study) -> None:
     """Decode the images of both splits into the cache that the cells share, where it is used.
 
     Cells that start together would each do it, and a cell that is stopped waits for it.
     """
     from fpnprobe.data import coco, column_file, pixels
 
-    for file in (found.train, found.val):
-        given = column_file.read_usable(file)
-        folder = coco.image_folder(found.root, file, given)
-        paths = [folder / name for name in given.image_names]
-        pixels.store(paths, given.sizes, size=study.data.known_size, cache=study.data.cache)
+    for file in (source.train, source.val):
+        annotations = column_file.read_usable(file)
+        folder = coco.image_folder(source.root, file, annotations)
+        paths = [folder / name for name in annotations.image_names]
+        pixels.store(paths, annotations.sizes, size=study.data.known_size, cache=study.data.cache)
 
 
 def _file_name(split: "Split", *, other: "Split") -> str:
-    """Name of a written part; two splits may be the same file, used in two ways."""
+    """Return the name of a written part; two splits may be the same file, used in two ways."""
     plain = split.name.replace("/", "-").removesuffix(".gz").removesuffix(".json")
     return (
         f"{plain}-val.json" if split is not other and split.name == other.name else f"{plain}.json"
     )
 
 
-def _limited(study: Study, train: "Split", val: "Split") -> tuple["Annotations", "Annotations"]:
-    """What is used of both splits; what is used whole is the split's own, not a copy."""
+def _limit_splits(
+    study: Study, train: "Split", val: "Split"
+) -> tuple["Annotations", "Annotations"]:
+    """Limit both splits as the study says; a split that is used whole is itself, not a copy."""
     from fpnprobe.data import coco, subset
 
     limits, classes = study.data.limits, study.data.limits.classes
@@ -194,8 +198,8 @@ def _limited(study: Study, train: "Split", val: "Split") -> tuple["Annotations",
     if classes is None:
         val = coco.match_categories(train, val)
     elif missing := [name for name in classes if name not in val.annotations.category_names]:
-        known = [*val.annotations.category_names, *missing]
-        val = replace(val, annotations=val.annotations.with_categories(known))
+        category_names = [*val.annotations.category_names, *missing]
+        val = replace(val, annotations=val.annotations.with_categories(category_names))
     val_used = subset.select(
         val.annotations,
         images=limits.val_images,

@@ -15,7 +15,7 @@ from fpnprobe.study.folder.dataset import Source
 
 
 def git_state() -> dict[str, Any]:
-    """Revision of this package's checkout and whether it was changed; None where it is none."""
+    """Return the revision of this package's checkout and whether it was changed; None for none."""
     root = Path(fpnprobe.__file__).parent.parent
 
     def git(*words: str) -> str | None:
@@ -86,7 +86,7 @@ def begin(
             "objects": list(source.objects),
         },
         "device": device,
-        "speed": _speed(study),
+        "speed": _speed_settings(study),
         "timings": {"train_s": None, "evaluate_s": None, "per_iteration_s": None},
         "probe": study.probe.online,
         "model": {},
@@ -96,7 +96,7 @@ def begin(
     }
 
 
-def _speed(study: Study) -> Mapping[str, Any]:
+def _speed_settings(study: Study) -> Mapping[str, Any]:
     """The settings that only change how fast a cell trains."""
     schedule = study.schedule
     return {

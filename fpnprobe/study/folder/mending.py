@@ -20,8 +20,8 @@ class Damage:
     """Damage of a finished cell.
 
     Attributes:
-        remade: file -> "missing" or "changed", of files that a step makes again.
-        lost: the same of files that only training makes, or whose source is gone.
+        remade: File -> "missing" or "changed", of files that a step makes again.
+        lost: The same of files that only training makes, or whose source is gone.
     """
 
     remade: dict[str, str]
@@ -32,7 +32,7 @@ class Damage:
 
     @property
     def steps(self) -> tuple[str, ...]:
-        """Names of the steps that make the damaged files again."""
+        """The names of the steps that make the damaged files again."""
         names = {step_of(name) for name in self.remade}
         if {"predict", "snapshots"} & names:
             names.add("evaluate")
@@ -40,7 +40,7 @@ class Damage:
 
     @property
     def reason(self) -> str:
-        """What is lost and what to do, in one line."""
+        """One line about what is lost and what to do."""
         if not self.lost:
             return ""
         name, kind = next(iter(self.lost.items()))
@@ -60,16 +60,16 @@ def find_damage(stored: StoredCell) -> Damage:
     """
     if stored.state is not State.DONE:
         return Damage({}, {})
-    found = stored.find_damage()
+    damage = stored.find_damage()
     if not stored.manifest.get("files"):
-        found = {} if stored.evaluation.exists() else {"evaluation.parquet": "missing"}
+        damage = {} if stored.evaluation.exists() else {"evaluation.parquet": "missing"}
     weights = (stored.checkpoints / "final.pt").is_file()
-    weights = weights and "checkpoints/final.pt" not in found
+    weights = weights and "checkpoints/final.pt" not in damage
     remade, lost = dict[str, str](), dict[str, str]()
-    for name, kind in found.items():
+    for name, kind in damage.items():
         step = step_of(name)
         possible = weights if step in _NEEDS_WEIGHTS else weights or stored.detections.is_file()
-        if name == "evaluation.parquet" and "detections.json.gz" in found:
+        if name == "evaluation.parquet" and "detections.json.gz" in damage:
             possible = weights
         if step and possible:
             remade[name] = kind
@@ -84,7 +84,7 @@ _TABLES = ("ledger.parquet", "conflict.parquet", "training.parquet", "evaluation
 
 
 def step_of(name: str) -> str:
-    """Name of the step that makes a file of a cell, or "" where only training does.
+    """Return the name of the step that makes a file of a cell, or "" where only training does.
 
     >>> step_of("features/12.npz"), step_of("ledger.parquet")
     ('features', '')

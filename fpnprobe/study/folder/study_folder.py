@@ -30,11 +30,11 @@ class Output:
     """A study with its data, in its folder.
 
     Attributes:
-        study: the resolved study.
-        source: its data.
-        out: the folder.
-        cells: one per variant and seed, in the order of the study, seeds inside variants.
-        command: the command line that wrote it.
+        study: The resolved study.
+        source: Its data.
+        out: The folder.
+        cells: One per variant and seed, in the order of the study, seeds inside variants.
+        command: The command line that wrote it.
     """
 
     study: Study
@@ -45,7 +45,7 @@ class Output:
 
     @property
     def iterations(self) -> int:
-        """Optimizer steps of each cell."""
+        """The optimizer steps of each cell."""
         return iterations(self.study, self.source.images[0])
 
     def cell(self, variant: str, seed: int) -> Cell:
@@ -70,7 +70,7 @@ def of(study: Study, *, source: Source, out: str | Path) -> Output:
     """The output that a study has in a folder, with what it leaves to its data filled in."""
     folder = Path(out)
     study = fit_study(study, size=source.size, buckets=source.buckets)
-    found = tuple(
+    cells = tuple(
         Cell(
             study.name,
             variant.name,
@@ -83,14 +83,14 @@ def of(study: Study, *, source: Source, out: str | Path) -> Output:
     )
     program = Path(sys.argv[0]).name.replace("__main__.py", "fpnprobe")
     command = shlex.join([program, *sys.argv[1:]])
-    return Output(study, source, folder, found, command)
+    return Output(study, source, folder, cells, command)
 
 
 def read(out: str | Path) -> Output:
     """The output that `study.json` in a folder tells of, with the keys it was written with.
 
     Raises:
-        FpnProbeError: if the folder is not the output of a study, or the file is damaged.
+        FpnProbeError: If the folder is not the output of a study, or the file is damaged.
     """
     file = Path(out) / STUDY
     try:
@@ -106,13 +106,13 @@ def read(out: str | Path) -> Output:
     study = loading.validate(content["study"], source=str(file))
     try:
         source = Source.from_json(content["source"], study=out)
-        if not all(re.fullmatch("[0-9a-f]{16,64}", each["key"]) for each in content["cells"]):
+        if not all(re.fullmatch("[0-9a-f]{16,64}", entry["key"]) for entry in content["cells"]):
             raise ValueError("the key of a cell is none")  # it becomes a path
-        found = tuple(
-            Cell(study.name, str(each["variant"]), int(each["seed"]), each["key"], Path(out))
-            for each in content["cells"]
+        cells = tuple(
+            Cell(study.name, str(entry["variant"]), int(entry["seed"]), entry["key"], Path(out))
+            for entry in content["cells"]
         )
-        result = Output(study, source, Path(out), found, str(content["command"]))
+        result = Output(study, source, Path(out), cells, str(content["command"]))
         check = result.iterations > 0
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
         raise FpnProbeError(f"{file} is damaged ({error}): run `run-study` again") from None
@@ -124,7 +124,7 @@ def check_writable(out: str | Path) -> None:
     """Make the folder.
 
     Raises:
-        FpnProbeError: if it is a file, or cannot be written to.
+        FpnProbeError: If it is a file, or cannot be written to.
     """
     folder = Path(out)
     try:
@@ -150,7 +150,7 @@ def settle(cell: Cell, *, is_ours: Callable[[StoredCell], bool] = lambda _: Fals
         Sentences about damage, for the log and the manifest.
 
     Raises:
-        FpnProbeError: if the disk fails to read the manifest.
+        FpnProbeError: If the disk fails to read the manifest.
     """
     remove_temporaries(cell.folder.rglob(".*"))
     try:
@@ -168,12 +168,12 @@ def settle(cell: Cell, *, is_ours: Callable[[StoredCell], bool] = lambda _: Fals
             notes.append(f"{stored.reason}: written anew, since the weights are those of the cell")
         else:
             target = _next_damaged(cell.out)
-            _move(cell.folder, target)
+            _move_content(cell.folder, target)
             notes.append(f"{stored.reason}: what was there is now in {target}")
     elif stored.manifest and stored.manifest.get("key") != cell.key:
-        _move(cell.folder, archive_of(cell.out, stored))
+        _move_content(cell.folder, archive_of(cell.out, stored))
     if cell.archive.is_dir():
-        _move(cell.archive, cell.folder)
+        _move_content(cell.archive, cell.folder)
         cell.archive.rmdir()
         with contextlib.suppress(OSError):
             cell.archive.parent.rmdir()
@@ -181,7 +181,7 @@ def settle(cell: Cell, *, is_ours: Callable[[StoredCell], bool] = lambda _: Fals
 
 
 def archive_of(out: Path, stored: StoredCell) -> Path:
-    """Where the content of a stored cell goes: by its key, if that is one, and never outside.
+    """Name the archive of a stored cell: by its key, if that is one, and never outside.
 
     >>> from dataclasses import replace
     >>> key = "0123456789abcdef" * 4
@@ -211,7 +211,7 @@ def archive_foreign(output: Output) -> list[str]:
             continue
         with contextlib.suppress(locks.Taken), locks.held(folder / LOCK, wait=0):
             stored = StoredCell.read(folder, lock_is_ours=True)
-            _move(folder, archive_of(output.out, stored))
+            _move_content(folder, archive_of(output.out, stored))
             moved.append(stored.title)
         with contextlib.suppress(OSError):
             folder.rmdir()
@@ -225,10 +225,10 @@ def forget(cell: Cell) -> None:
         stored = cell.stored(lock_is_ours=True)
         if stored.state is State.DONE:  # if we are killed, what is left must not pass for whole
             write_manifest(cell.folder, {**stored.manifest, "state": "running"})
-        for content in sorted(cell.folder.iterdir(), key=lambda each: each.name == MANIFEST):
+        for content in sorted(cell.folder.iterdir(), key=lambda path: path.name == MANIFEST):
             if content.name != cell.lock.name:
-                _remove(content)
-        _remove(cell.archive)
+                _remove_path(content)
+        _remove_path(cell.archive)
 
 
 def remove_temporaries(files: Iterable[Path]) -> None:
@@ -238,7 +238,7 @@ def remove_temporaries(files: Iterable[Path]) -> None:
             file.unlink(missing_ok=True)
 
 
-def _move(source: Path, target: Path) -> None:
+def _move_content(source: Path, target: Path) -> None:
     """Move a cell's content into the archive or out of it.
 
     The manifest goes last into the archive and comes first out of it, so that the cell's folder
@@ -248,12 +248,12 @@ def _move(source: Path, target: Path) -> None:
     if away and (target / MANIFEST).exists():
         shutil.rmtree(target)
     target.mkdir(parents=True, exist_ok=True)
-    for content in sorted(source.iterdir(), key=lambda each: (each.name == MANIFEST) == away):
+    for content in sorted(source.iterdir(), key=lambda path: (path.name == MANIFEST) == away):
         if content.name != LOCK:
             content.rename(target / content.name)
 
 
-def _remove(path: Path) -> None:
+def _remove_path(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

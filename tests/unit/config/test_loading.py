@@ -18,7 +18,7 @@ def test_every_study_of_the_repository_loads(folder: Path) -> None:
     shared = {"table4": "table3-mask-rcnn"}  # Table 4 judges the cells of Table 3 by their masks
     assert study.name == shared.get(folder.parent.name, folder.parent.name)
     assert (folder.parent / "README.md").is_file()
-    namespace = loading._run(folder)
+    namespace = loading._run_study_file(folder)
     for preset in namespace.get("presets", {}):
         load(folder, [f"preset={preset}"])
 

@@ -60,8 +60,8 @@ def test_the_running_mean_is_that_of_the_equation() -> None:
 def test_it_acts_from_its_first_iteration_on() -> None:
     backward = IntervenedBackward(rule(begin=5))
     step(backward, images(0), 0)
-    assert backward._moving(4) == {}
-    moving = backward._moving(5)
+    assert backward._balancing_gains(4) == {}
+    moving = backward._balancing_gains(5)
     assert set(moving) == {("C2", "direct"), ("C3", "direct")}
     for (stage, _), factors in moving.items():
         gains = Balance().gains(backward.energy[stage]).tolist()
@@ -92,7 +92,7 @@ def test_gains_are_those_of_the_equation(energy: list[float], limit: float) -> N
     np.testing.assert_allclose((found**2 * e).sum(), e.sum(), rtol=1e-12)
 
 
-def test_a_moving_gain_multiplies_a_fixed_one() -> None:
+def test_a_balancing_gains_gain_multiplies_a_fixed_one() -> None:
     place = ("C2", "direct")
     fixed = Gain(("C2",), "direct", 0.5)
     base, differing = groups([fixed], ["small", "background"], ["roi"], {place: [3.0, 1.0]})
