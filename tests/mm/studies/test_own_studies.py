@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[3] / "studies"
 STUDIES = [
     ("quickstart", ()),
     ("variants", ()),
+    ("variants", ("preset=rivals",)),
     ("causes", ()),
     ("own_data", ()),
     ("own_data", ("preset=gpu",)),
