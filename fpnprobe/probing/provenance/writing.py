@@ -8,6 +8,7 @@ from fpnprobe.probing.provenance.moving import index_marks
 from fpnprobe.probing.provenance.operation import Operation, any_object
 from fpnprobe.probing.provenance.rules import rule
 
+_CLASS_NUMBERS = (torch.int16, torch.int32, torch.int64)
 _MASKS = (torch.bool, torch.uint8)
 
 
@@ -106,10 +107,14 @@ def index_put(operation: Operation) -> None:
 
 
 def _takes_away(operation: Operation, value: Tensor | float) -> bool:
-    """Whether one constant is written, into whole numbers or as a zero."""
-    if isinstance(value, Tensor) and (value.numel() != 1 or any_object(operation.marks(value))):
+    """Whether one constant is written: among class numbers, or as a zero.
+
+    A table of bytes or truth values (the matching of SimOTA) has no class numbers: one in it says
+    that the place belongs to its object.
+    """
+    if isinstance(value, Tensor) and (value.dim() or any_object(operation.marks(value))):
         return False
-    return not _target(operation).is_floating_point() or float(value) == 0.0
+    return _target(operation).dtype in _CLASS_NUMBERS or float(value) == 0.0
 
 
 @rule("scatter", "scatter_add", "scatter_reduce", "index_add", "index_copy")

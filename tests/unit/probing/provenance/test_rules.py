@@ -84,6 +84,10 @@ WRITES: dict[str, tuple[Callable[[Annotations], Tensor], list[object]]] = {
         lambda t: _overwrite_at(t.n, (t.n == 5).nonzero()[:1, 0], 99),
         [NONE, 1, 2],
     ),
+    "a one at its object's place in a table of bytes": (  # the matching of SimOTA
+        lambda t: _overwrite_at((t.n >= 0).byte(), (t.n == 5).nonzero()[:1, 0], 1),
+        [0, 1, 2],
+    ),
     "a bound of itself": (
         lambda t: _overwrite(t.b[:, 0].clone(), t.b[:, 0] > 3, 9),
         [0, 1, 2],
