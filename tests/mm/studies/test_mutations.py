@@ -21,6 +21,10 @@ from tests.unit.data import mutations
 from tests.unit.data.law import hold_to_the_law
 from tests.unit.data.mutations import RELAXED, Changes, some_changes, usable_changes
 
+pytestmark = pytest.mark.filterwarnings(  # pycocotools decodes masks the old way
+    "ignore:__array__ implementation:DeprecationWarning"
+)
+
 EXAMPLES = 500
 
 

@@ -87,7 +87,7 @@ def test_one_schedule_is_one_line(folder: Path, make_study: Make) -> None:
     assert not figure.keys
     (drawn,) = {panel.draw.keywords["what"] for panel in figure.panels}  # type: ignore[attr-defined]
     assert drawn == "learning rate"
-    assert set(figure.panels[0].draw.args[0]["variant"]) == {"FPN"}  # type: ignore[attr-defined]
+    assert set(figure.panels[0].draw.args[0]["variant"]) == {"all variants"}  # type: ignore[attr-defined]
     other = make_study(variants=("DC5", "FPN"))
     for name, rate in (("dc5", 0.1), ("fpn", 0.2)):
         write(other / f"cells/{name}/seed-0", [(i, "lr", rate) for i in range(48)])
