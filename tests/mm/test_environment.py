@@ -93,7 +93,7 @@ def test_doctor_of_a_broken_machine_exits_with_3(monkeypatch: pytest.MonkeyPatch
     code, out = run_doctor("--json")
     assert code == 3
     assert json.loads(out)["problems"] == [
-        {"what": "no torch", "fix": "pip install torch", "fatal": True}
+        {"what": "no torch", "fix": "pip install torch", "fatal": True, "facts": []}
     ]
     code, out = run_doctor()
     assert code == 3
