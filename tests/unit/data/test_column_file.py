@@ -70,9 +70,9 @@ def test_a_large_file_is_parsed_once(file: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(column_file, "LARGE", 1)
     parsed: list[Path] = []
 
-    def read(path: Path) -> Annotations:
+    def read(path: Path, *, area: str | None = None) -> Annotations:
         parsed.append(path)
-        return annotations.read(path)
+        return annotations.read(path, area=area)
 
     monkeypatch.setattr(column_file, "read", read)
     found = [column_file.read_usable(file) for _ in range(3)]
