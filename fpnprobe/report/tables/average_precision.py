@@ -47,7 +47,8 @@ def by_variant(stored: Stored) -> pd.DataFrame:
                     "seeds": tuple(seeds), "published": wanted.get((variant, metric), np.nan),
                 }
             )  # fmt: skip
-    return pd.DataFrame(rows)
+    columns = ["variant", "metric", "value", "low", "high", "seeds", "published"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def baseline(stored: Stored) -> str:
