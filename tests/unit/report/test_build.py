@@ -307,11 +307,13 @@ def test_the_verb_prints_what_it_wrote(make_study: Callable[..., Path]) -> None:
     result = CliRunner().invoke(app, ["report", str(folder), "--json"])
     assert result.exit_code == 0
     printed = json.loads(result.stdout)
-    assert set(printed) == {"html", "pdf", "claims", "rules", "diagnosis", "found"}
-    files = [printed[key] for key in ("html", "pdf", "claims", "rules")]
+    documents = ("html", "markdown", "pdf", "claims", "rules")
+    assert set(printed) == {*documents, "headline", "summary", "diagnosis", "found"}
+    files = [printed[key] for key in documents]
     assert all(Path(path).exists() for path in files)
     lines = CliRunner().invoke(app, ["report", str(folder)]).stdout.splitlines()
-    assert lines == [*files, "Nothing was measured that a rule could be held against."]
+    assert lines[0] == printed["headline"]
+    assert lines[1:] == [*files, "Nothing was measured that a rule could be held against."]
 
 
 def test_not_a_study(tmp_path: Path) -> None:
