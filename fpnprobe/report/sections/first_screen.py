@@ -27,7 +27,7 @@ def variants(stored: Stored) -> list[Block]:
         record: dict[str, object] = {"variant": name, "seeds": _seeds(stored, name)}
         for row in rows(ap[(ap["variant"] == name) & ap["metric"].isin(measured)]):
             record[row.metric] = _with_interval(row.value, row.low, row.high)
-        for row in rows(at[at["variant"] == name]) if len(at) else ():
+        for row in rows(at[at["variant"] == name]):
             record["share"] = _with_interval(100 * row.share, 100 * row.low, 100 * row.high, 0)
         records.append(record)
     columns = ["variant", "seeds", *measured, *(["share"] if len(at) else [])]

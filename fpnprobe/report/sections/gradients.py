@@ -10,8 +10,8 @@ from fpnprobe.figures.legend import Key
 from fpnprobe.figures.palette import MUTED
 from fpnprobe.figures.svg import Panel
 from fpnprobe.figures.wording import signed
-from fpnprobe.report.page.content import Block, Figure, Section, Table, Text
-from fpnprobe.report.sections import association, figure2_paths
+from fpnprobe.report.page.content import Block, Figure, Section, Text
+from fpnprobe.report.sections import association, figure2_paths, route_cosines
 from fpnprobe.report.tables.gradient_shares import (
     bucket_keys,
     first_stage,
@@ -42,7 +42,7 @@ def section(stored: Stored) -> Section:
         *_index(stored),
         *_history(stored),
         *_conflict(stored),
-        *_route_cosines(stored),
+        *route_cosines.table(stored),
         *association.figure(stored),
         *association.correlations(stored),
     ]
@@ -246,38 +246,3 @@ def _conflict(stored: Stored) -> list[Block]:
             bottom=12,
         )
     ]
-
-
-def _route_cosines(stored: Stored) -> list[Block]:
-    table = stored.gradients.route_cosines
-    if table.empty:
-        return []
-    sizes = [name for name in stored.buckets if name in set(table["bucket"])]
-    table = table[table["tap"].str.fullmatch(r"C\d+") & table["bucket"].isin(sizes)]
-    if table.empty:
-        return []
-    table = table.groupby(["variant", "tap", "bucket"], sort=False)["cosine"].mean().reset_index()
-    worst = largest(table.assign(against=-table["cosine"]), "against")
-    wide = table.pivot_table(
-        index=["variant", "tap"], columns="bucket", values="cosine", sort=False
-    )
-    wide = wide.reindex(columns=sizes).reset_index()
-    return [
-        Table(
-            "route-cosines",
-            "Do the two routes of a size agree?",
-            f"The lowest cosine is that of {worst.bucket} objects at {worst.tap} of "
-            f"{worst.variant}: {_signed(worst.cosine)}. It is the cosine between the gradient that "
-            "comes directly and the one through deeper stages: 1, they add up; 0, they have "
-            "nothing in common; −1, they cancel. It follows from the lengths of both and of their "
-            "sum, over all samples; mean over seeds. Stages with an auxiliary head have a third "
-            "route and are left out.",
-            wide,
-            headers={"variant": "variant", "tap": "stage", **{size: size for size in sizes}},
-            formats=dict.fromkeys(sizes, "{:+.2f}"),
-        )
-    ]
-
-
-def _signed(value: float) -> str:
-    return f"{value:.2f}".replace("-", "−")

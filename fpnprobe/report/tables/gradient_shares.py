@@ -10,20 +10,21 @@ from fpnprobe.figures.routes import ROUTES
 from fpnprobe.report.tables.read_studies import Stored
 from fpnprobe.scales import BACKGROUND
 
+_PLACE = ["variant", "tap", "route", "term", "bucket"]
+
 
 def objects(stored: Stored, *, kind: str = "activation", tap: str = "C") -> pd.DataFrame:
     """Mean over seeds of `l2` and `share` by variant, tap, route, term and object bucket."""
     table = stored.stage_gradients.shares
     if table.empty:
-        return table
+        return pd.DataFrame(columns=[*_PLACE, "l2", "share", "state"])
     table = table[
         (table["kind"] == kind)
         & table["tap"].str.fullmatch(rf"{tap}\d+")
         & ~table["bucket"].isin([BACKGROUND, "all"])
     ]
-    order = ["variant", "tap", "route", "term", "bucket"]
     table = (
-        table.groupby(order, sort=False)
+        table.groupby(_PLACE, sort=False)
         .agg(l2=("l2", "mean"), share=("share", "mean"), state=("state", "first"))
         .reset_index()
     )
@@ -41,7 +42,7 @@ def objects(stored: Stored, *, kind: str = "activation", tap: str = "C") -> pd.D
 def stage_shares(stored: Stored) -> pd.DataFrame:
     """Share by variant, backbone stage, route and object bucket of the whole loss."""
     table = objects(stored)
-    return table if table.empty else table[table["term"] == "all"].drop(columns="term")
+    return table[table["term"] == "all"].drop(columns="term")
 
 
 def first_stage(table: pd.DataFrame) -> str:
