@@ -254,3 +254,21 @@ def test_code_that_a_manifest_names_is_not_run(run: Path, tmp_path: Path) -> Non
         with pytest.raises(FpnProbeError, match="--trust"):
             TrainedCell.open(folder)
         assert not mark.exists()
+
+
+def test_stopped_at_the_second_cell_the_study_has_the_first(run: Path, tmp_path: Path) -> None:
+    copied = shutil.copytree(run, tmp_path / "run")
+    shutil.rmtree(copied / "evidence", ignore_errors=True)
+    titles: list[str] = []
+
+    def stop_at_the_second(title: str, _images: int) -> None:
+        if titles and title != titles[0]:
+            raise KeyboardInterrupt
+        titles.append(title)
+
+    with pytest.raises(KeyboardInterrupt):
+        attribute_run(
+            copied, images=1, methods=("activation_x_gradient",), report=stop_at_the_second
+        )
+    table = pd.read_parquet(copied / "evidence" / "attribution.parquet")
+    assert [f"{variant} seed 0" for variant in table["variant"].unique()] == titles[:1]

@@ -135,15 +135,15 @@ def attribute_run(
         judged += [_judge(cell, position, methods, steps) for position in range(judged_images)]
         frames.append(frame)
         files.append(str(folder / stored.CELL_TABLE))
+        if folders != [Path(run)]:  # after each cell, so that stopping loses none of them
+            stored.write(Path(run) / stored.STUDY_TABLE, by_bucket(concat(frames)))
     if not frames:
         raise FpnProbeError(f"nothing to attribute in {run}: {skipped[0][1]}")
     rows = concat(frames)
     shares = by_bucket(rows)
     trusts = by_method(pd.concat(judged)) if judged else pd.DataFrame()
-    if folders != [Path(run)]:
-        stored.write(Path(run) / stored.STUDY_TABLE, shares)
-        if judged:
-            stored.write(Path(run) / stored.TRUST_TABLE, trusts)
+    if folders != [Path(run)] and judged:
+        stored.write(Path(run) / stored.TRUST_TABLE, trusts)
     return StudyAttribution(
         rows, shares, on_assigned_level(rows), trusts, tuple(files), tuple(skipped)
     )
