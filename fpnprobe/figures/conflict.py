@@ -6,6 +6,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.patches import Rectangle
 
 from fpnprobe.figures.columns import require, rows
+from fpnprobe.figures.contrast import tint
 from fpnprobe.figures.palette import ACCENT, INK, LINE, MUTED
 from fpnprobe.figures.svg import mark
 
@@ -31,7 +32,7 @@ def draw(table: pd.DataFrame, ax: Axes) -> Axes:
         known = row.cosine == row.cosine
         color = to_rgba(LINE, 0.4)
         if known:
-            color = to_rgba(ACCENT if row.cosine >= 0 else AGAINST, 0.05 + 0.7 * abs(row.cosine))
+            color = to_rgba(ACCENT if row.cosine >= 0 else AGAINST, tint(abs(row.cosine)))
         cell = Rectangle((x + 0.02, y + 0.05), 0.96, 0.9, linewidth=0, facecolor=color)
         value = f"{row.cosine:+.3f}" if known else "not measured"
         mark(cell, f"{row.variant}, {row.tap}: {row.bucket_a} and {row.bucket_b}: cosine {value}")

@@ -2,12 +2,15 @@
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle
 
 from fpnprobe.figures.columns import require, rows
+from fpnprobe.figures.contrast import ink_on
 from fpnprobe.figures.palette import INK
 from fpnprobe.figures.svg import mark
 from fpnprobe.figures.wording import short
@@ -38,6 +41,8 @@ def draw(table: pd.DataFrame, ax: Axes, *, reach: float) -> Axes:
         wide, ax=ax, cmap="crest", annot=True, fmt=".0f", linecolor="none",
         annot_kws={"fontsize": 10.5, "va": "center_baseline"}, **options,
     )  # fmt: skip
+    for text, cell in zip(ax.texts, _colors_of_numbers(ax), strict=True):
+        text.set_color(ink_on(cell))
     for row in rows(table.dropna(subset="energy")):
         cell = Rectangle(
             (taps.index(row.tap), names.index(row.variant)), 1, 1, facecolor="#000000", alpha=0.0,
@@ -53,3 +58,11 @@ def draw(table: pd.DataFrame, ax: Axes, *, reach: float) -> Axes:
     ax.set_yticks([at + 0.5 for at in range(len(names))], [short(n, 14) for n in names], rotation=0)
     ax.tick_params(axis="both", labelcolor=INK, labelrotation=0)
     return ax
+
+
+def _colors_of_numbers(ax: Axes) -> list[str]:
+    """The color of every cell of a heat map that has a number, in their order."""
+    mesh = ax.collections[0]
+    colors = mesh.get_facecolors()
+    hidden = np.ma.getmaskarray(np.ma.asarray(mesh.get_array())).ravel()
+    return [to_hex(color) for color, masked in zip(colors, hidden, strict=True) if not masked]

@@ -2,7 +2,8 @@
 
 import re
 
-from fpnprobe.figures.palette import DARK
+from fpnprobe.figures.lettering import letter
+from fpnprobe.figures.palette import DARK, SURFACE
 
 MARK = "mark:"
 SERIES = "series:"
@@ -23,7 +24,7 @@ def finish(raw: str, slug: str) -> str:
     svg = re.sub(rf"<g id=([\"']){LEGEND}(.*?)\1>", _legend, svg)
     svg = re.sub(r'<path d="M [\d.]+ [\d.]+" [^>]*/>', "", svg)  # the line of a single dot
     svg = re.sub(r'\s*<g id="[^"]*"/>', "", svg)
-    svg = re.sub(r'<g id="[^"]*">', "<g>", svg)
+    svg = letter(re.sub(r'<g id="[^"]*">', "<g>", svg))
     svg = re.sub(r'(<image[^>]*?) id="[^"]*"', r"\1", svg)  # equal maps would have equal ids
     svg = re.sub(r'<(path|clipPath|pattern)([^>]*) id="', rf'<\1\2 id="{slug}-', svg)
     svg = svg.replace("url(#", f"url(#{slug}-").replace('href="#', f'href="#{slug}-')
@@ -70,11 +71,32 @@ def _round(match: re.Match[str]) -> str:
 
 
 def themed(svg: str) -> str:
-    """Let a page's style sheet choose the colors: `#1d2530` becomes `var(--c1d2530, #1d2530)`."""
+    """Let a page's style sheet choose the colors: `#1d2530` becomes `var(--c1d2530, #1d2530)`.
+
+    Text says its color and its ground as any text of a page does, so that its contrast can be told.
+    """
     svg = svg.replace(" font-family=\"'DejaVu Sans', sans-serif\"", "", 1)
+    svg = re.sub(r'<text style="([^"]*)" ([^>]*)>(.*?)</text>', _text, svg, flags=re.DOTALL)
+    return re.sub(r"\b(fill|stroke|color): (#[0-9a-f]{6})", _variable, svg)
 
-    def variable(match: re.Match[str]) -> str:
-        color = match[2]
-        return f"{match[1]}: var(--c{color[1:]}, {color})" if color in DARK else match[0]
 
-    return re.sub(r"\b(fill|stroke): (#[0-9a-f]{6})", variable, svg)
+def _variable(match: re.Match[str]) -> str:
+    return f"{match[1]}: {_in_theme(match[2])}"
+
+
+def _text(match: re.Match[str]) -> str:
+    style = re.sub(r"fill: (#[0-9a-f]{6})", r"color: \1; fill: currentColor", match[1])
+    ground = re.search(r' data-ground="(#[0-9a-f]{6}) ([\d.]+)"', match[2])
+    if ground is None:
+        return f'<text style="{style}" {match[2]}>{match[3]}</text>'
+    color, under = (_in_theme(each) for each in (ground[1], SURFACE))
+    if float(ground[2]) < 1:
+        color = f"color-mix(in srgb, {color} {100 * float(ground[2]):g}%, {under})"
+    placed = match[2].replace(ground[0], "")
+    # A background on a text is held against boxes that differ by rounding; on a tspan it is not.
+    inner = f'<tspan style="background-color: {color}">{match[3]}</tspan>'
+    return f'<text style="{style}" {placed}>{inner}</text>'
+
+
+def _in_theme(color: str) -> str:
+    return f"var(--c{color[1:]}, {color})" if color in DARK else color

@@ -6,6 +6,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.patches import Rectangle
 
 from fpnprobe.figures.columns import require, rows
+from fpnprobe.figures.contrast import tint
 from fpnprobe.figures.palette import INK, MUTED, bucket_color
 from fpnprobe.figures.svg import mark
 
@@ -33,7 +34,7 @@ def draw(table: pd.DataFrame, ax: Axes) -> Axes:
         x = routes.index(row.route) * pitch + buckets.index(row.bucket)
         y = taps.index(row.tap)
         known = row.share == row.share
-        color = to_rgba(bucket_color(row.bucket, buckets), 0.06 + 0.64 * row.share if known else 0)
+        color = to_rgba(bucket_color(row.bucket, buckets), tint(row.share) if known else 0)
         cell = Rectangle((x + 0.03, y + 0.05), 0.94, 0.9, facecolor=color, linewidth=0)
         value = f"{100 * row.share:.1f} %" if known else str(row.state)
         mark(cell, f"{row.variant}, {row.tap} {row.route}, {row.bucket}: {value}")
