@@ -49,11 +49,15 @@ _STYLE: Any = {
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One Axes of a figure: its title, the function that draws into it, and if a row begins."""
+    """One Axes of a figure: its title, the function that draws into it, and if a row begins.
+
+    `height` of its Axes in px, where it is not that of all panels.
+    """
 
     title: str
     draw: Callable[[Axes], object]
     new_row: bool = False
+    height: int = 0
 
 
 def mark(artist: Artist, text: str, *, series: str = "") -> None:
@@ -99,16 +103,11 @@ def compose(
     """
     columns = max(1, min(columns, len(panels)))
     places = _places(panels, columns)
-    rows = places[-1][0] + 1 if places else 0
     with mpl.rc_context(_STYLE), warnings.catch_warnings():
         # A name may hold an emoji that the layout font lacks; the reader's own font draws it.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         lines = legend.wrap(keys, width)
-        top = legend.LINE_HEIGHT * len(lines) + (6 if lines else 0)
-        titled = {row for panel, (row, _) in zip(panels, places, strict=True) if panel.title}
-        titles = [24 if row in titled else 8 for row in range(rows)]
-        starts = [top + sum(titles[: row + 1]) + row * (height + bottom) for row in range(rows)]
-        total = top + sum(titles) + rows * (height + bottom)
+        starts, _, total = _down(panels, places, height, bottom, len(lines))
         figure = Figure(figsize=(width / 72, total / 72), facecolor="none")
         for at, line in enumerate(lines):
             legend.draw(figure, line, y=legend.LINE_HEIGHT * (at + 0.5), width=width, height=total)
@@ -117,9 +116,8 @@ def compose(
         across = (width - left - gap * (columns - 1) - right) / columns
         for panel, (row, column) in zip(panels, places, strict=True):
             x, y = left + column * (across + gap), starts[row]
-            ax = figure.add_axes(
-                (x / width, 1 - (y + height) / total, across / width, height / total)
-            )
+            high = panel.height or height
+            ax = figure.add_axes((x / width, 1 - (y + high) / total, across / width, high / total))
             panel.draw(ax)
             if column and "y" in share:
                 ax.tick_params(labelleft=False)
@@ -137,6 +135,40 @@ def compose(
         for ax in figure.axes:
             line_ends.spread(ax, height)
     return figure
+
+
+def row_cuts(
+    panels: Sequence[Panel],
+    *,
+    columns: int,
+    width: int,
+    height: int,
+    bottom: int,
+    keys: Sequence[Key] = (),
+) -> tuple[float, ...]:
+    """Heights in px between the rows of panels of what `compose` draws of the same."""
+    places = _places(panels, max(1, min(columns, len(panels))))
+    with mpl.rc_context(_STYLE):
+        starts, titles, _ = _down(panels, places, height, bottom, len(legend.wrap(keys, width)))
+    return tuple(float(y - title) for y, title in zip(starts[1:], titles[1:], strict=True))
+
+
+def _down(
+    panels: Sequence[Panel],
+    places: Sequence[tuple[int, int]],
+    height: int,
+    bottom: int,
+    lines: int,
+) -> tuple[list[int], list[int], int]:
+    """Where the Axes of each row begin, room for the titles above them, and the height of all."""
+    top = legend.LINE_HEIGHT * lines + (6 if lines else 0)
+    rows: list[list[Panel]] = [[] for _ in range(places[-1][0] + 1 if places else 0)]
+    for panel, (row, _) in zip(panels, places, strict=True):
+        rows[row].append(panel)
+    titles = [24 if any(panel.title for panel in row) else 8 for row in rows]
+    tall = [max(panel.height for panel in row) or height for row in rows]
+    starts = [top + sum(titles[: r + 1]) + sum(tall[:r]) + r * bottom for r in range(len(rows))]
+    return starts, titles, top + sum(titles) + sum(tall) + len(rows) * bottom
 
 
 def to_svg(figure: Figure, slug: str) -> str:

@@ -1,6 +1,7 @@
 """Names and numbers as they are set in labels, captions and tables."""
 
 import math
+import re
 
 MISSING = "–"
 
@@ -35,6 +36,15 @@ def signed(value: float, digits: int = 1) -> str:
     """
     nothing = round(value, digits) == 0
     return f"{0.0 if nothing else value:+.{digits}f}".replace("-", "−")
+
+
+def bind(text: str) -> str:
+    r"""Keep a number and its unit on one line.
+
+    >>> bind("below 24 px, 5 % of it").split(" ")
+    ['below', '24\xa0px,', '5\xa0%', 'of', 'it']
+    """
+    return re.sub(r"(?<=\d) (?=(?:%|px|points?\b|MiB|GiB))", "\u00a0", text)
 
 
 def scientific(value: float) -> str:

@@ -70,7 +70,9 @@ class Table:
         if value is None or (isinstance(value, float) and value != value) or value is pd.NA:
             return MISSING
         if name in self.formats and not isinstance(value, str):
-            return self.formats[name].format(value).replace("-", "−")
+            text = self.formats[name].format(value)
+            nothing = text[:1] in "+-" and not text.strip("+-0.")
+            return text[1:] if nothing else text.replace("-", "−")
         if isinstance(value, bool):
             return "yes" if value else "no"
         return str(value)

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 from markupsafe import Markup, escape
 
+from fpnprobe.figures.wording import bind
+
 WORDS: dict[str, str] = {
     "stage": "Output of the backbone, C2 to C5: C2 is the shallowest and has a quarter of the "
     "image's resolution, each later one half of the one before.",
@@ -56,14 +58,41 @@ _PATTERN = re.compile(
 )
 
 
+def coded(text: str) -> Markup:
+    """The text as HTML; what stands between grave accents is code.
+
+    >>> coded("type `fpnprobe <verb>` & wait")
+    Markup('type <code>fpnprobe &lt;verb&gt;</code> &amp; wait')
+    """
+    parts = bind(str(text)).split("`")
+    if len(parts) % 2 == 0:
+        return escape(bind(str(text)))
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if at % 2 else escape(part)
+        for at, part in enumerate(parts)
+    )
+
+
 def explained(text: str) -> Markup:
-    """The text as HTML, each word of the glossary explained where it first stands.
+    """The text as HTML, each word of the glossary explained where it first stands, code as code.
 
     >>> explained("a cell & a cell").count("<abbr")
     1
     """
+    text = bind(text)
+    pieces = text.split("`")
+    if len(pieces) > 1 and len(pieces) % 2:
+        told: set[str] = set()
+        return Markup("").join(
+            Markup("<code>{}</code>").format(piece) if at % 2 else _explained(piece, told)
+            for at, piece in enumerate(pieces)
+        )
+    return _explained(text, set())
+
+
+def _explained(text: str, seen: set[str]) -> Markup:
+    """The text as HTML; words of `seen` are explained already."""
     parts: list[Markup] = []
-    seen: set[str] = set()
     at = 0
     for match in _PATTERN.finditer(text):
         form = match[0]

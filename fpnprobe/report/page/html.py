@@ -11,7 +11,7 @@ from fpnprobe.figures.markup import themed
 from fpnprobe.figures.palette import DARK
 from fpnprobe.report.page.content import Figure, Report, Table, Text
 from fpnprobe.report.page.drawings import Drawing
-from fpnprobe.report.page.glossary import explained, words_of
+from fpnprobe.report.page.glossary import coded, explained, words_of
 from fpnprobe.report.page.markdown import texts_of
 
 LINKS = (
@@ -43,6 +43,7 @@ def page(report: Report, drawings: Mapping[str, Drawing], *, readme: bool = Fals
         script=Markup(_asset("script.js")),
         version=__version__,
         explained=explained,
+        coded=coded,
         words=words_of(texts_of(report)),
         links=[*LINKS, *([("README of this study", "README.md")] if readme else [])],
         svg={

@@ -9,6 +9,8 @@ from typing import Any
 
 from fpnprobe import __version__
 from fpnprobe.errors import EnvironmentProblem
+from fpnprobe.figures.lettering import HALO
+from fpnprobe.figures.wording import bind
 from fpnprobe.report.page import fonts
 from fpnprobe.report.page.content import Block, Figure, Report, Text
 from fpnprobe.report.page.drawings import Drawing
@@ -31,7 +33,9 @@ def typeset(report: Report, drawings: Mapping[str, Drawing]) -> bytes:
     with TemporaryDirectory() as folder:
         root = Path(folder)
         for name, drawing in drawings.items():
-            (root / f"{name}.svg").write_text(drawing.wide, encoding="utf-8")
+            # A halo would make every letter an outline, twice the size of the file.
+            plain = drawing.wide.replace(HALO, "stroke: none", 1)
+            (root / f"{name}.svg").write_text(plain, encoding="utf-8")
         content, foreign = content_of(report, drawings)
         (root / "report.json").write_text(json.dumps(content), encoding="utf-8")
         template = (files("fpnprobe.report.page") / "template.typ").read_text(encoding="utf-8")
@@ -55,7 +59,7 @@ def content_of(report: Report, drawings: Mapping[str, Drawing]) -> tuple[dict[st
 
     Characters that no font has are told on the first page.
     """
-    content = _content(report)
+    content: dict[str, Any] = _bound(_content(report, drawings))
     texts = [json.dumps(content, ensure_ascii=False), *(each.wide for each in drawings.values())]
     foreign = fonts.lacking(texts)
     if missing := fonts.in_no_font(foreign):
@@ -67,7 +71,18 @@ def content_of(report: Report, drawings: Mapping[str, Drawing]) -> tuple[dict[st
     return content, foreign > missing
 
 
-def _content(report: Report) -> dict[str, Any]:
+def _bound(value: Any) -> Any:
+    """The content with every number and its unit on one line."""
+    if isinstance(value, str):
+        return bind(value)
+    if isinstance(value, list):
+        return [_bound(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _bound(item) for name, item in value.items()}
+    return value
+
+
+def _content(report: Report, drawings: Mapping[str, Drawing]) -> dict[str, Any]:
     return {
         "version": __version__,
         "title": report.title,
@@ -80,20 +95,27 @@ def _content(report: Report) -> dict[str, Any]:
         "warnings": list(report.warnings),
         "origin": report.origin,
         "words": [{"word": w, "meaning": m} for w, m in words_of(texts_of(report))],
-        "first": [_block(block) for block in report.first],
+        "first": [_block(block, drawings) for block in report.first],
         "sections": [
-            {"title": section.title, "blocks": [_block(block) for block in section.blocks]}
+            {"title": section.title, "blocks": [_block(b, drawings) for b in section.blocks]}
             for section in report.sections
         ],
     }
 
 
-def _block(block: Block) -> dict[str, Any]:
+def _block(block: Block, drawings: Mapping[str, Drawing]) -> dict[str, Any]:
     if isinstance(block, Text):
         return {"is": "text", "body": block.body, "tone": block.tone}
     common = {"title": block.title, "caption": block.caption}
     if isinstance(block, Figure):
-        return {"is": "figure", "file": f"{block.name}.svg", **common}
+        drawing = drawings[block.name]
+        return {
+            "is": "figure",
+            "file": f"{block.name}.svg",
+            "height": drawing.height,
+            "cuts": list(drawing.cuts),
+            **common,
+        }
     return {
         "is": "table",
         "folded": block.folded,

@@ -145,12 +145,13 @@ def _sentence(table: pd.DataFrame) -> str:
         if len(known):
             best = largest(known, "value")
             parts.append(
-                f"{best.variant} is best on {size} objects ({best.value:.1f})"
+                f"on {size} objects {best.variant} is highest ({best.value:.1f})"
                 if best.value > 0
                 else f"no variant finds {size} objects (0.0)"
             )
     seeds = {len(s) for s in table["seeds"] if len(s)}
-    sure = " With a single seed, small gaps are noise." if 1 in seeds else ""
+    where = "With" if seeds == {1} else "Where a variant has"
+    sure = f" {where} one seed, small gaps are noise." if 1 in seeds else ""
     if (table["high"] > ap_bars.reach(table)).any():
         sure += " Arrows: the interval goes on; two seeds say little."
     said = " and ".join(parts)

@@ -97,10 +97,13 @@ def _modules(stored: Stored) -> list[Block]:
     )
     reach = float(shown["parameters"].max())
     panels = [
-        Panel(name, partial(modules.draw, part, colors=stored.colors, reach=reach))
+        Panel(
+            name,
+            partial(modules.draw, part, colors=stored.colors, reach=reach),
+            height=38 * len(part),
+        )
         for name, part in split(shown, "variant")
     ]
-    most = int(shown.groupby("variant").size().max())
     return [
         Figure(
             "figure-4",
@@ -111,9 +114,9 @@ def _modules(stored: Stored) -> list[Block]:
             "parameters.",
             panels,
             table,
-            height=38 * most,
             left=4,
             bottom=12,
+            share="",
         )
     ]
 

@@ -28,18 +28,24 @@ def answer(stored: Stored, claims: Sequence[Mapping[str, Any]]) -> str:
     ]
     if not parts:
         return "Not answered yet: no pair of variants has been evaluated."
-    fared = tally(claims)
-    said = ", ".join(f"{count} {verdict}" for verdict, count in fared.items())
-    verdict = (
-        f" Of the {sum(fared.values())} differences of the paper that this study tests, at 95 % "
-        f"each: {said}."
-        if fared
-        else ""
-    )
+    one_seed = bool((table["source"] == "images").all())
     return (
-        f"From {base} to {other}, {' and '.join(parts)}; the cause is not claimed."
-        f"{_repairs(stored, other)}{verdict}"
+        f"From {base} to {other}{', with one seed,' if one_seed else ','} {' and '.join(parts)}; "
+        f"the cause is not claimed.{_repairs(stored, other)}{_verdicts(tally(claims))}"
     )
+
+
+def _verdicts(fared: Mapping[str, int]) -> str:
+    """How many of the paper's differences came out which way."""
+    total = sum(fared.values())
+    if not total:
+        return ""
+    order = [verdict for verdict in ("reproduced", "undecided", "contradicted") if verdict in fared]
+    if len(order) == 1:
+        return f" The {total} differences of the paper that this study tests are all {order[0]}."
+    parts = [f"{fared[verdict]} {verdict}" for verdict in order]
+    said = f"{', '.join(parts[:-1])} and {parts[-1]}"
+    return f" Of {total} differences of the paper that this study tests, {said} (at 95 % each)."
 
 
 def _repairs(stored: Stored, plain: str) -> str:
@@ -53,11 +59,11 @@ def _repairs(stored: Stored, plain: str) -> str:
         ", ".join(f"{r.variant} {signed(r.difference)}" for r in rows(won[won["source"].isin(of)]))
         for of in (("both", "seeds"), ("images",))
     )
-    if single:
-        single = (
-            f" On these images {stored.name_metric('AP_L')} is higher with one seed of {single}."
-        )
     large = stored.name_metric("AP_L")
+    if single and not sure:
+        return f" Against {plain}, with one seed and on these images, {large} is higher: {single}."
+    if single:
+        single = f" On these images {large} is higher with one seed of {single}."
     if not sure:
         return f" Against {plain}, no variant clearly wins {large}." + single
     return f" Against {plain}, {large} is clearly higher with {sure}." + single
@@ -65,8 +71,7 @@ def _repairs(stored: Stored, plain: str) -> str:
 
 def _moved(row: Any, metric: str) -> str:
     """What happened to a metric, as sure as its interval allows."""
-    once = " with one seed" if row.source == "images" else ""
-    change = f"{metric} {'rises' if row.difference > 0 else 'falls'}{once} by"
+    change = f"{metric} {'rises' if row.difference > 0 else 'falls'} by"
     if row.low != row.low:
         return f"{metric} {signed(row.difference)} points, without an interval"
     if row.low <= 0 <= row.high:

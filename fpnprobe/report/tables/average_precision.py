@@ -27,7 +27,10 @@ def final(stored: Stored, *, iou_type: str | None = None) -> pd.DataFrame:
 
 
 def by_variant(stored: Stored) -> pd.DataFrame:
-    """Mean, 95 % t interval over seeds and seed values, in AP points, with the paper's value."""
+    """Mean, 95 % t interval over seeds and seed values, in AP points, with the paper's value.
+
+    An interval ends where AP does, at 0 and 100.
+    """
     table = final(stored)
     detectors = {published.detector(study) for study in stored.studies}
     paper = published.by_variant(detectors.pop() if len(detectors) == 1 else "")
@@ -43,7 +46,8 @@ def by_variant(stored: Stored) -> pd.DataFrame:
             rows.append(
                 {
                     "variant": variant, "metric": metric, "value": spread.mean,
-                    "low": spread.low, "high": spread.high,
+                    "low": float(np.clip(spread.low, 0, 100)),
+                    "high": float(np.clip(spread.high, 0, 100)),
                     "seeds": tuple(seeds), "published": wanted.get((variant, metric), np.nan),
                 }
             )  # fmt: skip

@@ -212,16 +212,17 @@ def test_summary_speaks_of_the_pair(stored: Stored) -> None:
     fake = [{"verdict": "reproduced"}, {"verdict": "undecided"}, {"verdict": "not run"}]
     answer = summary.answer(stored, fake)
     assert "AP_S (<24 px) rises by 36.3 points and AP_L (≥72 px) falls by 5.5 points;" in answer
-    assert (
-        "Of the 2 differences of the paper that this study tests, at 95 % each: 1 repro" in answer
-    )
+    tested = "Of 2 differences of the paper that this study tests, 1 reproduced and 1 undecided"
+    assert f"{tested} (at 95 % each)." in answer
+    same = summary.answer(stored, [{"verdict": "undecided"}] * 2)
+    assert "The 2 differences of the paper that this study tests are all undecided." in same
 
 
 def test_one_seed_is_never_clear(make_study: Make) -> None:
     variants = ("DC5", "FPN", "FPN-Aux", "DC5-Aux")
     stored = read([make_study("one", variants=variants, seeds=(0,))])
     answer = summary.answer(stored, [])
-    assert "AP_S (<24 px) rises with one seed by" in answer
+    assert "From DC5 to FPN, with one seed, AP_S (<24 px) rises by" in answer
     assert "no variant clearly wins AP_L (≥72 px)" in answer
     captions = {
         f.name: f.caption for f in average_precision.section(stored).blocks if isinstance(f, Figure)
