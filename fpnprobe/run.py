@@ -291,14 +291,18 @@ class Run:
     def compare(self, a: str, b: str) -> pd.DataFrame:
         """What variant `b` gains over `a` in AP points, over all seeds, with 95 % intervals.
 
-        From what the study has stored: neither detections nor images are needed.
+        From what the study has stored: neither detections nor images are needed. Where AP by size
+        has other bounds than COCO's, a column `named` has each metric with its bounds.
 
         Raises:
             FpnProbeError: for a variant that was not compared.
         """
         from fpnprobe.notebook.questions import differences
 
-        return differences(self._stored.evidence.get("comparison"), a, b)
+        table = differences(self._stored.evidence.get("comparison"), a, b)
+        if self.buckets != COCO_BUCKETS:
+            table.insert(1, "named", table["metric"].map(self.name_metric))
+        return table
 
     def name_metric(self, metric: str) -> str:
         """A metric with the bounds of its object size, unless they are COCO's."""
@@ -315,10 +319,18 @@ class Run:
         return resting_on(self.attribution, level, bucket=bucket, top=top)
 
     def view(self) -> Any:
-        """Shares by stage and route with a slider over training; static without ipywidgets."""
+        """A slider over training, menus, detections to click; a figure without ipywidgets."""
+        from fpnprobe.notebook.detection_view import choices
         from fpnprobe.notebook.view import view
 
-        return view(self._stored)
+        return view(
+            self._stored,
+            detections=choices(self.detections, self.images),
+            attribution=self.attribution,
+            picture=lambda row: self.select(variant=row["variant"], seed=row["seed"]).features(
+                int(row["image_id"])
+            ),
+        )
 
     @functools.cached_property
     def _stored(self) -> "Stored":
@@ -352,10 +364,9 @@ class Run:
             metrics = metrics[metrics["iteration"] == cells.transform("max")]
             wide = metrics.pivot_table(index=["variant", "seed"], columns="metric", values="value")
             metric_names = [name for name in ("AP", "AP_S", "AP_M", "AP_L") if name in wide.columns]
-            table = table.merge(
-                wide[metric_names].reset_index(), how="left", on=["variant", "seed"]
-            )
-        body = table.to_html(index=False, float_format="{:.3f}".format, na_rep="")
+            points = (100 * wide[metric_names]).rename(columns=self.name_metric)
+            table = table.merge(points.reset_index(), how="left", on=["variant", "seed"])
+        body = table.to_html(index=False, float_format="{:.1f}".format, na_rep="")
         return f"<p><b>{html.escape(str(self.folder))}</b></p>{body}"
 
     @property

@@ -27,11 +27,12 @@ def add(app: typer.Typer) -> None:
             typer.echo(json.dumps(found.to_dict()))
         else:
             for name, value in found.facts.items():
-                shown = value if value not in (None, "", []) else "-"
+                listed = ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
+                shown = "-" if listed in (None, "") else listed
                 typer.echo(f"{found.verdict(name):8} {name:16} {shown}")
             for problem in found.problems:
                 kind = "problem" if problem.fatal else "note"
                 typer.echo(f"{kind}: {problem.what}\n  fix: {problem.fix}")
-            typer.echo("ok" if found.ok else "not ok")
+            typer.echo("ok: studies run here" if found.ok else "problem: no study runs here")
         if not found.ok:
             raise typer.Exit(EnvironmentProblem.exit_code)

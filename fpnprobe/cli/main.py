@@ -15,7 +15,7 @@ from fpnprobe.errors import FpnProbeError, Interrupted
 
 _INTERRUPTED = 130
 _TASKS = {
-    "Start": ("doctor", "init", "keys", "data"),
+    "Start": ("doctor", "studies", "init", "keys", "data"),
     "Train and measure": ("run-study", "train", "plan", "status", "probe", "check"),
     "Read what came out": ("report", "compare", "evaluate", "attribute"),
     "Measure this machine": ("bench",),

@@ -86,8 +86,9 @@ def compare(
     """Paired bootstrap over images (Efron and Tibshirani, 1993) of every AP difference `b - a`.
 
     Images are drawn with replacement, the same for both runs; the interval is that of the 2.5 and
-    97.5 percentiles. It covers the choice of images only: how much a run changes with its training
-    seed needs several seeds.
+    97.5 percentiles, expanded for the number of images that hold an object of the size
+    (`percentile_interval`). It covers the choice of images only: how much a run changes with its
+    training seed needs several seeds.
 
     Args:
         annotations: COCO ground truth, path or dictionary.
@@ -125,7 +126,12 @@ def compare(
         resample(truth, detections, counts=counts, iou_type=iou_type, buckets=buckets)
         for detections in pair
     )
-    bounds = np.array([percentile_interval(row) for row in second.samples - first.samples])
+    bounds = np.array(
+        [
+            percentile_interval(row, items=int(n))
+            for row, n in zip(second.samples - first.samples, first.items, strict=True)
+        ]
+    )
     table = pd.DataFrame(
         {
             "a": first.values,

@@ -28,7 +28,7 @@ def size_curve(
     """Compute AP in bins of sqrt(area) that share bucket borders, with a 95 % bootstrap band.
 
     A bin is evaluated as AP_S is, for areas from `low^2` up to but not including `high^2`. The
-    band is the percentile interval over resampled images.
+    band is the expanded percentile interval over resampled images.
 
     Returns:
         `low`, `high`, `sqrt_area` (px), `ap`, `band_low`, `band_high` in [0, 1], `n_objects`; NaN
@@ -49,7 +49,12 @@ def size_curve(
     counts = resample_counts(len(truth.image_ids), resamples=resamples, seed=seed)
     run = resample(truth, scored, counts=counts, iou_type=iou_type, buckets=buckets)
     n = len(run.names)
-    band = np.array([percentile_interval(row) for row in run.samples[n:]])
+    band = np.array(
+        [
+            percentile_interval(row, items=int(images))
+            for row, images in zip(run.samples[n:], run.items[n:], strict=True)
+        ]
+    )
     table = bin_table(truth, size_edges(buckets))
     table = table.assign(ap=run.values[n:], band_low=band[:, 0], band_high=band[:, 1])
     return table[["low", "high", "sqrt_area", "ap", "band_low", "band_high", "n_objects"]]

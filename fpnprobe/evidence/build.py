@@ -3,7 +3,7 @@
 Written into `<study>/evidence/`, from the stored detections and ledgers alone:
 
 - `comparison.parquet`: variant, baseline, seed ("0", "1", ... or "all"), metric, a (baseline), b
-  (variant), difference, low, high, source, level, n_seeds, n_images, resamples, note;
+  (variant), difference, low, high, source, level, n_seeds, n_images, resamples, note, method;
 - `comparison_segm.parquet`: the same for masks, where a study judges boxes first and masks too;
 - `size_curve.parquet`: variant, seed, low, high, sqrt_area (px), ap, band_low, band_high,
   n_objects, source;
@@ -14,7 +14,8 @@ Written into `<study>/evidence/`, from the stored detections and ledgers alone:
   (`fpnprobe.evidence.association`).
 
 `source` says what an interval covers: `images` (bootstrap over validation images), `seeds`
-(Student's t over training seeds) or `both` (hierarchical bootstrap). Intervals are at 95 %.
+(Student's t over training seeds) or `both` (hierarchical bootstrap), `method` how it was made.
+Intervals are at 95 %.
 """
 
 import io

@@ -1,10 +1,10 @@
 """Differences between variants with the two sources of error, apart and together.
 
-The image error of a variant's mean is bootstrapped with one draw of images for all its seeds; the
-seed error is a t interval over seeds; both together is a hierarchical bootstrap, images resampled
-and seeds by Student's t. Seeds of two
-variants are paired by number: cells of one seed share their data order. A seed that only one of
-two variants has does not enter their difference.
+The image error of a variant's mean is bootstrapped with one draw of images for all its seeds
+(expanded percentiles); the seed error is a t interval over seeds; both together is a hierarchical
+bootstrap, images resampled and seeds by Student's t. Seeds of two variants are paired by number:
+cells of one seed share their data order. A seed that only one of two variants has does not enter
+their difference.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,13 +16,14 @@ import pandas as pd
 
 from fpnprobe.evaluation.ground_truth import Floats
 from fpnprobe.evaluation.resampling import Resampled
-from fpnprobe.statistics import hierarchical_samples, percentile_interval, t_interval
+from fpnprobe.statistics import EXPANDED, hierarchical_samples, percentile_interval, t_interval
 
 ONE_SEED = "one seed: how much training itself varies is unknown"
 _COMPARISON = [
     "variant", "baseline", "seed", "metric", "a", "b", "difference", "low", "high", "source",
-    "level", "n_seeds", "n_images", "resamples", "note",
+    "level", "n_seeds", "n_images", "resamples", "note", "method",
 ]  # fmt: skip
+_METHODS = {"images": EXPANDED, "seeds": "Student's t", "both": "a hierarchical bootstrap"}
 _CURVE = ["low", "high", "sqrt_area", "ap", "band_low", "band_high", "n_objects", "source"]
 _SPREAD = ["variant", "metric", "n", "mean", "sd", "low", "high"]
 
@@ -46,6 +47,10 @@ class Runs:
         """Return the names of the metrics."""
         return next(iter(self.runs.values())).names if self.runs else ()
 
+    def items(self) -> list[int]:
+        """Return how many images hold an object, for each metric and each bin of sizes."""
+        return next(iter(self.runs.values())).items.tolist() if self.runs else []
+
     def stacked(self, variant: str, seeds: Sequence[int]) -> tuple[Floats, Floats]:
         """Return the values (S, N) and samples (S, N, R) of a variant's seeds."""
         runs = [self.runs[variant, seed] for seed in seeds]
@@ -60,9 +65,9 @@ class _Interval:
     note: str = ""
 
 
-def _mean_intervals(values: Floats, samples: Floats, seed: int) -> list[_Interval]:
-    """The intervals of a mean over seeds; `values` (S,), `samples` (S, R)."""
-    over_images = [_Interval("images", *percentile_interval(samples.mean(axis=0)))]
+def _mean_intervals(values: Floats, samples: Floats, items: int, seed: int) -> list[_Interval]:
+    """The intervals of a mean over seeds; `values` (S,), `samples` (S, R) over `items` images."""
+    over_images = [_Interval("images", *percentile_interval(samples.mean(axis=0), items=items))]
     if len(values) < 2:
         nan = float("nan")
         return [
@@ -88,24 +93,25 @@ def compared(runs: Runs, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
             continue
         b, b_samples = runs.stacked(variant, seeds)
         a, a_samples = runs.stacked(baseline, seeds)
-        for i, metric in enumerate(runs.names()):
+        for i, (metric, items) in enumerate(zip(runs.names(), runs.items(), strict=False)):
             values, samples = b[:, i] - a[:, i], b_samples[:, i] - a_samples[:, i]
             shared = {
                 "variant": variant, "baseline": baseline, "metric": metric, "level": 0.95,
                 "n_images": runs.images, "resamples": samples.shape[1],
             }  # fmt: skip
             for s, seed in enumerate(seeds):
-                low, high = percentile_interval(samples[s])
+                low, high = percentile_interval(samples[s], items=items)
                 rows.append(
                     {**shared, "seed": str(seed), "a": a[s, i], "b": b[s, i], "low": low,
                      "high": high, "difference": values[s], "source": "images", "n_seeds": 1,
-                     "note": ""}
+                     "note": "", "method": EXPANDED}
                 )  # fmt: skip
             rows += [
                 {**shared, "seed": "all", "a": a[:, i].mean(), "b": b[:, i].mean(),
                  "difference": values.mean(), "low": interval.low, "high": interval.high,
-                 "source": interval.source, "n_seeds": len(seeds), "note": interval.note}
-                for interval in _mean_intervals(values, samples, runs.seed)
+                 "source": interval.source, "n_seeds": len(seeds), "note": interval.note,
+                 "method": _METHODS[interval.source]}
+                for interval in _mean_intervals(values, samples, items, runs.seed)
             ]  # fmt: skip
     return pd.DataFrame(rows, columns=_COMPARISON)
 
@@ -120,10 +126,12 @@ def _curve_rows(
     rows: list[dict[str, Any]] = []
     bins = runs.bins
     assert bins is not None
-    for i, size_bin in enumerate(bins.to_dict("records")):
+    for i, (size_bin, items) in enumerate(
+        zip(bins.to_dict("records"), runs.items()[len(runs.names()) :], strict=True)
+    ):
         shared: dict[str, Any] = {**name, **{str(k): v for k, v in size_bin.items()}}
         for s, seed in enumerate(seeds):
-            low, high = percentile_interval(samples[s, i])
+            low, high = percentile_interval(samples[s, i], items=items)
             rows.append(
                 {**shared, "seed": str(seed), "ap": values[s, i], "band_low": low,
                  "band_high": high, "source": "images"}
@@ -131,7 +139,7 @@ def _curve_rows(
         rows += [
             {**shared, "seed": "all", "ap": values[:, i].mean(), "band_low": interval.low,
              "band_high": interval.high, "source": interval.source}
-            for interval in _mean_intervals(values[:, i], samples[:, i], runs.seed)
+            for interval in _mean_intervals(values[:, i], samples[:, i], items, runs.seed)
         ]  # fmt: skip
     return rows
 

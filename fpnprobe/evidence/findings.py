@@ -119,7 +119,9 @@ def decide(
         return "not measured", float("nan"), float("nan")
     finite_values = values[np.isfinite(values)]
     low, high = (
-        percentile_interval(finite_values) if len(finite_values) else (float("nan"), float("nan"))
+        percentile_interval(finite_values, items=samples)
+        if len(finite_values)
+        else (float("nan"), float("nan"))
     )
     if samples < FEWEST or low != low:
         return "undecided", low, high

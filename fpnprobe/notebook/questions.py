@@ -80,7 +80,10 @@ def differences(comparison: pd.DataFrame | None, a: str, b: str) -> pd.DataFrame
 
 
 def differences_as_json(table: pd.DataFrame) -> dict[str, Any]:
-    """`{metric: {a, b, difference, low, high, source, seeds}}`, in points; NaN as null."""
+    """`{metric: {a, b, difference, low, high, source, seeds}}`, in points; NaN as null.
+
+    `named` is among them where the table has it: the metric with its bounds.
+    """
     return {
         str(row["metric"]): {
             str(key): None if value != value else value
@@ -102,7 +105,8 @@ def differences_as_text(
         b: What is compared with it.
         name: A metric with its bounds.
     """
-    shown = table.assign(metric=table["metric"].map(name)).rename(columns={"a": a, "b": b})
+    shown = table.drop(columns="named", errors="ignore").rename(columns={"a": a, "b": b})
+    shown = shown.assign(metric=table["metric"].map(name))
     seeds = int(table["seeds"].max()) if len(table) else 0
     words = (
         "one seed: how much training itself varies is unknown" if seeds < 2 else f"{seeds} seeds"

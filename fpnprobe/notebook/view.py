@@ -1,16 +1,20 @@
 """An interactive look at whose gradient reaches which stage; a static figure without ipywidgets."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import pandas as pd
 
 from fpnprobe.figures import routes
+from fpnprobe.figures.columns import rows
 from fpnprobe.figures.svg import Panel
+from fpnprobe.notebook.detection_view import at_detection, name_choice
 from fpnprobe.notebook.drawing import Drawing
 from fpnprobe.report.page.content import Figure
 from fpnprobe.report.tables.gradient_shares import bucket_keys
 from fpnprobe.report.tables.read_studies import Stored
+from fpnprobe.store.feature_maps import Features
 
 
 def at_moment(stored: Stored, moment: int, *, stages: str = "all", route: str = "all") -> Drawing:
@@ -63,17 +67,44 @@ def _stretch(history: pd.DataFrame, moment: int) -> pd.DataFrame:
     return grouped.agg(share=("share", "mean"), iteration=("iteration", "mean")).reset_index()
 
 
-def view(stored: Stored) -> Any:
-    """Sliders and menus over `at_moment`; the last moment as a static figure without ipywidgets."""
+def view(
+    stored: Stored,
+    *,
+    detections: pd.DataFrame,
+    attribution: pd.DataFrame,
+    picture: Callable[[pd.Series], Features],
+) -> Any:
+    """Sliders and menus over `at_moment`, and a list of detections to click.
+
+    Without ipywidgets the last moment as a static figure.
+
+    Args:
+        stored: All tables.
+        detections: Those that can be shown (`detection_view.choices`).
+        attribution: What is stored of it.
+        picture: The stored picture of a detection's image.
+    """
     count = moments(stored)
     try:
         import ipywidgets
     except ImportError:
         return at_moment(stored, count - 1)
     taps = sorted(set(stored.gradients.history["tap"]))
-    return ipywidgets.interactive(
+    shares = ipywidgets.interactive(
         lambda moment, stage, route: at_moment(stored, moment, stages=stage, route=route),
         moment=ipywidgets.IntSlider(count - 1, 0, max(0, count - 1), description="moment"),
         stage=ipywidgets.Dropdown(options=["all", *taps], description="stage"),
         route=ipywidgets.Dropdown(options=["all", *routes.ROUTES], description="route"),
     )
+    if detections.empty:
+        return shares
+    names = [(name_choice(row), at) for at, row in enumerate(rows(detections))]
+
+    def show(detection: int) -> Drawing:
+        chosen = detections.iloc[detection]
+        return at_detection(chosen, detections, attribution, picture(chosen))
+
+    picked = ipywidgets.interactive(
+        show, detection=ipywidgets.Select(options=names, rows=8, layout={"width": "60ch"})
+    )
+    return ipywidgets.VBox([shares, picked])

@@ -84,7 +84,7 @@ def test_doctor() -> None:
     code, out = run_doctor("--json")
     assert code == 0
     assert json.loads(out)["ok"] is True
-    assert run_doctor()[1].splitlines()[-1] == "ok"
+    assert run_doctor()[1].splitlines()[-1] == "ok: studies run here"
 
 
 def test_doctor_of_a_broken_machine_exits_with_3(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,6 +37,15 @@ def test_percentiles_leave_out_what_could_not_be_computed() -> None:
     assert np.isnan(percentile_interval([np.nan])).all()
 
 
+def test_few_items_take_percentiles_farther_out() -> None:
+    """Of ten items the interval is wider by sqrt(10/9) and Student's t, of many it is plain."""
+    drawn = stats.norm.ppf((np.arange(20_000) + 0.5) / 20_000)
+    widths = [np.diff(percentile_interval(drawn, items=n))[0] for n in (10, 10**6)]
+    assert widths[1] == pytest.approx(2 * stats.norm.ppf(0.975), rel=1e-3)
+    assert widths[0] == pytest.approx(2 * stats.t.ppf(0.975, 9) * np.sqrt(10 / 9), rel=5e-3)
+    assert percentile_interval([1.0, 2.0, 3.0], items=1) == (1.0, 3.0)
+
+
 def test_resamples_draw_every_item_once_on_average() -> None:
     counts = resample_counts(50, resamples=400, seed=3)
     assert (counts.sum(axis=1) == 50).all()

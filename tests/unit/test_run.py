@@ -52,7 +52,7 @@ def test_a_half_finished_run_shows_what_there_is(run: Path) -> None:
     assert repr(opened) == f"Run({run}, variants: DC5, FPN, cells: 1 interrupted, 1 done)"
     page = opened._repr_html_()
     assert "interrupted" in page
-    assert "0.250" in page
+    assert "25.0" in page
 
 
 def test_a_run_that_has_just_begun_is_empty_and_not_an_error(tmp_path: Path) -> None:

@@ -198,7 +198,9 @@ def _differences(table: pd.DataFrame, stored: Stored, name: str, title: str) -> 
         caption += f" With one seed, larger than their interval over images: {once}."
     caption = caption.strip()
     spoken = {"both": "images and seeds"}
-    source = ", ".join(sorted({spoken.get(str(s), str(s)) for s in sure["source"]}))
+    source = ", ".join(
+        sorted({f"{spoken.get(r.source, r.source)} ({r.method})" for r in rows(sure)})
+    )
     if source:
         caption += f" The 95 % intervals are over {source}."
     if (sure[["low", "high"]].abs() > cap).any(axis=None):

@@ -8,7 +8,7 @@ from fpnprobe.report.tables.read_studies import Stored
 from fpnprobe.statistics import t_interval
 
 METRICS = ("AP", "AP_S", "AP_M", "AP_L")
-_COMPARED = ["variant", "baseline", "metric", "difference", "low", "high", "source"]
+_COMPARED = ["variant", "baseline", "metric", "difference", "low", "high", "source", "method"]
 _PREFERENCE = {"both": 0, "images": 1, "seeds": 2}
 
 
@@ -107,7 +107,8 @@ def compared(stored: Stored) -> pd.DataFrame:
             here = wide.xs(metric, level="metric")
             pairs = (here[variant] - here[base]).dropna()
             spread = t_interval(pairs)
-            rows.append((variant, base, metric, spread.mean, spread.low, spread.high, "seeds"))
+            bounds = (spread.mean, spread.low, spread.high)
+            rows.append((variant, base, metric, *bounds, "seeds", "Student's t"))
     return pd.DataFrame(rows, columns=_COMPARED)
 
 
@@ -134,5 +135,8 @@ def _stored(evidence: pd.DataFrame, baselines: list[str]) -> pd.DataFrame:
     )  # fmt: skip
     table = table.drop_duplicates(["variant", "baseline", "metric"]).sort_index()
     table = table[table["metric"].isin(METRICS)]
+    if "method" not in table:  # evidence of earlier versions
+        made = {"both": "a hierarchical bootstrap", "seeds": "Student's t"}
+        table = table.assign(method=table["source"].map(made).fillna("a bootstrap"))
     scaled = {name: 100 * table[name] for name in ("difference", "low", "high")}
     return table.assign(**scaled)[_COMPARED].reset_index(drop=True)

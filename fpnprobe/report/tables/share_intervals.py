@@ -71,18 +71,23 @@ def _of_variant(
             low, high = _interval(
                 [float(shares.get(place, np.nan)) for shares in values],
                 [table[place].to_numpy(dtype=float) for table in drawn],
+                items=min(counts),
             )
         records.append((*place, low, high, len(values), min(counts)))
     return pd.DataFrame(records, columns=[*_PLACE, "low", "high", "seeds", "samples"])
 
 
-def _interval(values: Sequence[float], drawn: Sequence[Floats]) -> tuple[float, float]:
+def _interval(
+    values: Sequence[float], drawn: Sequence[Floats], *, items: int
+) -> tuple[float, float]:
+    """The interval of a share; one seed's percentiles are expanded for its few samples."""
     if not np.isfinite(values).all():
         return np.nan, np.nan
-    pooled = (
-        hierarchical_samples(np.array(values), np.array(drawn)) if len(values) > 1 else drawn[0]
+    low, high = (
+        percentile_interval(hierarchical_samples(np.array(values), np.array(drawn)))
+        if len(values) > 1
+        else percentile_interval(drawn[0], items=items)
     )
-    low, high = percentile_interval(pooled)
     return max(low, 0.0), min(high, 1.0)
 
 

@@ -41,6 +41,16 @@ def test_differences_are_over_all_seeds_in_points_and_either_way_round() -> None
     assert found["AP_L"]["seeds"] == 3
 
 
+def test_sizes_have_their_bounds_in_a_notebook() -> None:
+    run = fpnprobe.open(Path(__file__).parents[3] / "reports" / "quickstart")
+    named = run.compare("DC5", "FPN").set_index("metric")["named"]
+    assert named["AP_L"] == "AP_L (≥72 px)" and named["AP"] == "AP"
+    page = run._repr_html_()
+    assert "AP_S (&lt;24 px)" in page and "32.1" in page
+    photographs = fpnprobe.open(Path(__file__).parents[3] / "reports" / "coco_mini")
+    assert "named" not in photographs.compare("DC5", "FPN")
+
+
 def test_a_variant_that_was_not_compared() -> None:
     with pytest.raises(FpnProbeError, match="did you mean FPN"):
         questions.differences(COMPARISON, "DC5", "FPM")
