@@ -1,6 +1,8 @@
 """`fpnprobe studies`: the studies that come with the package."""
 
 import json
+import shutil
+import sys
 from typing import Annotated
 
 import typer
@@ -27,4 +29,7 @@ def add(app: typer.Typer) -> None:
             return
         width = max(len(row.name) for row in rows)
         for row in rows:
-            typer.echo(f"{row.name:{width}}  {row.question}")
+            line = f"{row.name:{width}}  {row.question}"
+            columns = shutil.get_terminal_size().columns
+            cut = sys.stdout.isatty() and len(line) > columns
+            typer.echo(f"{line[: columns - 1]}…" if cut else line)

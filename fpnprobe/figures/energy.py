@@ -41,8 +41,8 @@ def draw(table: pd.DataFrame, ax: Axes, *, reach: float) -> Axes:
         wide, ax=ax, cmap="crest", annot=True, fmt=".0f", linecolor="none",
         annot_kws={"fontsize": 10.5, "va": "center_baseline"}, **options,
     )  # fmt: skip
-    for text, cell in zip(ax.texts, _colors_of_numbers(ax), strict=True):
-        text.set_color(ink_on(cell))
+    for text, color in zip(ax.texts, _colors_of_numbers(ax), strict=True):
+        text.set_color(ink_on(color))
     for row in rows(table.dropna(subset="energy")):
         cell = Rectangle(
             (taps.index(row.tap), names.index(row.variant)), 1, 1, facecolor="#000000", alpha=0.0,
@@ -62,7 +62,8 @@ def draw(table: pd.DataFrame, ax: Axes, *, reach: float) -> Axes:
 
 def _colors_of_numbers(ax: Axes) -> list[str]:
     """The color of every cell of a heat map that has a number, in their order."""
-    mesh = ax.collections[0]
-    colors = mesh.get_facecolors()
-    hidden = np.ma.getmaskarray(np.ma.asarray(mesh.get_array())).ravel()
-    return [to_hex(color) for color, masked in zip(colors, hidden, strict=True) if not masked]
+    mesh: Any = ax.collections[0]
+    hidden = np.ma.masked_invalid(mesh.get_array()).mask
+    hidden = np.broadcast_to(hidden, mesh.get_array().shape).ravel()
+    colors = zip(mesh.get_facecolor(), hidden, strict=True)
+    return [to_hex(color) for color, masked in colors if not masked]

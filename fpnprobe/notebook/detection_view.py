@@ -77,7 +77,7 @@ def _shares(chosen: pd.Series, attribution: pd.DataFrame) -> pd.DataFrame:
         return attribution.reindex(columns=["place", "level", "share"])
     here = (attribution[_CELL] == chosen[_CELL]).all(axis=1)
     here &= (attribution["kind"] == "detection") & (attribution["object"] == chosen["detection"])
-    table = attribution[here]
+    table: pd.DataFrame = attribution[here]
     table = table[table["method"] == table["method"].iloc[0]] if len(table) else table
     return table.sort_values(["place", "level"], kind="stable")
 

@@ -111,8 +111,11 @@ def differences_as_text(
     words = (
         "one seed: how much training itself varies is unknown" if seeds < 2 else f"{seeds} seeds"
     )
-    head = f"{b} - {a} in AP points, {words}; 95 % intervals over what source says"
-    body = shown.drop(columns="seeds").to_string(index=False, float_format="{:.1f}".format)
+    sources = set(table["source"])
+    over = sources.pop() if len(sources) == 1 else "what source says"
+    head = f"{b} - {a} in AP points, {words}; 95 % intervals over {over}"
+    left_out = ["seeds", *(["source"] if over != "what source says" else [])]
+    body = shown.drop(columns=left_out).to_string(index=False, float_format="{:.1f}".format)
     return f"{head}\n{body}"
 
 

@@ -27,12 +27,14 @@ _ODDS = ((-0.2, 0.6, 1.4), (0.2, 0.75, 1.05))
 Interval = tuple[float, float]
 
 
-def bca_interval(value: float, drawn: npt.NDArray[np.float64], left_out: npt.ArrayLike) -> Interval:
+def bca_interval(
+    value: float, drawn: npt.NDArray[np.float64], left_out: npt.NDArray[np.float64]
+) -> Interval:
     """Bias-corrected and accelerated interval of bootstrap and jackknife values."""
     below = (np.sum(drawn < value) + 0.5 * np.sum(drawn == value)) / len(drawn)
     if not 0 < below < 1:
         return percentile_interval(drawn)
-    moved = np.mean(left_out) - np.asarray(left_out)
+    moved = left_out.mean() - left_out
     a = float(np.sum(moved**3)) / (6 * float(np.sum(moved**2)) ** 1.5)
     z0, z = float(stats.norm.ppf(below)), float(stats.norm.ppf(0.975))
     places = [stats.norm.cdf(z0 + (z0 + at) / (1 - a * (z0 + at))) for at in (-z, z)]

@@ -36,7 +36,7 @@ def test_differences_are_over_all_seeds_in_points_and_either_way_round() -> None
     text = questions.differences_as_text(
         questions.differences(COMPARISON, "DC5", "FPN"), a="DC5", b="FPN"
     )
-    assert "3 seeds" in text and "-15.0" in text
+    assert "3 seeds; 95 % intervals over images and seeds" in text and "-15.0" in text
     found = questions.differences_as_json(questions.differences(COMPARISON, "DC5", "FPN"))
     assert found["AP_L"]["seeds"] == 3
 
