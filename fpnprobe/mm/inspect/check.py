@@ -3,6 +3,7 @@
 import copy
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,12 @@ from fpnprobe.mm.detectors.stock import (
     stock_model,
 )
 from fpnprobe.mm.hook.second_look import SecondLook
-from fpnprobe.mm.inspect.check_batch import BatchNeeds, begin_training, without_synchronization
+from fpnprobe.mm.inspect.check_batch import (
+    BatchNeeds,
+    begin_training,
+    pad_no_further,
+    without_synchronization,
+)
 from fpnprobe.mm.inspect.check_result import CheckResult, rows_with_objects
 from fpnprobe.mm.inspect.generated_batch import generated_batch
 from fpnprobe.mm.inspect.open_detector import open_config
@@ -77,6 +83,7 @@ def check_config(
     try:
         model = stock_model(config, num_classes=None, weights=None)
         for_every_part(model, without_synchronization)
+        for_every_part(model, partial(pad_no_further, size=size))
         with quiet.construction():
             detector = build_detector(model, seed=seed)
     except Exception as error:  # a config is a program
