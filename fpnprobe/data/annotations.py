@@ -87,7 +87,7 @@ class Annotations:
     def take(self, rows: npt.NDArray[Any]) -> "Annotations":
         """The same images with some of the objects."""
         rows = np.flatnonzero(rows) if rows.dtype == bool else rows
-        kept = np.isin(rows, self.short)
+        is_short = np.isin(rows, self.short)
         return replace(
             self,
             image=self.image[rows],
@@ -98,7 +98,7 @@ class Annotations:
             ignore=self.ignore[rows],
             masks=self.masks.take(rows),
             entry=self.entry[rows],
-            short=np.flatnonzero(kept),
+            short=np.flatnonzero(is_short),
         )
 
     def take_images(self, places: Ints) -> "Annotations":
@@ -106,10 +106,10 @@ class Annotations:
         places = np.sort(places)
         new = np.full(len(self.image_keys), -1, dtype=np.int64)
         new[places] = np.arange(len(places))
-        part = self.take(new[self.image] >= 0)
+        selection = self.take(new[self.image] >= 0)
         return replace(
-            part,
-            image=new[part.image],
+            selection,
+            image=new[selection.image],
             image_keys=Keys(tuple(self.image_keys.values[i] for i in places)),
             image_names=tuple(self.image_names[i] for i in places),
             sizes=self.sizes[places],
@@ -120,27 +120,27 @@ class Annotations:
         chosen = list(places)
         new = np.full(len(self.category_keys), -1, dtype=np.int64)
         new[chosen] = np.arange(len(chosen))
-        part = self.take(new[self.category] >= 0)
+        selection = self.take(new[self.category] >= 0)
         return replace(
-            part,
-            category=new[part.category],
+            selection,
+            category=new[selection.category],
             category_keys=Keys(tuple(self.category_keys.values[i] for i in chosen)),
             category_names=tuple(self.category_names[i] for i in chosen),
         )
 
     def with_categories(self, names: Sequence[str]) -> "Annotations":
         """Exactly the categories of these names, in this order; new ones have no objects."""
-        own = {name: place for place, name in enumerate(self.category_names)}
-        part = self.take_categories([own[name] for name in names if name in own])
-        if len(part.category_names) == len(names):
-            return part
-        order = [names.index(name) for name in part.category_names]
-        known = [key for key in part.category_keys.values if type(key) is int]
-        new = iter(range(max(known, default=0) + 1, max(known, default=0) + 1 + len(names)))
-        keys = dict(zip(part.category_names, part.category_keys.values, strict=True))
+        index_of = {name: place for place, name in enumerate(self.category_names)}
+        selection = self.take_categories([index_of[name] for name in names if name in index_of])
+        if len(selection.category_names) == len(names):
+            return selection
+        order = [names.index(name) for name in selection.category_names]
+        numbers = [key for key in selection.category_keys.values if type(key) is int]
+        new = iter(range(max(numbers, default=0) + 1, max(numbers, default=0) + 1 + len(names)))
+        keys = dict(zip(selection.category_names, selection.category_keys.values, strict=True))
         return replace(
-            part,
-            category=np.array(order, dtype=np.int64)[part.category],
+            selection,
+            category=np.array(order, dtype=np.int64)[selection.category],
             category_keys=Keys(tuple(keys[name] if name in keys else next(new) for name in names)),
             category_names=tuple(names),
         )
@@ -166,8 +166,8 @@ def read(path: str | Path, *, area: str | None = None) -> Annotations:
 def parse(text: str, where: str, *, area: str | None = None) -> Annotations:
     """Annotations from the text of a file; see `read`."""
     columns = _Columns(where, area)
-    found = documents.scan(text, where, columns.takers())
-    return columns.finish(found)
+    document = documents.scan(text, where, columns.takers())
+    return columns.finish(document)
 
 
 def of(content: Mapping[str, Any], where: str, *, area: str | None = None) -> Annotations:
@@ -175,13 +175,13 @@ def of(content: Mapping[str, Any], where: str, *, area: str | None = None) -> An
     if not isinstance(content, Mapping):
         raise FpnProbeError(f"{where} holds a {type(content).__name__}, expected a COCO dictionary")
     columns = _Columns(where, area)
-    found = dict(content)
-    for part, take in columns.takers().items():
-        if isinstance(content.get(part), list):
-            for entry in content[part]:
+    document = dict(content)
+    for list_name, take in columns.takers().items():
+        if isinstance(content.get(list_name), list):
+            for entry in content[list_name]:
                 take(entry)
-            found[part] = len(content[part])
-    return columns.finish(found)
+            document[list_name] = len(content[list_name])
+    return columns.finish(document)
 
 
 class _Columns:
@@ -202,16 +202,16 @@ class _Columns:
             "categories": self.categories.add,
         }
 
-    def finish(self, found: Mapping[str, Any]) -> Annotations:
-        for part in PARTS:
-            if type(found.get(part)) is not int:
+    def finish(self, document: Mapping[str, Any]) -> Annotations:
+        for list_name in PARTS:
+            if type(document.get(list_name)) is not int:
                 raise FpnProbeError(
-                    f"{self.where} has no list {part!r}: expected COCO's detection format"
+                    f"{self.where} has no list {list_name!r}: expected COCO's detection format"
                 )
         image_keys, names, sizes = self.images.finish()
         category_keys, category_names = self.categories.finish()
         columns = self.objects.finish(image_keys, category_keys, sizes)
-        folder = found.get(FOLDER_KEY)
+        folder = document.get(FOLDER_KEY)
         return Annotations(
             where=self.where,
             image_keys=image_keys,
@@ -221,6 +221,6 @@ class _Columns:
             category_names=category_names,
             folder=folder if isinstance(folder, str) else None,
             area_of_box=self.area == "box",
-            other={key: found[key] for key in ("info", "licenses") if key in found},
+            other={key: document[key] for key in ("info", "licenses") if key in document},
             **columns,
         )

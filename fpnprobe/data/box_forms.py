@@ -34,14 +34,14 @@ def to_plain(boxes: Floats, form: str, sizes: Floats) -> Floats:
     >>> to_plain(np.array([[2.0, 3.0, 12.0, 11.0]]), "corners", np.array([[48.0, 64.0]])).tolist()
     [[2.0, 3.0, 10.0, 8.0]]
     """
-    found = boxes.astype(np.float64)
+    plain = boxes.astype(np.float64)
     if form.startswith("relative"):
-        found = found * sizes[:, [1, 0, 1, 0]]
+        plain = plain * sizes[:, [1, 0, 1, 0]]
     if form == "corners":
-        found[:, 2:] -= found[:, :2]
+        plain[:, 2:] -= plain[:, :2]
     elif form.endswith("center"):
-        found[:, :2] -= found[:, 2:] / 2
-    return found
+        plain[:, :2] -= plain[:, 2:] / 2
+    return plain
 
 
 def suspected_form(boxes: Floats, sizes: Ints) -> str | None:
@@ -51,12 +51,12 @@ def suspected_form(boxes: Floats, sizes: Ints) -> str | None:
         boxes: as they are written, `(N, 4)`.
         sizes: height and width of each box's image in px, `(N, 2)`, 0 where unknown.
     """
-    known = (sizes > _LEAST).all(axis=1)
-    if is_relative(boxes) and (known.any() or not len(sizes)):
+    has_size = (sizes > _LEAST).all(axis=1)
+    if is_relative(boxes) and (has_size.any() or not len(sizes)):
         return "relative"
-    if not known.any():
+    if not has_size.any():
         return None
-    boxes, limits = boxes[known], sizes[known].astype(np.float64)
+    boxes, limits = boxes[has_size], sizes[has_size].astype(np.float64)
     if np.mean(~_inside(boxes, limits)) < _MANY:
         return None
     for form in ("corners", "center"):

@@ -77,7 +77,7 @@ class Split:
         folder: of its images.
         annotations: what is used.
         notices: what was left out or changed while reading.
-        given: number of annotations in the file.
+        objects_in_file: number of annotations in the file, used or not.
     """
 
     root: Path
@@ -87,17 +87,17 @@ class Split:
     folder: Path
     annotations: Annotations
     notices: tuple[Notice, ...]
-    given: int
+    objects_in_file: int
 
     @property
     def changed(self) -> bool:
         """Whether the file itself does not say what is used: readers need a written part."""
-        found = self.annotations
+        annotations = self.annotations
         return bool(
             self.notices
-            or found.area_of_box
-            or not found.image_keys.plain
-            or not found.category_keys.plain
+            or annotations.area_of_box
+            or not annotations.image_keys.plain
+            or not annotations.category_keys.plain
         )
 
     def paths(self) -> tuple[Path, ...]:
@@ -105,11 +105,13 @@ class Split:
         return tuple(self.folder / name for name in self.annotations.image_names)
 
     def check_images(
-        self, *, decode: bool = False, seen: Callable[[], None] = lambda: None
+        self, *, decode: bool = False, on_file: Callable[[], None] = lambda: None
     ) -> tuple[Notice, ...]:
         """Check the image files; see `fpnprobe.data.images.check`."""
-        found = self.annotations
-        return images.check(self.folder, found.image_names, found.sizes, decode=decode, seen=seen)
+        annotations = self.annotations
+        return images.check(
+            self.folder, annotations.image_names, annotations.sizes, decode=decode, on_file=on_file
+        )
 
     def content_hash(self) -> str:
         """Hash of the annotation file's bytes, and name and length of each image file.
@@ -119,8 +121,8 @@ class Split:
         """
         with self.file.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256")
-        found = self.annotations
-        names, sizes = found.image_names, found.sizes
+        annotations = self.annotations
+        names, sizes = annotations.image_names, annotations.sizes
         digest.update(images.fingerprint(self.folder, names, sizes, times=False).encode())
         return digest.hexdigest()
 
@@ -142,27 +144,27 @@ def open_split(root: str | Path, split: str, *, area: str | None = None) -> Spli
         FpnProbeError: one line that names the file, the first bad entry, and how many there are.
     """
     layout = layouts.find_layout(root, split)
-    given = read_annotations(layout.annotations, area=area)
-    found, notices = usable(given)
-    folder = image_folder(layout.root, layout.annotations, found)
+    annotations = read_annotations(layout.annotations, area=area)
+    usable_annotations, notices = usable(annotations)
+    folder = image_folder(layout.root, layout.annotations, usable_annotations)
     return Split(
         root=layout.root,
         name=split,
         layout=layout.name,
         file=layout.annotations,
         folder=folder,
-        annotations=found,
+        annotations=usable_annotations,
         notices=notices,
-        given=len(given.image),
+        objects_in_file=len(annotations.image),
     )
 
 
-def image_folder(root: str | Path, file: str | Path, found: Annotations) -> Path:
+def image_folder(root: str | Path, file: str | Path, annotations: Annotations) -> Path:
     """Where the images of an annotation file lie: as the file says, or as the layout has it."""
-    place = Path(root).expanduser()
-    if found.folder is not None:
-        return place / found.folder
-    return layouts.find_images(place, Path(file), found.image_names)
+    data_folder = Path(root).expanduser()
+    if annotations.folder is not None:
+        return data_folder / annotations.folder
+    return layouts.find_images(data_folder, Path(file), annotations.image_names)
 
 
 def check(
@@ -171,7 +173,7 @@ def check(
     *,
     area: str | None = None,
     decode: bool = False,
-    seen: Callable[[], None] = lambda: None,
+    on_file: Callable[[], None] = lambda: None,
 ) -> CocoSummary:
     """Check everything about a split, also that its image files are there and are whole images.
 
@@ -182,14 +184,14 @@ def check(
         split: "train", "val", or the name of an annotation file.
         area: see `open_split`.
         decode: see `fpnprobe.data.images.check`.
-        seen: called once for each image file that is opened.
+        on_file: called once for each image file that is opened.
 
     Raises:
         FpnProbeError: see `open_split`; and for image files that are missing, cut off or no images.
     """
-    found = open_split(root, split, area=area)
-    notices = found.check_images(decode=decode, seen=seen)
-    return summarize(found, notices, decoded=decode or None)
+    opened = open_split(root, split, area=area)
+    notices = opened.check_images(decode=decode, on_file=on_file)
+    return summarize(opened, notices, decoded=decode or None)
 
 
 def summarize(
@@ -202,40 +204,44 @@ def summarize(
     Raises:
         FpnProbeError: if it has no object.
     """
-    found = split.annotations
-    single = ~found.crowd
+    annotations = split.annotations
+    single = ~annotations.crowd
     if not single.any():
         raise FpnProbeError(f"{split.file} has no object: nothing to learn from")
-    counts = np.bincount(found.category[single], minlength=len(found.category_names))
-    names = found.category_names
+    counts = np.bincount(annotations.category[single], minlength=len(annotations.category_names))
+    names = annotations.category_names
     buckets = np.bincount(
-        scales.bucket_index(found.areas[single]), minlength=len(scales.COCO_BUCKETS)
+        scales.bucket_index(annotations.areas[single]), minlength=len(scales.COCO_BUCKETS)
     )
-    masked = int((found.masks.present() & single).sum())
-    clipped = sum(each.count for each in split.notices if each.what.endswith("were clipped"))
+    masked = int((annotations.masks.present() & single).sum())
+    clipped = sum(
+        notice.count for notice in split.notices if notice.sentence.endswith("were clipped")
+    )
     return CocoSummary(
         root=str(split.root),
         split=split.name,
         layout=split.layout,
         annotations=_from(split.root, split.file),
         folder=_from(split.root, split.folder),
-        images=len(found.image_keys),
+        images=len(annotations.image_keys),
         objects=int(single.sum()),
-        crowds=int(found.crowd.sum()),
+        crowds=int(annotations.crowd.sum()),
         categories=names,
         empty=tuple(name for name, count in zip(names, counts, strict=True) if not count),
         scales={bucket.name: int(buckets[i]) for i, bucket in enumerate(scales.COCO_BUCKETS)},
-        left_out=split.given - len(found.image),
+        left_out=split.objects_in_file - len(annotations.image),
         clipped=clipped,
         masks=masked == int(single.sum()),
         with_masks=masked,
-        decoded=images.is_small(split.folder, found.image_names) if decoded is None else decoded,
-        warnings=tuple(f"{split.name}: {each.line()}" for each in (*split.notices, *notices)),
+        decoded=images.is_small(split.folder, annotations.image_names)
+        if decoded is None
+        else decoded,
+        warnings=tuple(f"{split.name}: {notice.line()}" for notice in (*split.notices, *notices)),
     )
 
 
-def _from(root: Path, place: Path) -> str:
-    return str(place.relative_to(root)) if place.is_relative_to(root) else str(place)
+def _from(root: Path, path: Path) -> str:
+    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
 
 
 def match_categories(train: Split, val: Split) -> Split:
@@ -247,17 +253,19 @@ def match_categories(train: Split, val: Split) -> Split:
     Raises:
         FpnProbeError: if the validation has objects of a category that is not trained.
     """
-    names, found = train.annotations.category_names, val.annotations
-    if found.category_names == names:
+    names, annotations = train.annotations.category_names, val.annotations
+    if annotations.category_names == names:
         return val
-    objects = np.bincount(found.category[~found.crowd], minlength=len(found.category_names))
-    strange = [i for i, name in enumerate(found.category_names) if name not in names]
-    used = [i for i in strange if objects[i]]
-    if used:
-        first = found.category_names[used[0]]
+    objects = np.bincount(
+        annotations.category[~annotations.crowd], minlength=len(annotations.category_names)
+    )
+    strange = [i for i, name in enumerate(annotations.category_names) if name not in names]
+    occupied = [i for i in strange if objects[i]]
+    if occupied:
+        first = annotations.category_names[occupied[0]]
         raise FpnProbeError(
-            f"{val.file}: {int(objects[used].sum())} objects are of {len(used)} categories that "
-            f"{train.file} does not have (first: {shown(first)}, {objects[used[0]]} objects): use "
-            "the same categories in both"
+            f"{val.file}: {int(objects[occupied].sum())} objects are of {len(occupied)} categories "
+            f"that {train.file} does not have (first: {shown(first)}, {objects[occupied[0]]} "
+            "objects): use the same categories in both"
         )
-    return replace(val, annotations=found.with_categories(names))
+    return replace(val, annotations=annotations.with_categories(names))

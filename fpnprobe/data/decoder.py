@@ -30,14 +30,14 @@ class Picture:
     cut: bool
 
 
-def read_picture(file: Path, told: Callable[[], str]) -> Picture:
-    """Decode a file as the training does, inside `told` of `quiet_decoder`."""
-    told()
+def read_picture(file: Path, read_messages: Callable[[], str]) -> Picture:
+    """Decode a file as the training does, inside `read_messages` of `quiet_decoder`."""
+    read_messages()
     try:
         pixels = cv2.imread(str(file), cv2.IMREAD_COLOR)
     except cv2.error:  # larger than it decodes
         pixels = None
-    cut = "premature end" in told().lower()
+    cut = "premature end" in read_messages().lower()
     return Picture(None if pixels is None else np.asarray(pixels, dtype=np.uint8), cut)
 
 

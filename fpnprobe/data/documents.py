@@ -59,7 +59,7 @@ def read_json(path: str | Path) -> Any:
         return json.loads(text)
 
 
-def scan(text: str, where: str, take: Mapping[str, Callable[[Any], None]]) -> dict[str, Any]:
+def scan(text: str, file_name: str, take: Mapping[str, Callable[[Any], None]]) -> dict[str, Any]:
     """Read a JSON object whose lists named in `take` are handed over entry by entry.
 
     The other keys are returned; a list that was handed over appears there with its length, and
@@ -67,7 +67,7 @@ def scan(text: str, where: str, take: Mapping[str, Callable[[Any], None]]) -> di
 
     Args:
         text: the document.
-        where: its name in errors.
+        file_name: its name in errors.
         take: what is done with each entry of a list.
 
     Raises:
@@ -79,73 +79,73 @@ def scan(text: str, where: str, take: Mapping[str, Callable[[Any], None]]) -> di
     >>> seen
     [1, 2]
     """
-    with _one_line(where):
+    with _one_line(file_name):
         start = _after_space(text, 0)
         if text[start : start + 1] != "{":
             value, end = _DECODER.raw_decode(text, start)
             _check_end(text, end)
             raise FpnProbeError(
-                f"{where} holds a {type(value).__name__}: expected a COCO dictionary with the "
+                f"{file_name} holds a {type(value).__name__}: expected a COCO dictionary with the "
                 "lists 'images', 'annotations' and 'categories'"
             )
-        found: dict[str, Any] = {}
-        place = _after_space(text, start + 1)
-        while text[place : place + 1] != "}":
-            key, place = _DECODER.raw_decode(text, place)
+        document: dict[str, Any] = {}
+        position = _after_space(text, start + 1)
+        while text[position : position + 1] != "}":
+            key, position = _DECODER.raw_decode(text, position)
             if not isinstance(key, str):
-                raise json.JSONDecodeError("Expecting a property name", text, place)
-            place = _passed(text, place, ":")
-            if key in take and text[place : place + 1] == "[":
-                found[key], place = _entries(text, place, take[key])
+                raise json.JSONDecodeError("Expecting a property name", text, position)
+            position = _passed(text, position, ":")
+            if key in take and text[position : position + 1] == "[":
+                document[key], position = _entries(text, position, take[key])
             else:
-                found[key], place = _DECODER.raw_decode(text, place)
-            place = _after_space(text, place)
-            if text[place : place + 1] != "}":
-                place = _passed(text, place, ",")
-        _check_end(text, place + 1)
-        return found
+                document[key], position = _DECODER.raw_decode(text, position)
+            position = _after_space(text, position)
+            if text[position : position + 1] != "}":
+                position = _passed(text, position, ",")
+        _check_end(text, position + 1)
+        return document
 
 
-def _entries(text: str, place: int, take: Callable[[Any], None]) -> tuple[int, int]:
-    """Hand over each entry of the list that begins at `place`; their number, and the list's end."""
+def _entries(text: str, position: int, take: Callable[[Any], None]) -> tuple[int, int]:
+    """Hand over each entry of the list that begins at `position`; return number and end."""
     decode, space = _SCAN_ONCE, _SPACE.match
-    place = _after_space(text, place + 1)
-    if text[place : place + 1] == "]":
-        return 0, place + 1
+    position = _after_space(text, position + 1)
+    if text[position : position + 1] == "]":
+        return 0, position + 1
     count = 0
     while True:
         try:
-            value, place = decode(text, place)
+            value, position = decode(text, position)
         except StopIteration as error:
             raise json.JSONDecodeError("Expecting value", text, error.value) from None
         take(value)
         count += 1
-        place = space(text, place).end()  # type: ignore[union-attr] # it matches nothing as well
-        mark = text[place : place + 1]
+        position = space(text, position).end()  # type: ignore[union-attr] # matches ""
+        mark = text[position : position + 1]
         if mark == "]":
-            return count, place + 1
+            return count, position + 1
         if mark != ",":
-            raise json.JSONDecodeError("Expecting ',' delimiter", text, place)
-        place = space(text, place + 1).end()  # type: ignore[union-attr]
+            raise json.JSONDecodeError("Expecting ',' delimiter", text, position)
+        position = space(text, position + 1).end()  # type: ignore[union-attr]
 
 
-def _passed(text: str, place: int, mark: str) -> int:
+def _passed(text: str, position: int, mark: str) -> int:
     """The place of what follows `mark`."""
-    place = _after_space(text, place)
-    if text[place : place + 1] != mark:
-        raise json.JSONDecodeError(f"Expecting '{mark}' delimiter", text, place)
-    return _after_space(text, place + 1)
+    position = _after_space(text, position)
+    if text[position : position + 1] != mark:
+        raise json.JSONDecodeError(f"Expecting '{mark}' delimiter", text, position)
+    return _after_space(text, position + 1)
 
 
-def _after_space(text: str, place: int) -> int:
-    match = _SPACE.match(text, place)
+def _after_space(text: str, position: int) -> int:
+    match = _SPACE.match(text, position)
     assert match is not None  # it matches nothing as well
     return match.end()
 
 
-def _check_end(text: str, place: int) -> None:
-    if _after_space(text, place) != len(text):
-        raise json.JSONDecodeError("Extra data", text, place)
+def _check_end(text: str, position: int) -> None:
+    if _after_space(text, position) != len(text):
+        raise json.JSONDecodeError("Extra data", text, position)
 
 
 def _unpacked(source: Path) -> bytes:
@@ -170,8 +170,8 @@ def _decoded(raw: bytes | mmap.mmap, source: Path) -> str:
 
 
 @contextlib.contextmanager
-def _one_line(where: str) -> Iterator[None]:
-    """Whatever the parser raises inside becomes one line about `where`."""
+def _one_line(file_name: str) -> Iterator[None]:
+    """Whatever the parser raises inside becomes one line about `file_name`."""
     try:
         yield
     except (ValueError, RecursionError, MemoryError) as error:
@@ -180,5 +180,5 @@ def _one_line(where: str) -> Iterator[None]:
             fix = "it holds more than one document: join them into one list"
         elif str(error).startswith("Expecting value: line 1 column 1 "):
             fix = "it does not begin as JSON: is it a web page, or of another format?"
-        said = " ".join(str(error).split())[:120] or type(error).__name__
-        raise FpnProbeError(f"{where} is not complete JSON ({said}): {fix}") from error
+        message = " ".join(str(error).split())[:120] or type(error).__name__
+        raise FpnProbeError(f"{file_name} is not complete JSON ({message}): {fix}") from error

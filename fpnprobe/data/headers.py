@@ -45,11 +45,11 @@ def read_header(file: Path) -> Header | None:
         tail = os.pread(handle, 12, max(0, length - 12))
         for size in _HEADS:
             head = os.pread(handle, size, 0)
-            found = _parsed(head, tail)
-            if found is not None and found.whole and head[:8] == _PNG:
-                return replace(found, whole=_has_all_chunks(handle, length))
-            if found is not None or length <= size:
-                return found
+            header = _parsed(head, tail)
+            if header is not None and header.whole and head[:8] == _PNG:
+                return replace(header, whole=_has_all_chunks(handle, length))
+            if header is not None or length <= size:
+                return header
     finally:
         os.close(handle)
     return None
@@ -69,48 +69,48 @@ def _parsed(head: bytes, tail: bytes) -> Header | None:
 
 def _png(head: bytes, tail: bytes) -> Header | None:
     width, height, bits = struct.unpack(">IIB", head[16:25])
-    place, orientation = 8, 1
-    while place + 8 <= len(head):
-        length, kind = struct.unpack(">I4s", head[place : place + 8])
+    position, orientation = 8, 1
+    while position + 8 <= len(head):
+        length, kind = struct.unpack(">I4s", head[position : position + 8])
         if kind == b"eXIf":
-            orientation = exif_orientation(head[place + 8 : place + 8 + length])
+            orientation = exif_orientation(head[position + 8 : position + 8 + length])
         if kind == b"IDAT":
             return Header((height, width), orientation, bits, tail[-8:] == _PNG_END)
-        place += 12 + length
+        position += 12 + length
     return None
 
 
 def _has_all_chunks(handle: int, length: int) -> bool:
     """Whether the chunks of a PNG follow each other up to its end: none was cut."""
-    place = len(_PNG)
+    position = len(_PNG)
     for _ in range(_MOST_CHUNKS):
-        entry = os.pread(handle, 8, place)
+        entry = os.pread(handle, 8, position)
         if len(entry) < 8:
             return False
-        place += 12 + int.from_bytes(entry[:4], "big")
+        position += 12 + int.from_bytes(entry[:4], "big")
         if entry[4:] == b"IEND":
-            return place == length
+            return position == length
     return False
 
 
 def _jpeg(head: bytes, tail: bytes) -> Header | None:
-    place, orientation = 2, 1
-    while place + 4 <= len(head):
-        if head[place] != 0xFF:
+    position, orientation = 2, 1
+    while position + 4 <= len(head):
+        if head[position] != 0xFF:
             return None
-        marker = head[place + 1]
+        marker = head[position + 1]
         if marker == 0xFF or marker == 0x01 or 0xD0 <= marker <= 0xD8:
-            place += 1 if marker == 0xFF else 2
+            position += 1 if marker == 0xFF else 2
             continue
-        length = struct.unpack(">H", head[place + 2 : place + 4])[0]
-        if marker == 0xE1 and head[place + 4 : place + 10] == b"Exif\0\0":
-            orientation = exif_orientation(head[place + 10 : place + 2 + length])
+        length = struct.unpack(">H", head[position + 2 : position + 4])[0]
+        if marker == 0xE1 and head[position + 4 : position + 10] == b"Exif\0\0":
+            orientation = exif_orientation(head[position + 10 : position + 2 + length])
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            bits, height, width = struct.unpack(">BHH", head[place + 4 : place + 9])
+            bits, height, width = struct.unpack(">BHH", head[position + 4 : position + 9])
             return Header((height, width), orientation, bits, tail[-2:] == b"\xff\xd9")
         if marker == 0xDA:
             return None
-        place += 2 + length
+        position += 2 + length
     return None
 
 

@@ -60,10 +60,10 @@ class Keys:
             return np.array(self.values, dtype=np.int64)
         return np.arange(1, len(self.values) + 1, dtype=np.int64)
 
-    def places(self, wanted: Sequence[Any]) -> npt.NDArray[np.int64]:
+    def places(self, keys: Sequence[Any]) -> npt.NDArray[np.int64]:
         """The place of each id, -1 for one that is not there."""
-        place = {key: i for i, key in enumerate(self.values)}
-        return np.fromiter((place.get(key, -1) for key in wanted), np.int64, len(wanted))
+        index_of = {key: i for i, key in enumerate(self.values)}
+        return np.fromiter((index_of.get(key, -1) for key in keys), np.int64, len(keys))
 
     def order(self) -> list[int]:
         """Places by rising id; of ids that are not all numbers, the order of the file."""
@@ -78,7 +78,7 @@ def note_strangers(
     places: npt.NDArray[np.int64],
     key: str,
     values: Sequence[Any],
-    known: Keys,
+    keys: Keys,
     name_of: Callable[[int], str],
 ) -> None:
     """Note the entries that point to an image or category that is not there.
@@ -88,21 +88,21 @@ def note_strangers(
         places: what each entry points to, -1 for nothing.
         key: "image_id" or "category_id".
         values: what each entry says.
-        known: the ids that are there.
+        keys: the ids that are there.
         name_of: an entry for the message.
     """
     strange = np.flatnonzero(places < 0)
     if not len(strange):
         return
     row = int(strange[0])
-    what, value = key.removesuffix("_id"), values[row]
+    noun, value = key.removesuffix("_id"), values[row]
     other = str(value) if isinstance(value, int) else _number(value)
-    fix = f"add the {what}, or remove them"
-    if other is not None and other in known.values:
+    fix = f"add the {noun}, or remove them"
+    if other is not None and other in keys.values:
         kinds = ("a number", "text") if isinstance(value, int) else ("text", "a number")
-        fix = f"here it is {kinds[0]} and the {what}'s own id is {kinds[1]}: write both alike"
+        fix = f"here it is {kinds[0]} and the {noun}'s own id is {kinds[1]}: write both alike"
     example = f"{name_of(row)}, {key} {shown(value)}"
-    problems.add(f"point to no {what}", example, fix, count=len(strange))
+    problems.add(f"point to no {noun}", example, fix, count=len(strange))
 
 
 def _number(value: Any) -> int | None:

@@ -44,12 +44,12 @@ def fingerprint(folder: Path, names: Sequence[str], sizes: Sizes, *, times: bool
     Raises:
         FpnProbeError: if files are missing.
     """
-    digest, missing, place = hashlib.sha256(), list[str](), f"{folder}{os.sep}"
+    digest, missing, prefix = hashlib.sha256(), list[str](), f"{folder}{os.sep}"
     for name, (height, width) in zip(names, sizes.tolist(), strict=True):
         try:
-            status = os.stat(place + name)  # noqa: PTH116 -- COCO has 118,287 of them
+            status = os.stat(prefix + name)  # noqa: PTH116 -- COCO has 118,287 of them
         except OSError:
-            missing.append(place + name)
+            missing.append(prefix + name)
             continue
         changed = status.st_mtime_ns if times else ""
         digest.update(f"{name}|{status.st_size}|{width}x{height}|{changed}\n".encode())
@@ -64,11 +64,11 @@ def fingerprint(folder: Path, names: Sequence[str], sizes: Sizes, *, times: bool
 
 def _other_case(missing: Path) -> str:
     """A hint where a file differs from the missing one in the case of its letters alone."""
-    wanted = missing.name.lower()
+    name = missing.name.lower()
     with contextlib.suppress(OSError):
-        for place in missing.parent.iterdir():
-            if place.name.lower() == wanted:
-                return f"there is {place.name}, and case matters; rename them, "
+        for sibling in missing.parent.iterdir():
+            if sibling.name.lower() == name:
+                return f"there is {sibling.name}, and case matters; rename them, "
     return ""
 
 
@@ -85,7 +85,7 @@ def check(
     sizes: Sizes,
     *,
     decode: bool = False,
-    seen: Callable[[], None] = lambda: None,
+    on_file: Callable[[], None] = lambda: None,
 ) -> tuple[Notice, ...]:
     """Check every image file; a set that has passed is not opened again.
 
@@ -95,7 +95,7 @@ def check(
         sizes: height and width as annotated, `(I, 2)`.
         decode: whether every file is decoded; without, of a set that is not small (`is_small`)
             plain JPEG and PNG files are believed by their header and ending.
-        seen: called once for each file that is opened.
+        on_file: called once for each file that is opened.
 
     Returns:
         What the user should know.
@@ -111,12 +111,12 @@ def check(
         notes, decode_all = notes[:1], True
     for note in notes:
         with contextlib.suppress(OSError, ValueError, TypeError):
-            return tuple(Notice(**each) for each in json.loads(note.read_text()))
+            return tuple(Notice(**entry) for entry in json.loads(note.read_text()))
     turned, unclear, deep = list[str](), list[str](), list[str]()
-    with quiet_decoder() as told:
+    with quiet_decoder() as read_messages:
         for name, size in zip(names, sizes.tolist(), strict=True):
-            header = _check_one(folder / name, (size[0], size[1]), told, decode=decode_all)
-            seen()
+            header = _check_one(folder / name, (size[0], size[1]), read_messages, decode=decode_all)
+            on_file()
             if header.bits > 8:
                 deep.append(name)
             if header.orientation >= 5 and header.size[0] != header.size[1]:
@@ -145,14 +145,14 @@ def _notices(total: int, turned: list[str], deep: list[str]) -> tuple[Notice, ..
         "have 16 bits a channel and are read as 8 (value / 256)": deep,
     }
     return tuple(
-        Notice(what, len(found), total, "images", found[0])
-        for what, found in lines.items()
-        if found
+        Notice(sentence, len(names), total, "images", names[0])
+        for sentence, names in lines.items()
+        if names
     )
 
 
 def _check_one(
-    file: Path, size: tuple[int, int], told: Callable[[], str], *, decode: bool
+    file: Path, size: tuple[int, int], read_messages: Callable[[], str], *, decode: bool
 ) -> Header:
     """The header of a file that is whole and of the annotated size (height, width)."""
     try:
@@ -161,21 +161,22 @@ def _check_one(
         raise FpnProbeError(f"{file} cannot be read: {error.strerror}") from error
     _refuse_large(file, header)
     if header is None or not header.whole or header.bits != 8 or decode:
-        given = _decoded(file, told)
-        header = header or _header_of_decoded(file, given)
+        decoded_size = _decoded(file, read_messages)
+        header = header or _header_of_decoded(file, decoded_size)
     elif header.orientation >= 5:
-        given = header.size[::-1]
+        decoded_size = header.size[::-1]
     else:
-        given = header.size
-    if given != size:
+        decoded_size = header.size
+    if decoded_size != size:
         hint = ""
-        if given == size[::-1] and header.orientation > 1:
+        if decoded_size == size[::-1] and header.orientation > 1:
             hint = (
                 f": its EXIF tag (orientation {header.orientation}) turns it, and its boxes are of "
                 "the unturned picture; store the pixels as the boxes lie, without the tag"
             )
         raise FpnProbeError(
-            f"{file} is {given[1]} x {given[0]} px, its annotation says {size[1]} x {size[0]}{hint}"
+            f"{file} is {decoded_size[1]} x {decoded_size[0]} px, its annotation says {size[1]} x "
+            f"{size[0]}{hint}"
         )
     return header
 
@@ -200,15 +201,17 @@ def _size_by_pillow(file: Path) -> tuple[int, int]:
         with warnings.catch_warnings(action="ignore"), Image.open(file) as picture:
             return picture.height, picture.width
     except Image.DecompressionBombError as error:  # over 179 million pixels
-        what = str(error).split(",")[0]
-        raise FpnProbeError(f"{file} is too large to decode ({what}): cut it into tiles") from error
+        reason = str(error).split(",")[0]
+        raise FpnProbeError(
+            f"{file} is too large to decode ({reason}): cut it into tiles"
+        ) from error
     except (OSError, SyntaxError, ValueError, TypeError):
         return 0, 0
 
 
-def _decoded(file: Path, told: Callable[[], str]) -> tuple[int, int]:
+def _decoded(file: Path, read_messages: Callable[[], str]) -> tuple[int, int]:
     """Height and width of the picture as the training's decoder gives it."""
-    picture = read_picture(file, told)
+    picture = read_picture(file, read_messages)
     if picture.pixels is None or picture.cut:
         raise FpnProbeError(
             f"{file} cannot be read as an image ({explain_failure(file, picture)}): replace it, or "

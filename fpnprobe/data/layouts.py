@@ -64,15 +64,15 @@ def find_layout(root: str | Path, split: str) -> Layout:
             "`fpnprobe data make FOLDER`"
         )
     for name, files in _candidates(folder, split):
-        found = sorted({file.resolve(): file for file in files if file.is_file()}.values())
-        if len(found) > 1:
-            names = ", ".join(str(file.relative_to(folder)) for file in found)
+        present = sorted({file.resolve(): file for file in files if file.is_file()}.values())
+        if len(present) > 1:
+            names = ", ".join(str(file.relative_to(folder)) for file in present)
             raise FpnProbeError(
                 f"{folder} has several annotation files for {split!r}: {names}; say which: "
-                f"`--split {found[-1].stem}`, `--set data.{split}={found[-1].stem}`"
+                f"`--split {present[-1].stem}`, `--set data.{split}={present[-1].stem}`"
             )
-        if found:
-            return Layout(name, folder, split, found[0])
+        if present:
+            return Layout(name, folder, split, present[0])
     raise FpnProbeError(_missing(folder, split))
 
 
@@ -94,10 +94,10 @@ def find_images(root: Path, file: Path, names: Sequence[str]) -> Path:
         file.parent,
         root,
     ]
-    present = list(dict.fromkeys(place for place in places if place.is_dir()))
+    present = list(dict.fromkeys(candidate for candidate in places if candidate.is_dir()))
     step = max(1, len(names) // _SAMPLE)
     sample = names[::step][:_SAMPLE]
-    counts = [sum((place / name).is_file() for name in sample) for place in present]
+    counts = [sum((candidate / name).is_file() for name in sample) for candidate in present]
     if max(counts, default=0):
         return present[counts.index(max(counts))]
     usual = root / "images"
@@ -143,9 +143,12 @@ def _missing(folder: Path, split: str) -> str:
         )
     if inside:
         return f"{folder} has no split {split!r}; there is: {', '.join(inside)} (Roboflow's layout)"
-    for below in sorted(place for place in folder.glob("*") if place.is_dir()):
+    for below in sorted(subfolder for subfolder in folder.glob("*") if subfolder.is_dir()):
         if any(
-            files for _, found in _candidates(below, split) for files in found if files.is_file()
+            files
+            for _, candidates in _candidates(below, split)
+            for files in candidates
+            if files.is_file()
         ):
             return f"{folder} has no split {split!r}, and {below} has one: give that folder"
     if any(folder.rglob("*.xml")):

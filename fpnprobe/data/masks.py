@@ -62,14 +62,14 @@ class Masks(Sequence[Mask | None]):
         row = int(self.row[index])
         if self.kind[row] == RUNS:
             return {"size": self.sizes[row].tolist(), "counts": self.run_lengths(index).decode()}
-        return [part.tolist() for part in self.polygons(index)] or None
+        return [polygon.tolist() for polygon in self.polygons(index)] or None
 
     def polygons(self, index: int) -> list[Floats]:
         """Outlines of an object, each x and y in turn; empty where it has none."""
         row = int(self.row[index])
         return [
-            self.coordinates[self.corners[part] : self.corners[part + 1]]
-            for part in range(int(self.parts[row]), int(self.parts[row + 1]))
+            self.coordinates[self.corners[polygon] : self.corners[polygon + 1]]
+            for polygon in range(int(self.parts[row]), int(self.parts[row + 1]))
         ]
 
     def run_lengths(self, index: int) -> bytes:
@@ -98,7 +98,7 @@ class MaskColumns:
     short: list[int] = field(default_factory=list)
     wrong: list[tuple[int, str]] = field(default_factory=list)
     _kind: bytearray = field(default_factory=bytearray)
-    _parts: array = field(default_factory=lambda: array("q", [0]))  # type: ignore[type-arg]
+    _polygon_starts: array = field(default_factory=lambda: array("q", [0]))  # type: ignore[type-arg]
     _corners: array = field(default_factory=lambda: array("q", [0]))  # type: ignore[type-arg]
     _coordinates: array = field(default_factory=lambda: array("d"))  # type: ignore[type-arg]
     _counts: bytearray = field(default_factory=bytearray)
@@ -117,35 +117,35 @@ class MaskColumns:
                 raise ValueError(f"it is {mask!r:.40}")
         except (ValueError, TypeError, OverflowError) as error:
             self.wrong.append((len(self._kind), str(error)))
-            del self._corners[self._parts[-1] + 1 :]
+            del self._corners[self._polygon_starts[-1] + 1 :]
             del self._coordinates[self._corners[-1] :]
         self._kind.append(kind)
-        self._parts.append(len(self._corners) - 1)
+        self._polygon_starts.append(len(self._corners) - 1)
         self._counted.append(len(self._counts))
 
     def _add_polygons(self, mask: list[Any]) -> int:
         coordinates, corners = self._coordinates, self._corners
-        for part in mask:
-            if type(part) is not list:
-                if isinstance(part, int | float):
+        for polygon in mask:
+            if type(polygon) is not list:
+                if isinstance(polygon, int | float):
                     raise ValueError(
                         "its polygon is a flat list: expected a list of polygons, [[x, y, ...]]"
                     )
-                raise ValueError(f"it holds {part!r:.40}, expected polygons [x, y, ...]")
-            if len(part) < _FEWEST or len(part) % 2:
+                raise ValueError(f"it holds {polygon!r:.40}, expected polygons [x, y, ...]")
+            if len(polygon) < _FEWEST or len(polygon) % 2:
                 if not self.short or self.short[-1] != len(self._kind):
                     self.short.append(len(self._kind))
-                if not all(type(value) in (int, float) for value in part):
+                if not all(type(value) in (int, float) for value in polygon):
                     raise ValueError("a polygon holds something that is no number")
                 continue
             try:
-                coordinates.extend(part)
+                coordinates.extend(polygon)
             except TypeError:
                 raise ValueError("a polygon holds something that is no number") from None
             except OverflowError:
                 raise ValueError("a polygon holds a number that is too large") from None
             corners.append(len(coordinates))
-        return POLYGONS if len(corners) - 1 > self._parts[-1] else NONE
+        return POLYGONS if len(corners) - 1 > self._polygon_starts[-1] else NONE
 
     def _add_runs(self, mask: Mapping[str, Any]) -> int:
         if not mask:
@@ -190,10 +190,10 @@ class MaskColumns:
         sizes = sizes.astype(np.int64, copy=True)
         for index, size in self._sizes.items():
             sizes[index] = size
-        found = Masks(
+        masks = Masks(
             row=np.arange(len(self._kind)),
             kind=np.frombuffer(bytes(self._kind), dtype=np.uint8),
-            parts=np.frombuffer(self._parts, dtype=np.int64),
+            parts=np.frombuffer(self._polygon_starts, dtype=np.int64),
             corners=np.frombuffer(self._corners, dtype=np.int64),
             coordinates=np.frombuffer(self._coordinates, dtype=np.float64)
             if self._coordinates
@@ -202,10 +202,10 @@ class MaskColumns:
             counted=np.frombuffer(self._counted, dtype=np.int64),
             sizes=sizes,
         )
-        self._check_bounds(found)
-        self._check_lengths(found)
+        self._check_bounds(masks)
+        self._check_lengths(masks)
         self.wrong.sort()
-        return found
+        return masks
 
     def _check_bounds(self, masks: Masks) -> None:
         """Cut polygons at the border of their image; one that lies far outside is wrong."""
@@ -218,31 +218,32 @@ class MaskColumns:
             starts = corners[:-1] // 2
             limit = masks.sizes[owner, axis].astype(np.float64)
             low, high = np.minimum.reduceat(values, starts), np.maximum.reduceat(values, starts)
-            known = limit > 0
+            has_size = limit > 0
             # NaN compares as false, so what is right is asked for
             near = (low >= -limit) & (high <= 2 * limit)
-            bad = np.flatnonzero(~near & (known | ~(np.isfinite(low) & np.isfinite(high))))
-            for part in bad[np.unique(owner[bad], return_index=True)[1]]:
-                value = low[part] if not low[part] >= -limit[part] else high[part]
+            bad = np.flatnonzero(~near & (has_size | ~(np.isfinite(low) & np.isfinite(high))))
+            for polygon in bad[np.unique(owner[bad], return_index=True)[1]]:
+                value = low[polygon] if not low[polygon] >= -limit[polygon] else high[polygon]
                 self.wrong.append(
                     (
-                        int(owner[part]),
-                        f"its outline reaches {name} = {value:.6g}, in an image of {limit[part]:g}"
+                        int(owner[polygon]),
+                        f"its outline reaches {name} = {value:.6g}, in an image of "
+                        f"{limit[polygon]:g}"
                         " px",
                     )
                 )
-            for part in np.flatnonzero(known & near & ((low < 0) | (high > limit))):
-                own = values[starts[part] : corners[part + 1] // 2]
-                np.clip(own, 0, limit[part], out=own)
+            for polygon in np.flatnonzero(has_size & near & ((low < 0) | (high > limit))):
+                outline = values[starts[polygon] : corners[polygon + 1] // 2]
+                np.clip(outline, 0, limit[polygon], out=outline)
 
     def _check_lengths(self, masks: Masks) -> None:
         """Refuse an outline so long that the C routine that fills it would take gigabytes."""
         corners = masks.corners
         owner = np.repeat(np.arange(len(masks)), np.diff(masks.parts))  # of each polygon
         most = np.diff(corners) // 2 * masks.sizes[owner].max(axis=1, initial=0)
-        for part in np.flatnonzero(most > _LONGEST):
-            points = masks.coordinates[corners[part] : corners[part + 1]].reshape(-1, 2)
+        for polygon in np.flatnonzero(most > _LONGEST):
+            points = masks.coordinates[corners[polygon] : corners[polygon + 1]].reshape(-1, 2)
             steps = np.abs(points - np.roll(points, 1, axis=0)).max(axis=1)
             if steps.sum() > _LONGEST:
-                what = f"its outline is {steps.sum():.3g} px long, more than {_LONGEST}"
-                self.wrong.append((int(owner[part]), what))
+                problem = f"its outline is {steps.sum():.3g} px long, more than {_LONGEST}"
+                self.wrong.append((int(owner[polygon]), problem))

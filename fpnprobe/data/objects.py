@@ -26,9 +26,9 @@ _FLAGS: dict[Any, bool] = {0: False, 1: True}
 class ObjectColumns:
     """Collects the objects of a file."""
 
-    def __init__(self, where: str, *, area_of_box: bool) -> None:
-        self._where = where
-        self._problems = Problems(where, "annotations")
+    def __init__(self, file_name: str, *, area_of_box: bool) -> None:
+        self._file_name = file_name
+        self._problems = Problems(file_name, "annotations")
         self._area_of_box = area_of_box
         self._images: list[Any] = []
         self._categories: list[Any] = []
@@ -59,16 +59,19 @@ class ObjectColumns:
         value = entry.get(key)
         if type(value) is int or type(value) is str:
             return value
-        known = key_of(value)
-        if known is None:
+        key_value = key_of(value)
+        if key_value is None:
             if "segments_info" in entry:
-                what, fix = "are of COCO's panoptic format", "expected its detection format"
+                problem, fix = "are of COCO's panoptic format", "expected its detection format"
             elif value is None:
-                what, fix = f"have no {key!r}", f"say which {key.removesuffix('_id')} they are of"
+                problem, fix = (
+                    f"have no {key!r}",
+                    f"say which {key.removesuffix('_id')} they are of",
+                )
             else:
-                what, fix = f"have no usable {key}", "expected a whole number or text"
-            self._problems.add(what, self._example(entry, key), fix)
-        return known
+                problem, fix = f"have no usable {key}", "expected a whole number or text"
+            self._problems.add(problem, self._example(entry, key), fix)
+        return key_value
 
     def _add_box(self, entry: dict[str, Any]) -> None:
         box = entry.get("bbox")
@@ -102,8 +105,8 @@ class ObjectColumns:
             except OverflowError:
                 self._areas.append(float("inf"))
         else:
-            what = "have no 'area'" if area is None else "have an area that is no number"
-            self._problems.add(what, self._example(entry, "area"), _AREA_FIX)
+            problem = "have no 'area'" if area is None else "have an area that is no number"
+            self._problems.add(problem, self._example(entry, "area"), _AREA_FIX)
             self._areas.append(1)
 
     def _flag(self, entry: dict[str, Any], key: str) -> bool:
@@ -120,8 +123,8 @@ class ObjectColumns:
         return False
 
     def _example(self, entry: dict[str, Any], key: str) -> str:
-        name = f"annotation {shown(entry['id'])}" if "id" in entry else "number "
-        name = name if "id" in entry else f"number {len(self._images)}"
+        number = f"number {len(self._images)}"
+        name = f"annotation {shown(entry['id'])}" if "id" in entry else number
         return f"{name}, {key} {shown(entry[key])}" if key in entry else name
 
     def finish(self, images: Keys, categories: Keys, sizes: Ints) -> dict[str, Any]:
@@ -154,8 +157,8 @@ class ObjectColumns:
                 count=len(bad),
             )
         self._problems.refuse(total)
-        own = sizes[image] if total else np.zeros((0, 2), dtype=np.int64)
-        masks = self._masks.finish(own)
+        image_sizes = sizes[image] if total else np.zeros((0, 2), dtype=np.int64)
+        masks = self._masks.finish(image_sizes)
         return {
             "image": image,
             "category": category,
@@ -170,27 +173,27 @@ class ObjectColumns:
             "repeated_ids": self._repeated(),
         }
 
-    def _note(self, marks: npt.NDArray[np.bool_], what: str, boxes: Any) -> None:
+    def _note(self, marks: npt.NDArray[np.bool_], problem: str, boxes: Any) -> None:
         bad = np.flatnonzero(marks)
         if len(bad):
             example = f"{self._row(bad[0])}, bbox {boxes[bad[0]].tolist()}"
-            self._problems.add(what, example, _BOX_FIX, count=len(bad))
+            self._problems.add(problem, example, _BOX_FIX, count=len(bad))
 
     def _row(self, row: Any) -> str:
-        given = self._ids[row]
-        return f"number {row}" if given is None else f"annotation {shown(given)}"
+        object_id = self._ids[row]
+        return f"number {row}" if object_id is None else f"annotation {shown(object_id)}"
 
     def _mask_problem(self, total: int) -> str | None:
         if not self._masks.wrong:
             return None
-        row, what = self._masks.wrong[0]
+        row, problem = self._masks.wrong[0]
         count = len({row for row, _ in self._masks.wrong})
         return (
-            f"{self._where}: {count} of {total} annotations have a segmentation that cannot be "
-            f"used (first: {self._row(row)}, {what}); correct or remove it"
+            f"{self._file_name}: {count} of {total} annotations have a segmentation that cannot be "
+            f"used (first: {self._row(row)}, {problem}); correct or remove it"
         )
 
     def _repeated(self) -> int:
         """How many annotations repeat an id; nothing depends on it."""
-        given = [value for value in self._ids if type(value) is int or type(value) is str]
-        return len(given) - len(set(given))
+        ids = [value for value in self._ids if type(value) is int or type(value) is str]
+        return len(ids) - len(set(ids))

@@ -11,7 +11,7 @@ from fpnprobe.data.usable import with_plain_ids
 from fpnprobe.store import atomic
 
 
-def write_part(path: str | Path, part: Annotations, *, root: Path, folder: Path) -> None:
+def write_part(path: str | Path, annotations: Annotations, *, root: Path, folder: Path) -> None:
     """Write a COCO file that every reader understands, ours and others.
 
     Ids are whole numbers below 2^53, those of the source where they were. The folder of the images
@@ -19,21 +19,21 @@ def write_part(path: str | Path, part: Annotations, *, root: Path, folder: Path)
 
     Args:
         path: the file to write.
-        part: what is used.
+        annotations: what is used.
         root: the data folder.
         folder: of the images.
     """
-    plain = with_plain_ids(part)
+    plain = with_plain_ids(annotations)
     atomic.write(path, lambda file: _fill(file, plain, os.path.relpath(folder, root)))
 
 
-def _fill(file: BinaryIO, part: Annotations, folder: str) -> None:
-    head = json.dumps({**part.other, FOLDER_KEY: folder})
+def _fill(file: BinaryIO, annotations: Annotations, folder: str) -> None:
+    head = json.dumps({**annotations.other, FOLDER_KEY: folder})
     file.write(head[:-1].encode())
     for name, entries in (
-        ("categories", _categories(part)),
-        ("images", _images(part)),
-        ("annotations", _objects(part)),
+        ("categories", _categories(annotations)),
+        ("images", _images(annotations)),
+        ("annotations", _objects(annotations)),
     ):
         file.write(f', "{name}": ['.encode())
         between = ""
@@ -44,28 +44,31 @@ def _fill(file: BinaryIO, part: Annotations, folder: str) -> None:
     file.write(b"}\n")
 
 
-def _categories(part: Annotations) -> Iterator[dict[str, Any]]:
-    for key, name in zip(part.category_keys.values, part.category_names, strict=True):
+def _categories(annotations: Annotations) -> Iterator[dict[str, Any]]:
+    for key, name in zip(annotations.category_keys.values, annotations.category_names, strict=True):
         yield {"id": key, "name": name}
 
 
-def _images(part: Annotations) -> Iterator[dict[str, Any]]:
+def _images(annotations: Annotations) -> Iterator[dict[str, Any]]:
     for key, name, (height, width) in zip(
-        part.image_keys.values, part.image_names, part.sizes.tolist(), strict=True
+        annotations.image_keys.values,
+        annotations.image_names,
+        annotations.sizes.tolist(),
+        strict=True,
     ):
         yield {"id": key, "file_name": name, "width": width, "height": height}
 
 
-def _objects(part: Annotations) -> Iterator[dict[str, Any]]:
-    images, categories = part.image_keys.values, part.category_keys.values
-    for row in range(len(part.image)):
+def _objects(annotations: Annotations) -> Iterator[dict[str, Any]]:
+    images, categories = annotations.image_keys.values, annotations.category_keys.values
+    for row in range(len(annotations.image)):
         entry = {
             "id": row + 1,
-            "image_id": images[part.image[row]],
-            "category_id": categories[part.category[row]],
-            "bbox": part.boxes[row].tolist(),
-            "area": float(part.areas[row]),
-            "iscrowd": int(part.crowd[row]),
+            "image_id": images[annotations.image[row]],
+            "category_id": categories[annotations.category[row]],
+            "bbox": annotations.boxes[row].tolist(),
+            "area": float(annotations.areas[row]),
+            "iscrowd": int(annotations.crowd[row]),
         }
-        mask = part.masks[row]
+        mask = annotations.masks[row]
         yield entry if mask is None else entry | {"segmentation": mask}

@@ -16,8 +16,8 @@ _ID_FIX = "expected a whole number or text"
 class ImageColumns:
     """Collects the images of a file."""
 
-    def __init__(self, where: str) -> None:
-        self._problems = Problems(where, "images")
+    def __init__(self, file_name: str) -> None:
+        self._problems = Problems(file_name, "images")
         self._keys: list[Key] = []
         self._names: list[str] = []
         self._sizes: list[int] = []
@@ -70,8 +70,8 @@ _LONGEST_NAME = 255  # bytes of a file or folder name; asking for a longer one i
 class CategoryColumns:
     """Collects the categories of a file."""
 
-    def __init__(self, where: str) -> None:
-        self._problems = Problems(where, "categories")
+    def __init__(self, file_name: str) -> None:
+        self._problems = Problems(file_name, "categories")
         self._keys: list[Key] = []
         self._names: list[str] = []
 
@@ -128,11 +128,11 @@ def _key(problems: Problems, entry: dict[str, Any], number: int) -> Key:
 def _note_repeated(problems: Problems, keys: list[Key]) -> None:
     if len(set(keys)) == len(keys):
         return
-    seen: set[Key] = set()
+    known_keys: set[Key] = set()
     for key in keys:
-        if key in seen:
+        if key in known_keys:
             problems.add("repeat an id", f"id {shown(key)}", "give each its own")
-        seen.add(key)
+        known_keys.add(key)
 
 
 def _name_problem(name: Any) -> str | None:
@@ -146,7 +146,10 @@ def _name_problem(name: Any) -> str | None:
     if not name.isprintable() and any(ord(char) < 32 for char in name):
         return "holds control characters"
     plain = name.replace("\\", "/")
-    if any(len(part.encode()) > _LONGEST_NAME for part in plain.split("/")) or len(plain) > 4000:
+    if (
+        any(len(segment.encode()) > _LONGEST_NAME for segment in plain.split("/"))
+        or len(plain) > 4000
+    ):
         return f"is longer than a file system takes ({_LONGEST_NAME} bytes)"
     if plain.startswith("/") or plain[1:2] == ":" or "://" in plain:
         return "is no name inside the folder of the images"

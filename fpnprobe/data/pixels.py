@@ -46,8 +46,8 @@ def decode(path: Path, shape: tuple[int, int], *, strict: bool = False) -> Pixel
     Raises:
         FpnProbeError: if the file is not an image.
     """
-    with quiet_decoder() as told:
-        picture = read_picture(path, told)
+    with quiet_decoder() as read_messages:
+        picture = read_picture(path, read_messages)
     image = picture.pixels
     if image is None or (strict and picture.cut):
         raise FpnProbeError(

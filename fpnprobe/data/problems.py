@@ -13,18 +13,18 @@ class Problems:
     """Counts what is wrong with the entries of one list of a file.
 
     Attributes:
-        where: name of the file.
-        part: name of the list.
+        file_name: name of the file.
+        list_name: name of the list.
     """
 
-    where: str
-    part: str
-    _found: dict[str, list[Any]] = field(default_factory=dict)
+    file_name: str
+    list_name: str
+    _counts: dict[str, list[Any]] = field(default_factory=dict)
 
-    def add(self, what: str, example: str, fix: str, *, count: int = 1) -> None:
+    def add(self, problem: str, example: str, fix: str, *, count: int = 1) -> None:
         """Note entries: what is wrong, the first of them and its value, the remedy, how many."""
-        known = self._found.setdefault(what, [0, example, fix])
-        known[0] += count
+        counted = self._counts.setdefault(problem, [0, example, fix])
+        counted[0] += count
 
     def refuse(self, total: int) -> None:
         """Raise about what was noted first.
@@ -32,9 +32,10 @@ class Problems:
         Raises:
             FpnProbeError: if anything was.
         """
-        for what, (count, example, fix) in self._found.items():
+        for problem, (count, example, fix) in self._counts.items():
             raise FpnProbeError(
-                f"{self.where}: {count} of {total} {self.part} {what} (first: {example}); {fix}"
+                f"{self.file_name}: {count} of {total} {self.list_name} {problem} (first: "
+                f"{example}); {fix}"
             )
 
 
@@ -43,17 +44,17 @@ class Notice:
     """Something that was left out or changed, with a count and the first example.
 
     Attributes:
-        what: "boxes stick out of their image and were clipped", and the like.
+        sentence: "boxes stick out of their image and were clipped", and the like.
         count: number of entries.
         total: of how many.
-        part: what is counted, in the plural.
+        noun: what is counted, in the plural.
         example: the first entry.
     """
 
-    what: str
+    sentence: str
     count: int
     total: int
-    part: str
+    noun: str
     example: str
 
     def line(self) -> str:
@@ -62,7 +63,7 @@ class Notice:
         >>> Notice("have no extent and are left out", 2, 9, "annotations", "annotation 7").line()
         '2 of 9 annotations have no extent and are left out (first: annotation 7)'
         """
-        return f"{self.count} of {self.total} {self.part} {self.what} (first: {self.example})"
+        return f"{self.count} of {self.total} {self.noun} {self.sentence} (first: {self.example})"
 
 
 def shown(value: Any) -> str:

@@ -70,10 +70,10 @@ def encode_runs(runs: Ints) -> bytes:
     deltas[3:] -= runs[1:-2]
     written = bytearray()
     for delta in deltas.tolist():
-        rest = delta
+        remainder = delta
         while True:
-            group, rest = rest & 0x1F, rest >> 5
-            more = rest != (-1 if group & 0x10 else 0)
+            group, remainder = remainder & 0x1F, remainder >> 5
+            more = remainder != (-1 if group & 0x10 else 0)
             written.append(_FIRST + (group | (0x20 if more else 0)))
             if not more:
                 break

@@ -118,7 +118,7 @@ def test_a_set_that_was_decoded_is_not_opened_again(
     for decode in (False, False, True, True, False):
         images.check(
             tmp_path, [file.name], np.array([[40, 56]]), decode=decode,
-            seen=lambda: opened.append(1),
+            on_file=lambda: opened.append(1),
         )  # fmt: skip
     assert len(opened) == 2
 
