@@ -41,7 +41,9 @@ def assert_readers_agree(root: Path, split: coco.Split) -> None:
     file = root / "part.json"
     parts.write_part(file, found, root=root, folder=split.folder)
     again, notices = usable(annotations.read(file))
-    assert not [each for each in notices if "left out" in each.sentence or "clipped" in each.sentence]
+    assert not [
+        each for each in notices if "left out" in each.sentence or "clipped" in each.sentence
+    ]
     assert coco.image_folder(root, file, again) == split.folder
     np.testing.assert_array_equal(again.boxes, found.boxes)
     np.testing.assert_array_equal(again.areas, found.areas)
