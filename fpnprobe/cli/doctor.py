@@ -22,16 +22,16 @@ def add(app: typer.Typer) -> None:
 
             return describe()
 
-        found = examine(describe_stack)
+        diagnosis = examine(describe_stack)
         if as_json:
-            typer.echo(json.dumps(found.to_dict()))
+            typer.echo(json.dumps(diagnosis.to_dict()))
         else:
-            for name, value in found.facts.items():
-                shown = value if value not in (None, "", []) else "-"
-                typer.echo(f"{found.verdict(name):8} {name:16} {shown}")
-            for problem in found.problems:
+            for name, value in diagnosis.facts.items():
+                text = value if value not in (None, "", []) else "-"
+                typer.echo(f"{diagnosis.verdict(name):8} {name:16} {text}")
+            for problem in diagnosis.problems:
                 kind = "problem" if problem.fatal else "note"
                 typer.echo(f"{kind}: {problem.what}\n  fix: {problem.fix}")
-            typer.echo("ok" if found.ok else "not ok")
-        if not found.ok:
+            typer.echo("ok" if diagnosis.ok else "not ok")
+        if not diagnosis.ok:
             raise typer.Exit(EnvironmentProblem.exit_code)

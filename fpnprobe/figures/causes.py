@@ -75,13 +75,13 @@ def _own(name: str) -> str:
 
 
 def _say(row: object) -> str:
-    said = f"{row.variant} − {row.twin}, {row.metric}: {row.difference:+.1f}"  # type: ignore[attr-defined]
+    sentence = f"{row.variant} − {row.twin}, {row.metric}: {row.difference:+.1f}"  # type: ignore[attr-defined]
     for name, low, high in (
         ("seeds and images", row.low, row.high),  # type: ignore[attr-defined]
         ("images alone", row.low_images, row.high_images),  # type: ignore[attr-defined]
     ):
         if low == low:
-            said += f"; {low:+.1f} to {high:+.1f} over {name}"
+            sentence += f"; {low:+.1f} to {high:+.1f} over {name}"
     if len(row.seeds) > 1:  # type: ignore[attr-defined]
-        said += "; seeds " + ", ".join(f"{v:+.1f}" for v in row.seeds)  # type: ignore[attr-defined]
-    return said
+        sentence += "; seeds " + ", ".join(f"{v:+.1f}" for v in row.seeds)  # type: ignore[attr-defined]
+    return sentence

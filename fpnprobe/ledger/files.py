@@ -79,10 +79,13 @@ def part_name(first: int, last: int) -> str:
 def parts(directory: Path, name: str) -> list[tuple[Path, int, int]]:
     """Part files with their first and last append, in order, without what a crash left over."""
     current, end = [], _appends(directory / f"{name}.parquet") - 1
-    for part in sorted(_all_parts(directory, name), key=lambda part: (part[1], -part[2])):
-        if part[2] > end:
-            current.append(part)
-            end = part[2]
+    for file_and_appends in sorted(
+        _all_parts(directory, name),
+        key=lambda file_and_appends: (file_and_appends[1], -file_and_appends[2]),
+    ):
+        if file_and_appends[2] > end:
+            current.append(file_and_appends)
+            end = file_and_appends[2]
     return current
 
 
@@ -96,7 +99,7 @@ def read(directory: Path, name: str) -> pd.DataFrame | None:
     """Read `<name>.parquet` and the parts beside it, or None where neither exists."""
     for _ in range(_TRIES):
         try:
-            frames = [_to_frame(each, directory / name) for each in _tables(directory, name)]
+            frames = [_to_frame(table, directory / name) for table in _tables(directory, name)]
             break
         except FileNotFoundError:  # its writer has just merged the parts
             continue
@@ -110,7 +113,11 @@ def read(directory: Path, name: str) -> pd.DataFrame | None:
 
 def gather(directory: Path, name: str, columns: Columns, *, first: int, last: int) -> None:
     """Replace the parts of these appends by one."""
-    inside = [part for part in parts(directory, name) if first <= part[1] and part[2] <= last]
+    inside = [
+        file_and_appends
+        for file_and_appends in parts(directory, name)
+        if first <= file_and_appends[1] and file_and_appends[2] <= last
+    ]
     if len(inside) < 2:
         return
     schema = schema_of(columns)
@@ -223,12 +230,12 @@ def _write_tables(path: Path, tables: Iterator[pa.Table], schema: pa.Schema) -> 
 
 
 def _all_parts(directory: Path, name: str) -> list[tuple[Path, int, int]]:
-    found = []
+    part_files = []
     for file in part_folder(directory, name).glob("*.parquet"):
         numbers = file.stem.split("-")
         if len(numbers) <= 2 and all(number.isdigit() for number in numbers):
-            found.append((file, int(numbers[0]), int(numbers[-1])))
-    return found
+            part_files.append((file, int(numbers[0]), int(numbers[-1])))
+    return part_files
 
 
 def _appends(whole: Path) -> int:

@@ -229,7 +229,7 @@ def _judge(manifest: Mapping[str, Any], problem: str, key: str | None) -> tuple[
 
 def _has_results(folder: Path) -> bool:
     """Whether a folder holds more than what a cell leaves that never began."""
-    files = (each for each in folder.rglob("*") if each.is_file())
+    files = (file for file in folder.rglob("*") if file.is_file())
     return any(
-        each.name not in _WITHOUT_RESULTS and not each.name.startswith(".") for each in files
+        file.name not in _WITHOUT_RESULTS and not file.name.startswith(".") for file in files
     )

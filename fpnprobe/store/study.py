@@ -53,16 +53,16 @@ class StoredStudy:
         Raises:
             FpnProbeError: if it is not the folder of a study, or see `strict`.
         """
-        place = Path(folder)
+        root = Path(folder)
         try:
-            content, problems = _repair(read_object(place / STUDY))
+            content, problems = _repair(read_object(root / STUDY))
         except MissingDocument:
-            found = [] if any(find_cell_folders(place)) else list(find_runs(place))
-            if found:
-                return cls.of_runs(found, name=place.absolute().name)
-            if strict or not any(find_cell_folders(place)):
+            runs = [] if any(find_cell_folders(root)) else list(find_runs(root))
+            if runs:
+                return cls.of_runs(runs, name=root.absolute().name)
+            if strict or not any(find_cell_folders(root)):
                 raise FpnProbeError(
-                    f"{place} is not a study folder: expected {STUDY} or cells/*/*/{MANIFEST} in "
+                    f"{root} is not a study folder: expected {STUDY} or cells/*/*/{MANIFEST} in "
                     "it, or a ledger; give the folder that run-study wrote, or the work_dir of a "
                     "training with the probe"
                 ) from None
@@ -72,9 +72,11 @@ class StoredStudy:
                 raise FpnProbeError(f"{error}: run `run-study` again") from None
             content, problems = {}, (str(error),)
         if strict and problems:
-            raise FpnProbeError(f"{place / STUDY} is damaged: {problems[0]}; run `run-study` again")
-        named = tuple(f"{STUDY}: {entry}" if content else entry for entry in problems)
-        return cls(folder=place, content=content, cells=_read_cells(place, content), problems=named)
+            raise FpnProbeError(f"{root / STUDY} is damaged: {problems[0]}; run `run-study` again")
+        sentences = tuple(f"{STUDY}: {entry}" if content else entry for entry in problems)
+        return cls(
+            folder=root, content=content, cells=_read_cells(root, content), problems=sentences
+        )
 
     @classmethod
     def of_runs(
@@ -119,8 +121,8 @@ class StoredStudy:
     def buckets(self) -> tuple[ScaleBucket, ...]:
         """The study's scale buckets, COCO's where it names none."""
         if not self.content:
-            known = (cell.buckets for cell in self.cells if cell.config)
-            return next(known, COCO_BUCKETS)
+            bucket_sets = (cell.buckets for cell in self.cells if cell.config)
+            return next(bucket_sets, COCO_BUCKETS)
         return stored_buckets(self.content.get("buckets"))
 
     @property
@@ -141,20 +143,20 @@ def read_cell(folder: str | Path) -> StoredCell:
     Raises:
         FpnProbeError: if the folder holds no manifest.
     """
-    place = Path(folder)
-    if is_run(place):
-        return read_run(place)
-    if not (place / MANIFEST).is_file():
+    path = Path(folder)
+    if is_run(path):
+        return read_run(path)
+    if not (path / MANIFEST).is_file():
         raise FpnProbeError(
-            f"{place} is not a cell of a study: expected {MANIFEST} in it, such as "
+            f"{path} is not a cell of a study: expected {MANIFEST} in it, such as "
             "reports/quickstart/cells/fpn/seed-0"
         )
-    absolute = place.absolute()
+    absolute = path.absolute()
     if absolute.parent.parent.name == "cells" and (absolute.parents[2] / STUDY).is_file():
         for cell in StoredStudy.read(absolute.parents[2]).cells:
             if cell.folder.absolute() == absolute:
                 return cell
-    return StoredCell.read(place)
+    return StoredCell.read(path)
 
 
 def find_cell_folders(folder: Path) -> Iterator[Path]:
@@ -177,23 +179,23 @@ def _read_cells(folder: Path, content: Mapping[str, Any]) -> tuple[StoredCell, .
     keys: dict[tuple[str, int], str | None] = {
         (entry["variant"], entry["seed"]): entry["key"] for entry in content.get("cells") or ()
     }
-    wanted = keys or {(name, seed): None for name in names for seed in seeds}
-    on_disk = {place: StoredCell.read(place) for place in find_cell_folders(folder)}
+    planned_keys = keys or {(name, seed): None for name in names for seed in seeds}
+    on_disk = {cell_path: StoredCell.read(cell_path) for cell_path in find_cell_folders(folder)}
     by_name = {
-        (cell.manifest.get("variant"), cell.manifest.get("seed")): place
-        for place, cell in on_disk.items()
+        (cell.manifest.get("variant"), cell.manifest.get("seed")): cell_path
+        for cell_path, cell in on_disk.items()
     }
     cells = []
-    for (variant, seed), key in wanted.items():
-        place = cell_folder(folder, variant, seed)
-        if place not in on_disk:
-            place = by_name.get((variant, seed), place)
-        on_disk.pop(place, None)
-        cells.append(StoredCell.read(place, variant=variant, seed=seed, key=key))
+    for (variant, seed), key in planned_keys.items():
+        cell_path = cell_folder(folder, variant, seed)
+        if cell_path not in on_disk:
+            cell_path = by_name.get((variant, seed), cell_path)
+        on_disk.pop(cell_path, None)
+        cells.append(StoredCell.read(cell_path, variant=variant, seed=seed, key=key))
     planned = {slug(name): name for name in names}
-    for place, cell in on_disk.items():
-        name = cell.manifest.get("variant") or planned.get(place.parent.name, "")
-        cells.append(StoredCell.read(place, variant=name, key="" if keys else None))
+    for cell_path, cell in on_disk.items():
+        name = cell.manifest.get("variant") or planned.get(cell_path.parent.name, "")
+        cells.append(StoredCell.read(cell_path, variant=name, key="" if keys else None))
     return tuple(cells)
 
 

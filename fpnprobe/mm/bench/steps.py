@@ -76,9 +76,9 @@ class Steps:
 
     def inputs(self, mode: Mode) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """Loss and what its passes in this mode go to."""
-        with observe(self.detector) as seen:
+        with observe(self.detector) as observation:
             loss = self.loss()
-        taps = seen.taps()
+        taps = observation.taps()
         tensors = [tap.activation for tap in taps if tap.activation is not None]
         if mode == "full":
             tensors += [p for tap in taps for p in tap.parameters]

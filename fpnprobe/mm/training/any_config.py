@@ -76,8 +76,8 @@ def prepare_config(request: TrainingRequest) -> Config:
         config.auto_scale_lr.enable = True
     hooks = list(config.get("custom_hooks") or [])
     probes = [hook for hook in hooks if hook["type"] == "GradientProbeHook"]
-    others = [hook for hook in hooks if hook["type"] != "GradientProbeHook"]
-    config.custom_hooks = [*others, request.probe_hook(probes[0] if probes else None)]
+    other_hooks = [hook for hook in hooks if hook["type"] != "GradientProbeHook"]
+    config.custom_hooks = [*other_hooks, request.probe_hook(probes[0] if probes else None)]
     return config
 
 

@@ -66,11 +66,11 @@ class CellImages(Dataset[dict[str, Any]]):
         masks: bool = False,
         outline: bool = False,
     ) -> None:
-        given = read_usable(annotations, area=area)
+        in_file = read_usable(annotations, area=area)
         self.metainfo = {"classes": classes}
         # a copy of nothing where the classes are the file's: the arrays are shared by processes
-        same = given.category_names == classes
-        self.annotations = given if same else given.with_categories(classes)
+        same = in_file.category_names == classes
+        self.annotations = in_file if same else in_file.with_categories(classes)
         self.image_ids = self.annotations.image_keys.numbers
         self.category_ids: list[int] = self.annotations.category_keys.numbers.tolist()
         # objects of image i, in the order of the file: rows[first[i] : first[i + 1]]
@@ -78,12 +78,12 @@ class CellImages(Dataset[dict[str, Any]]):
         self._first = np.searchsorted(
             self.annotations.image[self._rows], np.arange(len(self.image_ids) + 1)
         )
-        folder = coco.image_folder(root, annotations, given)
-        paths = [folder / name for name in given.image_names]
+        folder = coco.image_folder(root, annotations, in_file)
+        paths = [folder / name for name in in_file.image_names]
         self._short_sides = short_sides
         self._long_side = size[1] if isinstance(size, tuple) else (size or 0) * 5 // 3
         cache = False if short_sides is not None else cache
-        self._store = pixels.store(paths, given.sizes, size=size, cache=cache)
+        self._store = pixels.store(paths, in_file.sizes, size=size, cache=cache)
         self._offsets = self._store.offsets()
         self._seed, self._flip, self._masks, self._outline = seed, flip, masks, outline
         self._batch = batch

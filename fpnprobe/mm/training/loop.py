@@ -109,10 +109,10 @@ class Keeper:
         if stop:
             raise Stopped
 
-    def _agreed(self, done: int) -> tuple[bool, bool]:
+    def _agreed(self, passes: int) -> tuple[bool, bool]:
         wish = [self.stop(), time.monotonic() - self._saved >= self.interval]
         if is_distributed():
-            if done % _AGREE_EVERY:
+            if passes % _AGREE_EVERY:
                 return False, False
             broadcast_object_list(wish)
         return wish[0], wish[1]

@@ -70,7 +70,7 @@ def _draw(
     if masks.kind[masks.row[row]] == RUNS:
         counts = masks.run_lengths(row)
     else:
-        polygons = [part.tolist() for part in _outline(annotations, row, boxes)]
+        polygons = [outline.tolist() for outline in _outline(annotations, row, boxes)]
         counts = rle.merge(rle.frPyObjects(polygons, *size))["counts"]
     runs = decode_runs(counts)
     columns = np.repeat(np.arange(len(runs), dtype=np.uint8) % 2, runs)  # zeros first

@@ -45,7 +45,7 @@ def predict(
     firsts = range(0, len(images), batch)[team.rank :: team.size]
     batches = [range(first, min(first + batch, len(images))) for first in firsts]
     loader = prediction_loader(images, batches, device=next(model.parameters()).device.type)
-    parts: list[tuple[int, list[dict[str, Any]]]] = []
+    local_rows: list[tuple[int, list[dict[str, Any]]]] = []
     model.eval()
     with torch.no_grad():
         for first, data in zip(firsts, loader, strict=True):
@@ -55,16 +55,21 @@ def predict(
                 for result in model.test_step(data)
                 for row in _as_coco(result, images.category_ids, masks)
             ]
-            parts.append((first, rows))
+            local_rows.append((first, rows))
     gathered = sorted(
-        (part for own in team.gather(parts) for part in own), key=lambda part: part[0]
+        (
+            rows_of_batch
+            for rows_of_process in team.gather(local_rows)
+            for rows_of_batch in rows_of_process
+        ),
+        key=lambda rows_of_batch: rows_of_batch[0],
     )
     if team.rank > 0:
-        return sum(len(rows) for _, rows in parts)
-    found = [row for _, rows in gathered for row in rows]
-    text = json.dumps(found, separators=(",", ":")).encode()
+        return sum(len(rows) for _, rows in local_rows)
+    detections = [row for _, rows in gathered for row in rows]
+    text = json.dumps(detections, separators=(",", ":")).encode()
     atomic.write_bytes(file, gzip.compress(text, compresslevel=6, mtime=0))
-    return len(found)
+    return len(detections)
 
 
 def _as_coco(result: Any, category_ids: list[int], masks: bool) -> list[dict[str, Any]]:
@@ -96,4 +101,7 @@ def _run_lengths(masks: torch.Tensor) -> list[dict[str, Any]]:
     encoded = [
         coco_mask.encode(np.asfortranarray(mask.cpu().numpy().astype(np.uint8))) for mask in masks
     ]
-    return [{"size": each["size"], "counts": each["counts"].decode()} for each in encoded]
+    return [
+        {"size": run_lengths["size"], "counts": run_lengths["counts"].decode()}
+        for run_lengths in encoded
+    ]

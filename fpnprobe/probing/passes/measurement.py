@@ -159,7 +159,9 @@ class Measurement:
             gaps=self._gaps,
             frozen=self._passes.frozen,
             untrained=self._passes.untrained,
-            rest=None if (rest := self._partition.rest_value) is None else rest * self._step.weight,
+            rest=None
+            if (unlabeled := self._partition.rest_value) is None
+            else unlabeled * self._step.weight,
             audited=self._audited and self._derived < 0,
             arithmetic=self._arithmetic,
             counts=self._nonzero_counts,

@@ -128,8 +128,10 @@ def summarize(
     names = list(dict.fromkeys(("all", *(term for _, term in totals.terms))))
     local_counts = torch.tensor([[*partition.objects, 0], *map(partition.count, names)]).double()
     counts = reduction.sum(local_counts.to(totals.loss.device)).long().tolist()
-    rest = torch.tensor([float(totals.rest is not None), totals.rest or 0.0])
-    shared = torch.cat([v.to(totals.loss) for v in (totals.loss.reshape(1), totals.values, rest)])
+    unlabeled = torch.tensor([float(totals.rest is not None), totals.rest or 0.0])
+    shared = torch.cat(
+        [v.to(totals.loss) for v in (totals.loss.reshape(1), totals.values, unlabeled)]
+    )
     loss, *values, has_rest, rest_value = (reduction.sum(shared) / reduction.processes).tolist()
     rows = dict(zip(names, counts[1:], strict=True))
     residuals = Residuals(

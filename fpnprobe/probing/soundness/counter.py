@@ -29,7 +29,7 @@ class Soundness:
     def __init__(
         self, *, strict: bool = False, tell: Callable[[str], object] = lambda _sentence: None
     ) -> None:
-        self._strict, self._tell, self._told = strict, tell, set[str]()
+        self._strict, self._tell, self._told_sentences = strict, tell, set[str]()
         self.samples = self.unsound = self.nonfinite = self.underflow = 0
         self.arithmetic, self.sentence = "", ""
         self.tolerance = math.nan
@@ -112,8 +112,8 @@ class Soundness:
         self.residuals = dict(state["residuals"])
 
     def _warn(self, kind: str, sentence: str) -> None:
-        if kind not in self._told:
-            self._told.add(kind)
+        if kind not in self._told_sentences:
+            self._told_sentences.add(kind)
             self._tell(sentence)
 
 

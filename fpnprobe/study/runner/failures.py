@@ -26,7 +26,7 @@ def reason(error: BaseException) -> str:
             f"loss not finite: {text}; lower schedule.lr, lengthen schedule.warmup, set "
             "schedule.clip, or leave out schedule.amp"
         )
-    memory = isinstance(error, MemoryError) or any(each in text.lower() for each in _MEMORY)
+    memory = isinstance(error, MemoryError) or any(phrase in text.lower() for phrase in _MEMORY)
     if memory:
         return (
             f"out of memory: {text}; raise schedule.accumulate, lower schedule.batch or data.size, "
@@ -49,9 +49,9 @@ def is_disk_full(error: BaseException) -> bool:
 
 def _disk_error(error: BaseException) -> str:
     """Text of the first such error in a chain of exceptions; "" where there is none."""
-    for each in (error, error.__cause__, error.__context__):
-        if isinstance(each, OSError) and each.errno in _DISK:
-            return each.strerror or str(each)
+    for cause in (error, error.__cause__, error.__context__):
+        if isinstance(cause, OSError) and cause.errno in _DISK:
+            return cause.strerror or str(cause)
     return ""
 
 

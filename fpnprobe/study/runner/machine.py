@@ -6,10 +6,10 @@ from fpnprobe.errors import EnvironmentProblem, FpnProbeError
 from fpnprobe.study.folder.study_folder import Output
 
 
-def default_jobs(result: Output, device: str, asked: int | None, *, nproc: int = 1) -> int:
+def default_jobs(result: Output, device: str, requested: int | None, *, nproc: int = 1) -> int:
     """Cells at the same time: as asked, else by the study and its processors or GPUs."""
-    if asked is not None:
-        return asked
+    if requested is not None:
+        return requested
     if device.startswith("cuda"):
         import torch
 

@@ -92,7 +92,7 @@ def parameters(result: Output, *, jobs: int | None) -> dict[str, Any]:
     `resources.slurm` gives any further ones by submitit's names, such as `partition`.
     """
     resources = result.study.resources
-    found = {
+    options = {
         "job_name": f"fpnprobe-{result.study.name}",
         "time": resources.minutes,
         "nodes": resources.nodes,
@@ -104,7 +104,7 @@ def parameters(result: Output, *, jobs: int | None) -> dict[str, Any]:
         "signal_delay_s": int(_PATIENCE),
         "additional_parameters": {"requeue": True},
     }
-    return found | dict(result.study.resources.slurm)
+    return options | dict(result.study.resources.slurm)
 
 
 def executor(result: Output, *, jobs: int | None) -> Any:
@@ -121,18 +121,18 @@ def executor(result: Output, *, jobs: int | None) -> Any:
             "--launcher slurm needs submitit: pip install 'fpnprobe[slurm]'"
         ) from None
     try:
-        found = SlurmExecutor(folder=folder(result))
+        slurm = SlurmExecutor(folder=folder(result))
     except RuntimeError:
         raise EnvironmentProblem(
             "--launcher slurm: there is no `srun` on this machine; run it on a login node of the "
             "cluster, or leave the option out"
         ) from None
     try:
-        found.update_parameters(**parameters(result, jobs=jobs))
+        slurm.update_parameters(**parameters(result, jobs=jobs))
     except (ValueError, TypeError) as error:
         line = str(error).splitlines()[0]
         raise FpnProbeError(f"resources.slurm: {line}; use submitit's Slurm parameters") from None
-    return found
+    return slurm
 
 
 def folder(result: Output) -> Path:
@@ -154,33 +154,35 @@ def run(
     since a cell that another job holds or has done is not run twice.
     """
     tracked = [Tracked(cell, result.iterations) for cell in selected]
-    for each in tracked:
-        look_at(each)
-    missing = [each for each in tracked if each.state is State.PENDING]
+    for cell_run in tracked:
+        look_at(cell_run)
+    missing = [cell_run for cell_run in tracked if cell_run.state is State.PENDING]
     submitted: list[Any] = []
     if missing:
         with via.batch():
-            submitted += [via.submit(CellJob(result, each.cell, launch)) for each in missing]
+            submitted += [
+                via.submit(CellJob(result, cell_run.cell, launch)) for cell_run in missing
+            ]
     jobs = list(zip(missing, submitted, strict=True))
-    for each, _ in jobs:
-        each.elsewhere = True
+    for cell_run, _ in jobs:
+        cell_run.elsewhere = True
     while jobs:
         left = []
-        for each, job in jobs:
+        for cell_run, job in jobs:
             if job.done():
-                each.elsewhere = False
-                judge(each, _exit_code(job))
-                _blame_slurm(each, job)
+                cell_run.elsewhere = False
+                judge(cell_run, _exit_code(job))
+                _blame_slurm(cell_run, job)
             else:
-                each.reason = _describe(job)
-                left.append((each, job))
+                cell_run.reason = _describe(job)
+                left.append((cell_run, job))
         watcher.update(tracked)
         jobs = left
         if jobs:
             time.sleep(_POLL)
-    for each in tracked:
-        if each.state is State.PENDING:  # another runner's job has it
-            each.state = each.cell.state()
+    for cell_run in tracked:
+        if cell_run.state is State.PENDING:  # another runner's job has it
+            cell_run.state = cell_run.cell.state()
     watcher.update(tracked)
     return tracked
 
@@ -201,11 +203,11 @@ def _describe(job: Any) -> str:
     return f"Slurm job {job.job_id}: {_WAITING.get(_state(job), _state(job).lower())}"
 
 
-def _blame_slurm(each: Tracked, job: Any) -> None:
+def _blame_slurm(cell_run: Tracked, job: Any) -> None:
     """Where Slurm ended a job, say so: the cell itself could not."""
     fault = _FAULTS.get(_state(job))
-    if fault is not None and each.state is not State.DONE:
-        each.state = State.FAILED
-        each.reason = (
+    if fault is not None and cell_run.state is not State.DONE:
+        cell_run.state = State.FAILED
+        cell_run.reason = (
             f"Slurm job {job.job_id}: {fault}; the same command goes on from the last checkpoint"
         )

@@ -50,19 +50,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--watch-stdin", action="store_true", help="stop when stdin is closed")
     options = parser.parse_args(arguments)
-    asked = threading.Event()
+    stop_requested = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: asked.set())
+        signal.signal(number, lambda *_: stop_requested.set())
     if options.watch_stdin:
-        threading.Thread(target=_watch, args=(asked,), daemon=True).start()
+        threading.Thread(target=_watch, args=(stop_requested,), daemon=True).start()
     result = study_folder.read(options.out)
-    wanted = (options.variant, options.seed)
+    variant_and_seed = (options.variant, options.seed)
     if options.key and options.key not in {
-        cell.key for cell in result.cells if (cell.variant, cell.seed) == wanted
+        cell.key for cell in result.cells if (cell.variant, cell.seed) == variant_and_seed
     }:
         return OTHER
     device = machine.check_device(options.device)
-    return run(result, *wanted, device=device, stop=asked)
+    return run(result, *variant_and_seed, device=device, stop=stop_requested)
 
 
 def run(result: Output, variant: str, seed: int, *, device: str, stop: threading.Event) -> int:
@@ -72,8 +72,8 @@ def run(result: Output, variant: str, seed: int, *, device: str, stop: threading
         return _lead(result, cell, device=device, stop=stop, join=partial(_join, result, device))
     with _join(result, device) as team:
         if team.rank > 0:
-            done = assist(result, cell, team=team, device=device, stop=stop.is_set)
-            return DONE if done else STOPPED
+            has_finished = assist(result, cell, team=team, device=device, stop=stop.is_set)
+            return DONE if has_finished else STOPPED
         return _lead(result, cell, device=device, stop=stop, join=lambda: nullcontext(team))
 
 
@@ -182,8 +182,8 @@ def _mend(
                     progress(stage=step.name)
                     step.run(work)
         now = digest_folder(cell.folder)
-        made = {name: entry for name, entry in now.items() if step_of(name) in damage.steps}
-        content["files"] = {**(stored.manifest.get("files") or {}), **made}
+        remade_files = {name: entry for name, entry in now.items() if step_of(name) in damage.steps}
+        content["files"] = {**(stored.manifest.get("files") or {}), **remade_files}
         progress(stage="done", iteration=result.iterations)
         write_manifest(cell.folder, content)
     except Interrupted:
@@ -212,7 +212,7 @@ def _logged(file: Path) -> Iterator[None]:
     """Send everything that anybody prints in this process to the cell's log."""
     sys.stdout.flush()
     sys.stderr.flush()
-    kept = os.dup(1), os.dup(2)
+    former_handles = os.dup(1), os.dup(2)
     with (
         file.open("a", buffering=1) as log,
         contextlib.redirect_stdout(log),
@@ -226,17 +226,17 @@ def _logged(file: Path) -> Iterator[None]:
             yield
         finally:
             logging.captureWarnings(False)
-            for number, handle in enumerate(kept, start=1):
+            for number, handle in enumerate(former_handles, start=1):
                 os.dup2(handle, number)
                 os.close(handle)
 
 
-def _watch(asked: threading.Event) -> None:
+def _watch(stop_requested: threading.Event) -> None:
     """Stop when the process that started us is gone, which closes our stdin."""
     with contextlib.suppress(OSError, ValueError):
         while os.read(0, 1):
             pass
-    asked.set()
+    stop_requested.set()
 
 
 if __name__ == "__main__":
