@@ -10,7 +10,7 @@ from fpnprobe.errors import EnvironmentProblem, FpnProbeError
 from fpnprobe.store import locks
 from fpnprobe.store.cell import State
 from fpnprobe.store.study import STUDY
-from fpnprobe.study.folder import dataset, study_folder
+from fpnprobe.study.folder import cell_content, dataset, study_folder
 from fpnprobe.study.folder.cells import Cell
 from fpnprobe.study.folder.mending import find_damage
 from fpnprobe.study.folder.study_folder import Output
@@ -102,7 +102,7 @@ def run_all(
         try:
             if options.fresh:
                 for cell in selected:
-                    study_folder.forget(cell)
+                    cell_content.forget(cell)
             _tell_damage(selected, display)
             if any(cell.state() is not State.DONE for cell in selected):
                 dataset.parse_once(source)
@@ -233,7 +233,7 @@ def _write_report(
 def _write_study(output: Output, display: Display) -> None:
     """Write `study.json`, one runner at a time; tell what no longer belongs to the study."""
     with locks.held(output.out / "lock", wait=30):
-        study_folder.remove_temporaries(output.out.glob(f".{STUDY}.*"))
+        cell_content.remove_temporaries(output.out.glob(f".{STUDY}.*"))
         output.write()
-        for title in study_folder.archive_foreign(output):
+        for title in cell_content.archive_foreign(output):
             display.say(f"{title} is not in the study any more: moved to {output.out}/archive")

@@ -21,7 +21,7 @@ from fpnprobe.errors import FpnProbeError
 from fpnprobe.store import locks
 from fpnprobe.store.cell import LOG, State, StoredCell, write_manifest
 from fpnprobe.store.digests import digest_folder
-from fpnprobe.study.folder import cell_key, manifest, study_folder
+from fpnprobe.study.folder import cell_content, cell_key, manifest, study_folder
 from fpnprobe.study.folder.cells import Cell
 from fpnprobe.study.folder.mending import Damage, find_damage, remove_damage, step_of
 from fpnprobe.study.folder.progress import ProgressWriter
@@ -90,7 +90,7 @@ def _lead(result: Output, cell: Cell, *, device: str, stop: threading.Event, joi
     """Run a cell as its only process, or as the one that the others follow."""
     try:
         with locks.held(cell.lock):
-            notes = study_folder.settle(
+            notes = cell_content.settle(
                 cell, is_ours=lambda stored: holds_weights_of(stored, cell.key)
             )
             stored = cell.stored(lock_is_ours=True)
