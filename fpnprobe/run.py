@@ -13,7 +13,8 @@ from fpnprobe.attribution.table import COLUMNS
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.ledger import Ledger
 from fpnprobe.scales import COCO_BUCKETS, ScaleBucket, name_metric
-from fpnprobe.store.cell import MANIFEST, State, StoredCell
+from fpnprobe.store.cell import MANIFEST, StoredCell
+from fpnprobe.store.cell_state import State
 from fpnprobe.store.feature_maps import Features, stored_images
 from fpnprobe.store.runs import is_run
 from fpnprobe.store.study import STUDY, StoredStudy, read_cell

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fpnprobe.data.identity import Keys, key_of, note_strangers
-from fpnprobe.data.masks import MaskColumns
+from fpnprobe.data.mask_columns import MaskColumns
 from fpnprobe.data.problems import Problems, shown
 
 Ints = npt.NDArray[np.int64]

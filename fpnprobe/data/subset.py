@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fpnprobe.data import coco, parts
+from fpnprobe.data import parts, splits
 from fpnprobe.data.annotations import Annotations
 from fpnprobe.data.usable import with_plain_ids
 from fpnprobe.errors import FpnProbeError
@@ -44,7 +44,7 @@ def select(
     else and a larger subset contains the smaller one.
 
     Args:
-        content: Annotations, as `coco.open_split` gives them.
+        content: Annotations, as `splits.open_split` gives them.
         images: Most images to keep; None for all.
         classes: Names of the categories to keep; None for all.
         min_objects: Fewest objects (no crowds) of the kept classes that an image must have.
@@ -94,7 +94,7 @@ def make(
     """Write a COCO folder with a subset of both splits; the classes are the training split's.
 
     `link` makes symbolic links to the image files instead of copies; `area` is that of
-    `coco.open_split`.
+    `splits.open_split`.
 
     Raises:
         FpnProbeError: for bad input, or a target that is not new or empty.
@@ -105,7 +105,7 @@ def make(
     names: tuple[str, ...] | None = None
     places: dict[str, Path] = {}
     for split, count in zip(_SPLITS, (images, val_images), strict=True):
-        source = coco.open_split(root, split, area=area)
+        source = splits.open_split(root, split, area=area)
         if classes is not None and names is None:
             names = frequent_classes(source.annotations, classes)
         selection = select(

@@ -5,7 +5,8 @@ state, by the one rule of `fpnprobe.store.cell`, which every reader takes: `fpnp
 evidence, study, attribution and probe. Nothing here needs torch.
 """
 
-from fpnprobe.store.cell import State, StoredCell
+from fpnprobe.store.cell import StoredCell
+from fpnprobe.store.cell_state import State
 from fpnprobe.store.study import StoredStudy
 
 __all__ = ["State", "StoredCell", "StoredStudy"]

@@ -13,7 +13,8 @@ from typing import Any
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.scales import stored_buckets
-from fpnprobe.store.cell import MANIFEST, State, StoredCell
+from fpnprobe.store.cell import MANIFEST, StoredCell
+from fpnprobe.store.cell_state import State
 from fpnprobe.store.run_file import NAME, read_run_file
 
 LEDGER = ("ledger.parquet", "ledger.parts")

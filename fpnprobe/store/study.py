@@ -7,7 +7,8 @@ from typing import Any
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.scales import COCO_BUCKETS, ScaleBucket, stored_buckets
-from fpnprobe.store.cell import MANIFEST, State, StoredCell
+from fpnprobe.store.cell import MANIFEST, StoredCell
+from fpnprobe.store.cell_state import State
 from fpnprobe.store.documents import MissingDocument, read_object
 from fpnprobe.store.runs import describe_runs, find_runs, is_run, read_run, read_runs
 from fpnprobe.store.study_repair import repair

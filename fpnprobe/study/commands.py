@@ -8,7 +8,7 @@ from typing import Any
 
 from fpnprobe.errors import EnvironmentProblem, FpnProbeError
 from fpnprobe.store import locks
-from fpnprobe.store.cell import State
+from fpnprobe.store.cell_state import State
 from fpnprobe.store.study import STUDY
 from fpnprobe.study.folder import cell_content, dataset, study_folder
 from fpnprobe.study.folder.cells import Cell

@@ -12,7 +12,7 @@ from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 from torch.utils.data import Dataset, Sampler
 
-from fpnprobe.data import coco, pixels
+from fpnprobe.data import pixels, splits
 from fpnprobe.data.column_file import read_usable
 from fpnprobe.mm.training.masks import load_masks
 from fpnprobe.mm.training.shapes import grouped
@@ -78,7 +78,7 @@ class CellImages(Dataset[dict[str, Any]]):
         self._first = np.searchsorted(
             self.annotations.image[self._rows], np.arange(len(self.image_ids) + 1)
         )
-        folder = coco.image_folder(root, annotations, in_file)
+        folder = splits.image_folder(root, annotations, in_file)
         paths = [folder / name for name in in_file.image_names]
         self._short_sides = short_sides
         self._long_side = size[1] if isinstance(size, tuple) else (size or 0) * 5 // 3

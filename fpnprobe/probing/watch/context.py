@@ -10,7 +10,7 @@ from torch import nn
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.ledger import Ledger, LedgerWriter
-from fpnprobe.ledger.files import read as read_table
+from fpnprobe.ledger.parts import read as read_table
 from fpnprobe.probing.graph_guards.wrappers import refuse_sharded, refuse_static_graph
 from fpnprobe.probing.passes.distributed import (
     agree_on_first,

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.store import locks
-from fpnprobe.store.cell import LOCK, MANIFEST, State, StoredCell, write_manifest
+from fpnprobe.store.cell import LOCK, MANIFEST, StoredCell, write_manifest
+from fpnprobe.store.cell_state import State
 from fpnprobe.store.study import find_cell_folders
 from fpnprobe.study.folder.cells import Cell
 from fpnprobe.study.folder.study_folder import Output

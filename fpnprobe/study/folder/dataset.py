@@ -16,7 +16,7 @@ from fpnprobe.study.folder.fitting import Bucket, fit_buckets, fit_size, fit_stu
 
 if TYPE_CHECKING:
     from fpnprobe.data.annotations import Annotations
-    from fpnprobe.data.coco import Split
+    from fpnprobe.data.splits import Split
 
 _PATHS = ("root", "train", "val")
 
@@ -101,15 +101,15 @@ def prepare(study: Study, *, out: str | Path, write: bool = True) -> Source:
     Raises:
         FpnProbeError: If the COCO folder is missing or an annotation or image is bad.
     """
-    from fpnprobe.data import coco, parts, scenes
+    from fpnprobe.data import coco, parts, scenes, splits
 
     data = study.data
     if data.scenes is not None:
         root = scenes.cached(**data.scenes).absolute()
     else:
         root = Path(str(data.root)).expanduser().absolute()
-    train = coco.open_split(root, data.train, area=data.area)
-    val = coco.open_split(root, data.val, area=data.area)
+    train = splits.open_split(root, data.train, area=data.area)
+    val = splits.open_split(root, data.val, area=data.area)
     notes = [
         line
         for split in (train, val)
@@ -166,11 +166,11 @@ def decode(source: Source, study: Study) -> None:
 
     Cells that start together would each do it, and a cell that is stopped waits for it.
     """
-    from fpnprobe.data import coco, column_file, pixels
+    from fpnprobe.data import column_file, pixels, splits
 
     for file in (source.train, source.val):
         annotations = column_file.read_usable(file)
-        folder = coco.image_folder(source.root, file, annotations)
+        folder = splits.image_folder(source.root, file, annotations)
         paths = [folder / name for name in annotations.image_names]
         pixels.store(paths, annotations.sizes, size=study.data.known_size, cache=study.data.cache)
 
@@ -187,7 +187,7 @@ def _limit_splits(
     study: Study, train: "Split", val: "Split"
 ) -> tuple["Annotations", "Annotations"]:
     """Limit both splits as the study says; a split that is used whole is itself, not a copy."""
-    from fpnprobe.data import coco, subset
+    from fpnprobe.data import splits, subset
 
     limits, classes = study.data.limits, study.data.limits.classes
     if isinstance(classes, int):
@@ -196,7 +196,7 @@ def _limit_splits(
         train.annotations, images=limits.train_images, classes=classes, min_objects=1
     )
     if classes is None:
-        val = coco.match_categories(train, val)
+        val = splits.match_categories(train, val)
     elif missing := [name for name in classes if name not in val.annotations.category_names]:
         category_names = [*val.annotations.category_names, *missing]
         val = replace(val, annotations=val.annotations.with_categories(category_names))

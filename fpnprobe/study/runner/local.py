@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.store.cell import State, write_manifest
+from fpnprobe.store.cell import write_manifest
+from fpnprobe.store.cell_state import State
 from fpnprobe.study.folder import progress
 from fpnprobe.study.folder.cells import Cell
 from fpnprobe.study.folder.mending import find_damage

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fpnprobe.errors import EnvironmentProblem, FpnProbeError
-from fpnprobe.store.cell import State
+from fpnprobe.store.cell_state import State
 from fpnprobe.study.folder.cells import Cell
 from fpnprobe.study.folder.study_folder import Output
 from fpnprobe.study.runner.launchers import Launch, Rendezvous

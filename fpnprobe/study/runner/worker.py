@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.store import locks
-from fpnprobe.store.cell import LOG, State, StoredCell, write_manifest
+from fpnprobe.store.cell import LOG, StoredCell, write_manifest
+from fpnprobe.store.cell_state import State
 from fpnprobe.store.digests import digest_folder
 from fpnprobe.study.folder import cell_content, cell_key, manifest, study_folder
 from fpnprobe.study.folder.cells import Cell

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.store.cell import State
+from fpnprobe.store.cell_state import State
 from fpnprobe.study.folder.study_folder import Output
 from fpnprobe.study.runner import command, launchers
 from fpnprobe.study.runner.command import Template

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from fpnprobe.errors import EnvironmentProblem, FpnProbeError
-from fpnprobe.store.cell import State
+from fpnprobe.store.cell_state import State
 from fpnprobe.study.folder import progress
 from fpnprobe.study.runner import launchers, slurm, worker
 from fpnprobe.study.runner.launchers import Launch

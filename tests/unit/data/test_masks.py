@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
-from fpnprobe.data.masks import MaskColumns, Masks
+from fpnprobe.data.mask_columns import MaskColumns
+from fpnprobe.data.masks import Masks
 from fpnprobe.data.run_lengths import check_runs, decode_runs, encode_runs
 
 SIZE = (48, 64)

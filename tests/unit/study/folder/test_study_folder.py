@@ -9,7 +9,8 @@ import pytest
 from fpnprobe.config import loading
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.store import locks
-from fpnprobe.store.cell import MANIFEST, State, write_manifest
+from fpnprobe.store.cell import MANIFEST, write_manifest
+from fpnprobe.store.cell_state import State
 from fpnprobe.study.folder import cell_content, cell_key, dataset, study_folder
 from fpnprobe.study.folder.cells import Cell
 from fpnprobe.study.folder.study_folder import Output

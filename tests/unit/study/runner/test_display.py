@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from fpnprobe.store.cell import State
+from fpnprobe.store.cell_state import State
 from fpnprobe.study.folder.progress import ProgressWriter, read
 from fpnprobe.study.folder.study_folder import Output
 from fpnprobe.study.runner import estimate
