@@ -60,7 +60,7 @@ def add(app: typer.Typer) -> None:
     ) -> None:
         """Run every missing cell of a study, then build its report; resumes what was stopped."""
         from fpnprobe import report
-        from fpnprobe.study import commands, request
+        from fpnprobe.study import commands, request, run_result
 
         study_request = request.request(
             study,
@@ -81,5 +81,5 @@ def add(app: typer.Typer) -> None:
             fresh=fresh,
         )
         result = commands.run_all(study_request, how, finish=report.build)
-        typer.echo(json.dumps(result) if as_json else commands.lines(result))
-        raise typer.Exit(commands.exit_code(result, fail_on_claims=fail_on_claims))
+        typer.echo(json.dumps(result) if as_json else run_result.lines(result))
+        raise typer.Exit(run_result.exit_code(result, fail_on_claims=fail_on_claims))

@@ -11,7 +11,7 @@ from fpnprobe.store import paths
 from fpnprobe.store.installed import versions
 from fpnprobe.study.folder import cell_key
 from fpnprobe.study.folder.cells import Cell
-from fpnprobe.study.folder.dataset import Source
+from fpnprobe.study.folder.source import Source
 
 
 def git_state() -> dict[str, Any]:

@@ -16,8 +16,9 @@ from fpnprobe.store.documents import MissingDocument, read_object
 from fpnprobe.store.study import STUDY
 from fpnprobe.study.folder import cell_key
 from fpnprobe.study.folder.cells import Cell
-from fpnprobe.study.folder.dataset import Source, iterations
+from fpnprobe.study.folder.dataset import iterations
 from fpnprobe.study.folder.fitting import fit_study
+from fpnprobe.study.folder.source import Source
 
 
 @dataclass(frozen=True, slots=True)

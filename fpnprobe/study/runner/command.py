@@ -19,7 +19,8 @@ from fpnprobe.store.cell_state import State
 from fpnprobe.study.folder.cells import Cell
 from fpnprobe.study.folder.study_folder import Output
 from fpnprobe.study.runner.launchers import Launch
-from fpnprobe.study.runner.local import Interrupted, Tracked, Watcher, judge, look_at
+from fpnprobe.study.runner.local import Interrupted
+from fpnprobe.study.runner.tracked_cells import Tracked, Watcher, check_if_done, record_exit
 from fpnprobe.variants import slug
 
 _POLL = 0.5  # seconds
@@ -85,7 +86,7 @@ def run(
     """
     tracked = [Tracked(cell, result.iterations) for cell in selected]
     for cell_run in tracked:
-        look_at(cell_run)
+        check_if_done(cell_run)
     try:
         while any(cell_run.state in (State.PENDING, State.RUNNING) for cell_run in tracked):
             for cell_run in tracked:
@@ -127,10 +128,10 @@ def _follow(cell_run: Tracked, *, patience: float) -> None:
     state = cell_run.cell.state()
     if state is State.DONE and not cell_run.cell.archive.is_dir():
         cell_run.elsewhere, cell_run.reason = False, ""
-        look_at(cell_run)
+        check_if_done(cell_run)
     elif state is State.FAILED and _ended_since(cell_run):
         cell_run.elsewhere = False
-        judge(cell_run, 1)
+        record_exit(cell_run, 1)
     elif time.time() - cell_run.started > patience:
         cell_run.elsewhere, cell_run.state = False, State.FAILED
         cell_run.reason = (
@@ -142,10 +143,10 @@ def _follow(cell_run: Tracked, *, patience: float) -> None:
 def _blame(cell_run: Tracked, code: int) -> None:
     """Say why a command failed: by the cell's own word where it got so far."""
     if cell_run.cell.state() is State.DONE:
-        look_at(cell_run)
+        check_if_done(cell_run)
         return
     if cell_run.cell.state() is State.FAILED and _ended_since(cell_run):
-        judge(cell_run, 1)
+        record_exit(cell_run, 1)
         return
     printed = (cell_run.cell.folder / LOG).read_text(errors="replace").strip().splitlines()
     last = f": {printed[-1]:.200}" if printed else ""

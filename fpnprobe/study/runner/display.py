@@ -12,13 +12,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from fpnprobe.store.cell_state import State
 from fpnprobe.study.runner import estimate
 from fpnprobe.study.runner.estimate import Remaining
-from fpnprobe.study.runner.local import Tracked
+from fpnprobe.study.runner.tracked_cells import Tracked
 
 _EVERY = 30.0  # seconds between two plain lines
 
 
 class Display:
-    """Draws the cells; a `fpnprobe.study.runner.local.Watcher`.
+    """Draws the cells; a `fpnprobe.study.runner.tracked_cells.Watcher`.
 
     Args:
         jobs: cells at the same time.

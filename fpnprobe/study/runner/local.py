@@ -5,48 +5,15 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
 
-from fpnprobe.errors import FpnProbeError
-from fpnprobe.store.cell import write_manifest
 from fpnprobe.store.cell_state import State
-from fpnprobe.study.folder import progress
 from fpnprobe.study.folder.cells import Cell
-from fpnprobe.study.folder.mending import find_damage
 from fpnprobe.study.folder.study_folder import Output
-from fpnprobe.study.runner import failures, worker
 from fpnprobe.study.runner.launchers import Launch
+from fpnprobe.study.runner.tracked_cells import Tracked, Watcher, check_if_done, record_exit
 
 _POLL = 0.25  # seconds
 _PATIENCE = 20.0  # seconds that a stopping cell has to save its state
-
-
-class Watcher(Protocol):
-    """Is told how the cells come on."""
-
-    def update(self, cells: Sequence["Tracked"]) -> None:
-        """Called several times a second."""
-
-
-@dataclass(slots=True)
-class Tracked:
-    """A cell as the runner sees it; `elsewhere` while another runner works on it."""
-
-    cell: Cell
-    iterations: int
-    state: State = State.PENDING
-    reason: str = ""
-    elsewhere: bool = False
-    started: float = 0.0  # time of the last start of its process
-    mend: bool = False  # done, but files of it have to be made again
-    slot: int = 0  # which of the cells at the same time it is
-    process: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
-
-    def reading(self) -> progress.Progress | None:
-        """The cell's last progress, if its present process has told any."""
-        latest = progress.read(self.cell.folder)
-        return None if latest is None or latest.updated < self.started else latest
 
 
 class Interrupted(KeyboardInterrupt):
@@ -77,7 +44,7 @@ def run(
     """
     tracked = [Tracked(cell, result.iterations) for cell in selected]
     for cell_run in tracked:
-        look_at(cell_run)
+        check_if_done(cell_run)
     try:
         while not _finished(tracked):
             _poll(tracked)
@@ -99,19 +66,6 @@ def run(
     return tracked
 
 
-def look_at(cell_run: Tracked) -> None:
-    """Decide whether a cell has to run: one that is done does not, if its files are whole."""
-    cell_run.state = State.PENDING
-    if cell_run.cell.state() is not State.DONE or cell_run.cell.archive.is_dir():
-        return  # of a cell in the archive, its worker brings it back
-    damage = find_damage(cell_run.cell.stored())
-    cell_run.mend = bool(damage.remade)
-    if damage.lost and not damage.remade:
-        cell_run.state, cell_run.reason = State.FAILED, damage.reason
-    elif not damage:
-        cell_run.state = State.DONE
-
-
 def _finished(tracked: Sequence[Tracked]) -> bool:
     return all(
         cell_run.state in (State.DONE, State.FAILED, State.INTERRUPTED) for cell_run in tracked
@@ -129,7 +83,7 @@ def _start(result: Output, tracked: Sequence[Tracked], *, launch: Launch, jobs: 
         if cell_run.elsewhere:
             continue
         if now is State.DONE and not cell_run.cell.archive.is_dir() and not cell_run.mend:
-            look_at(cell_run)
+            check_if_done(cell_run)
             if cell_run.state is not State.PENDING:
                 continue
         cell_run.cell.folder.mkdir(parents=True, exist_ok=True)
@@ -148,41 +102,7 @@ def _poll(tracked: Sequence[Tracked]) -> None:
             continue
         _close(cell_run.process)
         cell_run.process = None
-        judge(cell_run, code)
-
-
-def judge(cell_run: Tracked, code: int) -> None:
-    """What the end of a cell's process means."""
-    manifest = cell_run.cell.manifest() or {}
-    recorded = manifest.get("state") if manifest.get("key") == cell_run.cell.key else None
-    if recorded == "done" and code not in (worker.BUSY, worker.STOPPED):
-        mended, cell_run.mend = cell_run.mend, False
-        look_at(cell_run)
-        if cell_run.state is State.PENDING and mended:
-            reason = failures.DISK_FULL if code == worker.DISK_FULL else manifest.get("reason")
-            cell_run.state, cell_run.reason = (
-                State.FAILED,
-                str(reason or failures.exit_reason(code)),
-            )
-    elif code == worker.BUSY:
-        cell_run.state = State.PENDING  # another runner was faster
-    elif recorded == "failed":
-        cell_run.state, cell_run.reason = State.FAILED, str(manifest.get("reason", ""))
-    elif code == worker.DISK_FULL:  # the manifest may have found no space
-        cell_run.state, cell_run.reason = State.FAILED, failures.DISK_FULL
-    elif code == worker.OTHER:
-        cell_run.state, cell_run.reason = (
-            State.FAILED,
-            ("another run-study has changed the study in this folder: give each its own --out"),
-        )
-    elif code == worker.STOPPED:
-        cell_run.state, cell_run.reason = State.INTERRUPTED, "asked to stop from outside"
-    else:
-        cell_run.state, cell_run.reason = State.FAILED, failures.exit_reason(code)
-        if recorded is not None:
-            with contextlib.suppress(FpnProbeError, OSError):
-                content = manifest | {"state": "failed", "reason": cell_run.reason}
-                write_manifest(cell_run.cell.folder, content)
+        record_exit(cell_run, code)
 
 
 def _stop(tracked: Sequence[Tracked], watcher: Watcher) -> None:

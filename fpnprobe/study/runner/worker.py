@@ -4,41 +4,32 @@ import argparse
 import contextlib
 import logging
 import os
-import shutil
 import signal
 import sys
 import threading
 import time
-import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fpnprobe.errors import FpnProbeError
 from fpnprobe.store import locks
-from fpnprobe.store.cell import LOG, StoredCell, write_manifest
+from fpnprobe.store.cell import LOG
 from fpnprobe.store.cell_state import State
-from fpnprobe.store.digests import digest_folder
-from fpnprobe.study.folder import cell_content, cell_key, manifest, study_folder
+from fpnprobe.study.folder import cell_content, study_folder
 from fpnprobe.study.folder.cells import Cell
-from fpnprobe.study.folder.mending import Damage, find_damage, remove_damage, step_of
-from fpnprobe.study.folder.progress import ProgressWriter
+from fpnprobe.study.folder.mending import find_damage
 from fpnprobe.study.folder.study_folder import Output
-from fpnprobe.study.runner import failures, machine
-from fpnprobe.study.runner.cell_work import CellWork
-from fpnprobe.study.runner.failures import Interrupted
-from fpnprobe.study.runner.steps import STEPS, Step
-from fpnprobe.study.runner.training import assist, holds_weights_of, train_cell
+from fpnprobe.study.runner import machine
+from fpnprobe.study.runner.cell_steps import remake_files, train_to_end
+from fpnprobe.study.runner.exit_codes import BUSY, DONE, OTHER, STOPPED
+from fpnprobe.study.runner.training import assist, holds_weights_of
 
 if TYPE_CHECKING:
     from fpnprobe.mm.training.team import Team
 
     Join = Callable[[], AbstractContextManager[Team]]
-
-DONE, FAILED, DISK_FULL, BUSY, OTHER, STOPPED = 0, 1, 74, 75, 78, 130
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -100,112 +91,12 @@ def _lead(result: Output, cell: Cell, *, device: str, stop: threading.Event, joi
                 return DONE  # what is lost, the runner tells
             with _logged(cell.folder / LOG):
                 if damage.remade:
-                    return _mend(result, cell, stored, damage, device=device, stop=stop, join=join)
-                return _guarded(result, cell, device=device, stop=stop, join=join, notes=notes)
+                    return remake_files(
+                        result, cell, stored, damage, device=device, stop=stop, join=join
+                    )
+                return train_to_end(result, cell, device=device, stop=stop, join=join, notes=notes)
     except locks.Taken:
         return BUSY
-
-
-def _guarded(
-    result: Output,
-    cell: Cell,
-    *,
-    device: str,
-    stop: threading.Event,
-    join: "Join",
-    notes: Sequence[str],
-) -> int:
-    for note in notes:
-        print(note)  # noqa: T201 - the log
-    progress = ProgressWriter(cell.folder, iterations=result.iterations)
-    content = manifest.begin(
-        cell,
-        study=result.study,
-        source=result.source,
-        iterations=result.iterations,
-        command=result.command,
-        device=device,
-    )
-    content["notes"] = [*notes, *content["notes"]]
-    try:
-        write_manifest(cell.folder, content)
-        with join() as team:
-            work = CellWork(result, cell, device, content, progress, stop.is_set, team)
-            train_cell(work)
-            for step in STEPS:
-                if not step.is_done(work):
-                    progress(stage=step.name)
-                    _run_step(step, work)
-                    write_manifest(cell.folder, content)
-        if not result.study.resources.keep_checkpoint:
-            shutil.rmtree(cell.folder / "checkpoints", ignore_errors=True)
-        moment = datetime.now(UTC).isoformat(timespec="seconds")
-        content |= {"state": "done", "finished": moment, "files": digest_folder(cell.folder)}
-        progress(stage="done", iteration=result.iterations)
-        write_manifest(cell.folder, content)
-    except Interrupted:
-        progress(stage="interrupted")
-        return STOPPED
-    except BaseException as error:
-        traceback.print_exc()
-        content |= {"state": "failed", "reason": failures.reason(error)}
-        with contextlib.suppress(FpnProbeError, OSError):  # the disk may be full
-            write_manifest(cell.folder, content)
-            progress(stage="failed")
-        return DISK_FULL if failures.is_disk_full(error) else FAILED
-    return DONE
-
-
-def _mend(
-    result: Output,
-    cell: Cell,
-    stored: StoredCell,
-    damage: Damage,
-    *,
-    device: str,
-    stop: threading.Event,
-    join: "Join",
-) -> int:
-    """Make the damaged files of a finished cell again; its manifest says done all the while."""
-    config = cell_key.cell_config(result.study, cell.variant, cell.seed)
-    content = {**stored.manifest, "reason": "", "config": config}  # not what a file says
-    notes = [f"{name} was {kind}: made again" for name, kind in damage.remade.items()]
-    content["notes"] = [*notes, *(stored.manifest.get("notes") or [])]
-    content |= {"timings": dict(content.get("timings") or {}), "holes": {}}
-    progress = ProgressWriter(cell.folder, iterations=result.iterations)
-    try:
-        print(*notes, sep="\n")  # noqa: T201 - the log
-        remove_damage(stored, damage)
-        with join() as team:
-            work = CellWork(result, cell, device, content, progress, stop.is_set, team)
-            for step in STEPS:
-                if step.name in damage.steps:
-                    progress(stage=step.name)
-                    step.run(work)
-        now = digest_folder(cell.folder)
-        remade_files = {name: entry for name, entry in now.items() if step_of(name) in damage.steps}
-        content["files"] = {**(stored.manifest.get("files") or {}), **remade_files}
-        progress(stage="done", iteration=result.iterations)
-        write_manifest(cell.folder, content)
-    except Interrupted:
-        return STOPPED
-    except BaseException as error:
-        traceback.print_exc()
-        with contextlib.suppress(FpnProbeError, OSError):
-            write_manifest(cell.folder, {**stored.manifest, "reason": failures.reason(error)})
-        return DISK_FULL if failures.is_disk_full(error) else FAILED
-    return DONE
-
-
-def _run_step(step: Step, work: CellWork) -> None:
-    """Run a step; a picture that cannot be made becomes a hole of the trained cell."""
-    try:
-        step.run(work)
-    except Exception as error:
-        if not step.picture:
-            raise
-        traceback.print_exc()
-        work.manifest["holes"][step.name] = failures.reason(error)
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from fpnprobe.study.folder.study_folder import Output
 from fpnprobe.study.runner import estimate
 from fpnprobe.study.runner.display import Display
 from fpnprobe.study.runner.estimate import Remaining
-from fpnprobe.study.runner.local import Tracked
+from fpnprobe.study.runner.tracked_cells import Tracked
 
 
 def tracked(result: Output) -> list[Tracked]:
