@@ -21,12 +21,12 @@ from fpnprobe.probing.sampling.schedule import Schedule
 from fpnprobe.probing.soundness.arithmetic import WHOLE, arithmetic_of, whole_float32
 from fpnprobe.probing.soundness.counter import Soundness
 from fpnprobe.probing.step_context import StepContext
+from fpnprobe.probing.watch.loss_parts import LossParts, _refuse_absent
 from fpnprobe.probing.watch.samples import WatchedSamples
 from fpnprobe.probing.watch.stage_outputs import StageOutputs
 from fpnprobe.scales import ScaleBucket
 
 _LOG = logging.getLogger("fpnprobe")
-LossParts = LossPartition | Mapping[str, Tensor] | tuple[Tensor, Tensor]
 
 
 class Watch:
@@ -260,12 +260,3 @@ class Watch:
 
     def __repr__(self) -> str:
         return f"Watch({self.outputs}; {self.soundness.samples} samples)"
-
-
-def _refuse_absent(partition: LossPartition, loss: Tensor) -> None:
-    absent = partition.absent(loss)
-    if absent is not None:
-        raise FpnProbeError(
-            f"{absent.name}: these rows are no part of the loss, which does not depend on them: "
-            "give the tensor that the loss was reduced from, not a copy, and not detached"
-        )
