@@ -57,7 +57,7 @@ FRAMEWORKS = {"mmdet", "mmcv", "mmengine"}
 LIGHT = ("torch", "mmdet", "mmengine", "mmcv", "captum", "matplotlib")
 # what looks at a model or times it, and who may ask for it: nothing that trains
 LOOKING = ("fpnprobe.mm.inspect", "fpnprobe.mm.bench")
-MAY_LOOK = ("bench", "cli", "run.py", "mm/bench", "mm/inspect", "study/runner/steps.py")
+MAY_LOOK = ("bench", "cli", "run", "mm/bench", "mm/inspect", "study/runner/steps.py")
 
 
 @functools.cache

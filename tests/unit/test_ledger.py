@@ -247,7 +247,8 @@ def test_a_long_ledger_is_rewritten_few_times(
         rows += sum(len(table) for table in content)
         write(path, iter(content), schema)
 
-    monkeypatch.setattr("fpnprobe.ledger.parts.write_tables", counted)
+    for module in ("files", "parts"):
+        monkeypatch.setattr(f"fpnprobe.ledger.{module}.write_tables", counted)
     with LedgerWriter(tmp_path) as writer:
         for i in range(64):
             writer.append([at(i)])

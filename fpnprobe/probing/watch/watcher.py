@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fpnprobe.errors import FpnProbeError
 from fpnprobe.ledger import Ledger
 from fpnprobe.probing.graph_guards.checkpoints import partial_checkpoints, state_set_aside
 from fpnprobe.probing.graph_guards.compiled import eagerly
@@ -21,7 +20,7 @@ from fpnprobe.probing.sampling.schedule import Schedule
 from fpnprobe.probing.soundness.arithmetic import WHOLE, arithmetic_of, whole_float32
 from fpnprobe.probing.soundness.counter import Soundness
 from fpnprobe.probing.step_context import StepContext
-from fpnprobe.probing.watch.loss_parts import LossParts, _refuse_absent
+from fpnprobe.probing.watch.loss_parts import LossParts, refuse_absent, to_partition
 from fpnprobe.probing.watch.samples import WatchedSamples
 from fpnprobe.probing.watch.stage_outputs import StageOutputs
 from fpnprobe.scales import ScaleBucket
@@ -200,8 +199,8 @@ class Watch:
     def _measured(
         self, loss: Tensor, loss_parts: LossParts | None, *, iteration: int = 0, epoch: int = 0
     ) -> Sample:
-        partition, taps = self._partition(loss_parts), self.outputs.taps()
-        _refuse_absent(partition, loss)
+        partition, taps = to_partition(loss_parts, self._buckets), self.outputs.taps()
+        refuse_absent(partition, loss)
         tensors = [*self.outputs.features.values(), *(call.rows for call in partition.calls)]
         step = StepContext(
             iteration=iteration,
@@ -240,23 +239,6 @@ class Watch:
     def _forget(self) -> None:
         self.outputs.forget()
         self._armed.close()
-
-    def _partition(self, loss_parts: LossParts | None) -> LossPartition:
-        if isinstance(loss_parts, LossPartition):
-            return loss_parts
-        partition = LossPartition(tuple(self._buckets))
-        if isinstance(loss_parts, Mapping):
-            for name, loss in loss_parts.items():
-                partition.add_bucket(name, loss)
-        elif isinstance(loss_parts, tuple):
-            partition.add_rows(*loss_parts)
-        else:
-            raise FpnProbeError(
-                "measure(loss) needs the parts of the loss: a LossPartition, a dict of one loss "
-                "for each bucket, or rows= with labels=; or call mark(boxes, labels, areas=...) "
-                "before the model"
-            )
-        return partition
 
     def __repr__(self) -> str:
         return f"Watch({self.outputs}; {self.soundness.samples} samples)"

@@ -272,7 +272,7 @@ def test_rounding_is_not_sticking_out(root: Path) -> None:
 def test_images_are_opened_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     coco.check(root, "train")
     with monkeypatch.context() as patch:
-        patch.setattr(images, "_check_one", None)  # would fail if called again
+        patch.setattr(images, "check_image_file", None)  # would fail if called again
         coco.check(root, "train")
     (root / "images" / "a.jpg").write_text("<html>404</html>")
     assert "cannot be read as an image" in refused(root)
