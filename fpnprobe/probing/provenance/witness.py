@@ -104,7 +104,7 @@ class Witness:
                 (name, "box"),
                 f"{name}: {int(others.sum())} of {int((own | others).sum())} rows have the box of "
                 f"another object as their target (row {row}: {target[row].tolist()}): the marks do "
-                "not follow this head's targets"
+                "not follow this head's targets",
             )
         return bool((own | others).any())
 
@@ -131,7 +131,7 @@ class Witness:
             self._refuse(
                 (name, "channel"),
                 f"{name}: {int(wrong.sum())} of {int(compared.sum())} elements are in the channel "
-                "of another class than their object's: the marks do not follow this head's targets"
+                "of another class than their object's: the marks do not follow this head's targets",
             )
 
     def check_background(self, name: str, target: Tensor, marks: Tensor) -> None:
@@ -164,7 +164,8 @@ class Witness:
                 (name, "class"),
                 f"{name}: {int(wrong.sum())} of {len(given)} rows have a class target that is not "
                 f"their object's (row {row} of those with an object: target {int(given[row])}, "
-                f"object's class {int(expected[row])}): the marks do not follow this head's targets"
+                f"object's class {int(expected[row])}): the marks do not follow this head's "
+                "targets",
             )
 
     def _are_classes(self, given: Tensor, marks: Tensor, wrong: Tensor, columns: int) -> bool:
@@ -188,7 +189,7 @@ class Witness:
             f"{name}: {int(where.sum())} rows have a target of their own but no object (row "
             f"{_text(row)}: target {_text(value)}): the target was not made from marked tensors "
             "by torch operators, but through Python numbers, lists or numpy; say whose its rows "
-            "are with probe.mark_rows(target, numbers), -1 for background"
+            "are with probe.mark_rows(target, numbers), -1 for background",
         )
 
     def _refuse(self, kind: tuple[str, str], problem: str) -> None:
