@@ -1,6 +1,6 @@
 """Heads without an adapter: the objects of their rows are read from the memory of their targets."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from itertools import pairwise
@@ -28,7 +28,7 @@ from fpnprobe.probing.provenance import (
 )
 from fpnprobe.probing.provenance.mode import unobserved
 
-_DOORS = ("loss", "loss_and_predict")
+_DOORS = ("loss", "loss_and_predict", "get_label_assignment")
 
 
 class FollowedHeads:
@@ -88,12 +88,11 @@ class FollowedHeads:
 
     def attach(self, detector: nn.Module, undo: ExitStack) -> None:
         """Wrap the doors of every head, and observe every loss module."""
-        for path, module in detector.named_modules():
-            if not path:
-                continue
+        for path, module in _modules_with_teacher(detector):
             for door in _DOORS:
-                if callable(getattr(module, door, None)):
+                if path and callable(getattr(module, door, None)):
                     self._open_door(module, path, door, undo)
+        for path, module in detector.named_modules():
             owner = path.rpartition(".")[0]
             kind = (nn.ModuleList, nn.ModuleDict, nn.Sequential)
             name = path.rpartition(".")[2]
@@ -188,6 +187,14 @@ class FollowedHeads:
         self.witness.width = count if isinstance(count, int) else None
         check_rows(path, arguments, rows, self.witness)
         call.enter_context(self._provenance.labeled(rows.prediction, rows.labels))
+
+
+def _modules_with_teacher(detector: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Yield all modules, and those of a teacher: kept beside them, it has no part in the state."""
+    yield from detector.named_modules()
+    for name, value in vars(detector).items():
+        if isinstance(value, nn.Module):
+            yield from value.named_modules(prefix=name)
 
 
 def _annotations(sample: Any) -> Any:

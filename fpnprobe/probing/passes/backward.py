@@ -102,6 +102,10 @@ class Passes:
         """Whether some route is known only while the graph is there."""
         return bool(self._routes.exits_with_auxiliary)
 
+    def parameters_of(self, tap: str) -> Sequence[nn.Parameter]:
+        """Parameters of a tap's stage that are read."""
+        return self._parameters.get(tap, ())
+
     @property
     def factor(self) -> float:
         """What cotangents are multiplied by before a pass."""

@@ -1,7 +1,7 @@
 """One probed iteration: its extra backward passes and what they add up to."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial, reduce
@@ -94,11 +94,18 @@ class Measurement:
                 compare=_compared(
                     key, exact=exact, derive=self._derive, has_split_exits=has_split_exits
                 ),
+                scale=self._scale_at(key),
             )
             for key, size in self._passes.keys.items()
         }
         self._term_squares: dict[tuple[GradientKey, str], list[Tensor]] = {}
         self._gaps: dict[tuple[GradientKey, str], list[Tensor]] = {}
+
+    def _scale_at(self, key: GradientKey) -> Callable[[int], Tensor] | None:
+        scales, parameters = self._step.scales, self._passes.parameters_of(key.tap)
+        if scales is None or key.kind != "parameter" or not scales.cover(parameters):
+            return None
+        return lambda i: scales.scale(parameters[i])
 
     def run(self) -> None:
         """Make the extra backward passes. The training graph is kept."""

@@ -166,6 +166,15 @@ def summarize(
         records.append(header.record(key, "all", l2=total, rows=sum(rows["all"]), state=state))
         if totals.moments[key].gram and finite and verdict.sound:
             conflicts += header.conflicts(key, gram)
+    for key, accumulator in totals.moments.items():
+        if (scaled := accumulator.scaled_squares()) is not None:
+            squares, step_key = scaled.numpy(), replace(key, kind="update")
+            state = usual if np.isfinite(squares[:-1]).all() else "nonfinite"
+            records += header.records(step_key, "all", squares[:-1], rows["all"], state)
+            whole = np.sqrt(squares[-1])
+            records.append(
+                header.record(step_key, "all", l2=whole, rows=sum(rows["all"]), state=state)
+            )
     for (key, term), squares in terms.items():
         records += header.records(key, term, squares, rows[term], state_of(key))
     records += [

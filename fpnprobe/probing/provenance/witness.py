@@ -164,8 +164,8 @@ class Witness:
                 (name, "class"),
                 f"{name}: {int(wrong.sum())} of {len(given)} rows have a class target that is not "
                 f"their object's (row {row} of those with an object: target {int(given[row])}, "
-                f"object's class {int(expected[row])}): the marks do not follow the targets of "
-                "this head",
+                f"object's class {int(expected[row])}): the marks do not follow this head's "
+                "targets",
             )
 
     def _are_classes(self, given: Tensor, marks: Tensor, wrong: Tensor, columns: int) -> bool:

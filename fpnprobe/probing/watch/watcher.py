@@ -12,6 +12,7 @@ from fpnprobe.ledger import Ledger
 from fpnprobe.probing.graph_guards.checkpoints import partial_checkpoints, state_set_aside
 from fpnprobe.probing.graph_guards.compiled import eagerly
 from fpnprobe.probing.partition import LossPartition
+from fpnprobe.probing.passes.update_scales import UpdateScales
 from fpnprobe.probing.probe import Probe
 from fpnprobe.probing.provenance.marking import Annotations, Marking
 from fpnprobe.probing.sample import Sample
@@ -48,7 +49,9 @@ class Watch:
         sink: WatchedSamples,
         start: int = 0,
         strict: bool = False,
+        optimizer: torch.optim.Optimizer | None = None,
     ) -> None:
+        self._optimizer = optimizer
         self._probe, self._model, self._buckets = probe, model, buckets
         self._schedule, self._budget, self._sink = schedule, budget, sink
         self.soundness = Soundness(strict=strict, tell=_LOG.warning)
@@ -207,6 +210,7 @@ class Watch:
             epoch=epoch,
             auxiliary=tuple(self.outputs.auxiliary),
             arithmetic=arithmetic_of(tensors, autocast=self.outputs.autocast),
+            scales=None if self._optimizer is None else UpdateScales(self._optimizer),
         )
         return self._probe.measure(loss, partition, taps, step)
 
