@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from fpnprobe import scales
-from fpnprobe.data import images
-from fpnprobe.data.problems import Notice
+from fpnprobe.data.annotation_file.problems import Notice
+from fpnprobe.data.image_files import images
 from fpnprobe.data.splits import Split, open_split
 from fpnprobe.errors import FpnProbeError
 
@@ -78,7 +78,7 @@ def check(
         root: the data folder.
         split: "train", "val", or the name of an annotation file.
         area: see `open_split`.
-        decode: see `fpnprobe.data.images.check`.
+        decode: see `fpnprobe.data.image_files.images.check`.
         on_file: called once for each image file that is opened.
 
     Raises:

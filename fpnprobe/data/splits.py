@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from fpnprobe.data import images, layouts
-from fpnprobe.data.annotations import Annotations
-from fpnprobe.data.annotations import read as read_annotations
-from fpnprobe.data.problems import Notice, shown
-from fpnprobe.data.usable import usable
+from fpnprobe.data import layouts
+from fpnprobe.data.annotation_file.annotations import Annotations
+from fpnprobe.data.annotation_file.annotations import read as read_annotations
+from fpnprobe.data.annotation_file.problems import Notice, shown
+from fpnprobe.data.annotation_file.usable import usable
+from fpnprobe.data.image_files import images
 from fpnprobe.errors import FpnProbeError
 
 
@@ -57,7 +58,7 @@ class Split:
     def check_images(
         self, *, decode: bool = False, on_file: Callable[[], None] = lambda: None
     ) -> tuple[Notice, ...]:
-        """Check the image files; see `fpnprobe.data.images.check`."""
+        """Check the image files; see `fpnprobe.data.image_files.images.check`."""
         annotations = self.annotations
         return images.check(
             self.folder, annotations.image_names, annotations.sizes, decode=decode, on_file=on_file

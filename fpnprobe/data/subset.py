@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from fpnprobe.data import parts, splits
-from fpnprobe.data.annotations import Annotations
-from fpnprobe.data.usable import with_plain_ids
+from fpnprobe.data import splits
+from fpnprobe.data.annotation_file import parts
+from fpnprobe.data.annotation_file.annotations import Annotations
+from fpnprobe.data.annotation_file.usable import with_plain_ids
 from fpnprobe.errors import FpnProbeError
 
 _SPLITS = ("train", "val")

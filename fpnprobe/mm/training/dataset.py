@@ -12,8 +12,9 @@ from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 from torch.utils.data import Dataset, Sampler
 
-from fpnprobe.data import pixels, splits
-from fpnprobe.data.column_file import read_usable
+from fpnprobe.data import splits
+from fpnprobe.data.annotation_file.column_file import read_usable
+from fpnprobe.data.image_files import pixels
 from fpnprobe.mm.training.masks import load_masks
 from fpnprobe.mm.training.shapes import grouped
 
@@ -34,7 +35,7 @@ class CellImages(Dataset[dict[str, Any]]):
         root: data folder.
         annotations: its annotation file.
         classes: names of the classes, in the order of the labels.
-        size: see `fpnprobe.data.pixels.target_size`.
+        size: see `fpnprobe.data.image_files.pixels.target_size`.
         area: "box" takes the area of an object from its box, for data that have none.
         short_sides: least and greatest short side in px, from which each image draws its own every
             time it is taken; its long side is at most that of `size`. Such images are decoded each
@@ -42,7 +43,7 @@ class CellImages(Dataset[dict[str, Any]]):
         seed: None gives the images in their order and unchanged, for evaluation.
         flip: chance of a mirrored image.
         batch: images that are padded to one shape together, those of one pass over all processes.
-        cache: see `fpnprobe.data.pixels.store`.
+        cache: see `fpnprobe.data.image_files.pixels.store`.
         masks: whether instance masks are loaded as well; crowds never have one.
         outline: whether an object without a segmentation, as in generated scenes, has its box as
             its mask; otherwise it is an error.

@@ -7,9 +7,9 @@ import numpy.typing as npt
 from mmdet.structures.mask import BitmapMasks, PolygonMasks
 from pycocotools import mask as rle
 
-from fpnprobe.data.annotations import Annotations
-from fpnprobe.data.masks import RUNS
-from fpnprobe.data.run_lengths import decode_runs
+from fpnprobe.data.annotation_file.annotations import Annotations
+from fpnprobe.data.annotation_file.masks import RUNS
+from fpnprobe.data.annotation_file.run_lengths import decode_runs
 from fpnprobe.errors import FpnProbeError
 
 Ints = npt.NDArray[np.int64]

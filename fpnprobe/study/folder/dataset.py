@@ -14,7 +14,7 @@ from fpnprobe.study.folder.fitting import fit_buckets, fit_size, fit_study
 from fpnprobe.study.folder.source import Source
 
 if TYPE_CHECKING:
-    from fpnprobe.data.annotations import Annotations
+    from fpnprobe.data.annotation_file.annotations import Annotations
     from fpnprobe.data.splits import Split
 
 
@@ -38,8 +38,8 @@ def prepare(study: Study, *, out: str | Path, write: bool = True) -> Source:
     """Make or check the data of a study.
 
     Training images without an object are left out. Where that, the study's limits, or anything
-    that `fpnprobe.data.usable` changes or leaves out makes a split another one than its file, its
-    annotation file is `<out>/data/<split>.json`.
+    that `annotation_file.usable` changes or leaves out makes a split another one than its file,
+    its annotation file is `<out>/data/<split>.json`.
 
     Args:
         study: The study.
@@ -49,7 +49,8 @@ def prepare(study: Study, *, out: str | Path, write: bool = True) -> Source:
     Raises:
         FpnProbeError: If the COCO folder is missing or an annotation or image is bad.
     """
-    from fpnprobe.data import coco, parts, scenes, splits
+    from fpnprobe.data import coco, scenes, splits
+    from fpnprobe.data.annotation_file import parts
 
     data = study.data
     if data.scenes is not None:
@@ -103,7 +104,7 @@ def _count_by_bucket(annotations: "Annotations", scale: Sequence[ScaleBucket]) -
 
 def parse_once(source: Source) -> None:
     """Parse large annotation files here, so that no process of a cell has to."""
-    from fpnprobe.data import column_file
+    from fpnprobe.data.annotation_file import column_file
 
     for file in (source.train, source.val):
         column_file.read_usable(file)
@@ -114,7 +115,9 @@ def decode(source: Source, study: Study) -> None:
 
     Cells that start together would each do it, and a cell that is stopped waits for it.
     """
-    from fpnprobe.data import column_file, pixels, splits
+    from fpnprobe.data import splits
+    from fpnprobe.data.annotation_file import column_file
+    from fpnprobe.data.image_files import pixels
 
     for file in (source.train, source.val):
         annotations = column_file.read_usable(file)

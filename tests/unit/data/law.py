@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fpnprobe.data import annotations, coco, parts, subset
+from fpnprobe.data import coco, subset
+from fpnprobe.data.annotation_file import annotations, parts
+from fpnprobe.data.annotation_file.usable import usable
 from fpnprobe.data.splits import Split, image_folder, match_categories, open_split
-from fpnprobe.data.usable import usable
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.evaluation import GroundTruth, evaluate
 from tests.unit.data import mutations

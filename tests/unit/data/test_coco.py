@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fpnprobe.data import coco, images, splits
+from fpnprobe.data import coco, splits
+from fpnprobe.data.image_files import images
 from fpnprobe.errors import FpnProbeError
 
 Content = dict[str, Any]

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fpnprobe.data import annotations, coco, scenes, splits, subset
-from fpnprobe.data.annotations import Annotations
+from fpnprobe.data import coco, scenes, splits, subset
+from fpnprobe.data.annotation_file import annotations
+from fpnprobe.data.annotation_file.annotations import Annotations
 from fpnprobe.errors import FpnProbeError
 
 

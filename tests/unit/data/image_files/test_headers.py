@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fpnprobe.data import images, pixels
-from fpnprobe.data.headers import read_header
-from fpnprobe.data.problems import Notice
+from fpnprobe.data.annotation_file.problems import Notice
+from fpnprobe.data.image_files import images, pixels
+from fpnprobe.data.image_files.headers import read_header
 from fpnprobe.errors import FpnProbeError
 
 PIXELS = np.random.default_rng(0).integers(0, 255, (40, 56, 3), np.uint8)

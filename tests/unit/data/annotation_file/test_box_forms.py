@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fpnprobe.data.box_forms import FORMS, suspected_form, to_plain
+from fpnprobe.data.annotation_file.box_forms import FORMS, suspected_form, to_plain
 from fpnprobe.evaluation import GroundTruth, evaluate
 from fpnprobe.evaluation.generated import as_documents, generate
 

@@ -2,7 +2,7 @@
 
 Everything that needs annotations reads them through here: the check, training, decoding, areas,
 evaluation, attribution and subsets. `read` refuses what has no clear meaning in one line, and keeps
-the rest as it is; `fpnprobe.data.usable` then clips boxes and leaves out what cannot be used.
+the rest as it is; `usable`, beside, then clips boxes and leaves out what cannot be used.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fpnprobe.data import documents
-from fpnprobe.data.identity import Keys
-from fpnprobe.data.masks import Masks
-from fpnprobe.data.objects import ObjectColumns
-from fpnprobe.data.pictures import CategoryColumns, ImageColumns
+from fpnprobe.data.annotation_file import documents
+from fpnprobe.data.annotation_file.identity import Keys
+from fpnprobe.data.annotation_file.masks import Masks
+from fpnprobe.data.annotation_file.objects import ObjectColumns
+from fpnprobe.data.annotation_file.pictures import CategoryColumns, ImageColumns
 from fpnprobe.errors import FpnProbeError
 
 Ints = npt.NDArray[np.int64]

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
-from fpnprobe.data.mask_columns import MaskColumns
-from fpnprobe.data.masks import Masks
-from fpnprobe.data.run_lengths import check_runs, decode_runs, encode_runs
+from fpnprobe.data.annotation_file.mask_columns import MaskColumns
+from fpnprobe.data.annotation_file.masks import Masks
+from fpnprobe.data.annotation_file.run_lengths import check_runs, decode_runs, encode_runs
 
 SIZE = (48, 64)
 SQUARE = [[2, 3, 12, 3, 12, 11, 2, 11]]

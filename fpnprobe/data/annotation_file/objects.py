@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fpnprobe.data.identity import Keys, key_of, note_strangers
-from fpnprobe.data.mask_columns import MaskColumns
-from fpnprobe.data.problems import Problems, shown
+from fpnprobe.data.annotation_file.identity import Keys, key_of, note_strangers
+from fpnprobe.data.annotation_file.mask_columns import MaskColumns
+from fpnprobe.data.annotation_file.problems import Problems, shown
 
 Ints = npt.NDArray[np.int64]
 

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from fpnprobe.config import loading
-from fpnprobe.data import annotations, column_file, scenes
-from fpnprobe.data.annotations import Annotations
-from fpnprobe.data.usable import usable
+from fpnprobe.data import scenes
+from fpnprobe.data.annotation_file import annotations, column_file
+from fpnprobe.data.annotation_file.annotations import Annotations
+from fpnprobe.data.annotation_file.usable import usable
 from fpnprobe.study.folder import dataset
 from tests.unit.study.conftest import content as study_content
 

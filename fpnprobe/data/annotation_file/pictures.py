@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fpnprobe.data.identity import Key, Keys, key_of
-from fpnprobe.data.problems import Problems, shown
+from fpnprobe.data.annotation_file.identity import Key, Keys, key_of
+from fpnprobe.data.annotation_file.problems import Problems, shown
 
 LARGEST_SIDE = 2**20  # px; OpenCV decodes no larger one
 

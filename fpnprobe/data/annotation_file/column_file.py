@@ -14,11 +14,11 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from fpnprobe.data.annotations import Annotations, read
+from fpnprobe.data.annotation_file.annotations import Annotations, read
+from fpnprobe.data.annotation_file.identity import Keys
+from fpnprobe.data.annotation_file.masks import Masks
+from fpnprobe.data.annotation_file.usable import usable
 from fpnprobe.data.cache import folder as cache_folder
-from fpnprobe.data.identity import Keys
-from fpnprobe.data.masks import Masks
-from fpnprobe.data.usable import usable
 from fpnprobe.store import atomic
 
 LARGE = 16 * 2**20  # bytes of JSON; a smaller file is parsed sooner than its columns are written
@@ -35,7 +35,7 @@ def read_usable(path: str | Path, *, area: str | None = None) -> Annotations:
         area: "box" takes the area of an object from its box.
 
     Raises:
-        FpnProbeError: see `fpnprobe.data.annotations.read` and `fpnprobe.data.usable.usable`.
+        FpnProbeError: see `annotations.read` and `usable.usable`, beside.
     """
     source = Path(path)
     if not source.is_file() or source.stat().st_size < LARGE:

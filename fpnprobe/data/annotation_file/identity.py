@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fpnprobe.data.problems import Problems, shown
+from fpnprobe.data.annotation_file.problems import Problems, shown
 
 Key = int | str
 _DOUBLE = 2**53  # whole numbers below are exact in every format that results are written in

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fpnprobe.data import documents
+from fpnprobe.data.annotation_file import documents
 from fpnprobe.errors import FpnProbeError
 
 plain: st.SearchStrategy[Any] = st.recursive(

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from fpnprobe.data.masks import NONE, POLYGONS, RUNS, Ints, Masks
-from fpnprobe.data.run_lengths import check_runs, decode_runs, encode_runs
+from fpnprobe.data.annotation_file.masks import NONE, POLYGONS, RUNS, Ints, Masks
+from fpnprobe.data.annotation_file.run_lengths import check_runs, decode_runs, encode_runs
 
 _LONGEST = 2**23  # px of an outline: pycocotools takes some 120 bytes for each of them
 

@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fpnprobe.data import cache
-from fpnprobe.data.decoder import quiet_decoder
-from fpnprobe.data.image_file import check_image_file
-from fpnprobe.data.problems import Notice
+from fpnprobe.data.annotation_file.problems import Notice
+from fpnprobe.data.image_files.decoder import quiet_decoder
+from fpnprobe.data.image_files.image_file import check_image_file
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.store import atomic
 

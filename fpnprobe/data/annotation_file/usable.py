@@ -10,11 +10,11 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from fpnprobe.data import box_forms
-from fpnprobe.data.annotations import Annotations
-from fpnprobe.data.identity import Keys
-from fpnprobe.data.pictures import LARGEST_SIDE
-from fpnprobe.data.problems import Notice, Problems, shown
+from fpnprobe.data.annotation_file import box_forms
+from fpnprobe.data.annotation_file.annotations import Annotations
+from fpnprobe.data.annotation_file.identity import Keys
+from fpnprobe.data.annotation_file.pictures import LARGEST_SIDE
+from fpnprobe.data.annotation_file.problems import Notice, Problems, shown
 from fpnprobe.errors import FpnProbeError
 
 _TOLERANCE = 0.01  # px; COCO's own boxes are rounded to hundredths

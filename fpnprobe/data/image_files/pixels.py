@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fpnprobe.data.cache import folder as cache_folder
-from fpnprobe.data.decoder import explain_failure, quiet_decoder, read_picture
+from fpnprobe.data.image_files.decoder import explain_failure, quiet_decoder, read_picture
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.store import atomic
 

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from fpnprobe.data.decoder import MOST_PIXELS, explain_failure, read_picture
-from fpnprobe.data.headers import Header, read_header
+from fpnprobe.data.image_files.decoder import MOST_PIXELS, explain_failure, read_picture
+from fpnprobe.data.image_files.headers import Header, read_header
 from fpnprobe.errors import FpnProbeError
 
 _ORIENTATION = 0x0112  # EXIF tag; 5 to 8 exchange width and height
