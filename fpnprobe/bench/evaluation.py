@@ -1,4 +1,4 @@
-"""How fast the evaluation is: against pycocotools, and the bootstrap against its slow twin."""
+"""Times the evaluation against pycocotools, and the bootstrap against its slow twin."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""What a study costs on a named GPU: memory from shapes, hours from mmdet's own published times.
+"""Forecasts a study on a named GPU: memory from shapes, hours from mmdet's own published times.
 
 Nothing here was measured on those GPUs. The anchor is what mmdet publishes for
 faster-rcnn_r50_fpn_1x_coco, 800 x 1333 px, one image, on a V100 (its metafile.yml): 46.73 ms in

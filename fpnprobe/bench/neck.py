@@ -1,4 +1,4 @@
-"""What a pyramid costs: the literal order of its equations, ours, and the plain FPN."""
+"""Times a pyramid: the literal order of its equations, ours, and the plain FPN."""
 
 import json
 from typing import Annotated, Any

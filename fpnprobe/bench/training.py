@@ -1,4 +1,4 @@
-"""How fast a cell trains, against mmdet's stock runner settings on the same config."""
+"""Times the training of a cell against mmdet's stock runner settings on the same config."""
 
 import json
 import os

@@ -16,7 +16,7 @@ from fpnprobe.errors import FpnProbeError
 
 @dataclass(frozen=True, slots=True)
 class CocoSummary:
-    """What a split holds, after every check has passed.
+    """The content of a split, counted after every check has passed.
 
     Attributes:
         root: The data folder.
@@ -92,7 +92,7 @@ def check(
 def summarize(
     split: Split, notices: Sequence[Notice] = (), *, decoded: bool | None = None
 ) -> CocoSummary:
-    """What a split holds; `notices` are those of its image files.
+    """Count what a split holds; `notices` are those of its image files.
 
     `decoded` says whether these were decoded; by default, whether they are by default.
 

@@ -1,4 +1,4 @@
-"""Where a data folder keeps its annotation files and images: COCO's own layout and its relatives.
+"""Layouts of data folders: where COCO and its relatives keep annotation files and images.
 
 Each split has an annotation file and a folder of images. The places that exporters use are tried in
 turn; of the folders that exist, the one that holds the images named in the file is taken.
@@ -31,7 +31,7 @@ _SAMPLE = 20  # names that are looked for
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where a split lies.
+    """The place of a split: its folder, layout and annotation file.
 
     Attributes:
         name: of the layout, for a person.

@@ -21,7 +21,7 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What scenes are made of.
+    """The recipe of scenes: their size, and how many objects of each kind they hold.
 
     Attributes:
         size: Image side in px.

@@ -111,7 +111,7 @@ def open_split(root: str | Path, split: str, *, area: str | None = None) -> Spli
 
 
 def image_folder(root: str | Path, file: str | Path, annotations: Annotations) -> Path:
-    """Where the images of an annotation file lie: as the file says, or as the layout has it."""
+    """Find the images of an annotation file: where the file says, or where the layout has them."""
     data_folder = Path(root).expanduser()
     if annotations.folder is not None:
         return data_folder / annotations.folder

@@ -15,7 +15,7 @@ COLUMNS = ("variant", "value", "low", "high", "seeds", "published")
 
 
 def reach(table: pd.DataFrame) -> float:
-    """Where the axis of all metrics ends, at least 1.
+    """Return the end of the axis of all metrics, at least 1.
 
     All values fit, and intervals up to a third beyond the largest: one over two seeds, which can be
     wider than all else, is cut there.

@@ -1,4 +1,4 @@
-"""What each intervention does to AP, against its untouched twin: every interval, every seed."""
+"""Effects of interventions on AP, against their controls: every interval, every seed."""
 
 from collections.abc import Mapping
 
@@ -70,7 +70,7 @@ def draw(table: pd.DataFrame, ax: Axes, *, colors: Mapping[str, str]) -> Axes:
 
 
 def _own(name: str) -> str:
-    """What is changed, without the pyramid's name."""
+    """Name the intervention without the pyramid's name."""
     return name.partition("~")[2] or name
 
 

@@ -1,4 +1,4 @@
-"""Which paths of the gradient an intervention changes, and for whose gradient."""
+"""Paths of the gradient that an intervention changes, and for whose gradient."""
 
 import math
 
@@ -77,7 +77,7 @@ def _line(
 
 
 def _word(ax: Axes, part: pd.DataFrame, route: str, y: float) -> None:
-    """What happens to a route, in the middle of its lines."""
+    """Write what happens to a route in the middle of its lines."""
     gains = list(part["gain"])
     if all(gain == 1 for gain in gains):
         return

@@ -43,7 +43,7 @@ def share_table(
 
 
 def differences(comparison: pd.DataFrame | None, a: str, b: str) -> pd.DataFrame:
-    """What variant `b` gains over `a` in AP points, from a study's stored comparison.
+    """Read what variant `b` gains over `a` in AP points from a study's stored comparison.
 
     Of each metric the interval that covers most: over images and seeds, else over images.
 

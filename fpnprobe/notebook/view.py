@@ -47,7 +47,7 @@ def at_moment(stored: Stored, moment: int, *, stages: str = "all", route: str = 
 
 
 def moments(stored: Stored) -> int:
-    """How many stretches of training every cell has samples of."""
+    """Count the stretches of training that every cell has samples of."""
     history = stored.gradients.history
     if history.empty:
         return 0

@@ -1,4 +1,4 @@
-"""What a measurement has to know of the training step that it belongs to."""
+"""The facts of a training step that a measurement needs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

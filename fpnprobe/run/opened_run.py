@@ -154,7 +154,7 @@ class Run(StoredRun):
         )
 
     def compare(self, a: str, b: str) -> pd.DataFrame:
-        """What variant `b` gains over `a` in AP points, over all seeds, with 95 % intervals.
+        """Return what variant `b` gains over `a` in AP points, over all seeds, with 95 % intervals.
 
         From what the study has stored: neither detections nor images are needed.
 

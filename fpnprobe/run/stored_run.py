@@ -1,4 +1,4 @@
-"""What a run has left on disk, as tables: read when it is asked for, empty where it is missing."""
+"""Tables that a run has left on disk: read when they are asked for, empty where missing."""
 
 import functools
 import html

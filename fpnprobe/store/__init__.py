@@ -1,4 +1,4 @@
-"""What lies on disk: a study's folder, its cells, and the files in them, described once.
+"""Describes once what lies on disk: a study's folder, its cells, and the files in them.
 
 `StoredStudy.read(folder)` reads `study.json` and the manifests; each of its `StoredCell`s has one
 state, by the one rule of `fpnprobe.store.cell`, which every reader takes: `fpnprobe.open`, report,

@@ -6,7 +6,7 @@ from typing import Any
 
 
 class State(enum.StrEnum):
-    """What a cell is, seen from outside; the module says when it is what."""
+    """The state of a cell, seen from outside."""
 
     PENDING = "pending"
     RUNNING = "running"

@@ -69,7 +69,7 @@ def is_held(path: str | Path) -> bool:
 
 
 def holder(path: str | Path) -> str:
-    """Who holds the lock, as text for a person."""
+    """Name the holder of the lock for a person."""
     try:
         who = json.loads(Path(path).read_text()[:1000])
         return f"process {int(who['pid'])} on {who['host']!s:.80}"

@@ -47,7 +47,7 @@ def read_usable(path: str | Path, *, area: str | None = None) -> Annotations:
 
 
 def columns_path(source: Path, *, area: str | None = None) -> Path:
-    """Where the columns of an annotation file lie: by its place, length, time and kind of area."""
+    """Name the column file of an annotation file: by its path, length, time and kind of area."""
     status = source.stat()
     facts = [_VERSION, str(source.resolve()), status.st_size, status.st_mtime_ns]
     facts += [area] if area else []

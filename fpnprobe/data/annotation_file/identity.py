@@ -55,7 +55,7 @@ class Keys:
 
     @property
     def numbers(self) -> npt.NDArray[np.int64]:
-        """What results call them: the ids themselves where they are plain, else 1, 2, 3, ..."""
+        """The ids that results use: those of the file where they are plain, else 1, 2, 3, ..."""
         if self.plain:
             return np.array(self.values, dtype=np.int64)
         return np.arange(1, len(self.values) + 1, dtype=np.int64)

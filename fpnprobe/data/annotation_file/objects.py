@@ -194,6 +194,6 @@ class ObjectColumns:
         )
 
     def _repeated(self) -> int:
-        """How many annotations repeat an id; nothing depends on it."""
+        """Count the annotations that repeat an id; nothing depends on it."""
         ids = [value for value in self._ids if type(value) is int or type(value) is str]
         return len(ids) - len(set(ids))

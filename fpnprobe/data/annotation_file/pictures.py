@@ -136,7 +136,7 @@ def _note_repeated(problems: Problems, keys: list[Key]) -> None:
 
 
 def _name_problem(name: Any) -> str | None:
-    """What is wrong with a file name, or None."""
+    """Say what is wrong with a file name; None where nothing is."""
     if type(name) is not str or not name:
         return "is no text"
     try:

@@ -1,4 +1,4 @@
-"""What is wrong in a file, counted: one line names the first entry and how many there are."""
+"""Counts what is wrong in a file: one line names the first entry and how many there are."""
 
 from dataclasses import dataclass, field
 from typing import Any

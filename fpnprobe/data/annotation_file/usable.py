@@ -1,4 +1,4 @@
-"""What of an annotation file is used: boxes clipped, objects left out, each with a count.
+"""Prepares annotations for use: boxes clipped, objects left out, each with a count.
 
 The field leaves out what has no extent, what lies outside of its image, and what the file itself
 says to ignore (mmdet's `CocoDataset`, among others); COCO's train2017 holds two of the first kind.

@@ -19,7 +19,7 @@ MOST_PIXELS = 2**28  # of 8 bits a channel, half as many of 16: more take over 2
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Picture:
-    """What the decoder makes of a file.
+    """A file as the decoder gives it.
 
     Attributes:
         pixels: `(H, W, 3)` in BGR order; None where it cannot be decoded.
@@ -42,7 +42,7 @@ def read_picture(file: Path, read_messages: Callable[[], str]) -> Picture:
 
 
 def explain_failure(file: Path, picture: Picture) -> str:
-    """Why a picture is not whole; Pillow says more than the decoder."""
+    """Say why a picture is not whole; Pillow says more than the decoder."""
     if picture.pixels is not None:
         return "it is cut off"
     try:

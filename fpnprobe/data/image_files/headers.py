@@ -18,7 +18,7 @@ _ORIENTATION = 0x0112
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What the header of an image file says.
+    """The facts that the header of an image file states.
 
     Attributes:
         size: height and width as stored, px.

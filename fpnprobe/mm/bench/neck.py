@@ -132,7 +132,7 @@ def _kinds(module: nn.Module, inputs: list[Tensor]) -> dict[str, Callable[[], ob
 def detector_slowdown(
     *, variant: str, size: tuple[int, int], repeats: int, device: str, options: dict[str, Any]
 ) -> dict[str, Any]:
-    """What a variant costs the whole detector's prediction of one image, against FPN."""
+    """Time the whole detector's prediction of one image, a variant against FPN."""
     base = detector_config({"config": CONFIG}, 80)
     models, facts = {}, {}
     for name, grouping_options in (("FPN", {}), (variant, options)):

@@ -1,4 +1,4 @@
-"""Where the time of a training goes: data, forward, backward, optimizer, probe."""
+"""Times the parts of a training: data, forward, backward, optimizer, probe."""
 
 import functools
 import time

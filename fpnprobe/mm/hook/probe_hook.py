@@ -264,7 +264,7 @@ class GradientProbeHook(Hook):
             self._run.validations.take(runner, metrics)
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run goes on from."""
+        """Return the state that a resumed run goes on from."""
         energy = {} if self._intervened is None else self._intervened.state_dict()
         rows = self._rows if self._writer is None else dict(self._writer.rows)
         return {**self.account.state_dict(), "intervention": energy, "rows": rows}

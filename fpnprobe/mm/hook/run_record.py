@@ -1,4 +1,4 @@
-"""What a training under the hook says of itself: its run file, its AP, its first and last line."""
+"""Writes what a training under the hook says of itself: run file, first and last line."""
 
 import itertools
 import math

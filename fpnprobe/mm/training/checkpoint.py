@@ -162,7 +162,7 @@ def restore(content: Mapping[str, Any], runner: Any) -> None:
 
 
 def _first_line(error: Exception) -> str:
-    """What is wrong, without the advice of torch; of a model's keys, the first difference."""
+    """Shorten an error of torch to what is wrong; of a model's keys, the first difference."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     lines = [line for line in lines if not line.startswith("Error(s) in loading")]
     return f"{lines[0]:.160}" if lines else type(error).__name__

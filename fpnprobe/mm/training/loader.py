@@ -1,4 +1,4 @@
-"""How images get from disk to the detector: workers by the CPUs at hand, each with one thread."""
+"""Data loaders: workers by the CPUs at hand, each with one thread."""
 
 import os
 from collections.abc import Sequence

@@ -25,7 +25,7 @@ class Stopped(Exception):
 
 
 class Keeper:
-    """What a training reports, when it saves, and whether it should stop.
+    """Reports the progress of a training, saves its state in time, and stops it when asked.
 
     Args:
         folder: checkpoint folder of the cell.

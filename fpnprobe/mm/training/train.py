@@ -17,7 +17,7 @@ from fpnprobe.store.digests import digest_folder
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """What a training leaves: seconds, and what the probe has to say about itself."""
+    """The result of a training: its seconds, and the probe's statistics."""
 
     seconds: float
     probe: Mapping[str, Any]

@@ -54,5 +54,5 @@ def kept_name(iteration: int) -> str:
 
 
 def kept(folder: Path, iteration: int) -> Path:
-    """Where the weights after `iteration` optimizer steps of a cell are."""
+    """Return the path of the weights after `iteration` optimizer steps of a cell."""
     return folder / "checkpoints" / kept_name(iteration)

@@ -19,7 +19,7 @@ from fpnprobe.probing.taps import Tap
 
 @dataclass(frozen=True, slots=True)
 class GradientKey:
-    """Where gradients are split: a tap, a kind and a route."""
+    """The place at which gradients are split: a tap, a kind and a route."""
 
     tap: str
     level: int
@@ -108,7 +108,7 @@ class Passes:
 
     @property
     def factor(self) -> float:
-        """What cotangents are multiplied by before a pass."""
+        """The factor that cotangents are multiplied by before a pass."""
         return self._weight * self._scale
 
     def of_rows(self, rows: Sequence[Tensor], starts: Sequence[Tensor], sink: Sink) -> None:

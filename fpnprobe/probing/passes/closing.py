@@ -15,7 +15,7 @@ from fpnprobe.probing.graph import Edge, edges_into, source
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """What flowed over the edges of one loss call.
+    """The cotangents that flowed over the edges of one loss call.
 
     Attributes:
         cotangent: c_k: the sum of what came over its edges.

@@ -28,7 +28,7 @@ from fpnprobe.probing.taps import Tap
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasurementPlan:
-    """What one measurement reads; made by `Probe.begin`, whose attributes say what it means.
+    """The plan of one measurement; made by `Probe.begin`, whose attributes say what it means.
 
     Attributes:
         parameters: Whether the stages' parameters are read beside the activations.
@@ -236,7 +236,7 @@ class Measurement:
 
 
 def _compared(key: GradientKey, *, exact: bool, derive: bool, has_split_exits: bool) -> Compare:
-    """How a place's buckets are compared with its undivided gradient."""
+    """Choose how a place's buckets are compared with its undivided gradient."""
     if key.route == "total":
         return "exact" if exact else "sketch"
     # Only a derived bucket needs sums by route; `deeper` then follows from the others.

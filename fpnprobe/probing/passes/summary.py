@@ -24,7 +24,7 @@ _NAN = float("nan")
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What the backward passes of one iteration added up to, in this process.
+    """The sums of one iteration's backward passes, in this process.
 
     `untrained` are taps whose stage is frozen: their gradients only would arrive. `counts` are for
     `underflows`, in float16. `rest` is the loss that flows beside all labeled rows, None where
@@ -46,7 +46,7 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class _Header:
-    """What all records of a sample share."""
+    """The columns that all records of a sample share."""
 
     iteration: int
     epoch: int

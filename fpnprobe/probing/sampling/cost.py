@@ -1,4 +1,4 @@
-"""What probing costs, measured while it runs."""
+"""Measures the cost of probing while it runs."""
 
 import math
 import time
@@ -87,7 +87,7 @@ class Cost:
         return self._spent_s / (self.steps * self.step_s) if self.samples else 0.0
 
     def state_dict(self) -> dict[str, float]:
-        """What a resumed run goes on from."""
+        """Return the state that a resumed run goes on from."""
         return {"samples": self.samples, "steps": self.steps, "spent_s": self._spent_s}
 
     def load_state_dict(self, state: Mapping[str, float]) -> None:

@@ -12,7 +12,7 @@ _NAMES = ("loss", "gradient", "routes")
 
 
 class Soundness:
-    """What the samples of one run are worth.
+    """Counts the samples of one run by what they are worth.
 
     Args:
         strict: Raise at the first sample that does not hold.
@@ -101,7 +101,7 @@ class Soundness:
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run goes on from."""
+        """Return the state that a resumed run goes on from."""
         names = ("samples", "unsound", "nonfinite", "underflow", "sentence", "tolerance")
         return {**{name: getattr(self, name) for name in names}, "residuals": {**self.residuals}}
 

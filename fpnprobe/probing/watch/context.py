@@ -177,7 +177,7 @@ def _refuse_to_overwrite(out_dir: Path, start: int | None) -> None:
 
 
 def _stages(stages: Mapping[str, nn.Module]) -> dict[str, dict[str, Any]]:
-    """Which stages train, by name."""
+    """Tell by name which stages train."""
     return {
         name: {"frozen": not any(p.requires_grad for p in module.parameters())}
         for name, module in stages.items()

@@ -94,7 +94,7 @@ class Watch:
 
     @property
     def samples(self) -> list[Sample]:
-        """What was measured so far, in order; with an `out_dir` only the last one."""
+        """The samples so far, in order; with an `out_dir` only the last one."""
         return self._sink.recent
 
     @property

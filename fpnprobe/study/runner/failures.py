@@ -1,4 +1,4 @@
-"""What went wrong with a cell, named for what it is, with what to change."""
+"""Names the failure of a cell for what it is, with what to change."""
 
 import errno
 import signal
@@ -56,7 +56,7 @@ def _disk_error(error: BaseException) -> str:
 
 
 def exit_reason(code: int) -> str:
-    """What the exit code of a worker that left no manifest says.
+    """Explain the exit code of a worker that left no manifest.
 
     >>> exit_reason(-9)
     'killed by SIGKILL, often by the system for lack of memory: run fewer cells at once (--jobs 1)'

@@ -1,4 +1,4 @@
-"""How the process of a cell is started: plainly, or as several processes by torchrun."""
+"""Starts the process of a cell: plainly, or as several processes by torchrun."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ CPUS = "FPNPROBE_CPUS"  # how many CPUs a cell may take for its loader processes
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rendezvous:
-    """Where the nodes that train one cell meet.
+    """The address at which the nodes that train one cell meet.
 
     Attributes:
         nodes: Number of nodes.

@@ -1,4 +1,4 @@
-"""What this machine offers the cells of a study: a device, and how many cells at once."""
+"""Chooses the device on this machine, and how many cells run at once."""
 
 import os
 

@@ -97,7 +97,7 @@ def _describe(job: Any) -> str:
 
 
 def _blame_slurm(cell_run: Tracked, job: Any) -> None:
-    """Where Slurm ended a job, say so: the cell itself could not."""
+    """Say so where Slurm ended a job: the cell itself could not."""
     fault = _FAULTS.get(_state(job))
     if fault is not None and cell_run.state is not State.DONE:
         cell_run.state = State.FAILED

@@ -20,7 +20,7 @@ _FIRST_PORT, _PORTS = 20_000, 12_000  # below those that systems give to clients
 
 @dataclass(slots=True)
 class CellJob:
-    """What a job runs; picklable, and told by submitit when the job is preempted or times out.
+    """The work of one job; picklable, and told by submitit when it is preempted or times out.
 
     Attributes:
         result: the study in its folder, which all nodes share.
@@ -114,5 +114,5 @@ def executor(result: Output, *, jobs: int | None) -> Any:
 
 
 def folder(result: Output) -> Path:
-    """Where submitit keeps its job files and the jobs' own logs."""
+    """Return the folder of submitit's job files and the jobs' own logs."""
     return result.out.resolve() / "slurm" / "%j"

@@ -1,4 +1,4 @@
-"""What is done with a cell after its training: a list of named steps, each done once.
+"""The steps that follow a cell's training: a list of named steps, each done once.
 
 To add a step, write a function of a `CellWork` and put a `Step` into `STEPS`. It runs in the
 cell's own process, is skipped where its outputs are there, and writes them atomically.

@@ -92,7 +92,7 @@ def holds_weights_of(stored: StoredCell, key: str) -> bool:
 
 
 def training(result: Output, cell: Cell, *, device: str) -> "Training":
-    """What the training of a cell needs."""
+    """Collect what the training of a cell needs."""
     from fpnprobe.mm.training.task import Training
 
     return Training(
