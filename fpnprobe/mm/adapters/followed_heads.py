@@ -133,7 +133,8 @@ class FollowedHeads:
             if self._objects is None or any(truth is None for truth in truths):
                 continue
             counts = [len(truth.labels) for truth in truths if truth is not None]
-            if counts != [after - before for before, after in pairwise(self._objects.first)]:
+            of_images = [after - before for before, after in pairwise(self._objects.first)]
+            if counts != of_images * (len(counts) // len(of_images)):
                 continue
             with unobserved():
                 self._mark(given, truths)
@@ -155,7 +156,8 @@ class FollowedHeads:
             stuff = getattr(getattr(sample, "gt_sem_seg", None), "sem_seg", None)
             if isinstance(stuff, Tensor):
                 provenance.mark(stuff, torch.tensor(BACKGROUND))
-        classes = torch.cat([truth.labels.reshape(-1) for truth in truths]).cpu()
+        once = truths[: self._objects.images]
+        classes = torch.cat([truth.labels.reshape(-1) for truth in once]).cpu()
         self.witness.objects = replace(self.witness.objects, classes=classes)
         provenance.memory.classes = classes
 

@@ -204,8 +204,10 @@ class _MixedTypes(TorchFunctionMode):
             if "dtype" not in str(error):
                 raise
         if func is Tensor.__setitem__:
-            return func(*args[:2], args[2].to(args[0].dtype))
-        return func(*(_widen(one) for one in args), **{k: _widen(v) for k, v in kwargs.items()})
+            args = (*args[:2], args[2].to(args[0].dtype))
+        else:
+            args, kwargs = map(_widen, args), {key: _widen(one) for key, one in kwargs.items()}
+        return func(*args, **kwargs)
 
 
 def _widen(value: Any) -> Any:

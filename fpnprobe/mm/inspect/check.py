@@ -36,6 +36,7 @@ from fpnprobe.scales import COCO_BUCKETS, ScaleBucket
 
 TOLERANCE = 1e-5
 _TOO_SMALL = ("out of range", "greater than actual input size", "ill-defined empirical covariance")
+_ENVIRONMENT = ("install", "couldn't connect", "connection")
 _DEAD_BRANCH = 0.3  # a branch whose last norm starts at zero would hide its gradients
 
 
@@ -78,6 +79,12 @@ def check_config(
             opened.detector, name=config, tolerance=tolerance, buckets=buckets, batch=batch
         )
     loaded = read_config(config)
+    preprocessor = (loaded.get("model") or {}).get("data_preprocessor") or {}
+    if preprocessor.get("type") == "MultiBranchDataPreprocessor":
+        raise FpnProbeError(
+            "its training takes several batches at once (semi-supervised): check the detector "
+            "inside it, model.detector of the config"
+        )
     classes = _classes(loaded.get("model"))
     needs = BatchNeeds.of(loaded)
     try:
@@ -211,7 +218,7 @@ def as_problem(error: Exception, what: str) -> FpnProbeError:
         return error
     line = " ".join(str(error).split())[:200]
     text = f"{what}: {type(error).__name__}: {line}" if line else f"{what}: {type(error).__name__}"
-    missing = isinstance(error, ImportError) or "install" in line
+    missing = isinstance(error, ImportError) or any(word in line for word in _ENVIRONMENT)
     return EnvironmentProblem(text) if missing else FpnProbeError(text)
 
 

@@ -170,7 +170,7 @@ class Witness:
 
     def _are_classes(self, given: Tensor, marks: Tensor, wrong: Tensor, columns: int) -> bool:
         """Whether whole-number targets are classes, and not bins or places."""
-        if self.width is not None and columns in (self.width, self.width + 1):
+        if (self.width or 0) > 1 and columns in (self.width, (self.width or 0) + 1):
             return True
         known = self.objects.classes.to(given.device)
         if bool(torch.isin(given, known).all()):
