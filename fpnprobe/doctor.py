@@ -46,7 +46,7 @@ class Examination:
         return not any(problem.fatal for problem in self.problems)
 
     def verdict(self, fact: str) -> str:
-        """What a fact means here: `ok`, `note` or `problem`."""
+        """Judge a fact: `ok`, `note` or `problem`."""
         about = [problem for problem in self.problems if fact in problem.facts]
         if any(problem.fatal for problem in about):
             return "problem"

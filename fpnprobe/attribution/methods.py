@@ -1,14 +1,12 @@
 """Four layer attribution methods of captum, on a chain, in bounded memory."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from types import MappingProxyType
-from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from fpnprobe.attribution import engine
+from fpnprobe.attribution.captum_methods import METHODS, PathSettings
 from fpnprobe.attribution.chain import Chain, Levels, Place
 from fpnprobe.attribution.maps import Maps
 from fpnprobe.errors import FpnProbeError
@@ -97,7 +95,7 @@ def on_features(
     chain: Chain, inputs: Levels, *, ids: Tensor, method: str, at: Place, steps: int, batch: int
 ) -> Maps:
     """`attribute` for features that are there already (for conductance: the image)."""
-    run, path = METHODS[method], _Path(steps, batch)
+    run, path = METHODS[method], PathSettings(steps, batch)
     batches = [
         run(chain, at, inputs, batch_ids, path)
         for batch_ids in torch.split(ids, batch // 2)  # a path needs two points at once
@@ -105,94 +103,6 @@ def on_features(
     levels, values, references = zip(*batches, strict=True)
     tensors = tuple(torch.cat(level) for level in zip(*levels, strict=True))
     return Maps(method, chain.levels(at), tensors, torch.cat(values), torch.cat(references))
-
-
-_Part = tuple[Levels, Tensor, Tensor]  # maps, f(x), f(baseline)
-
-
-class _Path(NamedTuple):
-    steps: int
-    batch: int
-
-
-_Method = Callable[[Chain, Place, Levels, Tensor, _Path], _Part]
-
-
-def _activation_x_gradient(
-    chain: Chain, at: Place, features: Levels, ids: Tensor, _: _Path
-) -> _Part:
-    tail = chain.tail(at)
-    inputs = _repeat_levels(features, len(ids))
-    maps = engine.LayerGradientXActivation(tail, tail.layer).attribute(
-        inputs, additional_forward_args=(ids,)
-    )
-    return _detach_levels(maps), _read_value(tail, inputs, ids), _nan_reference(ids, features)
-
-
-def _grad_cam(chain: Chain, at: Place, features: Levels, ids: Tensor, _: _Path) -> _Part:
-    tail = chain.tail(at)
-    inputs = _repeat_levels(features, len(ids))
-    maps = engine.LayerGradCam(tail, tail.layer).attribute(inputs, additional_forward_args=(ids,))
-    return _detach_levels(maps), _read_value(tail, inputs, ids), _nan_reference(ids, features)
-
-
-def _integrated_gradients(
-    chain: Chain, at: Place, features: Levels, ids: Tensor, path: _Path
-) -> _Part:
-    tail = chain.tail(at)
-    inputs = _repeat_levels(features, len(ids))
-    zeros = tuple(torch.zeros_like(level) for level in inputs)
-    maps = engine.LayerIntegratedGradients(tail, tail.layer).attribute(
-        inputs,
-        baselines=zeros,
-        additional_forward_args=(ids,),
-        n_steps=path.steps,
-        internal_batch_size=path.batch,
-    )
-    return _detach_levels(maps), _read_value(tail, inputs, ids), _read_value(tail, zeros, ids)
-
-
-def _run_conductance(chain: Chain, at: Place, image: Levels, ids: Tensor, path: _Path) -> _Part:
-    inputs = _repeat_levels(image, len(ids))
-    gray = tuple(torch.zeros_like(level) for level in inputs)  # the mean color, normalized
-    maps = engine.LayerConductance(chain, chain.tap(at)).attribute(
-        inputs,
-        baselines=gray,
-        additional_forward_args=(ids,),
-        n_steps=path.steps,
-        internal_batch_size=path.batch,
-    )
-    return _detach_levels(maps), _read_value(chain, inputs, ids), _read_value(chain, gray, ids)
-
-
-METHODS: Mapping[str, _Method] = MappingProxyType(
-    {
-        "activation_x_gradient": _activation_x_gradient,
-        "integrated_gradients": _integrated_gradients,
-        "grad_cam": _grad_cam,
-        "conductance": _run_conductance,
-    }
-)
-
-
-def _repeat_levels(levels: Levels, examples: int) -> Levels:
-    return tuple(level.expand(examples, *level.shape[1:]) for level in levels)
-
-
-def _detach_levels(maps: Tensor | Levels) -> Levels:
-    """Detach captum's maps: a tuple, or a tensor where there is one level."""
-    levels = (maps,) if isinstance(maps, Tensor) else tuple(maps)
-    return tuple(level.detach() for level in levels)
-
-
-def _read_value(module: nn.Module, inputs: Levels, ids: Tensor) -> Tensor:
-    with torch.no_grad():
-        value: Tensor = module(*inputs, ids)
-    return value
-
-
-def _nan_reference(ids: Tensor, features: Levels) -> Tensor:
-    return features[0].new_full((len(ids),), torch.nan)
 
 
 @contextmanager

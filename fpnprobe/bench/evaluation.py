@@ -1,4 +1,4 @@
-"""How fast the evaluation is: against pycocotools, and the bootstrap against its slow twin."""
+"""Times the evaluation against pycocotools, and the bootstrap against its slow twin."""
 
 import json
 import time
@@ -50,7 +50,11 @@ def run(
     _must_agree(_values(fast), _values(oracle), "hotcoco and pycocotools")
     counts = resample_counts(images, resamples=resamples, seed=seed)
     pair, pair_s = _timed(
-        lambda: [resample(truth, found, counts=counts, curve=False) for found in (first, second)], 1
+        lambda: [
+            resample(truth, detections_of_run, counts=counts, curve=False)
+            for detections_of_run in (first, second)
+        ],
+        1,
     )
     slow = min(slow, resamples)
     slow_s = _slow_way(truth, (first, second), counts[:slow], pair)
@@ -116,8 +120,8 @@ def _timed(work: Callable[[], T], repeats: int) -> tuple[T, float]:
     return result, min(seconds)
 
 
-def _values(found: Evaluation) -> np.ndarray[Any, np.dtype[np.float64]]:
-    return np.array(list(found.metrics.values()), dtype=np.float64)
+def _values(evaluation: Evaluation) -> np.ndarray[Any, np.dtype[np.float64]]:
+    return np.array(list(evaluation.metrics.values()), dtype=np.float64)
 
 
 def _slow_way(
@@ -129,11 +133,11 @@ def _slow_way(
     """Evaluate each resample of each run as a data set of copies; check the fast way; seconds."""
     names = ("AP", "AP_S", "AP_M", "AP_L")
     seconds = 0.0
-    for found, quick in zip(runs, fast, strict=True):
+    for detections, quick in zip(runs, fast, strict=True):
         rows = [quick.names.index(name) for name in names]
         for r, row in enumerate(counts):
             start = time.perf_counter()
-            again = evaluate(*copied(truth, found, np.asarray(row)))
+            again = evaluate(*copied(truth, detections, np.asarray(row)))
             seconds += time.perf_counter() - start
             expected = np.array([again.metrics[name] for name in names])
             _must_agree(quick.samples[rows, r], expected, "the bootstrap and its slow twin")

@@ -1,4 +1,4 @@
-"""What a study costs on a named GPU: memory from shapes, hours from mmdet's own published times.
+"""Forecasts a study on a named GPU: memory from shapes, hours from mmdet's own published times.
 
 Nothing here was measured on those GPUs. The anchor is what mmdet publishes for
 faster-rcnn_r50_fpn_1x_coco, 800 x 1333 px, one image, on a V100 (its metafile.yml): 46.73 ms in
@@ -204,20 +204,20 @@ def _pad(side: int) -> int:
 
 def lines(result: dict[str, Any]) -> str:
     """Write a forecast for a person."""
-    told = []
+    sentences = []
     for row in result["rows"]:
         verdict = "" if row["fits"] else "; DOES NOT FIT: raise schedule.accumulate"
-        told.append(
+        sentences.append(
             f"{row['variant']}: {row['memory_gib']:.1f} GiB on each GPU, "
             f"{_hours(row['hours_low'], row['hours_high'])} a cell, {row['cells']} cells, "
             f"{row['training_flops'] / 1e9:.0f} GFLOP forward for an image{verdict}"
         )
     total = _hours(result["hours_low"], result["hours_high"])
-    told.append(
+    sentences.append(
         f"all cells one after the other on {result['nproc']} x {result['gpu']}: {total}, without "
         "probe, loading and evaluation (a forecast from published times, not measured there)"
     )
-    return "\n".join(told)
+    return "\n".join(sentences)
 
 
 def _hours(low: float, high: float) -> str:

@@ -1,4 +1,4 @@
-"""What an intervention costs: training steps with it against plain ones, in one process."""
+"""Times training steps with an intervention against plain ones, in one process."""
 
 import json
 from typing import Annotated, Any

@@ -1,4 +1,4 @@
-"""What a pyramid costs: the literal order of its equations, ours, and the plain FPN."""
+"""Times a pyramid: the literal order of its equations, ours, and the plain FPN."""
 
 import json
 from typing import Annotated, Any
@@ -48,7 +48,7 @@ def run(
 
     from fpnprobe.mm.bench.neck import detector_slowdown, measure
 
-    chosen = options or {}
+    grouping_options = options or {}
     necks: list[dict[str, Any]] = []
     detectors: list[dict[str, Any]] = []
     for size in sizes:
@@ -58,12 +58,12 @@ def run(
             batch=batch,
             repeats=repeats,
             device=device,
-            options=chosen,
+            options=grouping_options,
         )
         necks += [{"size": list(size), **row} for row in rows]
         for name in variants if detector else ():
             row = detector_slowdown(
-                variant=name, size=size, repeats=repeats, device=device, options=chosen
+                variant=name, size=size, repeats=repeats, device=device, options=grouping_options
             )
             detectors.append({"size": list(size), **row})
     threads = torch.get_num_threads()

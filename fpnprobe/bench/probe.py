@@ -1,4 +1,4 @@
-"""What the probe costs, against the passes it cannot do without and against a pass per bucket."""
+"""Times the probe against the passes it cannot do without and against a pass per bucket."""
 
 import json
 from typing import Annotated, Any

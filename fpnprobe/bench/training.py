@@ -1,4 +1,4 @@
-"""How fast a cell trains, against mmdet's stock runner settings on the same config."""
+"""Times the training of a cell against mmdet's stock runner settings on the same config."""
 
 import json
 import os
@@ -41,29 +41,31 @@ def run(
     from fpnprobe.study.runner.training import training as task_of
 
     changes = [*assignments, "probe.mode=None", f"schedule.iterations={iterations}"]
-    chosen = loading.load(study, changes)
-    set_threads_and_device(device, deterministic=chosen.schedule.deterministic)
+    study_settings = loading.load(study, changes)
+    set_threads_and_device(device, deterministic=study_settings.schedule.deterministic)
     with tempfile.TemporaryDirectory() as folder:
-        result = study_folder.of(chosen, source=dataset.prepare(chosen, out=folder), out=folder)
-        name = variant or chosen.variants[-1].name
-        cell = result.cell(name, chosen.seeds_of(name)[0])
+        result = study_folder.of(
+            study_settings, source=dataset.prepare(study_settings, out=folder), out=folder
+        )
+        name = variant or study_settings.variants[-1].name
+        cell = result.cell(name, study_settings.seeds_of(name)[0])
         task = task_of(result, cell, device=device)
         measured = compare(replace(task, folder=Path(folder)), warmup=warmup, rounds=rounds)
         probe = loading.load(study, list(assignments)).probe
         if probe.mode is not None:
             measured["parts"]["probe"] = measure_probe(with_probe(task, probe))
     return {
-        "study": chosen.name,
+        "study": study_settings.name,
         "variant": name,
         "device": device,
         "iterations": iterations - warmup,
         "rounds": rounds,
         "settings": {
             "ours": {
-                "channels_last": chosen.schedule.channels_last,
-                "fused": chosen.schedule.fused,
-                "images": "uint8 cache" if chosen.data.cache is not False else "decoded",
-                "amp": chosen.schedule.amp,
+                "channels_last": study_settings.schedule.channels_last,
+                "fused": study_settings.schedule.fused,
+                "images": "uint8 cache" if study_settings.data.cache is not False else "decoded",
+                "amp": study_settings.schedule.amp,
             },
             "stock": {"channels_last": False, "fused": False, "images": "decoded", "amp": None},
         },
@@ -109,6 +111,6 @@ def add(app: typer.Typer) -> None:
                 f"{row['loader_cpu']:.4f} s CPU of loaders, per iteration"
             )
         whole = sum(result["parts"].values())
-        told = (f"{name} {100 * s / whole:.0f} %" for name, s in result["parts"].items())
-        typer.echo(f"where the time of ours goes: {', '.join(told)}")
+        percents = (f"{name} {100 * s / whole:.0f} %" for name, s in result["parts"].items())
+        typer.echo(f"where the time of ours goes: {', '.join(percents)}")
         typer.echo(f"ours is {result['speedup']:.2f} x as fast ({result['cpu_speedup']:.2f} x CPU)")

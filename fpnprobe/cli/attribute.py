@@ -54,7 +54,7 @@ def add(app: typer.Typer) -> None:
         from fpnprobe.mm.inspect.attribution.words import check_seeds, check_words
         from fpnprobe.study.runner.machine import check_device
 
-        found = attribute_run(
+        attributions = attribute_run(
             run,
             images=images,
             variants=[name.strip() for name in variants.split(",") if name.strip()],
@@ -67,13 +67,13 @@ def add(app: typer.Typer) -> None:
             report=lambda title, done: typer.echo(f"{title}: image {done} of {images}", err=True),
             **check_words(methods=method, places=at, kind=kind),
         )
-        for cell, reason in found.skipped:
+        for cell, reason in attributions.skipped:
             typer.echo(f"skipped {cell}: {reason}", err=True)
         if as_json:
-            typer.echo(json.dumps(plain(found)))
+            typer.echo(json.dumps(plain(attributions)))
         else:
-            typer.echo(found.shares.round(3).to_string(index=False))
+            typer.echo(attributions.shares.round(3).to_string(index=False))
             if judge:
-                typer.echo(found.trust.round(3).to_string(index=False))
-            for file in found.files:
+                typer.echo(attributions.trust.round(3).to_string(index=False))
+            for file in attributions.files:
                 typer.echo(file)

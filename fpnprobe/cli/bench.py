@@ -21,9 +21,9 @@ class Benches(TyperGroup):
         """The subcommand that `fpnprobe.bench.<name>` adds, or None."""
         if name not in self.list_commands(ctx):
             return None
-        own = typer.Typer(add_completion=False)
-        importlib.import_module(f"fpnprobe.bench.{name}").add(own)
-        command = typer.main.get_command(own)
+        group = typer.Typer(add_completion=False)
+        importlib.import_module(f"fpnprobe.bench.{name}").add(group)
+        command = typer.main.get_command(group)
         command.name = name
         return command
 

@@ -1,5 +1,6 @@
 """`fpnprobe check`: do the invariants hold on this model?"""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -37,6 +38,7 @@ def add(app: typer.Typer) -> None:
 
         Rows are printed as they come; a config that cannot be checked does not stop the others.
         """
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a text encoder would be fetched, five times
         import fpnprobe.mm  # noqa: F401
         from fpnprobe.errors import ClaimFailed, FpnProbeError
         from fpnprobe.mm.inspect import check, check_table, zoo, zoo_table
@@ -46,8 +48,8 @@ def add(app: typer.Typer) -> None:
         if not names:
             raise FpnProbeError("nothing to check: name a config, or give --all")
         stored = [] if out is None else zoo_table.read_rows(out)
-        done = {row.config for row in stored}
-        names = [name for name in names if name not in done]
+        tried = {row.config for row in stored}
+        names = [name for name in names if name not in tried]
         results: list[CheckResult] = []
         if not as_json:
             for line in check_table.head(names, markdown=markdown):
@@ -55,17 +57,17 @@ def add(app: typer.Typer) -> None:
         for config in names:
             typer.echo(f"checking {config}", err=True)
             try:
-                found = check.check_config(
+                outcome = check.check_config(
                     config, size=size, tolerance=tolerance, data=data, split=split
                 )
             except FpnProbeError as error:
-                found = CheckResult.failed(config, tolerance, error)
-            results.append(found)
+                outcome = CheckResult.failed(config, tolerance, error)
+            results.append(outcome)
             if out is not None:
-                stored.append(zoo_table.ZooRow.of(found, check_table.problem([found])))
+                stored.append(zoo_table.ZooRow.of(outcome, check_table.problem([outcome])))
                 zoo_table.append_row(out, stored[-1])
             if not as_json:
-                typer.echo(check_table.line(found, names, markdown=markdown))
+                typer.echo(check_table.line(outcome, names, markdown=markdown))
         if as_json:
             typer.echo(check_table.as_json(results))
         elif len(results) == 1 and not markdown:
@@ -73,7 +75,7 @@ def add(app: typer.Typer) -> None:
                 typer.echo(f"  {name}: labels {labels}")
         if every and not as_json:
             rows = stored or [
-                zoo_table.ZooRow.of(one, check_table.problem([one])) for one in results
+                zoo_table.ZooRow.of(checked, check_table.problem([checked])) for checked in results
             ]
             typer.echo(zoo_table.summary(rows))
         for result in results:

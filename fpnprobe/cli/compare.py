@@ -70,11 +70,11 @@ def add(app: typer.Typer) -> None:
             from fpnprobe.notebook.questions import differences_as_json, differences_as_text
 
             run = fpnprobe.open(baseline)
-            found = run.compare(a, b)
+            differences = run.compare(a, b)
             typer.echo(
-                json.dumps(differences_as_json(found))
+                json.dumps(differences_as_json(differences))
                 if as_json
-                else differences_as_text(found, a=a, b=b, name=run.name_metric)
+                else differences_as_text(differences, a=a, b=b, name=run.name_metric)
             )
             return
         if other is None:

@@ -71,15 +71,14 @@ def add(app: typer.Typer) -> None:
         """Check annotations and image files; exit code 2 with one line for the first problem."""
         from fpnprobe.data import coco
 
-        found = [
-            coco.check(root, name, area=area, decode=decode) for name in split or ("train", "val")
-        ]
-        for line in (line for summary in found for line in summary.warnings):
+        names = split or ("train", "val")
+        summaries = coco.check_splits(root, names, area=area, decode=decode)
+        for line in (line for summary in summaries for line in summary.warnings):
             typer.echo(f"warning: {line}", err=True)
         if as_json:
-            typer.echo(json.dumps({"splits": [summary.to_dict() for summary in found]}))
+            typer.echo(json.dumps({"splits": [summary.to_dict() for summary in summaries]}))
             return
-        for summary in found:
+        for summary in summaries:
             _result(summary.to_dict(), as_json=False)
 
     @verb.command()
@@ -116,7 +115,9 @@ def add(app: typer.Typer) -> None:
             link=link,
             area=area,
         )
-        found = {split: coco.check(folder, split) for split in ("train", "val")}
-        counts = {split: {"images": s.images, "objects": s.objects} for split, s in found.items()}
-        names = list(found["train"].categories)
+        summaries = {split: coco.check(folder, split) for split in ("train", "val")}
+        counts = {
+            split: {"images": s.images, "objects": s.objects} for split, s in summaries.items()
+        }
+        names = list(summaries["train"].categories)
         _result({"root": str(folder), **counts, "classes": names}, as_json=as_json)

@@ -22,17 +22,17 @@ def add(app: typer.Typer) -> None:
 
             return describe()
 
-        found = examine(describe_stack)
+        diagnosis = examine(describe_stack)
         if as_json:
-            typer.echo(json.dumps(found.to_dict()))
+            typer.echo(json.dumps(diagnosis.to_dict()))
         else:
-            for name, value in found.facts.items():
+            for name, value in diagnosis.facts.items():
                 listed = ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
                 shown = "-" if listed in (None, "") else listed
-                typer.echo(f"{found.verdict(name):8} {name:16} {shown}")
-            for problem in found.problems:
+                typer.echo(f"{diagnosis.verdict(name):8} {name:16} {shown}")
+            for problem in diagnosis.problems:
                 kind = "problem" if problem.fatal else "note"
                 typer.echo(f"{kind}: {problem.what}\n  fix: {problem.fix}")
-            typer.echo("ok: studies run here" if found.ok else "problem: no study runs here")
-        if not found.ok:
+            typer.echo("ok: studies run here" if diagnosis.ok else "problem: no study runs here")
+        if not diagnosis.ok:
             raise typer.Exit(EnvironmentProblem.exit_code)

@@ -37,12 +37,12 @@ def add(app: typer.Typer) -> None:
         from fpnprobe.evaluation import evaluate as run
         from fpnprobe.scales import name_metric
 
-        found = run(annotations, detections, iou_type=iou_type, engine=engine, area=area)
-        for line in found.warnings:
+        evaluation = run(annotations, detections, iou_type=iou_type, engine=engine, area=area)
+        for line in evaluation.warnings:
             typer.echo(f"warning: {line}", err=True)
         if as_json:
-            typer.echo(json.dumps(found.as_json()))
+            typer.echo(json.dumps(evaluation.as_json()))
         else:
-            for name, value in found.metrics.items():
+            for name, value in evaluation.metrics.items():
                 points = f"{100 * value:6.1f}" if value == value else "     -"
-                typer.echo(f"{name_metric(name, found.buckets):<18}{points}")
+                typer.echo(f"{name_metric(name, evaluation.buckets):<18}{points}")

@@ -51,12 +51,12 @@ def register() -> None:
     for module in sorted(pkgutil.iter_modules(fpnprobe.cli.__path__), key=lambda m: m.name):
         if module.name != "main":
             importlib.import_module(f"fpnprobe.cli.{module.name}").add(app)
-    place = {verb: (at, task) for task, verbs in _TASKS.items() for at, verb in enumerate(verbs)}
+    panels = {verb: (at, task) for task, verbs in _TASKS.items() for at, verb in enumerate(verbs)}
     order = [verb for verbs in _TASKS.values() for verb in verbs]
     for command in app.registered_commands:
-        command.rich_help_panel = place.get(_verb(command), (0, "More"))[1]
+        command.rich_help_panel = panels.get(_verb(command), (0, "More"))[1]
     for group in app.registered_groups:
-        group.rich_help_panel = place.get(str(group.name), (0, "More"))[1]
+        group.rich_help_panel = panels.get(str(group.name), (0, "More"))[1]
     app.registered_commands.sort(
         key=lambda command: order.index(v) if (v := _verb(command)) in order else len(order)
     )
@@ -93,11 +93,13 @@ def _misused(error: Exception) -> int:
     message, command = getattr(error, "format_message", None), getattr(error, "ctx", None)
     if message is None:
         raise error
-    said = message().strip()
-    if not said:  # no arguments at all: the help was printed
+    sentence = message().strip()
+    if not sentence:  # no arguments at all: the help was printed
         return FpnProbeError.exit_code
     path = "fpnprobe" if command is None else command.command_path
-    return _told(f"{path}: {said.removesuffix('.')} (see {path} --help)", FpnProbeError.exit_code)
+    return _told(
+        f"{path}: {sentence.removesuffix('.')} (see {path} --help)", FpnProbeError.exit_code
+    )
 
 
 def _told(message: str, code: int) -> int:

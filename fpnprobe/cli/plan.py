@@ -39,11 +39,11 @@ def add(app: typer.Typer) -> None:
         """Show the cells of a study: done, missing or stale (and why), and what they cost."""
         from fpnprobe.study import commands, planning, request
 
-        asked = request.request(
+        study_request = request.request(
             study, assignments=assignments or [], out=out, variants=variants, seeds=seeds
         )
-        result = commands.make_plan(asked, jobs=jobs)
-        told = [planning.lines(result)]
+        result = commands.make_plan(study_request, jobs=jobs)
+        paragraphs = [planning.lines(result)]
         if gpu:
             from fpnprobe.bench import forecast
 
@@ -51,8 +51,8 @@ def add(app: typer.Typer) -> None:
                 study,
                 gpu=gpu,
                 nproc=nproc,
-                variants=asked.variants,
+                variants=study_request.variants,
                 assignments=tuple(assignments or ()),
             )
-            told.append(forecast.lines(result["forecast"]))
-        typer.echo(json.dumps(result) if as_json else "\n".join(told))
+            paragraphs.append(forecast.lines(result["forecast"]))
+        typer.echo(json.dumps(result) if as_json else "\n".join(paragraphs))

@@ -43,8 +43,8 @@ def add(app: typer.Typer) -> None:
         """Build report.html, report.pdf, claims.json and rules.json from stored tables alone."""
         from fpnprobe.report import build
 
-        given = [name.strip() for name in names.split(",")] if names else []
-        result = build(folders, out=out, names=given)
+        run_names = [name.strip() for name in names.split(",")] if names else []
+        result = build(folders, out=out, names=run_names)
         note = result.pop("note")
         if note:
             typer.echo(note, err=True)

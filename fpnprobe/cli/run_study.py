@@ -60,9 +60,9 @@ def add(app: typer.Typer) -> None:
     ) -> None:
         """Run every missing cell of a study, then build its report; resumes what was stopped."""
         from fpnprobe import report
-        from fpnprobe.study import commands, request
+        from fpnprobe.study import commands, request, run_result
 
-        asked = request.request(
+        study_request = request.request(
             study,
             assignments=assignments or [],
             out=out,
@@ -80,6 +80,6 @@ def add(app: typer.Typer) -> None:
             keep_going=keep_going,
             fresh=fresh,
         )
-        result = commands.run_all(asked, how, finish=report.build)
-        typer.echo(json.dumps(result) if as_json else commands.lines(result))
-        raise typer.Exit(commands.exit_code(result, fail_on_claims=fail_on_claims))
+        result = commands.run_all(study_request, how, finish=report.build)
+        typer.echo(json.dumps(result) if as_json else run_result.lines(result))
+        raise typer.Exit(run_result.exit_code(result, fail_on_claims=fail_on_claims))

@@ -1,4 +1,4 @@
-"""Where generated data and results of checks are kept between runs."""
+"""The folder that keeps generated data and results of checks between runs."""
 
 import os
 from pathlib import Path

@@ -1,25 +1,22 @@
 """A data folder: find a split, read it, check it."""
 
-import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fpnprobe import scales
-from fpnprobe.data import images, layouts
-from fpnprobe.data.annotations import Annotations
-from fpnprobe.data.annotations import read as read_annotations
-from fpnprobe.data.problems import Notice, shown
-from fpnprobe.data.usable import usable
+from fpnprobe.data.annotation_file.problems import Notice
+from fpnprobe.data.image_files import images
+from fpnprobe.data.splits import Split, open_split
 from fpnprobe.errors import FpnProbeError
 
 
 @dataclass(frozen=True, slots=True)
 class CocoSummary:
-    """What a split holds, after every check has passed.
+    """The content of a split, counted after every check has passed.
 
     Attributes:
         root: The data folder.
@@ -65,113 +62,13 @@ class CocoSummary:
         return asdict(self)
 
 
-@dataclass(frozen=True, slots=True)
-class Split:
-    """A split of a data folder, read: what is used of its annotations, and where its images are.
-
-    Attributes:
-        root: the data folder.
-        name: of the split.
-        layout: which layout the folder has.
-        file: its annotation file.
-        folder: of its images.
-        annotations: what is used.
-        notices: what was left out or changed while reading.
-        given: number of annotations in the file.
-    """
-
-    root: Path
-    name: str
-    layout: str
-    file: Path
-    folder: Path
-    annotations: Annotations
-    notices: tuple[Notice, ...]
-    given: int
-
-    @property
-    def changed(self) -> bool:
-        """Whether the file itself does not say what is used: readers need a written part."""
-        found = self.annotations
-        return bool(
-            self.notices
-            or found.area_of_box
-            or not found.image_keys.plain
-            or not found.category_keys.plain
-        )
-
-    def paths(self) -> tuple[Path, ...]:
-        """The image files, in order."""
-        return tuple(self.folder / name for name in self.annotations.image_names)
-
-    def check_images(
-        self, *, decode: bool = False, seen: Callable[[], None] = lambda: None
-    ) -> tuple[Notice, ...]:
-        """Check the image files; see `fpnprobe.data.images.check`."""
-        found = self.annotations
-        return images.check(self.folder, found.image_names, found.sizes, decode=decode, seen=seen)
-
-    def content_hash(self) -> str:
-        """Hash of the annotation file's bytes, and name and length of each image file.
-
-        The pixels are not read, so it takes seconds also for COCO; a copy elsewhere hashes the
-        same.
-        """
-        with self.file.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256")
-        found = self.annotations
-        names, sizes = found.image_names, found.sizes
-        digest.update(images.fingerprint(self.folder, names, sizes, times=False).encode())
-        return digest.hexdigest()
-
-
-def annotation_file(root: str | Path, split: str) -> Path:
-    """The annotation file of a split, in whatever layout; see `fpnprobe.data.layouts`."""
-    return layouts.find_layout(root, split).annotations
-
-
-def open_split(root: str | Path, split: str, *, area: str | None = None) -> Split:
-    """Read a split; image files are not opened (`Split.check_images` does that).
-
-    Args:
-        root: the data folder.
-        split: "train", "val", or the name of an annotation file.
-        area: "box" takes the area of an object from its box, for data that have none.
-
-    Raises:
-        FpnProbeError: one line that names the file, the first bad entry, and how many there are.
-    """
-    layout = layouts.find_layout(root, split)
-    given = read_annotations(layout.annotations, area=area)
-    found, notices = usable(given)
-    folder = image_folder(layout.root, layout.annotations, found)
-    return Split(
-        root=layout.root,
-        name=split,
-        layout=layout.name,
-        file=layout.annotations,
-        folder=folder,
-        annotations=found,
-        notices=notices,
-        given=len(given.image),
-    )
-
-
-def image_folder(root: str | Path, file: str | Path, found: Annotations) -> Path:
-    """Where the images of an annotation file lie: as the file says, or as the layout has it."""
-    place = Path(root).expanduser()
-    if found.folder is not None:
-        return place / found.folder
-    return layouts.find_images(place, Path(file), found.image_names)
-
-
 def check(
     root: str | Path,
     split: str,
     *,
     area: str | None = None,
     decode: bool = False,
-    seen: Callable[[], None] = lambda: None,
+    on_file: Callable[[], None] = lambda: None,
 ) -> CocoSummary:
     """Check everything about a split, also that its image files are there and are whole images.
 
@@ -181,83 +78,77 @@ def check(
         root: the data folder.
         split: "train", "val", or the name of an annotation file.
         area: see `open_split`.
-        decode: see `fpnprobe.data.images.check`.
-        seen: called once for each image file that is opened.
+        decode: see `fpnprobe.data.image_files.images.check`.
+        on_file: called once for each image file that is opened.
 
     Raises:
         FpnProbeError: see `open_split`; and for image files that are missing, cut off or no images.
     """
-    found = open_split(root, split, area=area)
-    notices = found.check_images(decode=decode, seen=seen)
-    return summarize(found, notices, decoded=decode or None)
+    opened = open_split(root, split, area=area)
+    notices = opened.check_images(decode=decode, on_file=on_file)
+    return summarize(opened, notices, decoded=decode or None)
+
+
+def check_splits(
+    root: str | Path, names: Sequence[str], *, area: str | None = None, decode: bool = False
+) -> list[CocoSummary]:
+    """Check several splits; what later ones share with the first is a warning. See `check`."""
+    opened = [open_split(root, name, area=area) for name in names]
+    return [
+        summarize(
+            split,
+            (*split.check_images(decode=decode), *split.images_of(opened[0])),
+            decoded=decode or None,
+        )
+        for split in opened
+    ]
 
 
 def summarize(
     split: Split, notices: Sequence[Notice] = (), *, decoded: bool | None = None
 ) -> CocoSummary:
-    """What a split holds; `notices` are those of its image files.
+    """Count what a split holds; `notices` are those of its image files.
 
     `decoded` says whether these were decoded; by default, whether they are by default.
 
     Raises:
         FpnProbeError: if it has no object.
     """
-    found = split.annotations
-    single = ~found.crowd
+    annotations = split.annotations
+    single = ~annotations.crowd
     if not single.any():
         raise FpnProbeError(f"{split.file} has no object: nothing to learn from")
-    counts = np.bincount(found.category[single], minlength=len(found.category_names))
-    names = found.category_names
+    counts = np.bincount(annotations.category[single], minlength=len(annotations.category_names))
+    names = annotations.category_names
     buckets = np.bincount(
-        scales.bucket_index(found.areas[single]), minlength=len(scales.COCO_BUCKETS)
+        scales.bucket_index(annotations.areas[single]), minlength=len(scales.COCO_BUCKETS)
     )
-    masked = int((found.masks.present() & single).sum())
-    clipped = sum(each.count for each in split.notices if each.what.endswith("were clipped"))
+    masked = int((annotations.masks.present() & single).sum())
+    clipped = sum(
+        notice.count for notice in split.notices if notice.sentence.endswith("were clipped")
+    )
     return CocoSummary(
         root=str(split.root),
         split=split.name,
         layout=split.layout,
         annotations=_from(split.root, split.file),
         folder=_from(split.root, split.folder),
-        images=len(found.image_keys),
+        images=len(annotations.image_keys),
         objects=int(single.sum()),
-        crowds=int(found.crowd.sum()),
+        crowds=int(annotations.crowd.sum()),
         categories=names,
         empty=tuple(name for name, count in zip(names, counts, strict=True) if not count),
         scales={bucket.name: int(buckets[i]) for i, bucket in enumerate(scales.COCO_BUCKETS)},
-        left_out=split.given - len(found.image),
+        left_out=split.objects_in_file - len(annotations.image),
         clipped=clipped,
         masks=masked == int(single.sum()),
         with_masks=masked,
-        decoded=images.is_small(split.folder, found.image_names) if decoded is None else decoded,
-        warnings=tuple(f"{split.name}: {each.line()}" for each in (*split.notices, *notices)),
+        decoded=images.is_small(split.folder, annotations.image_names)
+        if decoded is None
+        else decoded,
+        warnings=tuple(f"{split.name}: {notice.line()}" for notice in (*split.notices, *notices)),
     )
 
 
-def _from(root: Path, place: Path) -> str:
-    return str(place.relative_to(root)) if place.is_relative_to(root) else str(place)
-
-
-def match_categories(train: Split, val: Split) -> Split:
-    """The validation split with the categories of the training split, in their order.
-
-    A category that only the training has is added, without objects; one that only the validation
-    has is left out if it has no object there.
-
-    Raises:
-        FpnProbeError: if the validation has objects of a category that is not trained.
-    """
-    names, found = train.annotations.category_names, val.annotations
-    if found.category_names == names:
-        return val
-    objects = np.bincount(found.category[~found.crowd], minlength=len(found.category_names))
-    strange = [i for i, name in enumerate(found.category_names) if name not in names]
-    used = [i for i in strange if objects[i]]
-    if used:
-        first = found.category_names[used[0]]
-        raise FpnProbeError(
-            f"{val.file}: {int(objects[used].sum())} objects are of {len(used)} categories that "
-            f"{train.file} does not have (first: {shown(first)}, {objects[used[0]]} objects): use "
-            "the same categories in both"
-        )
-    return replace(val, annotations=found.with_categories(names))
+def _from(root: Path, path: Path) -> str:
+    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)

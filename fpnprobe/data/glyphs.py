@@ -63,21 +63,21 @@ def draw_glyph(
 
 def draw_clutter(image: Image, rng: np.random.Generator, *, color: Color, scale: int) -> None:
     """Draw one open stroke (straight, arc or corner) or a dot at a random place."""
-    place = rng.uniform(0, image.shape[0], 2)
+    start = rng.uniform(0, image.shape[0], 2)
     length, angle = rng.uniform(4, 60) * scale, rng.uniform(0, 2 * np.pi)
     thickness = int(rng.integers(scale, 3 * scale))
     kind = rng.integers(0, 4)
     if kind == 0:
-        points = place + length * np.array([[0, 0], [np.cos(angle), np.sin(angle)]])
+        points = start + length * np.array([[0, 0], [np.cos(angle), np.sin(angle)]])
     elif kind == 1:
         bow = angle + np.linspace(0, rng.uniform(0.6, 2.2), 10)
-        points = place + 0.5 * length * np.stack([np.cos(bow), np.sin(bow)], axis=1)
+        points = start + 0.5 * length * np.stack([np.cos(bow), np.sin(bow)], axis=1)
     elif kind == 2:
         other = angle + rng.uniform(0.9, 2.2)
         arms = [[np.cos(angle), np.sin(angle)], [0, 0], [np.cos(other), np.sin(other)]]
-        points = place + 0.5 * length * np.array(arms)
+        points = start + 0.5 * length * np.array(arms)
     else:
-        center = (int(place[0]), int(place[1]))
+        center = (int(start[0]), int(start[1]))
         radius = int(rng.integers(1, 3 * scale))
         cv2.circle(image, center, radius, color, -1, cv2.LINE_AA)
         return

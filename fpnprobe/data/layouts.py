@@ -1,4 +1,4 @@
-"""Where a data folder keeps its annotation files and images: COCO's own layout and its relatives.
+"""Layouts of data folders: where COCO and its relatives keep annotation files and images.
 
 Each split has an annotation file and a folder of images. The places that exporters use are tried in
 turn; of the folders that exist, the one that holds the images named in the file is taken.
@@ -31,7 +31,7 @@ _SAMPLE = 20  # names that are looked for
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where a split lies.
+    """The place of a split: its folder, layout and annotation file.
 
     Attributes:
         name: of the layout, for a person.
@@ -64,15 +64,15 @@ def find_layout(root: str | Path, split: str) -> Layout:
             "`fpnprobe data make FOLDER`"
         )
     for name, files in _candidates(folder, split):
-        found = sorted({file.resolve(): file for file in files if file.is_file()}.values())
-        if len(found) > 1:
-            names = ", ".join(str(file.relative_to(folder)) for file in found)
+        present = sorted({file.resolve(): file for file in files if file.is_file()}.values())
+        if len(present) > 1:
+            names = ", ".join(str(file.relative_to(folder)) for file in present)
             raise FpnProbeError(
                 f"{folder} has several annotation files for {split!r}: {names}; say which: "
-                f"`--split {found[-1].stem}`, `--set data.{split}={found[-1].stem}`"
+                f"`--split {present[-1].stem}`, `--set data.{split}={present[-1].stem}`"
             )
-        if found:
-            return Layout(name, folder, split, found[0])
+        if present:
+            return Layout(name, folder, split, present[0])
     raise FpnProbeError(_missing(folder, split))
 
 
@@ -94,10 +94,10 @@ def find_images(root: Path, file: Path, names: Sequence[str]) -> Path:
         file.parent,
         root,
     ]
-    present = list(dict.fromkeys(place for place in places if place.is_dir()))
+    present = list(dict.fromkeys(candidate for candidate in places if candidate.is_dir()))
     step = max(1, len(names) // _SAMPLE)
     sample = names[::step][:_SAMPLE]
-    counts = [sum((place / name).is_file() for name in sample) for place in present]
+    counts = [sum((candidate / name).is_file() for name in sample) for candidate in present]
     if max(counts, default=0):
         return present[counts.index(max(counts))]
     usual = root / "images"
@@ -143,9 +143,12 @@ def _missing(folder: Path, split: str) -> str:
         )
     if inside:
         return f"{folder} has no split {split!r}; there is: {', '.join(inside)} (Roboflow's layout)"
-    for below in sorted(place for place in folder.glob("*") if place.is_dir()):
+    for below in sorted(subfolder for subfolder in folder.glob("*") if subfolder.is_dir()):
         if any(
-            files for _, found in _candidates(below, split) for files in found if files.is_file()
+            files
+            for _, candidates in _candidates(below, split)
+            for files in candidates
+            if files.is_file()
         ):
             return f"{folder} has no split {split!r}, and {below} has one: give that folder"
     if any(folder.rglob("*.xml")):

@@ -21,7 +21,7 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What scenes are made of.
+    """The recipe of scenes: their size, and how many objects of each kind they hold.
 
     Attributes:
         size: Image side in px.
@@ -112,9 +112,9 @@ def _color(base: npt.NDArray[np.float64], rng: np.random.Generator) -> glyphs.Co
 def _boxes(recipe: Recipe, rng: np.random.Generator) -> list[Box]:
     """Boxes from large to small, so that large ones find a place."""
     count = int(rng.integers(recipe.objects[0], recipe.objects[1] + 1))
-    wanted = sorted(rng.choice(3, size=count, p=recipe.mix), reverse=True)
+    bucket_indices = sorted(rng.choice(3, size=count, p=recipe.mix), reverse=True)
     placed: list[Box] = []
-    for bucket in wanted:
+    for bucket in bucket_indices:
         box = _place(recipe, rng, int(bucket), placed)
         if box is not None:
             placed.append(box)
@@ -138,11 +138,11 @@ def _place(recipe: Recipe, rng: np.random.Generator, bucket: int, placed: list[B
     return None
 
 
-def _iou(one: Box, other: Box) -> float:
-    width = min(one[2], other[2]) - max(one[0], other[0])
-    height = min(one[3], other[3]) - max(one[1], other[1])
+def _iou(first: Box, second: Box) -> float:
+    width = min(first[2], second[2]) - max(first[0], second[0])
+    height = min(first[3], second[3]) - max(first[1], second[1])
     if width <= 0 or height <= 0:
         return 0.0
     shared = width * height
-    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
+    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (first, second)]
     return shared / (sum(areas) - shared)

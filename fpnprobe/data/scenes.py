@@ -76,14 +76,14 @@ def make(
         raise FpnProbeError(
             f"cannot write {root}: {error.strerror}; choose a folder that you can write to"
         ) from error
-    chosen = Recipe(size=size, **recipe)
+    scene_recipe = Recipe(size=size, **recipe)
     with _one_thread():
         for number, (split, count) in enumerate(zip(_SPLITS, (train, val), strict=True)):
-            content = _split(root / "images", split, count, chosen, [seed, number])
+            content = _split(root / "images", split, count, scene_recipe, [seed, number])
             if outlines:
-                for each in content["annotations"]:
-                    x, y, w, h = each["bbox"]
-                    each["segmentation"] = [[x, y, x + w, y, x + w, y + h, x, y + h]]
+                for annotation in content["annotations"]:
+                    x, y, w, h = annotation["bbox"]
+                    annotation["segmentation"] = [[x, y, x + w, y, x + w, y + h, x, y + h]]
             atomic.write_json(root / "annotations" / f"{split}.json", content)
     atomic.write_json(marker, settings)
     return root
@@ -131,8 +131,11 @@ def _settings(
     """The arguments, checked, as they are stored beside the images."""
     names = {field.name for field in dataclasses.fields(Recipe)} - {"size"}
     if not set(recipe) <= names:
-        name, known = min(set(recipe) - names), ("train", "val", "seed", "outlines", *sorted(names))
-        raise FpnProbeError(f"unknown scene option {name!r:.60}: {suggest(name, known)}")
+        name, options = (
+            min(set(recipe) - names),
+            ("train", "val", "seed", "outlines", *sorted(names)),
+        )
+        raise FpnProbeError(f"unknown scene option {name!r:.60}: {suggest(name, options)}")
     for key, value in {"train": train, "val": val, "size": size, "seed": seed}.items():
         if type(value) is not int or value > _MOST[key]:
             raise FpnProbeError(
@@ -142,24 +145,34 @@ def _settings(
         raise FpnProbeError(f"scenes: train={train}, val={val}: expected at least one image each")
     if size < 64 or seed < 0:
         raise FpnProbeError(f"scenes: size={size}, seed={seed}: expected size >= 64, seed >= 0")
-    chosen = Recipe(size=size, **recipe)
+    scene_recipe = Recipe(size=size, **recipe)
     for key, value in recipe.items():
         if not isinstance(value, tuple | list) or not all(
-            type(each) in (int, float) and 0 <= each <= _MOST_THINGS for each in value
+            type(number) in (int, float) and 0 <= number <= _MOST_THINGS for number in value
         ):
             raise FpnProbeError(
                 f"scenes: {key}={value!r:.60}: expected numbers from 0 to {_MOST_THINGS}"
             )
-    if abs(sum(chosen.mix) - 1) > 1e-9 or min(chosen.mix) < 0 or len(chosen.mix) != 3:
-        raise FpnProbeError(f"scenes: mix={chosen.mix}: expected three shares that add up to 1")
-    if not (len(chosen.objects) == 2 and 1 <= chosen.objects[0] <= chosen.objects[1]):
-        raise FpnProbeError(f"scenes: objects={chosen.objects}: expected 1 <= fewest <= most")
-    if not (len(chosen.clutter) == 2 and 0 <= chosen.clutter[0] < chosen.clutter[1]):
-        raise FpnProbeError(f"scenes: clutter={chosen.clutter}: expected 0 <= fewest < most")
+    if (
+        abs(sum(scene_recipe.mix) - 1) > 1e-9
+        or min(scene_recipe.mix) < 0
+        or len(scene_recipe.mix) != 3
+    ):
+        raise FpnProbeError(
+            f"scenes: mix={scene_recipe.mix}: expected three shares that add up to 1"
+        )
+    if not (
+        len(scene_recipe.objects) == 2 and 1 <= scene_recipe.objects[0] <= scene_recipe.objects[1]
+    ):
+        raise FpnProbeError(f"scenes: objects={scene_recipe.objects}: expected 1 <= fewest <= most")
+    if not (
+        len(scene_recipe.clutter) == 2 and 0 <= scene_recipe.clutter[0] < scene_recipe.clutter[1]
+    ):
+        raise FpnProbeError(f"scenes: clutter={scene_recipe.clutter}: expected 0 <= fewest < most")
     counts: dict[str, Any] = {"train": train, "val": val, "seed": seed}
     if outlines:
         counts["outlines"] = True
-    return {"version": VERSION, **counts, **dataclasses.asdict(chosen)}
+    return {"version": VERSION, **counts, **dataclasses.asdict(scene_recipe)}
 
 
 def _split(folder: Path, split: str, count: int, recipe: Recipe, seed: list[int]) -> dict[str, Any]:

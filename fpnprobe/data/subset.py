@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from fpnprobe.data import coco, parts
-from fpnprobe.data.annotations import Annotations
-from fpnprobe.data.usable import with_plain_ids
+from fpnprobe.data import splits
+from fpnprobe.data.annotation_file import parts
+from fpnprobe.data.annotation_file.annotations import Annotations
+from fpnprobe.data.annotation_file.usable import with_plain_ids
 from fpnprobe.errors import FpnProbeError
 
 _SPLITS = ("train", "val")
@@ -26,8 +27,8 @@ def frequent_classes(content: Annotations, count: int) -> tuple[str, ...]:
         raise FpnProbeError(f"{count} classes asked for, the data has {len(names)}")
     objects = np.bincount(content.category[~content.crowd], minlength=len(names))
     numbers = content.category_keys.numbers
-    chosen = sorted(range(len(names)), key=lambda i: (-objects[i], numbers[i]))[:count]
-    return tuple(names[i] for i in sorted(chosen))
+    most_frequent = sorted(range(len(names)), key=lambda i: (-objects[i], numbers[i]))[:count]
+    return tuple(names[i] for i in sorted(most_frequent))
 
 
 def select(
@@ -44,7 +45,7 @@ def select(
     else and a larger subset contains the smaller one.
 
     Args:
-        content: Annotations, as `coco.open_split` gives them.
+        content: Annotations, as `splits.open_split` gives them.
         images: Most images to keep; None for all.
         classes: Names of the categories to keep; None for all.
         min_objects: Fewest objects (no crowds) of the kept classes that an image must have.
@@ -62,21 +63,21 @@ def select(
     unknown = [name for name in classes or () if name not in names]
     if unknown:
         raise FpnProbeError(f"no class {unknown[0]!r} in the data; there is: {', '.join(names)}")
-    part = content
+    selection = content
     if classes is not None:
-        part = content.take_categories(i for i, name in enumerate(names) if name in classes)
-    total = len(part.image_keys)
-    objects = np.bincount(part.image[~part.crowd], minlength=total)
+        selection = content.take_categories(i for i, name in enumerate(names) if name in classes)
+    total = len(selection.image_keys)
+    objects = np.bincount(selection.image[~selection.crowd], minlength=total)
     enough = np.flatnonzero(objects >= min_objects)
     if images is not None and images < len(enough):
-        ranked = sorted(enough.tolist(), key=lambda i: _rank(seed, part.image_names[i]))
+        ranked = sorted(enough.tolist(), key=lambda i: _rank(seed, selection.image_names[i]))
         enough = np.array(ranked[:images], dtype=np.int64)
     if not len(enough):
         raise FpnProbeError(
             f"no image is left: images={images}, min_objects={min_objects}, "
             f"classes={', '.join(classes or ['all'])}"
         )
-    return part if len(enough) == total else part.take_images(enough)
+    return selection if len(enough) == total else selection.take_images(enough)
 
 
 def make(
@@ -94,7 +95,7 @@ def make(
     """Write a COCO folder with a subset of both splits; the classes are the training split's.
 
     `link` makes symbolic links to the image files instead of copies; `area` is that of
-    `coco.open_split`.
+    `splits.open_split`.
 
     Raises:
         FpnProbeError: for bad input, or a target that is not new or empty.
@@ -105,23 +106,23 @@ def make(
     names: tuple[str, ...] | None = None
     places: dict[str, Path] = {}
     for split, count in zip(_SPLITS, (images, val_images), strict=True):
-        source = coco.open_split(root, split, area=area)
+        source = splits.open_split(root, split, area=area)
         if classes is not None and names is None:
             names = frequent_classes(source.annotations, classes)
-        part = select(
+        selection = select(
             source.annotations, images=count, classes=names, min_objects=min_objects, seed=seed
         )
-        for name in part.image_names:
-            place = source.folder / name
-            if places.setdefault(name, place) != place:
+        for name in selection.image_names:
+            picture = source.folder / name
+            if places.setdefault(name, picture) != picture:
                 raise FpnProbeError(
                     f"both splits of {root} have an image named {name}, which the subset's one "
                     "folder cannot hold: rename the images of one split"
                 )
-            _copy(place, folder / "images" / name, link=link)
+            _copy(picture, folder / "images" / name, link=link)
         parts.write_part(
             folder / "annotations" / f"{split}.json",
-            with_plain_ids(part),
+            with_plain_ids(selection),
             root=folder,
             folder=folder / "images",
         )

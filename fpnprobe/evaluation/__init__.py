@@ -9,11 +9,12 @@ AP_S 1.000, AP_M nan, AP_L nan, AR_1 1.000, AR_10 1.000, AR_100 1.000, AR_S 1.00
 AR_L nan)
 """
 
-from fpnprobe.evaluation.comparison import Comparison, compare, compare_runs
+from fpnprobe.evaluation.comparison import Comparison, compare
 from fpnprobe.evaluation.detections import Detections
 from fpnprobe.evaluation.error_types import error_types
 from fpnprobe.evaluation.evaluation import Evaluation, evaluate
 from fpnprobe.evaluation.ground_truth import GroundTruth
+from fpnprobe.evaluation.run_comparison import compare_runs
 from fpnprobe.evaluation.size_curve import size_curve
 
 __all__ = [

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fpnprobe.data import documents
-from fpnprobe.data.identity import Key, Keys, key_of, note_strangers
-from fpnprobe.data.problems import Problems, shown
+from fpnprobe.data.annotation_file import documents
+from fpnprobe.data.annotation_file.identity import Key, Keys, key_of, note_strangers
+from fpnprobe.data.annotation_file.problems import Problems, shown
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.evaluation.ground_truth import Floats, GroundTruth, Ints
 from fpnprobe.evaluation.masks import encode, mask_areas

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fpnprobe.data import annotations
-from fpnprobe.data.annotations import Annotations
-from fpnprobe.data.identity import Key, Keys
-from fpnprobe.data.masks import Masks
+from fpnprobe.data.annotation_file import annotations
+from fpnprobe.data.annotation_file.annotations import Annotations
+from fpnprobe.data.annotation_file.identity import Key, Keys
+from fpnprobe.data.annotation_file.masks import Masks
 from fpnprobe.errors import FpnProbeError
 
 Ints = npt.NDArray[np.int64]

@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as rle
 
-from fpnprobe.data.masks import RUNS, MaskColumns, Masks
+from fpnprobe.data.annotation_file.mask_columns import MaskColumns
+from fpnprobe.data.annotation_file.masks import RUNS, Masks
 from fpnprobe.errors import FpnProbeError
 
 IOU_TYPES = ("bbox", "segm")

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from fpnprobe.data.box_forms import FORMS, suspected_form, to_plain
+from fpnprobe.data.annotation_file.box_forms import FORMS, suspected_form, to_plain
 from fpnprobe.evaluation.detections import Detections
 from fpnprobe.evaluation.ground_truth import Floats, GroundTruth
 from fpnprobe.evaluation.overlap import overlapping

@@ -10,7 +10,8 @@ import pandas as pd
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.evidence.finished_cells import FinishedStudy, comparison_name, read_study
-from fpnprobe.evidence.published import PublishedClaim, backbone_kin, claims, detector_name
+from fpnprobe.evidence.published import backbone_kin, detector_name
+from fpnprobe.evidence.published_claims import PublishedClaim, claims
 from fpnprobe.evidence.verdicts import (
     EQUAL,
     Verdict,

@@ -1,4 +1,4 @@
-"""What a ledger says about a detector's stages, by written rules with thresholds.
+"""Diagnoses a detector's stages from its ledger, by written rules with thresholds.
 
 | rule | found where |
 |---|---|

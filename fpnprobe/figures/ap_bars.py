@@ -15,14 +15,14 @@ COLUMNS = ("variant", "value", "low", "high", "seeds", "published")
 
 
 def reach(table: pd.DataFrame) -> float:
-    """Where the axis of all metrics ends, at least 1.
+    """Return the end of the axis of all metrics, at least 1.
 
     All values fit, and intervals up to a third beyond the largest: one over two seeds, which can be
     wider than all else, is cut there.
     """
-    found = [v for name in ("value", "published") for v in table[name]]
-    found += [v for seeds in table["seeds"] for v in seeds]
-    largest = max([1.0] + [float(v) for v in found if v == v])
+    values = [v for name in ("value", "published") for v in table[name]]
+    values += [v for seeds in table["seeds"] for v in seeds]
+    largest = max([1.0] + [float(v) for v in values if v == v])
     return max([largest] + [min(float(v), largest * 4 / 3) for v in table["high"] if v == v])
 
 

@@ -1,4 +1,4 @@
-"""What each intervention does to AP, against its untouched twin: every interval, every seed."""
+"""Effects of interventions on AP, against their controls: every interval, every seed."""
 
 from collections.abc import Mapping
 
@@ -70,18 +70,18 @@ def draw(table: pd.DataFrame, ax: Axes, *, colors: Mapping[str, str]) -> Axes:
 
 
 def _own(name: str) -> str:
-    """What is changed, without the pyramid's name."""
+    """Name the intervention without the pyramid's name."""
     return name.partition("~")[2] or name
 
 
 def _say(row: object) -> str:
-    said = f"{row.variant} − {row.twin}, {row.metric}: {row.difference:+.1f}"  # type: ignore[attr-defined]
+    sentence = f"{row.variant} − {row.twin}, {row.metric}: {row.difference:+.1f}"  # type: ignore[attr-defined]
     for name, low, high in (
         ("seeds and images", row.low, row.high),  # type: ignore[attr-defined]
         ("images alone", row.low_images, row.high_images),  # type: ignore[attr-defined]
     ):
         if low == low:
-            said += f"; {low:+.1f} to {high:+.1f} over {name}"
+            sentence += f"; {low:+.1f} to {high:+.1f} over {name}"
     if len(row.seeds) > 1:  # type: ignore[attr-defined]
-        said += "; seeds " + ", ".join(f"{v:+.1f}" for v in row.seeds)  # type: ignore[attr-defined]
-    return said
+        sentence += "; seeds " + ", ".join(f"{v:+.1f}" for v in row.seeds)  # type: ignore[attr-defined]
+    return sentence

@@ -1,4 +1,4 @@
-"""Which paths of the gradient an intervention changes, and for whose gradient."""
+"""Paths of the gradient that an intervention changes, and for whose gradient."""
 
 import math
 
@@ -33,9 +33,9 @@ def draw(table: pd.DataFrame, ax: Axes) -> Axes:
     buckets = list(dict.fromkeys(table["bucket"]))
     height = {stage: float(at) * 1.6 for at, stage in enumerate(stages)}
     top = max(height.values(), default=0.0)
-    for (stage, route), part in table.groupby(["stage", "route"], sort=False):
+    for (stage, route), rows_of_group in table.groupby(["stage", "route"], sort=False):
         y = height[str(stage)]
-        lines = list(rows(part))
+        lines = list(rows(rows_of_group))
         for at, row in enumerate(lines):
             off = (at - (len(lines) - 1) / 2) * _SPACING
             if route == "deeper" and y < top:
@@ -45,12 +45,12 @@ def draw(table: pd.DataFrame, ax: Axes) -> Axes:
                 _line(ax, (_LEVEL - 0.8, y - off), (_STAGE + 0.8, y - off), row, buckets)
             elif route == "auxiliary":
                 _line(ax, (_AUXILIARY + 0.6, y - off), (_STAGE - 0.8, y - off), row, buckets)
-        _word(ax, part, str(route), y)
-    for name, part in split(table, "stage"):
+        _word(ax, rows_of_group, str(route), y)
+    for name, rows_of_group in split(table, "stage"):
         _box(ax, name, (_STAGE, height[name]))
-        if (part["route"] == "direct").any():
+        if (rows_of_group["route"] == "direct").any():
             _box(ax, f"P{name[1:]}", (_LEVEL, height[name]))
-        if (part["route"] == "auxiliary").any():
+        if (rows_of_group["route"] == "auxiliary").any():
             _box(ax, "aux", (_AUXILIARY, height[name]))
     ax.set(xlim=(-0.3, 10), ylim=(-0.6, top + 0.6))
     ax.axis("off")
@@ -77,7 +77,7 @@ def _line(
 
 
 def _word(ax: Axes, part: pd.DataFrame, route: str, y: float) -> None:
-    """What happens to a route, in the middle of its lines."""
+    """Write what happens to a route in the middle of its lines."""
     gains = list(part["gain"])
     if all(gain == 1 for gain in gains):
         return

@@ -30,11 +30,11 @@ def draw(table: pd.DataFrame, ax: Axes, *, colors: Mapping[str, str], reach: flo
     require(table, COLUMNS)
     for at, row in enumerate(rows(table)):
         ax.add_patch(Rectangle((0, at - 0.42), 1, 0.84, facecolor=LINE, linewidth=0, alpha=0.5))
-        known = row.parameters == row.parameters and reach > 0
-        width = 0.3 * row.parameters / reach if known else 0.0
+        has_parameters = row.parameters == row.parameters and reach > 0
+        width = 0.3 * row.parameters / reach if has_parameters else 0.0
         color = colors[row.variant]
         bar = Rectangle((0.67, at + 0.12), width, 0.14, facecolor=color, linewidth=0)
-        count = f"{row.parameters:,.0f} parameters" if known else "parameters unknown"
+        count = f"{row.parameters:,.0f} parameters" if has_parameters else "parameters unknown"
         mark(bar, f"{row.variant}, {row.name} ({row.type}): {row.shape or 'no shape'}, {count}")
         ax.add_patch(bar)
         ax.text(0.03, at - 0.14, short(row.name, 24), va="center_baseline", color=INK)
@@ -43,7 +43,8 @@ def draw(table: pd.DataFrame, ax: Axes, *, colors: Mapping[str, str], reach: flo
             fontsize=9, color=MUTED,
         )  # fmt: skip
         ax.text(
-            0.975, at - 0.14, _count(row.parameters) if known else "–", va="center_baseline",
+            0.975, at - 0.14, _count(row.parameters) if has_parameters else "–",
+            va="center_baseline",
             ha="right", fontsize=10, color=INK,
         )  # fmt: skip
     ax.set(xlim=(0, 1), ylim=(len(table) - 0.5, -0.5))

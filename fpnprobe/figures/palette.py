@@ -102,8 +102,8 @@ def bucket_color(name: str, buckets: Sequence[str] = ()) -> str:
     """
     if name in _BUCKETS:
         return _BUCKETS[name]
-    place = list(buckets).index(name) if name in buckets else 0
-    return _MORE_BUCKETS[(place + 1) % len(_MORE_BUCKETS)]
+    index = list(buckets).index(name) if name in buckets else 0
+    return _MORE_BUCKETS[(index + 1) % len(_MORE_BUCKETS)]
 
 
 def variant_color(name: str) -> str:
@@ -154,15 +154,17 @@ def variant_colors(names: Sequence[str]) -> dict[str, str]:
     fixed = {name: variant_color(name) for name in names if _name_parts(name)[0] in _VARIANTS}
     fixed = {name: color for name, color in fixed.items() if "~" not in name}
     colors = dict(fixed)
-    taken = {(color, variant_dash(name)) for name, color in fixed.items()}
-    shown: dict[str, str] = {}  # the same variant of two studies keeps its color
+    taken_styles = {(color, variant_dash(name)) for name, color in fixed.items()}
+    color_of_base: dict[str, str] = {}  # the same variant of two studies keeps its color
     for name in sorted(set(names) - set(fixed)):
         base, color = name.split(": ")[-1], variant_color(name)
         start = _MORE_VARIANTS.index(color) if color in _MORE_VARIANTS else 0
         ring = (color, *_MORE_VARIANTS[start:], *_MORE_VARIANTS[:start], *_VARIANTS.values())
-        free = [each for each in ring if (each, variant_dash(name)) not in taken]
-        if base not in shown:
-            shown[base] = next(iter(free), color)
-            taken.add((shown[base], variant_dash(name)))
-        colors[name] = shown[base]
+        free = [
+            candidate for candidate in ring if (candidate, variant_dash(name)) not in taken_styles
+        ]
+        if base not in color_of_base:
+            color_of_base[base] = next(iter(free), color)
+            taken_styles.add((color_of_base[base], variant_dash(name)))
+        colors[name] = color_of_base[base]
     return {name: colors[name] for name in names}

@@ -29,13 +29,13 @@ def draw(table: pd.DataFrame, ax: Axes, *, colors: Mapping[str, str], x: str, y:
         The same Axes.
     """
     require(table, COLUMNS)
-    known = table.dropna(subset=["share", "ap"])
-    if known["share"].nunique() >= FEWEST:
+    measured = table.dropna(subset=["share", "ap"])
+    if measured["share"].nunique() >= FEWEST:
         sns.regplot(
-            data=known, x="share", y="ap", ax=ax, scatter=False, seed=0, n_boot=500, color=MUTED,
+            data=measured, x="share", y="ap", ax=ax, scatter=False, seed=0, n_boot=500, color=MUTED,
             line_kws={"linewidth": 1.2}, truncate=True,
         )  # fmt: skip
-    for row in rows(known):
+    for row in rows(measured):
         color = colors[row.variant]
         face = "none" if "~" in row.variant else color
         (dot,) = ax.plot(
@@ -48,8 +48,8 @@ def draw(table: pd.DataFrame, ax: Axes, *, colors: Mapping[str, str], x: str, y:
             series=row.variant,
         )
     ax.set(xlabel=x, ylabel=f"{y}, points")
-    if len(known):  # the band may run out of the panel
-        low, high = float(known["ap"].min()), float(known["ap"].max())
+    if len(measured):  # the band may run out of the panel
+        low, high = float(measured["ap"].min()), float(measured["ap"].max())
         ax.set_ylim(low - 0.15 * (high - low) - 0.5, high + 0.15 * (high - low) + 0.5)
     ax.margins(x=0.12)
     ax.grid(visible=True)

@@ -1,4 +1,4 @@
-"""What the probe cost each cell, against its budget."""
+"""The cost of the probe in each cell, against its budget."""
 
 from collections.abc import Mapping
 

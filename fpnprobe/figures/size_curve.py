@@ -54,9 +54,9 @@ def draw(
         )  # fmt: skip
         for artist in (band, curve):
             belong(artist, variant)
-        known = line.dropna(subset="ap")
-        if len(known) and not only:
-            label_end(ax, known["ap"].iloc[-1], variant)
+        measured = line.dropna(subset="ap")
+        if len(measured) and not only:
+            label_end(ax, measured["ap"].iloc[-1], variant)
         for row in rows(line.dropna(subset="ap")):
             (dot,) = ax.plot(row.sqrt_area, row.ap, marker="o", markersize=4.6, color=color)
             reach = (

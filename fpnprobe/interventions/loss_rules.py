@@ -20,21 +20,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.interventions.gains import LossRule
-from fpnprobe.probing.calls import LossCall, RowCotangents, masked
+from fpnprobe.interventions.gradient_surgery import surgery_changes
+from fpnprobe.interventions.row_gradients import gradients_of_rows
+from fpnprobe.probing.calls import LossCall, RowCotangents
 from fpnprobe.probing.partition import LossPartition
-from fpnprobe.probing.passes.closing import closed_for
 from fpnprobe.probing.passes.reduction import Reduction
 
 _RATE = 0.01  # of the steps of s in UW
 _SMALLEST = math.e  # px^2: the logarithm of a smaller area counts as 1
-
-Gradients = list[Tensor | None]
 
 
 class RuledBackward:
@@ -79,9 +77,9 @@ class RuledBackward:
         cotangents, values = partition.cotangents(loss, scale=factor)
         trained = [parameter for parameter in parameters if parameter.requires_grad]
         if self.rule == "PCGrad":
-            changes = _surgery_changes(cotangents, trained, len(partition.buckets), seed=iteration)
+            changes = surgery_changes(cotangents, trained, len(partition.buckets), seed=iteration)
         else:
-            changes = _run_pass(
+            changes = gradients_of_rows(
                 *self._weigh_rows(cotangents, values, partition), cotangents, trained
             )
         with ExitStack() as undo:
@@ -143,91 +141,6 @@ def _area_weights(call: LossCall, partition: LossPartition) -> Tensor:
     weights = relative.new_ones(call.objects.shape)
     weights[call.objects >= 0] = relative[call.objects[call.objects >= 0]]
     return weights
-
-
-def _run_pass(
-    rows: list[Tensor],
-    starts: list[Tensor],
-    cotangents: Sequence[RowCotangents],
-    parameters: Sequence[nn.Parameter],
-) -> Gradients:
-    """Return the gradients of the parameters from rows and their cotangents."""
-    if not rows:
-        return [None] * len(parameters)
-    with closed_for(cotangents, rows):
-        gradients = torch.autograd.grad(
-            rows, list(parameters), starts, retain_graph=True, allow_unused=True
-        )
-    return list(gradients)
-
-
-def _surgery_changes(
-    cotangents: Sequence[RowCotangents],
-    parameters: Sequence[nn.Parameter],
-    buckets: int,
-    *,
-    seed: int,
-) -> Gradients:
-    """Return the change of each parameter's gradient by surgery between the buckets."""
-    bucket_gradients = [
-        _run_pass(*masked(cotangents, label), cotangents, parameters) for label in range(buckets)
-    ]
-    bucket_gradients = [
-        gradients for gradients in bucket_gradients if any(g is not None for g in gradients)
-    ]
-    products = [_inner_product(a, b) for a in bucket_gradients for b in bucket_gradients]
-    gram = torch.stack(products).cpu().numpy() if products else np.zeros(0)  # waits once
-    gram = gram.reshape(len(bucket_gradients), len(bucket_gradients))
-    weights = surgery_weights(gram, seed=seed) - 1
-    changes: Gradients = []
-    for index in range(len(parameters)):
-        total: Tensor | None = None
-        for weight, gradients in zip(weights, bucket_gradients, strict=True):
-            gradient = gradients[index]
-            if gradient is not None:
-                weighted = gradient * weight
-                total = weighted if total is None else total + weighted
-        changes.append(total)
-    return changes
-
-
-def _inner_product(a: Gradients, b: Gradients) -> Tensor:
-    products = [
-        (x.double() * y.double()).sum()
-        for x, y in zip(a, b, strict=True)
-        if x is not None and y is not None
-    ]
-    if products:
-        return torch.stack(products).sum()
-    device = next((x.device for x in [*a, *b] if x is not None), torch.device("cpu"))
-    return torch.zeros((), dtype=torch.float64, device=device)
-
-
-def surgery_weights(gram: Any, *, seed: int) -> Any:
-    """Find each task's weight in the sum of the projected gradients (Algorithm 1 of PCGrad).
-
-    Every projected gradient is a combination of the given ones, so their inner products suffice.
-
-    Args:
-        gram: Inner products of the tasks' gradients.
-        seed: Of the random order of the other tasks.
-
-    >>> surgery_weights(np.array([[1.0, 0.0], [0.0, 1.0]]), seed=0).tolist()  # no conflict
-    [1.0, 1.0]
-    >>> surgery_weights(np.array([[1.0, -0.5], [-0.5, 1.0]]), seed=0).tolist()
-    [1.5, 1.5]
-    """
-    count = len(gram)
-    random = np.random.default_rng(seed)
-    combined = np.zeros(count)
-    for task in range(count):
-        projected = np.eye(count)[task]
-        for other in random.permutation([index for index in range(count) if index != task]):
-            inner = projected @ gram[:, other]
-            if inner < 0 and gram[other, other] > 0:
-                projected[other] -= inner / gram[other, other]
-        combined += projected
-    return combined
 
 
 def _adding_hook(change: Tensor) -> Any:

@@ -10,7 +10,11 @@ COLUMNS: Mapping[str, tuple[str, str]] = {
     "epoch": ("int64", "0-based epoch of that step"),
     "tap": ("string", "C2..C5: output of a backbone stage; P2..: level of the pyramid"),
     "level": ("int64", "number of the tap"),
-    "kind": ("string", "activation: gradient at the tap; parameter: of the stage's parameters"),
+    "kind": (
+        "string",
+        "activation: gradient at the tap; parameter: of the stage's parameters; update: what Adam "
+        "makes of that, lr g / (sqrt(v) + eps)",
+    ),
     "route": ("string", "total, or its parts: direct, auxiliary, deeper"),
     "bucket": ("string", "size of the objects, background, or all: the undivided gradient"),
     "term": ("string", "loss term (rpn, roi, roi_s0.., dense, mask, aux2..), level L2.., or all"),

@@ -1,10 +1,4 @@
-"""Parquet files of a table that grows: small parts, gathered into larger ones, merged when closed.
-
-A part is written atomically, so a crash loses at most the append that was running. Its name holds
-the first and last append that it has; a part whose appends all lie in a larger one, or in the whole
-file, is a remainder of a crash and is not read. While it grows, other programs read the table as
-`ledger.parquet` together with `ledger.parts/*.parquet`, all of one schema.
-"""
+"""One parquet file of a ledger: every column carries its definition; damage is one sentence."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -14,7 +8,6 @@ from typing import BinaryIO
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fpnprobe.errors import FpnProbeError
@@ -22,8 +15,6 @@ from fpnprobe.store import atomic
 from fpnprobe.store.tables import check_size
 
 Columns = Mapping[str, tuple[str, str]]
-_APPENDS = b"fpnprobe.appends"  # number of appends that a whole file holds
-_TRIES = 20
 
 
 def schema_of(columns: Columns) -> pa.Schema:
@@ -40,7 +31,7 @@ def write_file(path: Path, frame: pd.DataFrame, columns: Columns) -> None:
     """Write one parquet file; every column carries its definition in the schema's metadata."""
     schema = schema_of(columns)
     table = pa.Table.from_pandas(frame, schema=schema, preserve_index=False)
-    _write_tables(path, iter([table]), schema)
+    write_tables(path, iter([table]), schema)
 
 
 def read_file(path: Path) -> pd.DataFrame:
@@ -50,132 +41,19 @@ def read_file(path: Path) -> pd.DataFrame:
         FpnProbeError: if it is missing or damaged.
     """
     try:
-        table = _read_table(path)
+        table = read_table(path)
     except FileNotFoundError:
         raise FpnProbeError(f"cannot read {path}: it is not there") from None
-    try:
-        frame: pd.DataFrame = table.to_pandas()
-    except ValueError as error:  # bytes of a damaged column that are no text
-        raise FpnProbeError(
-            f"cannot read {path}: {error!s:.200}; put it back from a copy, or measure again"
-        ) from error
-    return frame
+    return to_frame(table, path)
 
 
-def part_folder(directory: Path, name: str) -> Path:
-    """Folder of the parts that are not merged yet."""
-    return directory / f"{name}.parts"
-
-
-def part_name(first: int, last: int) -> str:
-    """Name of the part that holds these appends.
-
-    >>> part_name(0, 99)
-    '00000000-00000099.parquet'
-    """
-    return f"{first:08d}-{last:08d}.parquet"
-
-
-def parts(directory: Path, name: str) -> list[tuple[Path, int, int]]:
-    """Part files with their first and last append, in order, without what a crash left over."""
-    current, end = [], _appends(directory / f"{name}.parquet") - 1
-    for part in sorted(_all_parts(directory, name), key=lambda part: (part[1], -part[2])):
-        if part[2] > end:
-            current.append(part)
-            end = part[2]
-    return current
-
-
-def next_append(directory: Path, name: str) -> int:
-    """Number of the append that comes next."""
-    ends = [last + 1 for _, _, last in _all_parts(directory, name)]
-    return max([_appends(directory / f"{name}.parquet"), *ends])
-
-
-def read(directory: Path, name: str) -> pd.DataFrame | None:
-    """Read `<name>.parquet` and the parts beside it, or None where neither exists."""
-    for _ in range(_TRIES):
-        try:
-            frames = [_to_frame(each, directory / name) for each in _tables(directory, name)]
-            break
-        except FileNotFoundError:  # its writer has just merged the parts
-            continue
-    else:
-        raise FpnProbeError(f"{part_folder(directory, name)} changes while it is read: try again")
-    if not frames:
-        return None
-    filled: list[pd.DataFrame] = [frame for frame in frames if len(frame)]
-    return pd.concat(filled, ignore_index=True) if filled else frames[0]
-
-
-def gather(directory: Path, name: str, columns: Columns, *, first: int, last: int) -> None:
-    """Replace the parts of these appends by one."""
-    inside = [part for part in parts(directory, name) if first <= part[1] and part[2] <= last]
-    if len(inside) < 2:
-        return
-    schema = schema_of(columns)
-    tables = (_read_table(file).cast(schema) for file, _, _ in inside)
-    whole = pa.concat_tables(tables).combine_chunks()
-    folder = part_folder(directory, name)
-    target = folder / part_name(inside[0][1], inside[-1][2])
-    _write_tables(target, iter([whole]), schema)
-    for file, _, _ in inside:
-        if file != target:
-            file.unlink()
-
-
-def merge(
-    directory: Path, name: str, columns: Columns, *, before: int | None = None, appends: int = 0
-) -> int:
-    """Write everything into `<name>.parquet`, one part in memory at a time; return its rows.
-
-    Args:
-        directory: Folder of the table.
-        name: Name of the table.
-        columns: Its columns.
-        before: Keep only the rows of earlier iterations; None for all.
-        appends: Number of appends that the file holds afterwards.
+def read_table(path: Path) -> pa.Table:
+    """Read one file with its checksums.
 
     Raises:
-        FpnProbeError: if a file is damaged or of other columns.
+        FileNotFoundError: if it is not there.
+        FpnProbeError: if it is damaged.
     """
-    schema = schema_of(columns)
-    rows = 0
-
-    def kept() -> Iterator[pa.Table]:
-        nonlocal rows
-        for table in _tables(directory, name) if before != 0 else ():
-            table = _conform(table, schema, directory / name)
-            if before is not None:
-                table = table.filter(pc.less(table["iteration"], before))
-            rows += len(table)
-            yield table
-
-    marked = schema.with_metadata({**schema.metadata, _APPENDS: str(appends).encode()})
-    _write_tables(directory / f"{name}.parquet", kept(), marked)
-    _remove_parts(directory, name)
-    return rows
-
-
-def sweep(directory: Path, name: str) -> None:
-    """Remove the temporary files that a killed writer of this table left."""
-    for folder, pattern in (
-        (directory, f".{name}.parquet.*"),
-        (part_folder(directory, name), ".*"),
-    ):
-        for file in folder.glob(pattern):
-            file.unlink(missing_ok=True)
-
-
-def _tables(directory: Path, name: str) -> Iterator[pa.Table]:
-    whole = directory / f"{name}.parquet"
-    if whole.exists():
-        yield _read_table(whole)
-    for file, _, _ in parts(directory, name):
-        yield _read_table(file)
-
-
-def _read_table(path: Path) -> pa.Table:
     try:
         check_size(path)
         return pq.read_table(path, page_checksum_verification=True, partitioning=None)
@@ -188,7 +66,12 @@ def _read_table(path: Path) -> pa.Table:
         ) from error
 
 
-def _to_frame(table: pa.Table, path: Path) -> pd.DataFrame:
+def to_frame(table: pa.Table, path: Path) -> pd.DataFrame:
+    """Convert what was read from a file.
+
+    Raises:
+        FpnProbeError: if a column holds bytes that are no text.
+    """
     try:
         frame: pd.DataFrame = table.to_pandas()
     except ValueError as error:  # bytes of a damaged column that are no text
@@ -198,7 +81,12 @@ def _to_frame(table: pa.Table, path: Path) -> pd.DataFrame:
     return frame
 
 
-def _conform(table: pa.Table, schema: pa.Schema, path: Path) -> pa.Table:
+def conform(table: pa.Table, schema: pa.Schema, path: Path) -> pa.Table:
+    """Bring a table to a schema: its columns alone, in its order and types.
+
+    Raises:
+        FpnProbeError: if it has no such columns.
+    """
     missing = [name for name in schema.names if name not in table.column_names]
     if missing:
         raise FpnProbeError(
@@ -210,7 +98,9 @@ def _conform(table: pa.Table, schema: pa.Schema, path: Path) -> pa.Table:
         raise FpnProbeError(f"not a ledger: {path}: {error}") from error
 
 
-def _write_tables(path: Path, tables: Iterator[pa.Table], schema: pa.Schema) -> None:
+def write_tables(path: Path, tables: Iterator[pa.Table], schema: pa.Schema) -> None:
+    """Write tables into one file atomically, one in memory at a time."""
+
     def fill(file: BinaryIO) -> None:
         with ExitStack() as close:
             writer = pq.ParquetWriter(file, schema, write_page_checksum=True)
@@ -220,28 +110,3 @@ def _write_tables(path: Path, tables: Iterator[pa.Table], schema: pa.Schema) -> 
                 writer.write_table(table.replace_schema_metadata(schema.metadata))
 
     atomic.write(path, fill)
-
-
-def _all_parts(directory: Path, name: str) -> list[tuple[Path, int, int]]:
-    found = []
-    for file in part_folder(directory, name).glob("*.parquet"):
-        numbers = file.stem.split("-")
-        if len(numbers) <= 2 and all(number.isdigit() for number in numbers):
-            found.append((file, int(numbers[0]), int(numbers[-1])))
-    return found
-
-
-def _appends(whole: Path) -> int:
-    try:
-        metadata = pq.read_schema(whole).metadata or {}
-        return int(metadata.get(_APPENDS, b"0"))
-    except (OSError, ValueError, pa.ArrowException):
-        return 0
-
-
-def _remove_parts(directory: Path, name: str) -> None:
-    folder = part_folder(directory, name)
-    for file in folder.glob("*.parquet"):
-        file.unlink()
-    if folder.exists() and not any(folder.iterdir()):
-        folder.rmdir()

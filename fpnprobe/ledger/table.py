@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.ledger import files
+from fpnprobe.ledger import files, parts
 from fpnprobe.ledger.columns import COLUMNS, CONFLICT_COLUMNS, CONFLICT_KEY, KEY
 
 
@@ -105,8 +105,8 @@ class Ledger:
         """
         path = Path(path)
         if path.is_dir():
-            frame = files.read(path, "ledger")
-            conflict = files.read(path, "conflict")
+            frame = parts.read(path, "ledger")
+            conflict = parts.read(path, "conflict")
         else:
             frame, conflict = files.read_file(path), None
         if frame is None:

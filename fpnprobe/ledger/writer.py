@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Any
 
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.ledger import files
+from fpnprobe.ledger import files, parts
 from fpnprobe.ledger.columns import COLUMNS, CONFLICT_COLUMNS
 from fpnprobe.ledger.table import ConflictRecord, GradientRecord, table
 
@@ -55,11 +55,11 @@ class LedgerWriter:
         self._directory = Path(directory)
         self._cell = {"study": study, "variant": variant, "seed": seed}
         self._closed = False
-        self._next = max(files.next_append(self._directory, name) for name in _TABLES)
+        self._next = max(parts.next_append(self._directory, name) for name in _TABLES)
         self._rows: dict[str, int] = {}
         for name, columns in _TABLES.items():
-            files.sweep(self._directory, name)
-            self._rows[name] = files.merge(
+            parts.sweep(self._directory, name)
+            self._rows[name] = parts.merge(
                 self._directory, name, columns, before=resume_at, appends=self._next
             )
         for name, expected in (resume_rows or {}).items():
@@ -86,8 +86,8 @@ class LedgerWriter:
         for name, records in (("conflict", conflicts), ("ledger", rows)):
             frame = table(records, self._cell, _TABLES[name])
             if len(frame):
-                folder = files.part_folder(self._directory, name)
-                file = folder / files.part_name(self._next, self._next)
+                folder = parts.part_folder(self._directory, name)
+                file = folder / parts.part_name(self._next, self._next)
                 files.write_file(file, frame, _TABLES[name])
                 self._rows[name] += len(frame)
         self._next += 1
@@ -98,7 +98,7 @@ class LedgerWriter:
     def flush(self) -> None:
         """Merge the parts into `ledger.parquet` and `conflict.parquet`."""
         for name, columns in _TABLES.items():
-            files.merge(self._directory, name, columns, appends=self._next)
+            parts.merge(self._directory, name, columns, appends=self._next)
 
     def close(self) -> None:
         """Merge and take no more rows; closing twice is harmless."""
@@ -108,7 +108,7 @@ class LedgerWriter:
 
     def _gather(self, first: int) -> None:
         for name, columns in _TABLES.items():
-            files.gather(self._directory, name, columns, first=first, last=self._next - 1)
+            parts.gather(self._directory, name, columns, first=first, last=self._next - 1)
 
     def __enter__(self) -> "LedgerWriter":
         return self

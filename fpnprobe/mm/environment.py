@@ -21,7 +21,7 @@ _DISTRIBUTIONS = {
 
 
 def _version(names: tuple[str, ...]) -> str | None:
-    return next((found for name in names if (found := installed(name))), None)
+    return next((version for name in names if (version := installed(name))), None)
 
 
 def describe() -> dict[str, Any]:

@@ -10,8 +10,8 @@ from mmdet.structures.mask import encode_mask_results
 from mmengine.evaluator import BaseMetric
 from mmengine.registry import METRICS
 
-from fpnprobe.data.annotations import read
-from fpnprobe.data.identity import Key, key_of
+from fpnprobe.data.annotation_file.annotations import read
+from fpnprobe.data.annotation_file.identity import Key, key_of
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.evaluation import GroundTruth, evaluate
 from fpnprobe.evaluation.masks import check_iou_type
@@ -52,8 +52,8 @@ class SizeBucketMetric(BaseMetric):
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.iou_types = [iou_type] if isinstance(iou_type, str) else list(iou_type)
-        for each in self.iou_types:
-            check_iou_type(each)
+        for kind in self.iou_types:
+            check_iou_type(kind)
         self.buckets = stored_buckets(buckets)
         self.engine, self.out_file = engine, out_file
         self.annotations = read(ann_file)  # a bad file fails here, before any training
@@ -61,29 +61,31 @@ class SizeBucketMetric(BaseMetric):
     def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:  # noqa: ARG002 -- mmengine's
         """Keep the predictions of one batch, with class indices still."""
         for sample in data_samples:
-            found = sample["pred_instances"]
-            boxes = found["bboxes"].double().cpu().numpy()
+            instances = sample["pred_instances"]
+            boxes = instances["bboxes"].double().cpu().numpy()
             boxes[:, 2:] -= boxes[:, :2]
             result = {
                 "image": sample["img_id"],
                 "boxes": boxes.tolist(),
-                "scores": found["scores"].double().cpu().tolist(),
-                "labels": found["labels"].tolist(),
+                "scores": instances["scores"].double().cpu().tolist(),
+                "labels": instances["labels"].tolist(),
             }
             if "segm" in self.iou_types:
-                masks = found["masks"]
+                masks = instances["masks"]
                 encoded = (
                     masks if isinstance(masks, list) else encode_mask_results(masks.cpu().numpy())
                 )
                 result["masks"] = encoded
-                scores = found["mask_scores"] if "mask_scores" in found else found["scores"]
+                scores = (
+                    instances["mask_scores"] if "mask_scores" in instances else instances["scores"]
+                )
                 result["mask_scores"] = scores.double().cpu().tolist()
             self.results.append(result)
 
     def compute_metrics(self, results: list[dict[str, Any]]) -> dict[str, float]:
         """Evaluate everything, on the first process only."""
         truth, ids = self._of_classes()
-        found: dict[str, float] = {}
+        metrics: dict[str, float] = {}
         for iou_type in self.iou_types:
             rows = _rows(results, ids, iou_type)
             if self.out_file is not None:
@@ -91,22 +93,26 @@ class SizeBucketMetric(BaseMetric):
             evaluation = evaluate(
                 truth, rows, iou_type=iou_type, buckets=self.buckets, engine=self.engine
             )
-            found |= {f"{iou_type}_{name}": value for name, value in evaluation.metrics.items()}
-        return found
+            metrics |= {f"{iou_type}_{name}": value for name, value in evaluation.metrics.items()}
+        return metrics
 
     def _of_classes(self) -> tuple[GroundTruth, list[Key]]:
         """Annotations of the data set's classes alone, and each class index's category id."""
-        given = self.annotations
-        known = dict(zip(given.category_names, given.category_keys.values, strict=True))
-        classes = (self.dataset_meta or {}).get("classes") or list(known)
-        strange = [name for name in classes if name not in known]
+        annotations = self.annotations
+        key_of = dict(
+            zip(annotations.category_names, annotations.category_keys.values, strict=True)
+        )
+        classes = (self.dataset_meta or {}).get("classes") or list(key_of)
+        strange = [name for name in classes if name not in key_of]
         if strange:
             raise FpnProbeError(
                 f"the data set has the class {strange[0]!r}, which the annotation file lacks: "
-                f"expected some of {', '.join(map(str, known))}"
+                f"expected some of {', '.join(map(str, key_of))}"
             )
-        chosen = [i for i, name in enumerate(given.category_names) if name in set(classes)]
-        return GroundTruth.of(given.take_categories(chosen)), [known[name] for name in classes]
+        indices = [i for i, name in enumerate(annotations.category_names) if name in set(classes)]
+        return GroundTruth.of(annotations.take_categories(indices)), [
+            key_of[name] for name in classes
+        ]
 
 
 def _rows(results: list[dict[str, Any]], ids: list[Key], iou_type: str) -> list[dict[str, Any]]:

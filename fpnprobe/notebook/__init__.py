@@ -1,4 +1,4 @@
-"""What an opened run shows in Jupyter: figures to look at and to save, tables, a view to play with.
+"""An opened run in Jupyter: figures to look at and to save, tables, a view to play with.
 
 Nothing here needs torch.
 """

@@ -39,7 +39,7 @@ class Drawing:
 
     @property
     def caption(self) -> str:
-        """What to conclude from it."""
+        """The conclusion to draw from it."""
         return self.figure.caption
 
     @property

@@ -28,22 +28,22 @@ def share_table(
     """A bucket's share of the squared gradient norm at a stage, by variant, in [0, 1]."""
     table = stored.gradients.history if over_training else share_intervals(stored)
     for name, value in (("tap", tap), ("bucket", bucket), ("route", route)):
-        known = list(dict.fromkeys(table[name])) if len(table) else []
-        if value not in known:
+        values = list(dict.fromkeys(table[name])) if len(table) else []
+        if value not in values:
             raise FpnProbeError(
                 f"no share of {name} {value!r} was measured: expected one of "
-                f"{', '.join(map(str, known)) or 'none yet'}"
+                f"{', '.join(map(str, values)) or 'none yet'}"
             )
         table = table[table[name] == value]
     if over_training:
-        kept = ["variant", "seed", "iteration", "share", "points"]
-        return table[kept].sort_values(["variant", "seed", "iteration"], ignore_index=True)
-    kept = ["variant", "share", "low", "high", "seeds", "samples"]
-    return table[kept].assign(measured=measured_on(stored)).reset_index(drop=True)
+        columns = ["variant", "seed", "iteration", "share", "points"]
+        return table[columns].sort_values(["variant", "seed", "iteration"], ignore_index=True)
+    columns = ["variant", "share", "low", "high", "seeds", "samples"]
+    return table[columns].assign(measured=measured_on(stored)).reset_index(drop=True)
 
 
 def differences(comparison: pd.DataFrame | None, a: str, b: str) -> pd.DataFrame:
-    """What variant `b` gains over `a` in AP points, from a study's stored comparison.
+    """Read what variant `b` gains over `a` in AP points from a study's stored comparison.
 
     Of each metric the interval that covers most: over images and seeds, else over images.
 
@@ -55,10 +55,10 @@ def differences(comparison: pd.DataFrame | None, a: str, b: str) -> pd.DataFrame
             "this run has no stored comparison of its variants: run `fpnprobe run-study` to its "
             "end, or give two cells or two detection files"
         )
-    known = sorted({*comparison["variant"], *comparison["baseline"]})
+    variants = sorted({*comparison["variant"], *comparison["baseline"]})
     for name in (a, b):
-        if name not in known:
-            raise FpnProbeError(f"no variant {name!r} was compared: {suggest(name, known)}")
+        if name not in variants:
+            raise FpnProbeError(f"no variant {name!r} was compared: {suggest(name, variants)}")
     pooled = comparison[comparison["seed"].astype(str) == "all"]
     there = pooled[(pooled["baseline"] == a) & (pooled["variant"] == b)]
     back = pooled[(pooled["baseline"] == b) & (pooled["variant"] == a)]
@@ -105,8 +105,8 @@ def differences_as_text(
         b: What is compared with it.
         name: A metric with its bounds.
     """
-    shown = table.drop(columns="named", errors="ignore").rename(columns={"a": a, "b": b})
-    shown = shown.assign(metric=table["metric"].map(name))
+    readable = table.drop(columns="named", errors="ignore").rename(columns={"a": a, "b": b})
+    readable = readable.assign(metric=table["metric"].map(name))
     seeds = int(table["seeds"].max()) if len(table) else 0
     words = (
         "one seed: how much training itself varies is unknown" if seeds < 2 else f"{seeds} seeds"
@@ -114,8 +114,8 @@ def differences_as_text(
     sources = set(table["source"])
     over = sources.pop() if len(sources) == 1 else "what source says"
     head = f"{b} - {a} in AP points, {words}; 95 % intervals over {over}"
-    left_out = ["seeds", *(["source"] if over != "what source says" else [])]
-    body = shown.drop(columns=left_out).to_string(index=False, float_format="{:.1f}".format)
+    hidden = ["seeds", *(["source"] if over != "what source says" else [])]
+    body = readable.drop(columns=hidden).to_string(index=False, float_format="{:.1f}".format)
     return f"{head}\n{body}"
 
 
@@ -163,15 +163,15 @@ def resting_on(attribution: pd.DataFrame, level: str, *, bucket: str, top: int) 
             f"no attribution to {level} is stored: expected one of "
             f"{', '.join(levels) or 'none yet'}; `fpnprobe attribute RUN --kind detection` makes it"
         )
-    chosen = attribution[(attribution["level"] == level) & (attribution["bucket"] == bucket)]
-    kinds = set(chosen["kind"])
+    rows = attribution[(attribution["level"] == level) & (attribution["bucket"] == bucket)]
+    kinds = set(rows["kind"])
     if "detection" in kinds:
-        chosen = chosen[chosen["kind"] == "detection"]
-    chosen = chosen.sort_values("share", ascending=False, kind="stable").head(top)
+        rows = rows[rows["kind"] == "detection"]
+    rows = rows.sort_values("share", ascending=False, kind="stable").head(top)
     first = ["variant", "seed", "image_id", "object", "kind", "label", "score", "x", "y", "width",
              "height", "share", "assigned_level"]  # fmt: skip
-    shown = [name for name in first if name in chosen.columns]
-    return chosen[shown].rename(columns={"object": "number"}).reset_index(drop=True)
+    columns = [name for name in first if name in rows.columns]
+    return rows[columns].rename(columns={"object": "number"}).reset_index(drop=True)
 
 
 def claims_table(claims: Sequence[Any]) -> pd.DataFrame:

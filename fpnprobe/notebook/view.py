@@ -38,8 +38,8 @@ def at_moment(stored: Stored, moment: int, *, stages: str = "all", route: str = 
         "Shares at one moment of training",
         f"Shares of the squared norm {when}, mean over seeds, percent.",
         [
-            Panel(str(name), partial(routes.draw, part))
-            for name, part in table.groupby("variant", sort=False)
+            Panel(str(name), partial(routes.draw, rows))
+            for name, rows in table.groupby("variant", sort=False)
         ],
         table,
         keys=bucket_keys(stored.buckets),
@@ -51,7 +51,7 @@ def at_moment(stored: Stored, moment: int, *, stages: str = "all", route: str = 
 
 
 def moments(stored: Stored) -> int:
-    """How many stretches of training every cell has samples of."""
+    """Count the stretches of training that every cell has samples of."""
     history = stored.gradients.history
     if history.empty:
         return 0
@@ -61,9 +61,9 @@ def moments(stored: Stored) -> int:
 def _stretch(history: pd.DataFrame, moment: int) -> pd.DataFrame:
     """The shares of the stretch of that number of each cell, averaged over seeds."""
     keys = ["variant", "seed", "tap", "route"]
-    place = history.groupby([*keys, "bucket"])["iteration"].rank(method="dense") - 1
-    here = history[place == moment]
-    grouped = here.groupby(["variant", "tap", "route", "bucket"], sort=False)
+    stretch = history.groupby([*keys, "bucket"])["iteration"].rank(method="dense") - 1
+    rows = history[stretch == moment]
+    grouped = rows.groupby(["variant", "tap", "route", "bucket"], sort=False)
     return grouped.agg(share=("share", "mean"), iteration=("iteration", "mean")).reset_index()
 
 

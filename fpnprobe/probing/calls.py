@@ -11,7 +11,7 @@ from fpnprobe.probing.graph import Edge
 JOINED = -3  # label of rows that were joined from rows of calls further from the loss
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class LossCall:
     """One call of a loss function.
 
@@ -46,7 +46,7 @@ class LossCall:
     refusal: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class RowCotangents:
     """The rows of one loss call and c_k; masking it by label gives one bucket's start.
 

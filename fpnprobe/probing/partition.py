@@ -17,11 +17,8 @@ from torch import Tensor
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.probing.calls import JOINED, LossCall, RowCotangents, row_mask
-from fpnprobe.probing.passes.closing import edges_of, reaches_leaf, read_edges
+from fpnprobe.probing.cotangents import collect_cotangents
 from fpnprobe.scales import COCO_BUCKETS, ScaleBucket, check_buckets, names
-
-_ROUNDING = 1e-6  # a smaller share is rounding, as of terms that are zero for want of a positive
-_ADDITIVE = 1e-3  # a larger share of the loss that is in no row's value means a nonlinear loss
 
 
 @dataclass(slots=True)
@@ -157,93 +154,22 @@ class LossPartition:
             loss: The scalar training loss; its graph is kept.
             scale: Factor on u_k, such as the loss scale of mixed precision. Values are without it.
         """
-        values = torch.zeros(len(self.labels), dtype=torch.float64, device=loss.device)
         if not loss.requires_grad:
-            return [], values
-        known = [c for c in self.calls if c.loss.requires_grad and c.labels.numel()]
-        calls = [call for call in known if not call.edges]
-        found = self._of_calls(loss, calls, values, scale) if calls else []
-        found += self._of_edges(loss, [call for call in known if call.edges], values, scale)
-        self.rest_value = None
-        if self.has_rest:
-            rest = self._rest(loss, known, scale)
-            missing = loss.detach().to(values) - values.sum()
-            size = loss.detach().abs()
-            if rest and not bool(missing.abs() <= _ROUNDING * size):
-                values[-1] += missing
-                self.rest_value = float(missing)
-            elif bool(missing.abs() > _ADDITIVE * size):
-                values += float("nan")  # the loss is no sum of its rows: it has no such split
-            found += rest
-        self.idle = self._idle_rows(found)
-        return found, values
-
-    def _of_calls(
-        self, loss: Tensor, calls: list[LossCall], values: Tensor, scale: float
-    ) -> list[RowCotangents]:
-        outer = torch.autograd.grad(
-            loss, [call.loss for call in calls], retain_graph=True, allow_unused=True
+            return [], torch.zeros(len(self.labels), dtype=torch.float64, device=loss.device)
+        collected = collect_cotangents(
+            loss, self.calls, labels=len(self.labels), scale=scale, has_rest=self.has_rest
         )
-        found: list[RowCotangents] = []
-        for call, u in zip(calls, outer, strict=True):
-            if u is None:  # computed but not part of this loss
-                continue
-            if call.rows is call.loss:
-                part = (u * call.loss.detach()).reshape(len(call.labels), -1)
-                values.index_add_(0, call.labels, part.sum(1, dtype=torch.float64))
-                found.append(RowCotangents(call, u * scale))
-                continue
-            if call.values is None:  # nobody split it: then no value is known
-                values.fill_(float("nan"))
-            else:
-                values += call.values.to(values) * u.sum().to(values)
-            (c,) = torch.autograd.grad(call.loss, call.rows, u * scale, retain_graph=True)
-            found.append(RowCotangents(call, c))
-        return found
+        for call in collected.unrelated:
+            self.calls.remove(call)
+        self.rest_value = collected.rest_value
+        self.idle = self._idle_rows(collected.rows)
+        return collected.rows, collected.values
 
-    def _of_edges(
-        self, loss: Tensor, calls: list[LossCall], values: Tensor, scale: float
-    ) -> list[RowCotangents]:
-        found, refusals = [], []
-        for call, flow in zip(calls, read_edges(loss, calls), strict=True):
-            is_joined = call.linear or call.values is not None
-            if flow is None or not (is_joined or bool(flow.cotangent.any())):
-                self.calls.remove(call)  # no loss call: other ones are nearer to the loss
-                continue
-            refusals += _lost_rows(call, flow.cotangent)
-            if call.linear:
-                labels = call.labels
-                part = (flow.cotangent * call.rows.detach()).reshape(labels.numel(), -1)
-                kept = labels.reshape(-1) >= 0
-                values.index_add_(
-                    0, labels.reshape(-1)[kept], part.sum(1, dtype=torch.float64)[kept]
-                )
-            elif call.values is not None:
-                values += call.values.to(values) * flow.outer.sum().to(values)
-            else:
-                values += float("nan")  # not a sum of its rows: this split has no value
-            found.append(RowCotangents(call, flow.cotangent * scale))
-        if refusals:
-            raise FpnProbeError("; also: ".join(dict.fromkeys(refusals)))
-        return found
-
-    def _rest(self, loss: Tensor, calls: list[LossCall], scale: float) -> list[RowCotangents]:
-        """What flows beside all calls, as one row of background that starts at the loss."""
-        edges = tuple(edge for call in calls for edge in edges_of(call))
-        if not reaches_leaf(loss, edges):
-            return []
-        label = torch.full((1,), len(self.buckets), device=loss.device)
-        rest = LossCall("rest", "rest", loss, loss, label)
-        return [RowCotangents(rest, torch.full_like(loss, scale), edges)]
-
-    def _idle_rows(self, found: Sequence[RowCotangents]) -> list[tuple[LossCall, Tensor]]:
+    def _idle_rows(self, cotangents: Sequence[RowCotangents]) -> list[tuple[LossCall, Tensor]]:
         """Background rows of each call whose cotangent is zero, `(R,)` bool."""
         carries = {
-            id(each.call): each.cotangent.detach()
-            .reshape(*each.call.labels.shape, -1)
-            .ne(0)
-            .any(-1)
-            for each in found
+            id(row.call): row.cotangent.detach().reshape(*row.call.labels.shape, -1).ne(0).any(-1)
+            for row in cotangents
         }
         background = len(self.buckets)
         return [
@@ -266,13 +192,6 @@ class LossPartition:
             outer = torch.autograd.grad(
                 loss, [call.loss for call in tracked], retain_graph=True, allow_unused=True
             )
-        used = {id(c) for c, u in zip(tracked, outer, strict=False) if u is not None}
-        empty = (c for c in calls if id(c) not in used and bool(c.loss.detach().ne(0).any()))
+        ids_in_loss = {id(c) for c, u in zip(tracked, outer, strict=False) if u is not None}
+        empty = (c for c in calls if id(c) not in ids_in_loss and bool(c.loss.detach().ne(0).any()))
         return next(empty, None)
-
-
-def _lost_rows(call: LossCall, cotangent: Tensor) -> list[str]:
-    """What to say about rows of no single object, where they carry loss; others do no harm."""
-    flows = cotangent.detach().reshape(*call.labels.shape, -1).ne(0).any(-1)
-    lost = (call.labels == -2) & flows
-    return [call.refusal.format(row=int(lost.nonzero()[0][0]))] if bool(lost.any()) else []

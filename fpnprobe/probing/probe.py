@@ -21,7 +21,7 @@ _ALONE = StepContext()  # a loss that belongs to no training
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What is measured at a sampled iteration.
+    """The settings of a measurement: kinds of gradient, routes, terms.
 
     Attributes:
         mode: `routes`: activation gradients by bucket and route. `full`: also parameter gradients

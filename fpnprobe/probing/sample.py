@@ -1,4 +1,4 @@
-"""What one measured iteration gives: ledger records, and the residuals that vouch for them."""
+"""A sample: the ledger records of one iteration, and the residuals that vouch for them."""
 
 import math
 from collections.abc import Mapping, Sequence

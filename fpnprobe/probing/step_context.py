@@ -1,9 +1,11 @@
-"""What a measurement has to know of the training step that it belongs to."""
+"""The facts of a training step that a measurement needs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
+
+from fpnprobe.probing.passes.update_scales import UpdateScales
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +20,7 @@ class StepContext:
         loss_scale: Factor of mixed precision, divided out again in float32.
         auxiliary: Tensors made by auxiliary heads, which tell their route.
         arithmetic: A key of `arithmetic.TOLERANCES`; "" for that of rows and taps.
+        scales: Of the optimizer: mode `full` then tells each bucket's part of the step, too.
     """
 
     iteration: int = 0
@@ -26,3 +29,4 @@ class StepContext:
     loss_scale: float = 1.0
     auxiliary: Sequence[Tensor] = ()
     arithmetic: str = ""
+    scales: UpdateScales | None = None

@@ -12,7 +12,6 @@ The rule for the state, in this order:
 | `interrupted` | begun, and nobody works on it |
 """
 
-import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Any
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.scales import ScaleBucket, stored_buckets
 from fpnprobe.store import atomic, locks, paths
+from fpnprobe.store.cell_state import State, judge_state
 from fpnprobe.store.digests import find_damage
 from fpnprobe.store.documents import MissingDocument, drop_wrong_types, read_object
 
@@ -35,18 +35,6 @@ _TYPES: Mapping[str, type] = {
     **dict.fromkeys(("classes", "notes"), list),
 }
 _WITHOUT_RESULTS = (LOCK, LOG, PROGRESS)
-
-
-class State(enum.StrEnum):
-    """What a cell is, seen from outside; the module says when it is what."""
-
-    PENDING = "pending"
-    RUNNING = "running"
-    INTERRUPTED = "interrupted"
-    FAILED = "failed"
-    DONE = "done"
-    STALE = "stale"
-    DAMAGED = "damaged"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +90,7 @@ class StoredCell:
         if not lock_is_ours and manifest.get("state") != "done" and locks.is_held(path / LOCK):
             state, reason = State.RUNNING, ""
         else:
-            state, reason = _judge(manifest, problem, key)
+            state, reason = judge_state(manifest, problem, key)
         name, number = manifest.get("variant"), manifest.get("seed")
         digits = "".join(filter(str.isdigit, path.name))[:18]
         return cls(
@@ -213,23 +201,9 @@ def write_manifest(folder: str | Path, content: Mapping[str, Any]) -> None:
     atomic.write_json(Path(folder) / MANIFEST, dict(content))
 
 
-def _judge(manifest: Mapping[str, Any], problem: str, key: str | None) -> tuple[State, str]:
-    if problem:
-        return State.DAMAGED, problem
-    if not manifest:
-        return State.PENDING, "never started"
-    if key == "":
-        return State.STALE, "not a cell of the study any more"
-    if key is not None and manifest.get("key") != key:
-        return State.STALE, "of other settings than the study's"
-    stored = manifest.get("state")
-    reason = " ".join(str(manifest.get("reason") or "").split())
-    return State(stored) if stored in ("done", "failed") else State.INTERRUPTED, reason
-
-
 def _has_results(folder: Path) -> bool:
     """Whether a folder holds more than what a cell leaves that never began."""
-    files = (each for each in folder.rglob("*") if each.is_file())
+    files = (file for file in folder.rglob("*") if file.is_file())
     return any(
-        each.name not in _WITHOUT_RESULTS and not each.name.startswith(".") for each in files
+        file.name not in _WITHOUT_RESULTS and not file.name.startswith(".") for file in files
     )

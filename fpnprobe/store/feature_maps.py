@@ -56,7 +56,7 @@ class Features:
         return str(self.in_boxes().to_html(index=False, float_format="{:.2f}".format))
 
     def in_boxes(self, buckets: Sequence[ScaleBucket] = COCO_BUCKETS) -> pd.DataFrame:
-        """How much of a map's energy lies in the boxes of each bucket.
+        """Measure the share of a map's energy that lies in the boxes of each bucket.
 
         Returns:
             One row per tap and bucket that has objects: `energy` (share of the squared map inside
@@ -141,7 +141,7 @@ def stored_images(folder: str | Path) -> tuple[int, ...]:
 
 
 def group_compactness(energy: npt.ArrayLike, *, groups: int = GROUPS) -> float:
-    """How much more alike two channels of one group are than any two channels, at most 1.
+    """Measure how much more alike two channels of one group are than any two, at most 1.
 
     Jin et al. (ECCV 2022) expect channel swapping to "make the homogeneous feature maps become
     compact along the channel dimension" (Eq. 12-13), so that a quarter of the channels (Eq. 14)

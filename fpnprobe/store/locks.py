@@ -65,11 +65,11 @@ def held(path: str | Path, *, wait: float = 1.0) -> Iterator[None]:
 
 def is_held(path: str | Path) -> bool:
     """Whether somebody holds the lock file now; looking changes nothing."""
-    return any(_is_locked(each) for each in (Path(path), Path(path).parent))
+    return any(_is_locked(candidate) for candidate in (Path(path), Path(path).parent))
 
 
 def holder(path: str | Path) -> str:
-    """Who holds the lock, as text for a person."""
+    """Name the holder of the lock for a person."""
     try:
         who = json.loads(Path(path).read_text()[:1000])
         return f"process {int(who['pid'])} on {who['host']!s:.80}"
@@ -88,8 +88,8 @@ def find_local_only(folder: str | Path, *, mounts: str | Path = "/proc/self/moun
         rows = [line.split() for line in Path(mounts).read_text().splitlines()]
     except (OSError, ValueError):
         return ""
-    place = Path(folder).resolve()
-    above = [row for row in rows if len(row) > 3 and place.is_relative_to(_decode(row[1]))]
+    resolved = Path(folder).resolve()
+    above = [row for row in rows if len(row) > 3 and resolved.is_relative_to(_decode(row[1]))]
     if not above:
         return ""
     _, mount, kind, options, *_ = max(above, key=lambda row: len(_decode(row[1])))
@@ -121,12 +121,12 @@ def _try(file: Path) -> tuple[int, ...] | None:
     handles: list[int] = []
     try:
         handles.append(os.open(file.parent, os.O_RDONLY))
-        if not _lock(handles[0], file, needed=False):
+        if not _lock(handles[0], file, required=False):
             _close(handles)
             return None
         # no links: the file that a link leads to would be emptied below
         handles.append(os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644))
-        if not _lock(handles[1], file, needed=True) or not _is_at(handles[1], file):
+        if not _lock(handles[1], file, required=True) or not _is_at(handles[1], file):
             _close(handles)
             return None
         os.ftruncate(handles[1], 0)
@@ -146,14 +146,14 @@ def _try(file: Path) -> tuple[int, ...] | None:
     return tuple(handles)
 
 
-def _lock(handle: int, file: Path, *, needed: bool) -> bool:
+def _lock(handle: int, file: Path, *, required: bool) -> bool:
     """Lock a handle; a file system that cannot lock folders is passed where it is not needed."""
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno in _TAKEN:
             return False
-        if needed:
+        if required:
             raise EnvironmentProblem(
                 f"the file system of {file.parent} cannot lock ({error.strerror}): mount it with "
                 "lock support, or choose another output folder"
@@ -164,11 +164,11 @@ def _lock(handle: int, file: Path, *, needed: bool) -> bool:
 def _is_at(handle: int, file: Path) -> bool:
     """Whether the path still names the open file, which the last holder may have removed."""
     try:
-        there = file.lstat()
+        current = file.lstat()
     except FileNotFoundError:
         return False
-    here = os.fstat(handle)
-    return (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino)
+    opened = os.fstat(handle)
+    return (opened.st_dev, opened.st_ino) == (current.st_dev, current.st_ino)
 
 
 def _close(handles: list[int] | tuple[int, ...]) -> None:

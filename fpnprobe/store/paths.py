@@ -18,11 +18,11 @@ def to_stored(path: str | Path, *, study: str | Path) -> str:
     >>> to_stored("/datasets/coco", study="reports/quickstart")
     '/datasets/coco'
     """
-    where, home = _plain(path), Path.cwd()
+    absolute, home = _plain(path), Path.cwd()
     folder = _plain(study)
-    if not (where.is_relative_to(home) and folder.is_relative_to(home)):
-        return str(where)
-    return Path(os.path.relpath(where, folder)).as_posix()
+    if not (absolute.is_relative_to(home) and folder.is_relative_to(home)):
+        return str(absolute)
+    return Path(os.path.relpath(absolute, folder)).as_posix()
 
 
 def from_stored(text: str, *, study: str | Path) -> Path:

@@ -13,7 +13,8 @@ from typing import Any
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.scales import stored_buckets
-from fpnprobe.store.cell import MANIFEST, State, StoredCell
+from fpnprobe.store.cell import MANIFEST, StoredCell
+from fpnprobe.store.cell_state import State
 from fpnprobe.store.run_file import NAME, read_run_file
 
 LEDGER = ("ledger.parquet", "ledger.parts")
@@ -125,7 +126,7 @@ def read_runs(folders: Sequence[str | Path], *, names: Sequence[str] = ()) -> li
 
 
 def describe_runs(cells: Sequence[StoredCell], name: str) -> dict[str, Any]:
-    """What a study of these cells would say in its `study.json`."""
+    """Write the `study.json` that a study of these cells would have."""
     buckets = next((c.manifest["buckets"] for c in cells if c.manifest.get("buckets")), None)
     kinds = {kind for cell in cells for kind in cell.manifest.get("detections") or {}}
     return {

@@ -1,6 +1,5 @@
 """A study's folder: `study.json` and the cells it names, read without trusting either."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,19 +7,14 @@ from typing import Any
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.scales import COCO_BUCKETS, ScaleBucket, stored_buckets
-from fpnprobe.store.cell import MANIFEST, State, StoredCell
-from fpnprobe.store.documents import MissingDocument, drop_wrong_types, read_object
+from fpnprobe.store.cell import MANIFEST, StoredCell
+from fpnprobe.store.cell_state import State
+from fpnprobe.store.documents import MissingDocument, read_object
 from fpnprobe.store.runs import describe_runs, find_runs, is_run, read_run, read_runs
+from fpnprobe.store.study_repair import repair
 from fpnprobe.variants import slug
 
 STUDY = "study.json"
-_TYPES: Mapping[str, type] = {
-    **dict.fromkeys(("name", "question", "expected", "command"), str),
-    **dict.fromkeys(("variants", "seeds", "buckets", "cells", "imports"), list),
-    **dict.fromkeys(("study", "source", "data", "detector", "schedule", "probe"), dict),
-    **dict.fromkeys(("evaluation", "resources"), dict),
-    "iterations": int,
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,16 +47,16 @@ class StoredStudy:
         Raises:
             FpnProbeError: if it is not the folder of a study, or see `strict`.
         """
-        place = Path(folder)
+        root = Path(folder)
         try:
-            content, problems = _repair(read_object(place / STUDY))
+            content, problems = repair(read_object(root / STUDY))
         except MissingDocument:
-            found = [] if any(find_cell_folders(place)) else list(find_runs(place))
-            if found:
-                return cls.of_runs(found, name=place.absolute().name)
-            if strict or not any(find_cell_folders(place)):
+            runs = [] if any(find_cell_folders(root)) else list(find_runs(root))
+            if runs:
+                return cls.of_runs(runs, name=root.absolute().name)
+            if strict or not any(find_cell_folders(root)):
                 raise FpnProbeError(
-                    f"{place} is not a study folder: expected {STUDY} or cells/*/*/{MANIFEST} in "
+                    f"{root} is not a study folder: expected {STUDY} or cells/*/*/{MANIFEST} in "
                     "it, or a ledger; give the folder that run-study wrote, or the work_dir of a "
                     "training with the probe"
                 ) from None
@@ -72,9 +66,11 @@ class StoredStudy:
                 raise FpnProbeError(f"{error}: run `run-study` again") from None
             content, problems = {}, (str(error),)
         if strict and problems:
-            raise FpnProbeError(f"{place / STUDY} is damaged: {problems[0]}; run `run-study` again")
-        named = tuple(f"{STUDY}: {entry}" if content else entry for entry in problems)
-        return cls(folder=place, content=content, cells=_read_cells(place, content), problems=named)
+            raise FpnProbeError(f"{root / STUDY} is damaged: {problems[0]}; run `run-study` again")
+        sentences = tuple(f"{STUDY}: {entry}" if content else entry for entry in problems)
+        return cls(
+            folder=root, content=content, cells=_read_cells(root, content), problems=sentences
+        )
 
     @classmethod
     def of_runs(
@@ -119,8 +115,8 @@ class StoredStudy:
     def buckets(self) -> tuple[ScaleBucket, ...]:
         """The study's scale buckets, COCO's where it names none."""
         if not self.content:
-            known = (cell.buckets for cell in self.cells if cell.config)
-            return next(known, COCO_BUCKETS)
+            bucket_sets = (cell.buckets for cell in self.cells if cell.config)
+            return next(bucket_sets, COCO_BUCKETS)
         return stored_buckets(self.content.get("buckets"))
 
     @property
@@ -141,20 +137,20 @@ def read_cell(folder: str | Path) -> StoredCell:
     Raises:
         FpnProbeError: if the folder holds no manifest.
     """
-    place = Path(folder)
-    if is_run(place):
-        return read_run(place)
-    if not (place / MANIFEST).is_file():
+    path = Path(folder)
+    if is_run(path):
+        return read_run(path)
+    if not (path / MANIFEST).is_file():
         raise FpnProbeError(
-            f"{place} is not a cell of a study: expected {MANIFEST} in it, such as "
+            f"{path} is not a cell of a study: expected {MANIFEST} in it, such as "
             "reports/quickstart/cells/fpn/seed-0"
         )
-    absolute = place.absolute()
+    absolute = path.absolute()
     if absolute.parent.parent.name == "cells" and (absolute.parents[2] / STUDY).is_file():
         for cell in StoredStudy.read(absolute.parents[2]).cells:
             if cell.folder.absolute() == absolute:
                 return cell
-    return StoredCell.read(place)
+    return StoredCell.read(path)
 
 
 def find_cell_folders(folder: Path) -> Iterator[Path]:
@@ -177,23 +173,23 @@ def _read_cells(folder: Path, content: Mapping[str, Any]) -> tuple[StoredCell, .
     keys: dict[tuple[str, int], str | None] = {
         (entry["variant"], entry["seed"]): entry["key"] for entry in content.get("cells") or ()
     }
-    wanted = keys or {(name, seed): None for name in names for seed in seeds}
-    on_disk = {place: StoredCell.read(place) for place in find_cell_folders(folder)}
+    planned_keys = keys or {(name, seed): None for name in names for seed in seeds}
+    on_disk = {cell_path: StoredCell.read(cell_path) for cell_path in find_cell_folders(folder)}
     by_name = {
-        (cell.manifest.get("variant"), cell.manifest.get("seed")): place
-        for place, cell in on_disk.items()
+        (cell.manifest.get("variant"), cell.manifest.get("seed")): cell_path
+        for cell_path, cell in on_disk.items()
     }
     cells = []
-    for (variant, seed), key in wanted.items():
-        place = cell_folder(folder, variant, seed)
-        if place not in on_disk:
-            place = by_name.get((variant, seed), place)
-        on_disk.pop(place, None)
-        cells.append(StoredCell.read(place, variant=variant, seed=seed, key=key))
+    for (variant, seed), key in planned_keys.items():
+        cell_path = cell_folder(folder, variant, seed)
+        if cell_path not in on_disk:
+            cell_path = by_name.get((variant, seed), cell_path)
+        on_disk.pop(cell_path, None)
+        cells.append(StoredCell.read(cell_path, variant=variant, seed=seed, key=key))
     planned = {slug(name): name for name in names}
-    for place, cell in on_disk.items():
-        name = cell.manifest.get("variant") or planned.get(place.parent.name, "")
-        cells.append(StoredCell.read(place, variant=name, key="" if keys else None))
+    for cell_path, cell in on_disk.items():
+        name = cell.manifest.get("variant") or planned.get(cell_path.parent.name, "")
+        cells.append(StoredCell.read(cell_path, variant=name, key="" if keys else None))
     return tuple(cells)
 
 
@@ -202,49 +198,3 @@ def _variant_names(content: Mapping[str, Any]) -> list[str]:
         str(entry["name"] if isinstance(entry, Mapping) else entry)
         for entry in content.get("variants") or ()
     ]
-
-
-def _repair(content: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The content with everything left out that has another form than `run-study` writes."""
-    plain, wrong = drop_wrong_types(content, _TYPES)
-    problems = [f"{key!r} is damaged and left out" for key in wrong]
-    entries = {"variants": _is_variant, "seeds": _is_seed, "cells": _is_cell}
-    for key, fits in entries.items():
-        if plain.get(key):
-            plain[key] = [entry for entry in content[key] if fits(entry)]
-            if len(plain[key]) < len(content[key]):
-                problems.append(f"an entry of {key!r} is damaged and left out")
-    evaluation = plain.get("evaluation") or {}
-    judged = evaluation.get("iou_type") or "bbox"
-    kinds = [judged] if isinstance(judged, str) else judged
-    if not isinstance(kinds, list) or not all(kind in ("bbox", "segm") for kind in kinds):
-        plain["evaluation"] = {key: evaluation[key] for key in evaluation if key != "iou_type"}
-        problems.append("'evaluation.iou_type' is damaged and left out")
-    try:
-        stored_buckets(plain.get("buckets"))
-    except FpnProbeError as error:
-        plain.pop("buckets")
-        problems.append(f"'buckets' are damaged and left out ({error})")
-    return plain, tuple(problems)
-
-
-def _is_variant(value: Any) -> bool:
-    return isinstance(value["name"] if _has(value, "name") else value, str)
-
-
-def _is_cell(value: Any) -> bool:
-    if not all(_has(value, key) for key in ("variant", "seed", "key")):
-        return False
-    return (
-        isinstance(value["variant"], str)
-        and _is_seed(value["seed"])
-        and re.fullmatch("[0-9A-Za-z]+", str(value["key"])) is not None
-    )
-
-
-def _has(value: Any, key: str) -> bool:
-    return isinstance(value, Mapping) and key in value
-
-
-def _is_seed(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63

@@ -1,16 +1,15 @@
 """The ways into a study that the command line has: plan it, run it to the end."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fpnprobe.errors import EnvironmentProblem, FpnProbeError
+from fpnprobe.errors import FpnProbeError
 from fpnprobe.store import locks
-from fpnprobe.store.cell import State
+from fpnprobe.store.cell_state import State
 from fpnprobe.store.study import STUDY
-from fpnprobe.study.folder import dataset, study_folder
+from fpnprobe.study.folder import cell_content, dataset, study_folder
 from fpnprobe.study.folder.cells import Cell
 from fpnprobe.study.folder.mending import find_damage
 from fpnprobe.study.folder.study_folder import Output
@@ -18,7 +17,8 @@ from fpnprobe.study.gaps import find_gaps
 from fpnprobe.study.models import check_models
 from fpnprobe.study.planning import plan
 from fpnprobe.study.request import Request, differences
-from fpnprobe.study.runner import command, launchers, local, machine, slurm
+from fpnprobe.study.run_result import read_contradicted
+from fpnprobe.study.runner import command, launchers, local, machine, slurm, slurm_jobs
 from fpnprobe.study.runner.display import Display
 
 
@@ -92,7 +92,7 @@ def run_all(
     jobs = machine.default_jobs(output, options.device, options.jobs, nproc=nproc)
     if away:
         jobs = options.jobs or max(1, len(selected))
-    via = slurm.executor(output, jobs=options.jobs) if options.launcher == "slurm" else None
+    via = slurm_jobs.executor(output, jobs=options.jobs) if options.launcher == "slurm" else None
     with Display(jobs=jobs, images=source.images[1]) as display:
         for line in [] if request.repeated is None else differences(request.repeated, output):
             display.say(f"differs from the manifest: {line}")
@@ -102,7 +102,7 @@ def run_all(
         try:
             if options.fresh:
                 for cell in selected:
-                    study_folder.forget(cell)
+                    cell_content.forget(cell)
             _tell_damage(selected, display)
             if any(cell.state() is not State.DONE for cell in selected):
                 dataset.parse_once(source)
@@ -144,7 +144,7 @@ def run_all(
             for cell_run in tracked
         ],
         "report": dict(report),
-        "contradicted": _read_contradicted(report),
+        "contradicted": read_contradicted(report),
     }
 
 
@@ -164,33 +164,6 @@ def _check_default_folder(selected: Sequence[Cell], out: Path) -> None:
         )
 
 
-def lines(result: Mapping[str, Any]) -> str:
-    """The result for a person."""
-    rows = [
-        f"{cell['variant']} seed {cell['seed']}: {cell['state']} {cell['reason']}".rstrip()
-        for cell in result["cells"]
-    ]
-    rows += [f"contradicted: {statement}" for statement in result["contradicted"]]
-    report = result["report"]
-    result_lines = [str(report[key]) for key in ("headline", "summary") if report.get(key)]
-    if report.get("html"):
-        result_lines.append(f"open {Path(report['html']).resolve().as_uri()}")
-    result_lines += [str(report[key]) for key in ("pdf", "claims", "rules") if report.get(key)]
-    diagnosis = [report["diagnosis"]] if report.get("diagnosis") else []
-    return "\n".join([*rows, *result_lines, *diagnosis])
-
-
-def exit_code(result: Mapping[str, Any], *, fail_on_claims: bool = False) -> int:
-    """Return 0 if every selected cell is done, and no claim contradicted if that counts.
-
-    3 if a cell failed because the disk is full, which is the machine's fault.
-    """
-    if any(cell["reason"].startswith("disk full") for cell in result["cells"]):
-        return EnvironmentProblem.exit_code
-    failed = any(cell["state"] != "done" for cell in result["cells"])
-    return int(failed or (fail_on_claims and bool(result["contradicted"])))
-
-
 def _tell_damage(selected: Sequence[Cell], display: Display) -> None:
     """Say which files of the cells are damaged, and what becomes of them."""
     for cell in selected:
@@ -205,15 +178,6 @@ def _tell_damage(selected: Sequence[Cell], display: Display) -> None:
     local = locks.find_local_only(selected[0].out) if selected else ""
     if local:
         display.say(f"locks on {local} hold on this host only: run the study from one host")
-
-
-def _read_contradicted(report: Mapping[str, Any]) -> list[str]:
-    """Statements that the study contradicts, from the report's `claims.json`."""
-    if not report.get("claims"):
-        return []
-    content = json.loads(Path(report["claims"]).read_text())
-    claims = [*content["claims"], *content.get("causes", {}).get("claims", [])]
-    return [claim["statement"] for claim in claims if claim["verdict"] == "contradicted"]
 
 
 def _write_report(
@@ -233,7 +197,7 @@ def _write_report(
 def _write_study(output: Output, display: Display) -> None:
     """Write `study.json`, one runner at a time; tell what no longer belongs to the study."""
     with locks.held(output.out / "lock", wait=30):
-        study_folder.remove_temporaries(output.out.glob(f".{STUDY}.*"))
+        cell_content.remove_temporaries(output.out.glob(f".{STUDY}.*"))
         output.write()
-        for title in study_folder.archive_foreign(output):
+        for title in cell_content.archive_foreign(output):
             display.say(f"{title} is not in the study any more: moved to {output.out}/archive")

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from fpnprobe.config.cell_config import CellConfig
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.store.cell import State
+from fpnprobe.store.cell_state import State
 from fpnprobe.study.folder.cells import Cell
 from fpnprobe.study.folder.study_folder import Output
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from fpnprobe.config import loading
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.store.cell import State
+from fpnprobe.store.cell_state import State
 from fpnprobe.study.folder import cell_key
 from fpnprobe.study.folder.cells import Cell
 from fpnprobe.study.folder.study_folder import Output

@@ -15,7 +15,7 @@ import pytest
 from fpnprobe.config.schema import Study
 from fpnprobe.evaluation import evaluate
 from fpnprobe.results_version import METHOD_VERSIONS, RESULTS_VERSION
-from fpnprobe.study.runner import worker
+from fpnprobe.study.runner import exit_codes, worker
 from tests.mm.tiny import tiny
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "numbers.json"
@@ -57,7 +57,7 @@ def test_losses_and_ledger_of_a_tiny_cell(variant: str, tmp_path: Path) -> None:
     )  # fmt: skip
     cell = result.cells[0]
     code = worker.run(result, variant, 0, device="cpu", stop=threading.Event())
-    assert code == worker.DONE, (cell.folder / "log.txt").read_text()
+    assert code == exit_codes.DONE, (cell.folder / "log.txt").read_text()
     training = pd.read_parquet(cell.folder / "training.parquet")
     losses = {
         f"{row['name']} at {row['iteration']}": row["value"] for _, row in training.iterrows()

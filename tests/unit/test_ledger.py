@@ -239,7 +239,7 @@ def test_a_long_ledger_is_rewritten_few_times(
     """Each row is written at most four times, however long the ledger is."""
     monkeypatch.setattr("fpnprobe.ledger.writer._GATHERED", 4)
     rows = 0
-    write = files._write_tables
+    write = files.write_tables
 
     def counted(path: Path, tables: Any, schema: Any) -> None:
         nonlocal rows
@@ -247,7 +247,8 @@ def test_a_long_ledger_is_rewritten_few_times(
         rows += sum(len(table) for table in content)
         write(path, iter(content), schema)
 
-    monkeypatch.setattr(files, "_write_tables", counted)
+    for module in ("files", "parts"):
+        monkeypatch.setattr(f"fpnprobe.ledger.{module}.write_tables", counted)
     with LedgerWriter(tmp_path) as writer:
         for i in range(64):
             writer.append([at(i)])

@@ -18,10 +18,10 @@ def measure_cancellation(subject: Subject) -> list[Candidate] | str:
     candidates = []
     for at, stage in enumerate(energies.stages):
         for number, bucket in enumerate(energies.buckets):
-            squares = [np.nan_to_num(each[:, at, number]) for each in (total, direct, deeper)]
+            squares = [np.nan_to_num(energy[:, at, number]) for energy in (total, direct, deeper)]
             if not (squares[1].sum() > 0 and squares[2].sum() > 0):
                 continue
-            value = float(_cosine(*(each.sum() for each in squares)))
+            value = float(_cosine(*(energy.sum() for energy in squares)))
 
             def describe(
                 _verdict: Verdict,
@@ -40,7 +40,7 @@ def measure_cancellation(subject: Subject) -> list[Candidate] | str:
                 Candidate(
                     stage=stage,
                     value=value,
-                    resampled=_cosine(*(subject.draws @ each for each in squares)),
+                    resampled=_cosine(*(subject.draws @ energy for energy in squares)),
                     samples=subject.count_samples_with(number),
                     describe=describe,
                     advice="cut one route in the backward pass and watch AP: "
@@ -72,7 +72,7 @@ def measure_conflict(subject: Subject) -> list[Candidate] | str:
         cosines = rows["cosine"].to_numpy(np.float64)
         draws = np.random.default_rng(0).integers(0, len(cosines), (_RESAMPLES, len(cosines)))
         value = float(cosines.mean())
-        place = f"the {kind}s of {tap} of {variant}"
+        gradient_name = f"the {kind}s of {tap} of {variant}"
 
         def describe(
             _verdict: Verdict,
@@ -80,11 +80,11 @@ def measure_conflict(subject: Subject) -> list[Candidate] | str:
             high: float,
             sizes: str = f"{a} and {b}",
             value: float = value,
-            place: str = place,
+            gradient_name: str = gradient_name,
         ) -> str:
             return (
-                f"{sizes} objects have a cosine of {value:.2f} at {place}, interval {low:.2f} to "
-                f"{high:.2f}"
+                f"{sizes} objects have a cosine of {value:.2f} at {gradient_name}, interval "
+                f"{low:.2f} to {high:.2f}"
             )
 
         candidates.append(

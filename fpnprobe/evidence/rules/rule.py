@@ -36,7 +36,7 @@ class Subject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """What a rule measured at one stage.
+    """A measurement of a rule at one stage.
 
     Attributes:
         stage: The stage, such as `C2`.

@@ -1,6 +1,6 @@
 """Heads without an adapter: the objects of their rows are read from the memory of their targets."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from itertools import pairwise
@@ -28,7 +28,7 @@ from fpnprobe.probing.provenance import (
 )
 from fpnprobe.probing.provenance.mode import unobserved
 
-_DOORS = ("loss", "loss_and_predict")
+_DOORS = ("loss", "loss_and_predict", "get_label_assignment")
 
 
 class FollowedHeads:
@@ -88,12 +88,11 @@ class FollowedHeads:
 
     def attach(self, detector: nn.Module, undo: ExitStack) -> None:
         """Wrap the doors of every head, and observe every loss module."""
-        for path, module in detector.named_modules():
-            if not path:
-                continue
+        for path, module in _modules_with_teacher(detector):
             for door in _DOORS:
-                if callable(getattr(module, door, None)):
+                if path and callable(getattr(module, door, None)):
                     self._open_door(module, path, door, undo)
+        for path, module in detector.named_modules():
             owner = path.rpartition(".")[0]
             kind = (nn.ModuleList, nn.ModuleDict, nn.Sequential)
             name = path.rpartition(".")[2]
@@ -134,7 +133,8 @@ class FollowedHeads:
             if self._objects is None or any(truth is None for truth in truths):
                 continue
             counts = [len(truth.labels) for truth in truths if truth is not None]
-            if counts != [after - before for before, after in pairwise(self._objects.first)]:
+            of_images = [after - before for before, after in pairwise(self._objects.first)]
+            if counts != of_images * (len(counts) // len(of_images)):
                 continue
             with unobserved():
                 self._mark(given, truths)
@@ -156,7 +156,8 @@ class FollowedHeads:
             stuff = getattr(getattr(sample, "gt_sem_seg", None), "sem_seg", None)
             if isinstance(stuff, Tensor):
                 provenance.mark(stuff, torch.tensor(BACKGROUND))
-        classes = torch.cat([truth.labels.reshape(-1) for truth in truths]).cpu()
+        once = truths[: self._objects.images]
+        classes = torch.cat([truth.labels.reshape(-1) for truth in once]).cpu()
         self.witness.objects = replace(self.witness.objects, classes=classes)
         provenance.memory.classes = classes
 
@@ -188,6 +189,14 @@ class FollowedHeads:
         self.witness.width = count if isinstance(count, int) else None
         check_rows(path, arguments, rows, self.witness)
         call.enter_context(self._provenance.labeled(rows.prediction, rows.labels))
+
+
+def _modules_with_teacher(detector: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Yield all modules, and those of a teacher: kept beside them, it has no part in the state."""
+    yield from detector.named_modules()
+    for name, value in vars(detector).items():
+        if isinstance(value, nn.Module):
+            yield from value.named_modules(prefix=name)
 
 
 def _annotations(sample: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Where mmdet's targets leave torch: instance masks in numpy, Gaussian heat maps by whole numbers.
+"""Where mmdet's targets leave torch: instance masks in numpy, maps that are filled by numbers.
 
 While a head is followed, `BitmapMasks` and `PolygonMasks` carry the number of each mask's object,
 and what they give back is marked. Nothing that they return is changed.
@@ -13,11 +13,12 @@ from typing import Any
 import mmcv
 import numpy as np
 import torch
+from mmdet.models.dense_heads import GuidedAnchorHead
 from mmdet.models.roi_heads.mask_heads import GridHead
 from mmdet.structures.mask import BitmapMasks, PolygonMasks
 from torch import Tensor
 
-from fpnprobe.probing.provenance import Provenance
+from fpnprobe.probing.provenance import NONE, Provenance
 from fpnprobe.probing.provenance.mode import unobserved
 
 _SAME_MASKS = ("rescale", "resize", "flip", "pad", "crop", "expand", "translate", "to_bitmap")
@@ -60,6 +61,7 @@ class MaskDoors:
                         if callable(vars(module).get(name)):
                             _patch(undo, module, name, self._draw_gaussian)
             _patch(undo, GridHead, "get_targets", self._mark_grids)
+            _patch(undo, GuidedAnchorHead, "ga_loc_targets", self._fill_places)
             for name in _RESIZERS:
                 _patch(undo, mmcv, name, self._resize_array)
             yield
@@ -106,6 +108,17 @@ class MaskDoors:
         numbers = self._provenance.marks_of(boxes)[:, 0]
         if len(numbers) == len(found):
             self._provenance.mark(found, numbers[:, None, None, None])
+        return found
+
+    def _fill_places(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Regions of a map between whole numbers are those of the object they were read off."""
+        self._provenance.is_filling = True
+        try:
+            found = original(*args, **kwargs)
+        finally:
+            self._provenance.is_filling = False
+        for weights in found[1]:  # another object's region may lie in them
+            self._provenance.mark(weights, torch.tensor(NONE))
         return found
 
     def _resize_array(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

@@ -63,16 +63,26 @@ class Objects:
         buckets_of_objects = torch.from_numpy(index).to(known.device)
         return cls(tuple(first), buckets_of_objects, known, joined, _box_forms(samples))
 
+    @property
+    def images(self) -> int:
+        """Images of the batch."""
+        return len(self.first) - 1
+
     def marked(self) -> MarkedObjects:
         """The same objects as provenance knows them."""
         return MarkedObjects(self.buckets.cpu(), self.classes.cpu(), self.boxes)
 
     def numbers(self, image: int, indices: Tensor) -> Tensor:
-        """Numbers in the batch of objects given by their index in one image."""
-        return indices.long() + self.first[image]
+        """Numbers in the batch of objects given by their index in one image.
+
+        A detector may go through the batch several times (TridentNet, a branch each): images count
+        on, and are the same ones again.
+        """
+        return indices.long() + self.first[image % self.images]
 
     def of_image(self, image: int) -> Tensor:
-        """Numbers of all objects of one image."""
+        """Numbers of all objects of one image; images count on as in `numbers`."""
+        image %= self.images
         return torch.arange(self.first[image], self.first[image + 1], device=self.buckets.device)
 
     def labels(self, numbers: Tensor, background: int) -> Tensor:

@@ -14,7 +14,7 @@ from fpnprobe.mm.adapters.module_paths import auxiliary_stage, term_of
 from fpnprobe.mm.adapters.objects import Objects
 from fpnprobe.mm.adapters.observation import Observation
 from fpnprobe.mm.adapters.recorder import Recorder
-from fpnprobe.mm.adapters.registry import adapter_for, fits
+from fpnprobe.mm.adapters.registry import adapter_for, calls_heads_as_usual, fits
 from fpnprobe.mm.detectors.map_stages import map_taps
 from fpnprobe.mm.detectors.stages import Stage, has_stages, neck_levels, stages
 from fpnprobe.probing.graph_guards.checkpoints import partial_checkpoints
@@ -102,6 +102,8 @@ def _all_fit(detector: nn.Module) -> bool:
     """Whether every loss module belongs to a head that its adapter was written for."""
     heads = []
     for path, module in detector.named_modules():
+        if path and hasattr(module, "bbox_head") and not calls_heads_as_usual(module):
+            return False
         if adapter_for(module) is not None:
             if not fits(module):
                 return False

@@ -10,6 +10,8 @@ from fpnprobe.mm.adapters.adapter import HeadAdapter
 _OWN_WAYS = ("loss", "get_targets", "_get_targets", "_loss", "reweight")
 # They override such a method, and their rows are still those that the adapter knows.
 _SAME_WAYS = ("RPNHead", "ATSSHead", "UncertainFreeAnchorHead")
+# They call heads in the ways that the adapters expect.
+_USUAL_OWNERS = ("StandardRoIHead", "CascadeRoIHead", "SparseRoIHead")
 _ADAPTERS: dict[type[nn.Module], type[HeadAdapter]] = {}
 
 
@@ -79,3 +81,13 @@ def fits(module: nn.Module) -> bool:
         if any(name.startswith(_OWN_WAYS) for name in vars(kind)):
             return kind.__name__ in _SAME_WAYS
     return False
+
+
+def calls_heads_as_usual(module: nn.Module) -> bool:
+    """Whether what owns a RoI head calls it as its adapter expects: a subclass may have its way."""
+    for kind in type(module).__mro__:
+        if kind.__name__ in _USUAL_OWNERS:
+            return True
+        if any(name.startswith(_OWN_WAYS) for name in vars(kind)):
+            return False
+    return True

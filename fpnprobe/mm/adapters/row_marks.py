@@ -37,6 +37,7 @@ def label_rows(arguments: Mapping[str, Any], provenance: Provenance) -> MarkedRo
     several = provenance.reasons.code("a row of the target holds several objects")
     found: Tensor | None = None
     elements: Tensor | None = None
+    are_split = torch.zeros(0, dtype=torch.bool)
     for is_weight, target in _targets(arguments, len(prediction)):
         if not memory.knows(target):
             continue
@@ -45,14 +46,15 @@ def label_rows(arguments: Mapping[str, Any], provenance: Provenance) -> MarkedRo
         if bool((marks == BACKGROUND).all()):
             rows = marks.reshape(len(marks), -1)[:, 0] if marks.numel() else rows
         if target.shape == prediction.shape and rank > 1 and bool((rows == several).any()):
-            elements = marks
+            elements, are_split = marks, rows == several
         found = rows if found is None else _join(found, rows, conflict, is_weight=is_weight)
     own = memory.read(prediction)
     own_rows = join_reduced(own, tuple(range(1, rank)), several).reshape(-1)
     if found is None or bool((found == NONE).all()):
         found = own_rows
     found = torch.where(is_lost(found) & is_object(own_rows), own_rows, found)
-    if elements is not None and bool(is_lost(found).any()):
+    # A weight of one object does not make a row of several targets that object's.
+    if elements is not None and bool((are_split & ~is_object(own_rows)).any()):
         labels = torch.where(elements == NONE, BACKGROUND, elements)
         return MarkedRows(prediction, elements, labels)
     labels = torch.where(found == NONE, BACKGROUND, found)

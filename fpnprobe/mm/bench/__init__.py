@@ -1,1 +1,1 @@
-"""What only times a model: nothing here is imported by a training, or changes a result."""
+"""Benches, which only time a model: no training imports them, and they change no result."""

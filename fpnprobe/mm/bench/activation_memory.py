@@ -29,9 +29,12 @@ class WithoutConvolutions(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is torch.ops.aten.convolution.default:
-            given = args[0]
-            shaped = [each.to("meta") if isinstance(each, Tensor) else each for each in args]
-            return torch.zeros(func(*shaped).shape, dtype=given.dtype, device=given.device)
+            image = args[0]
+            shaped = [
+                argument.to("meta") if isinstance(argument, Tensor) else argument
+                for argument in args
+            ]
+            return torch.zeros(func(*shaped).shape, dtype=image.dtype, device=image.device)
         return func(*args, **(kwargs or {}))
 
 
@@ -47,8 +50,8 @@ class SavedBytes:
 
     def __init__(self, model: nn.Module) -> None:
         self.bytes = 0
-        own = [*model.parameters(), *model.buffers()]
-        self._known = {StorageWeakRef(tensor.untyped_storage()).cdata for tensor in own}
+        tensors = [*model.parameters(), *model.buffers()]
+        self._known = {StorageWeakRef(tensor.untyped_storage()).cdata for tensor in tensors}
         self._alive: list[StorageWeakRef] = []  # a freed address is not given out again
 
     @contextmanager
@@ -119,9 +122,9 @@ def measure(
     for kind, config in CONFIGS.items():
         base = detector_config({"config": config}, 80)
         for name in variants:
-            own = options if "CFG" in name or "Wide" in name else {}
+            grouping_options = options if "CFG" in name or "Wide" in name else {}
             with quiet.construction(), DefaultScope.overwrite_default_scope("mmdet"):
-                detector = MODELS.build(apply_variant(base, name, **own))
+                detector = MODELS.build(apply_variant(base, name, **grouping_options))
             rows.append(
                 {
                     "kind": kind,

@@ -37,22 +37,22 @@ def measure(
             return torch.autograd.grad(loss, inputs, retain_graph=True, allow_unused=True)
 
         clock.time("pass", stages)
-        for name, one in acting.items():
+        for name, acted in acting.items():
             for _ in range(_SETTLED if turn == 0 else 1):
-                with observed_steps(steps.wrapper, one.observer):
+                with observed_steps(steps.wrapper, acted.observer):
                     clock.time(name, steps.step)
         if turn == 0:
             clock.times.clear()
     rows = []
-    for name, one in acting.items():
-        limit = clock["step"] + one.passes * clock["pass"]
+    for name, acted in acting.items():
+        limit = clock["step"] + acted.passes * clock["pass"]
         rows.append(
             {
                 "intervention": name,
                 "step_s": clock["step"],
                 "intervened_step_s": clock[name],
                 "ratio": clock[name] / clock["step"],
-                "passes": one.passes,
+                "passes": acted.passes,
                 "limit": limit,
                 "ratio_to_limit": clock[name] / limit,
             }

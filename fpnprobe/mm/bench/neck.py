@@ -58,9 +58,9 @@ def measure(
         for count, stride in zip(channels, _STRIDES, strict=True)
     ]
     works: dict[tuple[str, str], tuple[nn.Module, list[Tensor]]] = {}
-    for name in ["FPN", *(each for each in variants if each != "FPN")]:
-        own = {} if name == "FPN" else options
-        neck = build_detector(apply_variant(base, name, **own)).neck.to(device)
+    for name in ["FPN", *(variant for variant in variants if variant != "FPN")]:
+        grouping_options = {} if name == "FPN" else options
+        neck = build_detector(apply_variant(base, name, **grouping_options)).neck.to(device)
         works[name, "ours"] = (neck, inputs)
         grouping = getattr(neck, "grouping", None)
         if isinstance(grouping, CascadedGrouping):
@@ -132,11 +132,13 @@ def _kinds(module: nn.Module, inputs: list[Tensor]) -> dict[str, Callable[[], ob
 def detector_slowdown(
     *, variant: str, size: tuple[int, int], repeats: int, device: str, options: dict[str, Any]
 ) -> dict[str, Any]:
-    """What a variant costs the whole detector's prediction of one image, against FPN."""
+    """Time the whole detector's prediction of one image, a variant against FPN."""
     base = detector_config({"config": CONFIG}, 80)
     models, facts = {}, {}
-    for name, own in (("FPN", {}), (variant, options)):
-        models[name] = build_detector(apply_variant(base, name, **own)).to(device).eval()
+    for name, grouping_options in (("FPN", {}), (variant, options)):
+        models[name] = (
+            build_detector(apply_variant(base, name, **grouping_options)).to(device).eval()
+        )
         facts[name] = complexity(models[name], size=size)
     image = torch.randn(1, 3, *size, device=device)
     shape = dict.fromkeys(("img_shape", "ori_shape", "pad_shape", "batch_input_shape"), size)
@@ -152,6 +154,6 @@ def detector_slowdown(
         "fpn_s": clock["FPN"],
         "variant_s": clock[variant],
         "fps_lost": 1 - clock["FPN"] / clock[variant],
-        "parameters": {name: found["parameters"] for name, found in facts.items()},
-        "flops": {name: found["flops"] for name, found in facts.items()},
+        "parameters": {name: counts["parameters"] for name, counts in facts.items()},
+        "flops": {name: counts["flops"] for name, counts in facts.items()},
     }

@@ -76,18 +76,18 @@ def _rival_rows(steps: Steps, clock: Clock, plain_memory: int, device: str) -> l
     rows = []
     for name, work in rival_works(steps):
         memory = peak_memory(work, device, held=steps.held)
-        step, own = clock["step"], clock[name]
+        step, rival = clock["step"], clock[name]
         rows.append(
             {
                 "mode": name,
                 "derived": False,
                 "interval": 1,
                 "step_s": step,
-                "probed_step_s": own,
-                "overhead": own / step - 1,
+                "probed_step_s": rival,
+                "overhead": rival / step - 1,
                 "passes": 0,
                 "limit": step,
-                "ratio_to_limit": own / step,
+                "ratio_to_limit": rival / step,
                 "extra_ratio": 0.0,
                 "peak_memory_ratio": memory / plain_memory,
                 "naive_s": 0.0,
@@ -129,7 +129,7 @@ def _norms_row(steps: Steps, clock: Clock, repeats: int) -> dict[str, Any]:
     gradients = [p.grad for p in steps.detector.parameters() if p.grad is not None]
     if not gradients:
         steps.loss().backward()
-        gradients = [p.grad for own in stages.values() for p in own if p.grad is not None]
+        gradients = [p.grad for probing in stages.values() for p in probing if p.grad is not None]
     observer = NormsObserver(
         steps.wrapper,
         stages,
@@ -151,19 +151,19 @@ def _norms_row(steps: Steps, clock: Clock, repeats: int) -> dict[str, Any]:
         clock.time("norms", observe_steps)
         clock.time("read", read_gradients)
     steps.wrapper.zero_grad()
-    own, step = clock["norms"] / _NORMS_STEPS, clock["step"]
+    probing, step = clock["norms"] / _NORMS_STEPS, clock["step"]
     limit = step + clock["read"] / _NORMS_STEPS
     return {
         "mode": "norms",
         "derived": False,
         "interval": INTERVALS["norms"],
         "step_s": step,
-        "probed_step_s": step + own,
-        "overhead": own / step,
+        "probed_step_s": step + probing,
+        "overhead": probing / step,
         "passes": 0,
         "limit": limit,
-        "ratio_to_limit": (step + own) / limit,
-        "extra_ratio": own / (limit - step),
+        "ratio_to_limit": (step + probing) / limit,
+        "extra_ratio": probing / (limit - step),
         "peak_memory_ratio": 1.0,
         "naive_s": 0.0,
         "speedup": 0.0,

@@ -20,12 +20,12 @@ _BINS = 64
 
 def step_with_histograms(steps: Steps) -> None:
     """Histogram the gradient of every parameter by a hook on it, as `wandb.watch` does."""
-    found: list[Any] = []
+    histograms: list[Any] = []
 
     def histogram(gradient: Tensor) -> None:
         flat = gradient.detach().reshape(-1).float()
         low, high = flat.min().item(), flat.max().item()
-        found.append((low, high, flat.histc(bins=_BINS, min=low, max=high).tolist()))
+        histograms.append((low, high, flat.histc(bins=_BINS, min=low, max=high).tolist()))
 
     with ExitStack() as undo:
         for parameter in trained(steps.detector):
@@ -51,9 +51,9 @@ def step_with_norms(steps: Steps) -> None:
 def step_by_bucket(steps: Steps) -> None:
     """Take one backward pass for each bucket and background, to every parameter."""
     parameters = trained(steps.detector)
-    with observe(steps.detector, COCO_BUCKETS) as seen:
+    with observe(steps.detector, COCO_BUCKETS) as observation:
         loss = steps.loss()
-    cotangents, _ = seen.partition.cotangents(loss)
+    cotangents, _ = observation.partition.cotangents(loss)
     for label in range(len(COCO_BUCKETS) + 1):
         rows, starts = masked(cotangents, label)
         if rows:

@@ -1,4 +1,4 @@
-"""What a training step of a detector multiplies and keeps, counted from shapes."""
+"""Counts the multiplications and saved bytes of a training step, from shapes."""
 
 from typing import Any
 

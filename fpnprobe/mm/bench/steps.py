@@ -55,7 +55,7 @@ class Steps:
                 yield sum(v.mean() for v in (values if isinstance(values, list) else [values]))
 
     def held(self) -> Iterator[torch.Tensor]:
-        """What stays between two steps: weights, their gradients, the optimizer's state."""
+        """Yield the tensors that stay between two steps: weights, gradients, optimizer state."""
         yield from self.detector.buffers()
         for parameter in self.detector.parameters():
             yield parameter
@@ -64,7 +64,7 @@ class Steps:
             yield from self.wrapper.optimizer.state.get(parameter, {}).values()
 
     def observer(self, mode: Mode, *, derived: bool, labels: Labels = "auto") -> StepObserver:
-        """What the hook would use, with the ledger left out."""
+        """Make the observer that the hook would use, with the ledger left out."""
         return PartitionObserver(
             self.detector,
             self.wrapper,
@@ -76,9 +76,9 @@ class Steps:
 
     def inputs(self, mode: Mode) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """Loss and what its passes in this mode go to."""
-        with observe(self.detector) as seen:
+        with observe(self.detector) as observation:
             loss = self.loss()
-        taps = seen.taps()
+        taps = observation.taps()
         tensors = [tap.activation for tap in taps if tap.activation is not None]
         if mode == "full":
             tensors += [p for tap in taps for p in tap.parameters]

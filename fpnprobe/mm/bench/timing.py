@@ -46,7 +46,7 @@ def peak_memory(
         torch.cuda.synchronize()
         return torch.cuda.max_memory_allocated()
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler's own chatter on stderr
-    before = sum(one.nbytes for one in held())
+    before = sum(tensor.nbytes for tensor in held())
     activities = [torch.profiler.ProfilerActivity.CPU]
     with torch.profiler.profile(activities=activities, profile_memory=True) as profile:
         work()

@@ -1,4 +1,4 @@
-"""Where the time of a training goes: data, forward, backward, optimizer, probe."""
+"""Times the parts of a training: data, forward, backward, optimizer, probe."""
 
 import functools
 import time
@@ -31,11 +31,11 @@ class PartClock:
     def per_iteration(self) -> dict[str, float]:
         """Seconds of each part per iteration; `other` is what is left of the whole."""
         count = max(1, self.iterations - self._warmup)
-        parts = {name: seconds / count for name, seconds in self.seconds.items()}
-        parts["other"] = max(0.0, self._whole / count - sum(parts.values()))
-        return parts
+        seconds_by_part = {name: seconds / count for name, seconds in self.seconds.items()}
+        seconds_by_part["other"] = max(0.0, self._whole / count - sum(seconds_by_part.values()))
+        return seconds_by_part
 
-    def time(self, part: str, work: Callable[..., Any]) -> Callable[..., Any]:
+    def time(self, part_name: str, work: Callable[..., Any]) -> Callable[..., Any]:
         """Return `work` with its time added to a part, less that of parts inside it."""
 
         @functools.wraps(work)  # mmengine's schedulers look for a mark on `step`
@@ -47,7 +47,7 @@ class PartClock:
             finally:
                 took = _now() - began
                 if self._begun is not None:
-                    self.seconds[part] += took - self._inner
+                    self.seconds[part_name] += took - self._inner
                 self._inner = outside + took
 
         return timed
@@ -73,14 +73,14 @@ class PartsHook(Hook):
         """Cover what the parts are made of."""
         detector = getattr(runner.model, "module", runner.model)
         wrapper, loop = runner.optim_wrapper, runner.train_loop
-        for owner, name, part in (
+        for owner, name, part_name in (
             (detector.data_preprocessor, "forward", "data"),
             (detector, "_run_forward", "forward"),
             (wrapper, "backward", "backward"),
             (wrapper, "step", "optimizer"),
             (wrapper, "zero_grad", "optimizer"),
         ):
-            setattr(owner, name, self._clock.time(part, getattr(owner, name)))
+            setattr(owner, name, self._clock.time(part_name, getattr(owner, name)))
             self._undo.callback(delattr, owner, name)
         self._undo.callback(setattr, loop, "dataloader", loop.dataloader)
         loop.dataloader = _TimedLoader(loop.dataloader, self._clock)

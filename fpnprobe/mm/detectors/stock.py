@@ -1,6 +1,7 @@
 """Detectors from mmdet's own configs, made ready for a study: classes, weights, float32 RoIs."""
 
 import difflib
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import mmdet
 from mmengine.config import Config, ConfigDict
 
-from fpnprobe.errors import FpnProbeError
+from fpnprobe.errors import EnvironmentProblem, FpnProbeError
 
 # Their classes are pixels or "stuff" of the data set, not its object categories.
 OTHER_CLASSES = ("semantic_head", "panoptic_fusion_head", "auxiliary_head")
@@ -40,6 +41,10 @@ def config_file(name: str) -> Path:
     return shipped[stem]
 
 
+# mmengine's own text lists the whole search path behind it
+_IMPORTS = re.compile(r"custom modules from \{'imports': \[([^\]]*)\]")
+
+
 def read_config(name: str) -> Config:
     """The mmdet config of that name.
 
@@ -49,6 +54,13 @@ def read_config(name: str) -> Config:
     file = config_file(name)
     try:
         return Config.fromfile(file)
+    except ImportError as error:
+        modules = _IMPORTS.search(str(error))
+        needed = modules[1] if modules else str(error).splitlines()[0]
+        raise EnvironmentProblem(
+            f"the mmdet config {file.name} imports {needed}, which cannot be imported here: "
+            "install what it belongs to"
+        ) from error
     except Exception as error:  # a config is a program
         raise FpnProbeError(
             f"cannot read the mmdet config {file}: {type(error).__name__}: {error}"

@@ -17,6 +17,7 @@ from fpnprobe.mm.adapters.observe import Labels
 from fpnprobe.mm.hook.second_look import SecondLook
 from fpnprobe.mm.hook.training_step import loss_scale, loss_weight
 from fpnprobe.probing.passes.measurement import Measurement
+from fpnprobe.probing.passes.update_scales import UpdateScales
 from fpnprobe.probing.probe import Probe
 from fpnprobe.probing.sample import steadiest
 from fpnprobe.probing.sampling.policy import SamplingPolicy
@@ -121,6 +122,7 @@ class PartitionObserver:
             loss_scale=float(loss_scale(self._wrapper, loss)),
             auxiliary=tuple(observation.auxiliary),
             arithmetic=observation.arithmetic,
+            scales=UpdateScales(self._wrapper.optimizer),
         )
         with probe.begin(loss, observation.partition, observation.taps(), step) as measurement:
             measurement.run()

@@ -22,7 +22,8 @@ from fpnprobe.ledger import LedgerWriter
 from fpnprobe.mm.hook.norms_observer import NormsObserver, stage_parameters
 from fpnprobe.mm.hook.partition_observer import PartitionObserver
 from fpnprobe.mm.hook.run_policy import RunPolicy
-from fpnprobe.mm.hook.run_record import RunRecord, config_name
+from fpnprobe.mm.hook.run_record import RunRecord
+from fpnprobe.mm.hook.runner_facts import config_name
 from fpnprobe.mm.hook.session import (
     FlushedObserver,
     areas_carried,
@@ -255,15 +256,15 @@ class GradientProbeHook(Hook):
     def before_val(self, runner: Any) -> None:
         """Let the evaluator keep its detections."""
         if self._run is not None:
-            self._run.dump_detections(runner)
+            self._run.validations.dump_detections(runner)
 
     def after_val_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
         """Keep the AP of a validation."""
         if self._run is not None:
-            self._run.take_evaluation(runner, metrics)
+            self._run.validations.take(runner, metrics)
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run goes on from."""
+        """Return the state that a resumed run goes on from."""
         energy = {} if self._intervened is None else self._intervened.state_dict()
         rows = self._rows if self._writer is None else dict(self._writer.rows)
         return {**self.account.state_dict(), "intervention": energy, "rows": rows}

@@ -1,4 +1,4 @@
-"""Which steps of a run under mmengine are measured, and where their samples go."""
+"""Decides which steps of a run under mmengine are measured, and hands their samples on."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

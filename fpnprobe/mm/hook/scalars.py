@@ -10,7 +10,7 @@ from fpnprobe.statistics import evenness
 def scalars(
     sample: Sample, buckets: tuple[ScaleBucket, ...], *, cost: float = math.nan
 ) -> dict[str, float]:
-    """What each stage hears, how loud it is, and what the sums and the probe are worth.
+    """Scalars of the probe for visualizers: shares and norms by stage, residuals, cost.
 
     By stage: `probe/C3/index`, the all-object index, in [1/K, 1]; `probe/C3/large` and
     `probe/C3/direct/large`, the share of the largest bucket in all that arrives and in what comes

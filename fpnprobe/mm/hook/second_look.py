@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from fpnprobe.mm.adapters import observe
 from fpnprobe.probing.probe import Probe
@@ -174,7 +175,7 @@ def _measured(
         inside.enter_context(whole_float32())
         inside.enter_context(_from(step.generators))
         inside.enter_context(torch.enable_grad())
-        with observe(twin, buckets) as observation:
+        with _MixedTypes(), observe(twin, buckets) as observation:
             losses = twin(*arguments, **keywords)
         loss, _ = twin.parse_losses(losses)
         try:
@@ -186,6 +187,32 @@ def _measured(
             ).residuals
         finally:
             observation.release()
+
+
+class _MixedTypes(TorchFunctionMode):
+    """Joins numbers of two types where torch refuses to.
+
+    A head that makes its targets as float32 by word could not be measured in float64 otherwise.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Call a function again in the wider type, or with what is assigned in the target's."""
+        kwargs = kwargs or {}
+        try:
+            return func(*args, **kwargs)
+        except RuntimeError as error:
+            if "dtype" not in str(error):
+                raise
+        if func is Tensor.__setitem__:
+            args = (*args[:2], args[2].to(args[0].dtype))
+        else:
+            args, kwargs = map(_widen, args), {key: _widen(one) for key, one in kwargs.items()}
+        return func(*args, **kwargs)
+
+
+def _widen(value: Any) -> Any:
+    is_narrow = isinstance(value, Tensor) and value.dtype == torch.float32
+    return value.double() if is_narrow else value
 
 
 def _size(residuals: Residuals) -> float:

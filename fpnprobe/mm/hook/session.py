@@ -75,7 +75,7 @@ def steps_observed(runner: Runner, observer: FlushedObserver) -> Iterator[None]:
 
 
 def waiter(model: torch.nn.Module) -> Callable[[], object]:
-    """What waits for the model's device; nothing on a CPU."""
+    """Return a function that waits for the model's device; one that does nothing on a CPU."""
     device = next(model.parameters()).device
     if device.type != "cuda":
         return lambda: None

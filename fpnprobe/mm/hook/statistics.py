@@ -1,4 +1,4 @@
-"""What a probe has to say about itself: when it measures, at what cost, with which residuals."""
+"""Keeps the probe's own statistics: when it measures, at what cost, with which residuals."""
 
 import math
 import time
@@ -94,7 +94,7 @@ class Account:
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run goes on from."""
+        """Return the state that a resumed run goes on from."""
         return {
             "cost": self.cost.state_dict(),
             "interval": None if self.budget is None else self.budget.interval,
@@ -110,7 +110,7 @@ class Account:
 
 
 def circumstances(runner: Any) -> dict[str, Any]:
-    """What the gradients mean in this run; asked inside a forward pass, which knows its precision.
+    """Describe the gradients of this run; asked inside a forward pass, which knows its precision.
 
     `batch` is always global, clipping always comes after the measurement, and a loss scale is
     always divided out: these entries say whether there was one.

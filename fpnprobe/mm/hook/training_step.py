@@ -16,7 +16,7 @@ from fpnprobe.errors import FpnProbeError
 
 
 class StepObserver(Protocol):
-    """What is entered around the parts of every training step."""
+    """The contexts that are entered around the parts of every training step."""
 
     def forward(self) -> AbstractContextManager[object]:
         """Around the forward pass."""

@@ -1,1 +1,1 @@
-"""What only looks at a model: nothing here is imported by a training, or changes a result."""
+"""Tools that only look at a model: no training imports them, and they change no result."""

@@ -3,6 +3,7 @@
 import copy
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,12 @@ from fpnprobe.mm.detectors.stock import (
     stock_model,
 )
 from fpnprobe.mm.hook.second_look import SecondLook
-from fpnprobe.mm.inspect.check_batch import BatchNeeds, begin_training, without_synchronization
+from fpnprobe.mm.inspect.check_batch import (
+    BatchNeeds,
+    begin_training,
+    pad_no_further,
+    without_synchronization,
+)
 from fpnprobe.mm.inspect.check_result import CheckResult, rows_with_objects
 from fpnprobe.mm.inspect.generated_batch import generated_batch
 from fpnprobe.mm.inspect.open_detector import open_config
@@ -29,7 +35,8 @@ from fpnprobe.probing.step_context import StepContext
 from fpnprobe.scales import COCO_BUCKETS, ScaleBucket
 
 TOLERANCE = 1e-5
-_TOO_SMALL = ("out of range", "greater than actual input size")
+_TOO_SMALL = ("out of range", "greater than actual input size", "ill-defined empirical covariance")
+_ENVIRONMENT = ("install", "connect", "offline mode")
 _DEAD_BRANCH = 0.3  # a branch whose last norm starts at zero would hide its gradients
 
 
@@ -72,11 +79,18 @@ def check_config(
             opened.detector, name=config, tolerance=tolerance, buckets=buckets, batch=batch
         )
     loaded = read_config(config)
+    preprocessor = (loaded.get("model") or {}).get("data_preprocessor") or {}
+    if preprocessor.get("type") == "MultiBranchDataPreprocessor":
+        raise FpnProbeError(
+            "its training takes several batches at once (semi-supervised): check the detector "
+            "inside it, model.detector of the config"
+        )
     classes = _classes(loaded.get("model"))
     needs = BatchNeeds.of(loaded)
     try:
         model = stock_model(config, num_classes=None, weights=None)
         for_every_part(model, without_synchronization)
+        for_every_part(model, partial(pad_no_further, size=size))
         with quiet.construction():
             detector = build_detector(model, seed=seed)
     except Exception as error:  # a config is a program
@@ -204,7 +218,7 @@ def as_problem(error: Exception, what: str) -> FpnProbeError:
         return error
     line = " ".join(str(error).split())[:200]
     text = f"{what}: {type(error).__name__}: {line}" if line else f"{what}: {type(error).__name__}"
-    missing = isinstance(error, ImportError) or "install" in line
+    missing = isinstance(error, ImportError) or any(word in line for word in _ENVIRONMENT)
     return EnvironmentProblem(text) if missing else FpnProbeError(text)
 
 

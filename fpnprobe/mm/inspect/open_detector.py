@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from mmdet.datasets import CocoDataset
 
-from fpnprobe.data import coco
+from fpnprobe.data import splits
 from fpnprobe.errors import EnvironmentProblem, FpnProbeError
 from fpnprobe.mm.detectors import build_detector
 from fpnprobe.mm.detectors.stock import read_config, stock_model
@@ -116,7 +116,7 @@ def open_config(
     Raises:
         FpnProbeError: if one of them cannot be read, or they do not fit together.
     """
-    found = coco.open_split(data, split, area=area)
+    found = splits.open_split(data, split, area=area)
     found.check_images()
     names = found.annotations.category_names
     loaded = read_config(config)

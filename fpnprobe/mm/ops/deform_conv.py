@@ -27,6 +27,8 @@ def pull_back(
 def _convolve_deformed(
     input: Tensor, offset: Tensor, weight: Tensor, mask: Tensor | None, places: dict[str, Any]
 ) -> Tensor:
+    size = _output_size(input, weight, places)
+    offset, mask = _read(offset, size), None if mask is None else _read(mask, size)
     output: Tensor = deform_conv2d(
         at_least_float32(input),
         at_least_float32(offset),
@@ -38,6 +40,30 @@ def _convolve_deformed(
         None if mask is None else at_least_float32(mask),
     )
     return output
+
+
+def _output_size(input: Tensor, weight: Tensor, places: dict[str, Any]) -> tuple[int, int]:
+    """Height and width of what a convolution with these strides gives."""
+    height, width = (
+        (length + 2 * places[f"pad{side}"] - places[f"dilation{side}"] * (kernel - 1) - 1)
+        // places[f"d{side}"]
+        + 1
+        for side, length, kernel in zip("HW", input.shape[2:], weight.shape[2:], strict=True)
+    )
+    return height, width
+
+
+def _read(map_: Tensor, size: tuple[int, int]) -> Tensor:
+    """Read offsets or a mask as the compiled kernel does: an image's numbers, one after another.
+
+    The kernel takes maps larger than the output without a word, and reads the first numbers of
+    each image as a map of the output's size. DyHead's convolutions of the next coarser level rely
+    on that (mmdet, `DyHeadBlock.forward`).
+    """
+    if map_.shape[2:] == size or map_.shape[2] * map_.shape[3] < size[0] * size[1]:
+        return map_
+    count = map_.shape[1] * size[0] * size[1]
+    return map_.flatten(1)[:, :count].reshape(len(map_), -1, *size)
 
 
 def deform_conv_forward(

@@ -12,7 +12,7 @@ from mmengine.runner import Runner
 
 from fpnprobe.config.training_request import TrainingRequest
 from fpnprobe.errors import EnvironmentProblem, FpnProbeError
-from fpnprobe.ledger.files import read as read_table
+from fpnprobe.ledger.parts import read as read_table
 from fpnprobe.mm.detectors.stock import config_file, read_config, set_classes
 from fpnprobe.mm.training.device import join_processes
 
@@ -76,8 +76,8 @@ def prepare_config(request: TrainingRequest) -> Config:
         config.auto_scale_lr.enable = True
     hooks = list(config.get("custom_hooks") or [])
     probes = [hook for hook in hooks if hook["type"] == "GradientProbeHook"]
-    others = [hook for hook in hooks if hook["type"] != "GradientProbeHook"]
-    config.custom_hooks = [*others, request.probe_hook(probes[0] if probes else None)]
+    other_hooks = [hook for hook in hooks if hook["type"] != "GradientProbeHook"]
+    config.custom_hooks = [*other_hooks, request.probe_hook(probes[0] if probes else None)]
     return config
 
 
@@ -92,9 +92,9 @@ def use_data(config: Config, root: Path) -> None:
     Raises:
         FpnProbeError: if the folder has no annotations, or the config no plain COCO data set.
     """
-    from fpnprobe.data import coco
+    from fpnprobe.data.splits import open_split
 
-    splits = {name: coco.open_split(root, name) for name in ("train", "val")}
+    splits = {name: open_split(root, name) for name in ("train", "val")}
     classes = splits["train"].annotations.category_names
     for key, name in _SPLITS:
         loader = config.get(key)

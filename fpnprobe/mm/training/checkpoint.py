@@ -65,7 +65,7 @@ def save(path: Path, runner: Any, *, key: str, iteration: int, seconds: float) -
         "seconds": seconds,
         "model": bare(runner.model).state_dict(),
         "optimizer": runner.optim_wrapper.state_dict(),
-        "schedulers": [each.state_dict() for each in runner.param_schedulers],
+        "schedulers": [scheduler.state_dict() for scheduler in runner.param_schedulers],
         "random": states,
         "hooks": {
             str(index): hook.state_dict()
@@ -86,14 +86,14 @@ class _Remembering:
         self._file = file
         self.error: OSError | None = None
 
-    def write(self, part: Any) -> int:
+    def write(self, chunk: Any) -> int:
         """Write, unless writing has failed before."""
         if self.error is None:
             try:
-                self._file.write(part)
+                self._file.write(chunk)
             except OSError as error:
                 self.error = error
-        return memoryview(part).nbytes
+        return memoryview(chunk).nbytes
 
     def flush(self) -> None:
         """Leave that to who closes the file."""
@@ -162,7 +162,7 @@ def restore(content: Mapping[str, Any], runner: Any) -> None:
 
 
 def _first_line(error: Exception) -> str:
-    """What is wrong, without the advice of torch; of a model's keys, the first difference."""
+    """Shorten an error of torch to what is wrong; of a model's keys, the first difference."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     lines = [line for line in lines if not line.startswith("Error(s) in loading")]
     return f"{lines[0]:.160}" if lines else type(error).__name__

@@ -12,8 +12,9 @@ from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 from torch.utils.data import Dataset, Sampler
 
-from fpnprobe.data import coco, pixels
-from fpnprobe.data.column_file import read_usable
+from fpnprobe.data import splits
+from fpnprobe.data.annotation_file.column_file import read_usable
+from fpnprobe.data.image_files import pixels
 from fpnprobe.mm.training.masks import load_masks
 from fpnprobe.mm.training.shapes import grouped
 
@@ -34,7 +35,7 @@ class CellImages(Dataset[dict[str, Any]]):
         root: data folder.
         annotations: its annotation file.
         classes: names of the classes, in the order of the labels.
-        size: see `fpnprobe.data.pixels.target_size`.
+        size: see `fpnprobe.data.image_files.pixels.target_size`.
         area: "box" takes the area of an object from its box, for data that have none.
         short_sides: least and greatest short side in px, from which each image draws its own every
             time it is taken; its long side is at most that of `size`. Such images are decoded each
@@ -42,7 +43,7 @@ class CellImages(Dataset[dict[str, Any]]):
         seed: None gives the images in their order and unchanged, for evaluation.
         flip: chance of a mirrored image.
         batch: images that are padded to one shape together, those of one pass over all processes.
-        cache: see `fpnprobe.data.pixels.store`.
+        cache: see `fpnprobe.data.image_files.pixels.store`.
         masks: whether instance masks are loaded as well; crowds never have one.
         outline: whether an object without a segmentation, as in generated scenes, has its box as
             its mask; otherwise it is an error.
@@ -66,11 +67,11 @@ class CellImages(Dataset[dict[str, Any]]):
         masks: bool = False,
         outline: bool = False,
     ) -> None:
-        given = read_usable(annotations, area=area)
+        in_file = read_usable(annotations, area=area)
         self.metainfo = {"classes": classes}
         # a copy of nothing where the classes are the file's: the arrays are shared by processes
-        same = given.category_names == classes
-        self.annotations = given if same else given.with_categories(classes)
+        same = in_file.category_names == classes
+        self.annotations = in_file if same else in_file.with_categories(classes)
         self.image_ids = self.annotations.image_keys.numbers
         self.category_ids: list[int] = self.annotations.category_keys.numbers.tolist()
         # objects of image i, in the order of the file: rows[first[i] : first[i + 1]]
@@ -78,12 +79,12 @@ class CellImages(Dataset[dict[str, Any]]):
         self._first = np.searchsorted(
             self.annotations.image[self._rows], np.arange(len(self.image_ids) + 1)
         )
-        folder = coco.image_folder(root, annotations, given)
-        paths = [folder / name for name in given.image_names]
+        folder = splits.image_folder(root, annotations, in_file)
+        paths = [folder / name for name in in_file.image_names]
         self._short_sides = short_sides
         self._long_side = size[1] if isinstance(size, tuple) else (size or 0) * 5 // 3
         cache = False if short_sides is not None else cache
-        self._store = pixels.store(paths, given.sizes, size=size, cache=cache)
+        self._store = pixels.store(paths, in_file.sizes, size=size, cache=cache)
         self._offsets = self._store.offsets()
         self._seed, self._flip, self._masks, self._outline = seed, flip, masks, outline
         self._batch = batch

@@ -1,4 +1,4 @@
-"""How images get from disk to the detector: workers by the CPUs at hand, each with one thread."""
+"""Data loaders: workers by the CPUs at hand, each with one thread."""
 
 import os
 from collections.abc import Sequence
@@ -31,8 +31,8 @@ def count_workers(*, cached: bool, device: str) -> int:
     """
     if cached and device == "cpu":
         return 0
-    own = os.environ.get(CPUS, "")
-    cpus = int(own) if own.isdigit() else len(os.sched_getaffinity(0))
+    cpus_of_cell = os.environ.get(CPUS, "")
+    cpus = int(cpus_of_cell) if cpus_of_cell.isdigit() else len(os.sched_getaffinity(0))
     share = cpus // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     return min(max(share - 1, 1), _MOST_WORKERS)
 

@@ -74,5 +74,5 @@ def _alphas(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
         if isinstance(module, HeadUncertainty):
             words = path.split(".")
             stage = next((f"C{word}" for word in words if word.isdigit()), words[0])
-            for part, alpha in module.shared.alpha.items():
-                yield f"alpha {stage} {part}", alpha
+            for loss_part, alpha in module.shared.alpha.items():
+                yield f"alpha {stage} {loss_part}", alpha

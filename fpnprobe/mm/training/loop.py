@@ -25,7 +25,7 @@ class Stopped(Exception):
 
 
 class Keeper:
-    """What a training reports, when it saves, and whether it should stop.
+    """Reports the progress of a training, saves its state in time, and stops it when asked.
 
     Args:
         folder: checkpoint folder of the cell.
@@ -109,10 +109,10 @@ class Keeper:
         if stop:
             raise Stopped
 
-    def _agreed(self, done: int) -> tuple[bool, bool]:
+    def _agreed(self, passes: int) -> tuple[bool, bool]:
         wish = [self.stop(), time.monotonic() - self._saved >= self.interval]
         if is_distributed():
-            if done % _AGREE_EVERY:
+            if passes % _AGREE_EVERY:
                 return False, False
             broadcast_object_list(wish)
         return wish[0], wish[1]

@@ -7,9 +7,9 @@ import numpy.typing as npt
 from mmdet.structures.mask import BitmapMasks, PolygonMasks
 from pycocotools import mask as rle
 
-from fpnprobe.data.annotations import Annotations
-from fpnprobe.data.masks import RUNS
-from fpnprobe.data.run_lengths import decode_runs
+from fpnprobe.data.annotation_file.annotations import Annotations
+from fpnprobe.data.annotation_file.masks import RUNS
+from fpnprobe.data.annotation_file.run_lengths import decode_runs
 from fpnprobe.errors import FpnProbeError
 
 Ints = npt.NDArray[np.int64]
@@ -70,7 +70,7 @@ def _draw(
     if masks.kind[masks.row[row]] == RUNS:
         counts = masks.run_lengths(row)
     else:
-        polygons = [part.tolist() for part in _outline(annotations, row, boxes)]
+        polygons = [outline.tolist() for outline in _outline(annotations, row, boxes)]
         counts = rle.merge(rle.frPyObjects(polygons, *size))["counts"]
     runs = decode_runs(counts)
     columns = np.repeat(np.arange(len(runs), dtype=np.uint8) % 2, runs)  # zeros first

@@ -96,7 +96,7 @@ def rate_over_time(schedule: Schedule, *, steps: int, rate: float) -> list[Any]:
             }
         )
     else:
-        milestones = [round(steps * part) for part in schedule.steps]
+        milestones = [round(steps * fraction) for fraction in schedule.steps]
         policy.append(
             {"type": "MultiStepLR", "milestones": milestones, "gamma": 0.1, "by_epoch": False}
         )

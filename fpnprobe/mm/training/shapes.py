@@ -24,13 +24,13 @@ def grouped(order: Order, tall: npt.NDArray[np.bool_], *, batch: int, first: int
     [0, 2, 1, 3, 5, 4]
     """
     begun = min(-first % batch, len(order))
-    rest = order[begun:]
+    full_batches = order[begun:]
     whole, left = [], []
-    for kind in (rest[~tall[rest]], rest[tall[rest]]):
+    for kind in (full_batches[~tall[full_batches]], full_batches[tall[full_batches]]):
         cut = len(kind) // batch * batch
         whole += list(kind[:cut].reshape(-1, batch))
         left.append(kind[cut:])
-    place = np.empty(len(tall), dtype=np.int64)
-    place[order] = np.arange(len(order))
-    whole.sort(key=lambda images: int(place[images[0]]))
+    position = np.empty(len(tall), dtype=np.int64)
+    position[order] = np.arange(len(order))
+    whole.sort(key=lambda images: int(position[images[0]]))
     return np.concatenate([order[:begun], *whole, *left])

@@ -1,4 +1,4 @@
-"""What is needed to train a cell."""
+"""The task of training one cell: its settings, data, device and folder."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +9,7 @@ from fpnprobe.config.cell_config import CellConfig
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Training:
-    """What is needed to train a cell.
+    """The task of training one cell: its settings, data, device and folder.
 
     Attributes:
         config: the settings of the cell.

@@ -53,22 +53,22 @@ class Team:
     def tasks(self) -> Iterator[Message]:
         """Yield what the leader announces, until it ends."""
         while True:
-            heard: list[Any] = [None]
-            distributed.broadcast_object_list(heard, src=0, group=self._group)
-            if heard[0][0] == "end":
+            message: list[Any] = [None]
+            distributed.broadcast_object_list(message, src=0, group=self._group)
+            if message[0][0] == "end":
                 return
-            yield heard[0]
+            yield message[0]
 
-    def gather(self, part: Any) -> Sequence[Any]:
+    def gather(self, contribution: Any) -> Sequence[Any]:
         """Bring every process's part to the leader, in the order of the processes.
 
         The others get an empty sequence.
         """
         if self._group is None:
-            return [part]
-        parts: list[Any] | None = [None] * self.size if self.rank == 0 else None
-        distributed.gather_object(part, parts, dst=0, group=self._group)
-        return parts or ()
+            return [contribution]
+        contributions: list[Any] | None = [None] * self.size if self.rank == 0 else None
+        distributed.gather_object(contribution, contributions, dst=0, group=self._group)
+        return contributions or ()
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from fpnprobe.store.digests import digest_folder
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """What a training leaves: seconds, and what the probe has to say about itself."""
+    """The result of a training: its seconds, and the probe's statistics."""
 
     seconds: float
     probe: Mapping[str, Any]
@@ -67,7 +67,7 @@ def train(
             meta = {"key": task.key, "classes": list(task.classes), "seconds": keeper.seconds}
             meta["probe"] = json.dumps(probe)
             meta["files"] = json.dumps(digest_folder(task.folder))
-            meta["parameters"] = sum(each.numel() for each in runner.model.parameters())
+            meta["parameters"] = sum(parameter.numel() for parameter in runner.model.parameters())
             checkpoint.write(folder / checkpoint.FINAL, {"state_dict": state, "meta": meta})
             keeper.path.unlink(missing_ok=True)
     return Trained(keeper.seconds, probe)

@@ -25,8 +25,8 @@ class KeptWeights(Hook):
 
     def after_train_iter(self, runner: Any, batch_idx: int, **_: Any) -> None:
         """Write them if this pass ends such a step."""
-        step, rest = divmod(batch_idx + 1, self.accumulate)
-        if rest or step not in self.steps or not is_main_process():
+        step, remainder = divmod(batch_idx + 1, self.accumulate)
+        if remainder or step not in self.steps or not is_main_process():
             return
         content = {
             "state_dict": checkpoint.bare(runner.model).state_dict(),
@@ -35,13 +35,13 @@ class KeptWeights(Hook):
         checkpoint.write(kept(self.task.folder, step), content)
 
 
-def kept_steps(parts: Iterable[float], iterations: int) -> tuple[int, ...]:
+def kept_steps(fractions: Iterable[float], iterations: int) -> tuple[int, ...]:
     """The optimizer steps that end these parts of a training.
 
     >>> kept_steps([0.25, 0.5], 10)
     (2, 5)
     """
-    return tuple(sorted({max(1, round(part * iterations)) for part in parts}))
+    return tuple(sorted({max(1, round(fraction * iterations)) for fraction in fractions}))
 
 
 def kept_name(iteration: int) -> str:
@@ -54,5 +54,5 @@ def kept_name(iteration: int) -> str:
 
 
 def kept(folder: Path, iteration: int) -> Path:
-    """Where the weights after `iteration` optimizer steps of a cell are."""
+    """Return the path of the weights after `iteration` optimizer steps of a cell."""
     return folder / "checkpoints" / kept_name(iteration)

@@ -50,20 +50,20 @@ def partial_checkpoints(
 @contextmanager
 def state_set_aside() -> Iterator[None]:
     """Modules that run inside, as a checkpoint's do, leave their buffers as they are."""
-    kept: dict[nn.Module, dict[str, Tensor]] = {}
+    original_buffers: dict[nn.Module, dict[str, Tensor]] = {}
 
     def lend_copies(module: nn.Module, _args: Any) -> None:
-        own = {name: b for name, b in module._buffers.items() if b is not None}
-        if own and module.training and module not in kept:
-            kept[module] = own
-            for name, buffer in own.items():
+        buffers = {name: b for name, b in module._buffers.items() if b is not None}
+        if buffers and module.training and module not in original_buffers:
+            original_buffers[module] = buffers
+            for name, buffer in buffers.items():
                 module._buffers[name] = buffer.clone()
 
     def take_back(module: nn.Module, _args: Any, _output: Any) -> None:
-        module._buffers.update(kept.pop(module, {}))
+        module._buffers.update(original_buffers.pop(module, {}))
 
     with ExitStack() as undo:
-        undo.callback(_restore, kept)
+        undo.callback(_restore, original_buffers)
         undo.callback(register_module_forward_pre_hook(lend_copies).remove)
         undo.callback(register_module_forward_hook(take_back, always_call=True).remove)
         yield
@@ -82,7 +82,7 @@ def refuse_reentrant(loss: Tensor) -> None:
         FpnProbeError: naming the remedy.
     """
     todo = [loss.grad_fn] if loss.grad_fn is not None else []
-    seen = set(todo)
+    refused = set(todo)
     while todo:
         node = todo.pop()
         if "CheckpointFunction" in node.name():
@@ -92,6 +92,6 @@ def refuse_reentrant(loss: Tensor) -> None:
                 "non-reentrant, or give it use_reentrant=False"
             )
         for child, _ in node.next_functions:
-            if child is not None and child not in seen:
-                seen.add(child)
+            if child is not None and child not in refused:
+                refused.add(child)
                 todo.append(child)

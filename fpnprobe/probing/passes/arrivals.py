@@ -1,4 +1,4 @@
-"""What would arrive at a stage that is frozen: its output takes part in the backward pass."""
+"""Measures what would arrive at a frozen stage: its output takes part in the backward pass."""
 
 from typing import Any
 

@@ -19,7 +19,7 @@ from fpnprobe.probing.taps import Tap
 
 @dataclass(frozen=True, slots=True)
 class GradientKey:
-    """Where gradients are split: a tap, a kind and a route."""
+    """The place at which gradients are split: a tap, a kind and a route."""
 
     tap: str
     level: int
@@ -102,9 +102,13 @@ class Passes:
         """Whether some route is known only while the graph is there."""
         return bool(self._routes.exits_with_auxiliary)
 
+    def parameters_of(self, tap: str) -> Sequence[nn.Parameter]:
+        """Parameters of a tap's stage that are read."""
+        return self._parameters.get(tap, ())
+
     @property
     def factor(self) -> float:
-        """What cotangents are multiplied by before a pass."""
+        """The factor that cotangents are multiplied by before a pass."""
         return self._weight * self._scale
 
     def of_rows(self, rows: Sequence[Tensor], starts: Sequence[Tensor], sink: Sink) -> None:

@@ -15,7 +15,7 @@ from fpnprobe.probing.graph import Edge, edges_into, source
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """What flowed over the edges of one loss call.
+    """The cotangents that flowed over the edges of one loss call.
 
     Attributes:
         cotangent: c_k: the sum of what came over its edges.
@@ -108,14 +108,14 @@ def reaches_leaf(loss: Tensor, edges: Sequence[Edge]) -> bool:
     """Whether some path from the loss reaches a leaf without these edges."""
     shut = set(edges)
     todo: list[Node] = [loss.grad_fn] if loss.grad_fn is not None else []
-    seen = set(todo)
+    visited = set(todo)
     while todo:
         node = todo.pop()
         if not node.next_functions:
             return True
         for index, (child, _) in enumerate(node.next_functions):
-            if child is not None and child not in seen and (node, index) not in shut:
-                seen.add(child)
+            if child is not None and child not in visited and (node, index) not in shut:
+                visited.add(child)
                 todo.append(child)
     return False
 

@@ -52,7 +52,7 @@ def is_first_process() -> bool:
 
 
 def process_reduction() -> Reduction:
-    """How this run's numbers become those of the global batch."""
+    """Choose how this run's numbers become those of the global batch."""
     return DistributedReduction() if count_processes() > 1 else Reduction()
 
 

@@ -1,7 +1,7 @@
 """One probed iteration: its extra backward passes and what they add up to."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial, reduce
@@ -28,7 +28,7 @@ from fpnprobe.probing.taps import Tap
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasurementPlan:
-    """What one measurement reads; made by `Probe.begin`, whose attributes say what it means.
+    """The plan of one measurement; made by `Probe.begin`, whose attributes say what it means.
 
     Attributes:
         parameters: Whether the stages' parameters are read beside the activations.
@@ -94,11 +94,18 @@ class Measurement:
                 compare=_compared(
                     key, exact=exact, derive=self._derive, has_split_exits=has_split_exits
                 ),
+                scale=self._scale_at(key),
             )
             for key, size in self._passes.keys.items()
         }
         self._term_squares: dict[tuple[GradientKey, str], list[Tensor]] = {}
         self._gaps: dict[tuple[GradientKey, str], list[Tensor]] = {}
+
+    def _scale_at(self, key: GradientKey) -> Callable[[int], Tensor] | None:
+        scales, parameters = self._step.scales, self._passes.parameters_of(key.tap)
+        if scales is None or key.kind != "parameter" or not scales.cover(parameters):
+            return None
+        return lambda i: scales.scale(parameters[i])
 
     def run(self) -> None:
         """Make the extra backward passes. The training graph is kept."""
@@ -159,7 +166,9 @@ class Measurement:
             gaps=self._gaps,
             frozen=self._passes.frozen,
             untrained=self._passes.untrained,
-            rest=None if (rest := self._partition.rest_value) is None else rest * self._step.weight,
+            rest=None
+            if (unlabeled := self._partition.rest_value) is None
+            else unlabeled * self._step.weight,
             audited=self._audited and self._derived < 0,
             arithmetic=self._arithmetic,
             counts=self._nonzero_counts,
@@ -227,7 +236,7 @@ class Measurement:
 
 
 def _compared(key: GradientKey, *, exact: bool, derive: bool, has_split_exits: bool) -> Compare:
-    """How a place's buckets are compared with its undivided gradient."""
+    """Choose how a place's buckets are compared with its undivided gradient."""
     if key.route == "total":
         return "exact" if exact else "sketch"
     # Only a derived bucket needs sums by route; `deeper` then follows from the others.

@@ -1,6 +1,6 @@
 """Squares and inner products of the bucket gradients at one place, with little kept."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -59,10 +59,21 @@ class GramAccumulator:
         gram: Whether inner products between buckets are wanted.
         compare: The sum of the buckets with the undivided gradient: `exact`, which can also derive
             a bucket; by `sketch`, which keeps next to nothing; or `nothing`.
+        scale: What the optimizer multiplies tensor i by, element by element: squares are then also
+            taken of the products. One tensor at a time, so that next to nothing is kept.
     """
 
-    def __init__(self, labels: int, size: int, *, gram: bool, compare: Compare = "exact") -> None:
+    def __init__(
+        self,
+        labels: int,
+        size: int,
+        *,
+        gram: bool,
+        compare: Compare = "exact",
+        scale: Callable[[int], Tensor] | None = None,
+    ) -> None:
         self.gram = gram
+        self._scale, self._scaled = scale, dict[int, Tensor]()
         self._labels, self._compare = labels, compare
         self._gradients_by_label: dict[int, Gradients] = {}
         self._sum: list[Tensor | None] = [None] * size
@@ -71,7 +82,7 @@ class GramAccumulator:
 
     def add(self, label: int, gradients: Gradients) -> None:
         """Take the gradient of one bucket."""
-        self._products[label, label] = square(gradients)
+        self._square(label, gradients)
         self._multiply(label, gradients)
         exact = self._compare == "exact"
         is_last = len(self._gradients_by_label) >= self._labels - 1  # nothing is multiplied with it
@@ -101,13 +112,26 @@ class GramAccumulator:
             self.derive(derived, residual)
         gap = square(residual) if derived < 0 else torch.zeros((), dtype=torch.float64)
         self._ends = square(gradients), gap
+        self._square_scaled(self._labels, gradients)
         self._gradients_by_label, self._sum = {}, []
         return residual
 
     def derive(self, label: int, gradients: Gradients) -> None:
         """Take the gradient of the bucket that was left out."""
-        self._products[label, label] = square(gradients)
+        self._square(label, gradients)
         self._multiply(label, gradients)
+
+    def scaled_squares(self) -> Tensor | None:
+        """Squares of what the optimizer makes of each bucket, then of the whole: `(L + 1,)`.
+
+        None where it has no scale; NaN for the whole if no undivided gradient has come.
+        """
+        if self._scale is None:
+            return None
+        none = torch.zeros((), dtype=torch.float64)
+        squares = [self._scaled.get(label, none) for label in range(self._labels)]
+        squares.append(self._scaled.get(self._labels, torch.full_like(none, torch.nan)))
+        return torch.stack([value.cpu() for value in squares])
 
     def flat_statistics(self) -> Tensor:
         """Gram matrix (or its diagonal), |total|^2 and |total - sum|^2, `(L*L + 2,)` float64.
@@ -123,6 +147,18 @@ class GramAccumulator:
         flat = [*(none if cell is None else cell for cell in cells), total, gap]
         device = next((x.device for x in flat if x.device.type != "cpu"), none.device)
         return torch.stack([x.to(device) for x in flat])
+
+    def _square(self, label: int, gradients: Gradients) -> None:
+        self._products[label, label] = square(gradients)
+        self._square_scaled(label, gradients)
+
+    def _square_scaled(self, label: int, gradients: Gradients) -> None:
+        if self._scale is not None:
+            self._scaled[label] = torch.zeros((), dtype=torch.float64)
+            for i, gradient in enumerate(gradients):
+                if gradient is not None:
+                    term = square([gradient * self._scale(i)])
+                    self._scaled[label] = self._scaled[label].to(term) + term
 
     def _multiply(self, label: int, gradients: Gradients) -> None:
         for other, earlier in self._gradients_by_label.items():

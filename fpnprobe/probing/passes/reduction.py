@@ -1,4 +1,4 @@
-"""How the numbers of several processes become those of the global batch."""
+"""Joins the numbers of several processes into those of the global batch."""
 
 from collections.abc import Sequence
 

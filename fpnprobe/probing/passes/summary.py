@@ -24,7 +24,7 @@ _NAN = float("nan")
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What the backward passes of one iteration added up to, in this process.
+    """The sums of one iteration's backward passes, in this process.
 
     `untrained` are taps whose stage is frozen: their gradients only would arrive. `counts` are for
     `underflows`, in float16. `rest` is the loss that flows beside all labeled rows, None where
@@ -46,7 +46,7 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class _Header:
-    """What all records of a sample share."""
+    """The columns that all records of a sample share."""
 
     iteration: int
     epoch: int
@@ -128,8 +128,10 @@ def summarize(
     names = list(dict.fromkeys(("all", *(term for _, term in totals.terms))))
     local_counts = torch.tensor([[*partition.objects, 0], *map(partition.count, names)]).double()
     counts = reduction.sum(local_counts.to(totals.loss.device)).long().tolist()
-    rest = torch.tensor([float(totals.rest is not None), totals.rest or 0.0])
-    shared = torch.cat([v.to(totals.loss) for v in (totals.loss.reshape(1), totals.values, rest)])
+    unlabeled = torch.tensor([float(totals.rest is not None), totals.rest or 0.0])
+    shared = torch.cat(
+        [v.to(totals.loss) for v in (totals.loss.reshape(1), totals.values, unlabeled)]
+    )
     loss, *values, has_rest, rest_value = (reduction.sum(shared) / reduction.processes).tolist()
     rows = dict(zip(names, counts[1:], strict=True))
     residuals = Residuals(
@@ -164,6 +166,15 @@ def summarize(
         records.append(header.record(key, "all", l2=total, rows=sum(rows["all"]), state=state))
         if totals.moments[key].gram and finite and verdict.sound:
             conflicts += header.conflicts(key, gram)
+    for key, accumulator in totals.moments.items():
+        if (scaled := accumulator.scaled_squares()) is not None:
+            squares, step_key = scaled.numpy(), replace(key, kind="update")
+            state = usual if np.isfinite(squares[:-1]).all() else "nonfinite"
+            records += header.records(step_key, "all", squares[:-1], rows["all"], state)
+            whole = np.sqrt(squares[-1])
+            records.append(
+                header.record(step_key, "all", l2=whole, rows=sum(rows["all"]), state=state)
+            )
     for (key, term), squares in terms.items():
         records += header.records(key, term, squares, rows[term], state_of(key))
     records += [

@@ -6,7 +6,7 @@ from fpnprobe.probing.graph import Edge
 from fpnprobe.probing.provenance.operation import Cut
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class RowCut:
     """A cut with its place.
 

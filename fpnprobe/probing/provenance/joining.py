@@ -124,8 +124,12 @@ def _has_whole_rows(operation: Operation, tensor: Tensor) -> bool:
 @rule("upsample_nearest2d", "upsample_bilinear2d", "upsample_bicubic2d", "_upsample_bilinear2d_aa")
 @rule("upsample_linear1d", "upsample_nearest1d", "_adaptive_avg_pool2d", "adaptive_max_pool2d")
 @rule("avg_pool2d", "max_pool2d_with_indices", "_upsample_nearest_exact2d")
+@rule("grid_sampler", "grid_sampler_2d", "grid_sampler_3d")
 def resample(operation: Operation) -> None:
-    """Maps `(B, C, H, W)` of another size: each channel's object, if it is one."""
+    """Maps `(B, C, H, W)` of another size, or read at points: each channel's object, if it is one.
+
+    Where a map is read does not count: features at an object's place are not that object's loss.
+    """
     source = operation.args[0]
     if operation.in_graph:
         if operation.is_labeled(source):

@@ -55,6 +55,8 @@ class Provenance(TorchDispatchMode):
         self.scope: list[tuple[str, str]] = []
         # Mark of what last left torch as a Python number or an array: a door may ask for it.
         self.last_left = NONE
+        # A door may know that what is filled here lies at a place read off that object.
+        self.is_filling = False
         self._arrays: dict[int, tuple[Any, Tensor]] = {}
         self._pending: list[tuple[Cut, Edge | None, tuple[str, str]]] = []
 
@@ -170,6 +172,10 @@ class Provenance(TorchDispatchMode):
             self.note_leaving(inputs[0])
         if any(self.memory.knows(t) for t in inputs):
             self._follow(func, name, args, kwargs, out, inputs, in_graph, edges)
+        if self.is_filling and name in ("fill", "copy") and self.last_left != NONE:
+            with unobserved():
+                number = torch.tensor(self.last_left, dtype=torch.int32, device=out.device)
+                self.memory.write(out, number.expand(out.shape))
         return out
 
     def _follow(

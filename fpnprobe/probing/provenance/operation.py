@@ -11,7 +11,7 @@ from fpnprobe.probing.provenance.marks import NONE, Reasons, is_object
 from fpnprobe.probing.provenance.memory import MarkMemory
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Cut:
     """A place where rows with a label each are joined to a loss, or to something without rows.
 

@@ -40,7 +40,7 @@ def elementwise(operation: Operation) -> None:
     if out.dtype == torch.bool:  # what is false says nothing of an object
         if operation.name in _COMPARISONS:
             operation.compared.write(out, joined.expand(out.shape))
-        joined = torch.where(out, joined, NONE)
+        joined = torch.where(out | (joined == BACKGROUND), joined, NONE)
     operation.give(out, joined)
 
 

@@ -21,7 +21,6 @@ def rule(*names: str) -> Callable[[Rule], Rule]:
     return register
 
 
-@rule("roi_align", "roi_pool", "ps_roi_align", "ps_roi_pool", "grid_sampler", "grid_sampler_2d")
-@rule("grid_sampler_3d", "nms", "deform_conv2d", "embedding")
+@rule("roi_align", "roi_pool", "ps_roi_align", "ps_roi_pool", "nms", "deform_conv2d", "embedding")
 def read_features(operation: Operation) -> None:
     """Features that are read at an object's place are not yet that object's loss: no marks."""

@@ -27,7 +27,8 @@ class Witness:
         width: Number of classes that the head tells apart; None where nobody said. A target that
             may be something else (a bin, a place in a heat map) is then compared only if it is a
             class of the batch in every row, and the object's own in most.
-        problems: Where it is a list, what would be raised is told there.
+        problems: Where it is a list, what would be raised is told there; of each loss and kind the
+            first alone.
     """
 
     objects: MarkedObjects
@@ -35,6 +36,7 @@ class Witness:
     rows: Counter[str] = field(default_factory=Counter)
     witnessed: Counter[str] = field(default_factory=Counter)
     problems: list[str] | None = None
+    _problem_kinds: set[tuple[str, str]] = field(default_factory=set)
 
     def check_classes(self, name: str, target: Tensor, marks: Tensor, *, columns: int) -> None:
         """Compare class numbers `(R,)` with the classes of the rows' objects.
@@ -99,9 +101,10 @@ class Witness:
         if bool(others.any()):
             row = int(others.nonzero()[0])
             self._refuse(
+                (name, "box"),
                 f"{name}: {int(others.sum())} of {int((own | others).sum())} rows have the box of "
                 f"another object as their target (row {row}: {target[row].tolist()}): the marks do "
-                "not follow this head's targets"
+                "not follow this head's targets",
             )
         return bool((own | others).any())
 
@@ -126,8 +129,9 @@ class Witness:
         self.witnessed[name] += int(compared.sum())
         if bool(wrong.any()):
             self._refuse(
+                (name, "channel"),
                 f"{name}: {int(wrong.sum())} of {int(compared.sum())} elements are in the channel "
-                "of another class than their object's: the marks do not follow this head's targets"
+                "of another class than their object's: the marks do not follow this head's targets",
             )
 
     def check_background(self, name: str, target: Tensor, marks: Tensor) -> None:
@@ -157,14 +161,16 @@ class Witness:
         if bool(wrong.any()):
             row = int(wrong.nonzero()[0])
             self._refuse(
+                (name, "class"),
                 f"{name}: {int(wrong.sum())} of {len(given)} rows have a class target that is not "
                 f"their object's (row {row} of those with an object: target {int(given[row])}, "
-                f"object's class {int(expected[row])}): the marks do not follow this head's targets"
+                f"object's class {int(expected[row])}): the marks do not follow this head's "
+                "targets",
             )
 
     def _are_classes(self, given: Tensor, marks: Tensor, wrong: Tensor, columns: int) -> bool:
         """Whether whole-number targets are classes, and not bins or places."""
-        if self.width is not None and columns in (self.width, self.width + 1):
+        if (self.width or 0) > 1 and columns in (self.width, (self.width or 0) + 1):
             return True
         known = self.objects.classes.to(given.device)
         if bool(torch.isin(given, known).all()):
@@ -179,16 +185,19 @@ class Witness:
         row = where.nonzero()[0].tolist() if where.dim() else []
         value = target[tuple(row)].reshape(-1)[:4].tolist()
         self._refuse(
+            (name, "no object"),
             f"{name}: {int(where.sum())} rows have a target of their own but no object (row "
             f"{_text(row)}: target {_text(value)}): the target was not made from marked tensors "
             "by torch operators, but through Python numbers, lists or numpy; say whose its rows "
-            "are with probe.mark_rows(target, numbers), -1 for background"
+            "are with probe.mark_rows(target, numbers), -1 for background",
         )
 
-    def _refuse(self, problem: str) -> None:
+    def _refuse(self, kind: tuple[str, str], problem: str) -> None:
         if self.problems is None:
             raise FpnProbeError(problem)
-        self.problems.append(problem)
+        if kind not in self._problem_kinds:  # the heads of a decoder's layers fail alike
+            self._problem_kinds.add(kind)
+            self.problems.append(problem)
 
 
 def _text(values: object) -> str:

@@ -1,4 +1,4 @@
-"""What probing costs, measured while it runs."""
+"""Measures the cost of probing while it runs."""
 
 import math
 import time
@@ -36,21 +36,21 @@ class Cost:
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.wait, self._clock = wait, clock
-        self._mark: float | None = None
-        self._since = self._here = 0
+        self._mark_time: float | None = None
+        self._steps_since_mark = self._steps_begun = 0
         self._probed = False
-        self._plain: list[float] = []
-        self._spans: list[float] = []
+        self._plain_step_times: list[float] = []
+        self._probed_step_times: list[float] = []
         self._spent_s = 0.0
         self.samples = self.steps = 0
 
     def begin(self, *, probed: bool) -> bool:
         """A step begins and the one before it ends; return whether that one was measured."""
-        measured = self._probed and self._mark is not None
-        if self._here == 1 or (self._here > 1 and (probed or self._probed)):
+        measured = self._probed and self._mark_time is not None
+        if self._steps_begun == 1 or (self._steps_begun > 1 and (probed or self._probed)):
             self._read()
-        self._here += 1
-        self._since += 1
+        self._steps_begun += 1
+        self._steps_since_mark += 1
         self._probed = probed
         self.steps += 1
         self.samples += probed
@@ -59,25 +59,27 @@ class Cost:
     def _read(self) -> None:
         self.wait()
         now = self._clock()
-        if self._mark is not None:
-            times = self._spans if self._probed else self._plain
-            times.append((now - self._mark) / self._since)
+        if self._mark_time is not None:
+            times = self._probed_step_times if self._probed else self._plain_step_times
+            times.append((now - self._mark_time) / self._steps_since_mark)
             del times[:-_KEPT]
-            if self._probed and self._plain:
+            if self._probed and self._plain_step_times:
                 self._spent_s += max(times[-1] - self.step_s, 0.0)
-        self._mark, self._since = now, 0
+        self._mark_time, self._steps_since_mark = now, 0
 
     @property
     def step_s(self) -> float:
         """Seconds of a plain step; NaN before any was measured."""
-        return median(self._plain) if self._plain else math.nan
+        return median(self._plain_step_times) if self._plain_step_times else math.nan
 
     @property
     def extra_s(self) -> float:
         """Seconds that a probed step takes more; NaN before any was measured."""
         # The first probed step builds what later ones use again.
-        usual = self._spans[1:] or self._spans
-        return max(median(usual) - self.step_s, 0.0) if usual and self._plain else math.nan
+        usual = self._probed_step_times[1:] or self._probed_step_times
+        return (
+            max(median(usual) - self.step_s, 0.0) if usual and self._plain_step_times else math.nan
+        )
 
     @property
     def fraction(self) -> float:
@@ -85,7 +87,7 @@ class Cost:
         return self._spent_s / (self.steps * self.step_s) if self.samples else 0.0
 
     def state_dict(self) -> dict[str, float]:
-        """What a resumed run goes on from."""
+        """Return the state that a resumed run goes on from."""
         return {"samples": self.samples, "steps": self.steps, "spent_s": self._spent_s}
 
     def load_state_dict(self, state: Mapping[str, float]) -> None:

@@ -8,7 +8,7 @@ from fpnprobe.probing.sample import Sample
 
 
 class SamplingPolicy(Protocol):
-    """What an observer of training steps asks and tells."""
+    """The questions that an observer of training steps asks, and what it reports."""
 
     def begin_step(self) -> bool:
         """A step begins; return whether it is measured. Asked once for each step."""

@@ -1,4 +1,4 @@
-"""Which iterations are measured."""
+"""Schedules of the iterations that are measured."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

@@ -12,7 +12,7 @@ _NAMES = ("loss", "gradient", "routes")
 
 
 class Soundness:
-    """What the samples of one run are worth.
+    """Counts the samples of one run by what they are worth.
 
     Args:
         strict: Raise at the first sample that does not hold.
@@ -29,7 +29,7 @@ class Soundness:
     def __init__(
         self, *, strict: bool = False, tell: Callable[[str], object] = lambda _sentence: None
     ) -> None:
-        self._strict, self._tell, self._told = strict, tell, set[str]()
+        self._strict, self._tell, self._told_sentences = strict, tell, set[str]()
         self.samples = self.unsound = self.nonfinite = self.underflow = 0
         self.arithmetic, self.sentence = "", ""
         self.tolerance = math.nan
@@ -101,7 +101,7 @@ class Soundness:
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run goes on from."""
+        """Return the state that a resumed run goes on from."""
         names = ("samples", "unsound", "nonfinite", "underflow", "sentence", "tolerance")
         return {**{name: getattr(self, name) for name in names}, "residuals": {**self.residuals}}
 
@@ -112,8 +112,8 @@ class Soundness:
         self.residuals = dict(state["residuals"])
 
     def _warn(self, kind: str, sentence: str) -> None:
-        if kind not in self._told:
-            self._told.add(kind)
+        if kind not in self._told_sentences:
+            self._told_sentences.add(kind)
             self._tell(sentence)
 
 

@@ -10,7 +10,7 @@ _GRADIENT = ("activation", "parameter")
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the residuals of a sample say.
+    """The judgement of a sample's residuals.
 
     Attributes:
         arithmetic: A key of `TOLERANCES`.

@@ -10,7 +10,7 @@ from torch import nn
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.ledger import Ledger, LedgerWriter
-from fpnprobe.ledger.files import read as read_table
+from fpnprobe.ledger.parts import read as read_table
 from fpnprobe.probing.graph_guards.wrappers import refuse_sharded, refuse_static_graph
 from fpnprobe.probing.passes.distributed import (
     agree_on_first,
@@ -50,6 +50,7 @@ def watch(
     variant: str = "",
     seed: int = 0,
     batch: Batch = "global",
+    optimizer: torch.optim.Optimizer | None = None,
 ) -> Iterator[Watch]:
     """Watch a model while it trains; every hook is gone afterwards.
 
@@ -74,6 +75,8 @@ def watch(
         seed: Seed, a column of the written ledger.
         batch: Whose gradients are measured in a distributed run (DDP): of the `global` batch, for
             which every process enters and the first one writes; or of the process' `own` part.
+        optimizer: Of Adam's kind: mode `full` then tells each bucket's part of the step, too (kind
+            `update`, see `UpdateScales`).
 
     >>> import fpnprobe
     >>> _ = torch.manual_seed(0)
@@ -142,6 +145,7 @@ def watch(
             ),
             start=start or 0,
             strict=strict,
+            optimizer=optimizer,
         )
         undo.enter_context(watcher)
         undo.enter_context(recorded(stages, watcher.outputs.record))
@@ -173,7 +177,7 @@ def _refuse_to_overwrite(out_dir: Path, start: int | None) -> None:
 
 
 def _stages(stages: Mapping[str, nn.Module]) -> dict[str, dict[str, Any]]:
-    """Which stages train, by name."""
+    """Tell by name which stages train."""
     return {
         name: {"frozen": not any(p.requires_grad for p in module.parameters())}
         for name, module in stages.items()

@@ -1,4 +1,4 @@
-"""Where the samples of a watched training go: memory, a ledger on disk, its run file."""
+"""Keeps the samples of a watched training: in memory, or in a ledger and a run file."""
 
 from pathlib import Path
 from typing import Any

@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fpnprobe.errors import FpnProbeError
 from fpnprobe.ledger import Ledger
 from fpnprobe.probing.graph_guards.checkpoints import partial_checkpoints, state_set_aside
 from fpnprobe.probing.graph_guards.compiled import eagerly
 from fpnprobe.probing.partition import LossPartition
+from fpnprobe.probing.passes.update_scales import UpdateScales
 from fpnprobe.probing.probe import Probe
 from fpnprobe.probing.provenance.marking import Annotations, Marking
 from fpnprobe.probing.sample import Sample
@@ -21,12 +21,12 @@ from fpnprobe.probing.sampling.schedule import Schedule
 from fpnprobe.probing.soundness.arithmetic import WHOLE, arithmetic_of, whole_float32
 from fpnprobe.probing.soundness.counter import Soundness
 from fpnprobe.probing.step_context import StepContext
+from fpnprobe.probing.watch.loss_parts import LossParts, refuse_absent, to_partition
 from fpnprobe.probing.watch.samples import WatchedSamples
 from fpnprobe.probing.watch.stage_outputs import StageOutputs
 from fpnprobe.scales import ScaleBucket
 
 _LOG = logging.getLogger("fpnprobe")
-LossParts = LossPartition | Mapping[str, Tensor] | tuple[Tensor, Tensor]
 
 
 class Watch:
@@ -49,7 +49,9 @@ class Watch:
         sink: WatchedSamples,
         start: int = 0,
         strict: bool = False,
+        optimizer: torch.optim.Optimizer | None = None,
     ) -> None:
+        self._optimizer = optimizer
         self._probe, self._model, self._buckets = probe, model, buckets
         self._schedule, self._budget, self._sink = schedule, budget, sink
         self.soundness = Soundness(strict=strict, tell=_LOG.warning)
@@ -92,7 +94,7 @@ class Watch:
 
     @property
     def samples(self) -> list[Sample]:
-        """What was measured so far, in order; with an `out_dir` only the last one."""
+        """The samples so far, in order; with an `out_dir` only the last one."""
         return self._sink.recent
 
     @property
@@ -200,14 +202,15 @@ class Watch:
     def _measured(
         self, loss: Tensor, loss_parts: LossParts | None, *, iteration: int = 0, epoch: int = 0
     ) -> Sample:
-        partition, taps = self._partition(loss_parts), self.outputs.taps()
-        _refuse_absent(partition, loss)
+        partition, taps = to_partition(loss_parts, self._buckets), self.outputs.taps()
+        refuse_absent(partition, loss)
         tensors = [*self.outputs.features.values(), *(call.rows for call in partition.calls)]
         step = StepContext(
             iteration=iteration,
             epoch=epoch,
             auxiliary=tuple(self.outputs.auxiliary),
             arithmetic=arithmetic_of(tensors, autocast=self.outputs.autocast),
+            scales=None if self._optimizer is None else UpdateScales(self._optimizer),
         )
         return self._probe.measure(loss, partition, taps, step)
 
@@ -241,31 +244,5 @@ class Watch:
         self.outputs.forget()
         self._armed.close()
 
-    def _partition(self, loss_parts: LossParts | None) -> LossPartition:
-        if isinstance(loss_parts, LossPartition):
-            return loss_parts
-        partition = LossPartition(tuple(self._buckets))
-        if isinstance(loss_parts, Mapping):
-            for name, loss in loss_parts.items():
-                partition.add_bucket(name, loss)
-        elif isinstance(loss_parts, tuple):
-            partition.add_rows(*loss_parts)
-        else:
-            raise FpnProbeError(
-                "measure(loss) needs the parts of the loss: a LossPartition, a dict of one loss "
-                "for each bucket, or rows= with labels=; or call mark(boxes, labels, areas=...) "
-                "before the model"
-            )
-        return partition
-
     def __repr__(self) -> str:
         return f"Watch({self.outputs}; {self.soundness.samples} samples)"
-
-
-def _refuse_absent(partition: LossPartition, loss: Tensor) -> None:
-    absent = partition.absent(loss)
-    if absent is not None:
-        raise FpnProbeError(
-            f"{absent.name}: these rows are no part of the loss, which does not depend on them: "
-            "give the tensor that the loss was reduced from, not a copy, and not detached"
-        )

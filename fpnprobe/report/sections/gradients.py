@@ -11,7 +11,7 @@ from fpnprobe.figures.palette import MUTED
 from fpnprobe.figures.svg import Panel
 from fpnprobe.figures.wording import signed
 from fpnprobe.report.page.content import Block, Figure, Section, Text
-from fpnprobe.report.sections import association, figure2_paths, route_cosines
+from fpnprobe.report.sections import association, figure2_paths, route_cosines, update_shares
 from fpnprobe.report.tables.gradient_shares import (
     bucket_keys,
     first_stage,
@@ -43,6 +43,7 @@ def section(stored: Stored) -> Section:
         *_history(stored),
         *_conflict(stored),
         *route_cosines.table(stored),
+        *update_shares.table(stored),
         *association.figure(stored),
         *association.correlations(stored),
     ]

@@ -13,9 +13,14 @@ from fpnprobe.scales import BACKGROUND
 _PLACE = ["variant", "tap", "route", "term", "bucket"]
 
 
-def objects(stored: Stored, *, kind: str = "activation", tap: str = "C") -> pd.DataFrame:
-    """Mean over seeds of `l2` and `share` by variant, tap, route, term and object bucket."""
-    table = stored.stage_gradients.shares
+def objects(
+    stored: Stored, *, kind: str = "activation", tap: str = "C", training: bool = False
+) -> pd.DataFrame:
+    """Mean over seeds of `l2` and `share` by variant, tap, route, term and object bucket.
+
+    Of the measurement behind every statement on shares, or of the `training`'s own samples.
+    """
+    table = (stored.gradients if training else stored.stage_gradients).shares
     if table.empty:
         return pd.DataFrame(columns=[*_PLACE, "l2", "share", "state"])
     table = table[

@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from fpnprobe.ledger import Ledger
-from fpnprobe.ledger.files import parts
+from fpnprobe.ledger.parts import parts
 from fpnprobe.report.tables.route_cosines import route_cosines
 from fpnprobe.scales import BACKGROUND
 from fpnprobe.statistics import USED, all_object_index, gradient_shares

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fpnprobe.store.cell import LOCK, State, StoredCell
+from fpnprobe.store.cell import LOCK, StoredCell
+from fpnprobe.store.cell_state import State
 from fpnprobe.store.study import cell_folder
 
 

@@ -1,73 +1,21 @@
 """The data of a study made ready: a checked COCO folder, its two annotation files, their hash."""
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fpnprobe.config.schema import Study
 from fpnprobe.scales import ScaleBucket, bucket_index
-from fpnprobe.store import paths
 from fpnprobe.study.folder.cell_key import digest
-from fpnprobe.study.folder.fitting import Bucket, fit_buckets, fit_size, fit_study
+from fpnprobe.study.folder.fitting import fit_buckets, fit_size, fit_study
+from fpnprobe.study.folder.source import Source
 
 if TYPE_CHECKING:
-    from fpnprobe.data.annotations import Annotations
-    from fpnprobe.data.coco import Split
-
-_PATHS = ("root", "train", "val")
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """The data of a study: its files, and what they hold.
-
-    Attributes:
-        root: COCO folder (absolute) with `images/`.
-        train: Annotation file that is trained on (a subset where the study limits the data).
-        val: Annotation file that is evaluated on.
-        classes: Names of the classes, in the order of the labels.
-        root_hash: Hash of the content of both splits.
-        images: Number of images, training then validation.
-        objects: Number of objects, training then validation.
-        notes: What the check had to say, for the manifest.
-        size: Short side in px that a study with `data.size="auto"` resizes images to.
-        buckets: Scale buckets that a study with `buckets="auto"` has; none for COCO's.
-        by_bucket: Objects of each bucket, of the training and then of the validation.
-        unmasked: Objects without a mask, training (crowds left out) then validation.
-    """
-
-    root: str
-    train: str
-    val: str
-    classes: tuple[str, ...]
-    root_hash: str
-    images: tuple[int, int]
-    objects: tuple[int, int]
-    notes: tuple[str, ...] = ()
-    size: int = 0
-    buckets: tuple[Bucket, ...] = ()
-    by_bucket: tuple[tuple[int, ...], ...] = ()
-    unmasked: tuple[int, int] = (0, 0)
-
-    def as_json(self, *, study: str | Path) -> dict[str, Any]:
-        """Plain content for `study.json` in the folder `study`; see `fpnprobe.store.paths`."""
-        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
-        return plain | {key: paths.to_stored(plain[key], study=study) for key in _PATHS}
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any], *, study: str | Path) -> "Source":
-        """The inverse of `as_json`."""
-        plain: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value
-            for key, value in content.items()
-        }
-        return cls(
-            **plain | {key: str(paths.from_stored(plain[key], study=study)) for key in _PATHS}
-        )
+    from fpnprobe.data.annotation_file.annotations import Annotations
+    from fpnprobe.data.splits import Split
 
 
 def iterations(study: Study, images: int) -> int:
@@ -90,8 +38,8 @@ def prepare(study: Study, *, out: str | Path, write: bool = True) -> Source:
     """Make or check the data of a study.
 
     Training images without an object are left out. Where that, the study's limits, or anything
-    that `fpnprobe.data.usable` changes or leaves out makes a split another one than its file, its
-    annotation file is `<out>/data/<split>.json`.
+    that `annotation_file.usable` changes or leaves out makes a split another one than its file,
+    its annotation file is `<out>/data/<split>.json`.
 
     Args:
         study: The study.
@@ -101,19 +49,20 @@ def prepare(study: Study, *, out: str | Path, write: bool = True) -> Source:
     Raises:
         FpnProbeError: If the COCO folder is missing or an annotation or image is bad.
     """
-    from fpnprobe.data import coco, parts, scenes
+    from fpnprobe.data import coco, scenes, splits
+    from fpnprobe.data.annotation_file import parts
 
     data = study.data
     if data.scenes is not None:
         root = scenes.cached(**data.scenes).absolute()
     else:
         root = Path(str(data.root)).expanduser().absolute()
-    train = coco.open_split(root, data.train, area=data.area)
-    val = coco.open_split(root, data.val, area=data.area)
+    train = splits.open_split(root, data.train, area=data.area)
+    val = splits.open_split(root, data.val, area=data.area)
     notes = [
         line
-        for split in (train, val)
-        for line in coco.summarize(split, split.check_images()).warnings
+        for split, others in ((train, ()), (val, val.images_of(train)))
+        for line in coco.summarize(split, (*split.check_images(), *others)).warnings
     ]
     train_used, val_used = _limit_splits(study, train, val)
     files = []
@@ -155,7 +104,7 @@ def _count_by_bucket(annotations: "Annotations", scale: Sequence[ScaleBucket]) -
 
 def parse_once(source: Source) -> None:
     """Parse large annotation files here, so that no process of a cell has to."""
-    from fpnprobe.data import column_file
+    from fpnprobe.data.annotation_file import column_file
 
     for file in (source.train, source.val):
         column_file.read_usable(file)
@@ -166,11 +115,13 @@ def decode(source: Source, study: Study) -> None:
 
     Cells that start together would each do it, and a cell that is stopped waits for it.
     """
-    from fpnprobe.data import coco, column_file, pixels
+    from fpnprobe.data import splits
+    from fpnprobe.data.annotation_file import column_file
+    from fpnprobe.data.image_files import pixels
 
     for file in (source.train, source.val):
         annotations = column_file.read_usable(file)
-        folder = coco.image_folder(source.root, file, annotations)
+        folder = splits.image_folder(source.root, file, annotations)
         paths = [folder / name for name in annotations.image_names]
         pixels.store(paths, annotations.sizes, size=study.data.known_size, cache=study.data.cache)
 
@@ -187,7 +138,7 @@ def _limit_splits(
     study: Study, train: "Split", val: "Split"
 ) -> tuple["Annotations", "Annotations"]:
     """Limit both splits as the study says; a split that is used whole is itself, not a copy."""
-    from fpnprobe.data import coco, subset
+    from fpnprobe.data import splits, subset
 
     limits, classes = study.data.limits, study.data.limits.classes
     if isinstance(classes, int):
@@ -196,7 +147,7 @@ def _limit_splits(
         train.annotations, images=limits.train_images, classes=classes, min_objects=1
     )
     if classes is None:
-        val = coco.match_categories(train, val)
+        val = splits.match_categories(train, val)
     elif missing := [name for name in classes if name not in val.annotations.category_names]:
         category_names = [*val.annotations.category_names, *missing]
         val = replace(val, annotations=val.annotations.with_categories(category_names))

@@ -8,7 +8,7 @@ from fpnprobe.config.schema import Study
 from fpnprobe.scales import COCO_BUCKETS, bucket_index
 
 if TYPE_CHECKING:
-    from fpnprobe.data.annotations import Annotations
+    from fpnprobe.data.annotation_file.annotations import Annotations
 
 _STRIDE = 32  # px; images are padded to a multiple of it
 _LEAST_SHARE = 0.05  # of the objects, in each of COCO's buckets, for COCO's buckets to say anything

@@ -11,7 +11,7 @@ from fpnprobe.store import paths
 from fpnprobe.store.installed import versions
 from fpnprobe.study.folder import cell_key
 from fpnprobe.study.folder.cells import Cell
-from fpnprobe.study.folder.dataset import Source
+from fpnprobe.study.folder.source import Source
 
 
 def git_state() -> dict[str, Any]:
@@ -87,7 +87,7 @@ def begin(
         },
         "device": device,
         "speed": _speed_settings(study),
-        "timings": {"train_s": None, "evaluate_s": None, "per_iteration_s": None},
+        "timings": dict.fromkeys(("train_s", "evaluate_s", "per_iteration_s", "images_per_second")),
         "probe": study.probe.online,
         "model": {},
         "annotations": paths.to_stored(source.val, study=cell.out),

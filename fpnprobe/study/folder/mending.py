@@ -3,7 +3,8 @@
 import shutil
 from dataclasses import dataclass
 
-from fpnprobe.store.cell import State, StoredCell
+from fpnprobe.store.cell import StoredCell
+from fpnprobe.store.cell_state import State
 
 _STEP_OF = {  # first part of a file's name -> the step that makes it
     "detections.json.gz": "predict",

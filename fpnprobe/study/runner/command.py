@@ -15,11 +15,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fpnprobe.store.cell import State
+from fpnprobe.store.cell_state import State
 from fpnprobe.study.folder.cells import Cell
 from fpnprobe.study.folder.study_folder import Output
 from fpnprobe.study.runner.launchers import Launch
-from fpnprobe.study.runner.local import Interrupted, Tracked, Watcher, judge, look_at
+from fpnprobe.study.runner.local import Interrupted
+from fpnprobe.study.runner.tracked_cells import Tracked, Watcher, check_if_done, record_exit
 from fpnprobe.variants import slug
 
 _POLL = 0.5  # seconds
@@ -84,18 +85,22 @@ def run(
         Interrupted: on Ctrl-C; commands that still run are ended, cells handed in go on.
     """
     tracked = [Tracked(cell, result.iterations) for cell in selected]
-    for each in tracked:
-        look_at(each)
+    for cell_run in tracked:
+        check_if_done(cell_run)
     try:
-        while any(each.state in (State.PENDING, State.RUNNING) for each in tracked):
-            for each in tracked:
-                if each.state is State.RUNNING:
-                    _follow(each, patience=result.study.resources.minutes * 60)
-            running = sum(each.state is State.RUNNING for each in tracked)
-            for each in tracked:
-                if running < jobs and each.state is State.PENDING:
-                    each.process = template.start(result, each.cell)
-                    each.state, each.started, each.elsewhere = State.RUNNING, time.time(), False
+        while any(cell_run.state in (State.PENDING, State.RUNNING) for cell_run in tracked):
+            for cell_run in tracked:
+                if cell_run.state is State.RUNNING:
+                    _follow(cell_run, patience=result.study.resources.minutes * 60)
+            running = sum(cell_run.state is State.RUNNING for cell_run in tracked)
+            for cell_run in tracked:
+                if running < jobs and cell_run.state is State.PENDING:
+                    cell_run.process = template.start(result, cell_run.cell)
+                    cell_run.state, cell_run.started, cell_run.elsewhere = (
+                        State.RUNNING,
+                        time.time(),
+                        False,
+                    )
                     running += 1
             watcher.update(tracked)
             time.sleep(_POLL)
@@ -109,58 +114,58 @@ def run(
     return tracked
 
 
-def _follow(each: Tracked, *, patience: float) -> None:
+def _follow(cell_run: Tracked, *, patience: float) -> None:
     """Look at the command of a cell while it runs, and at the cell's folder after that."""
-    if each.process is not None:
-        code = each.process.poll()
+    if cell_run.process is not None:
+        code = cell_run.process.poll()
         if code is None:
             return
-        each.process = None
+        cell_run.process = None
         if code:
-            _blame(each, code)
+            _blame(cell_run, code)
             return
-        each.elsewhere, each.reason = True, "handed in by its command"
-    state = each.cell.state()
-    if state is State.DONE and not each.cell.archive.is_dir():
-        each.elsewhere, each.reason = False, ""
-        look_at(each)
-    elif state is State.FAILED and _ended_since(each):
-        each.elsewhere = False
-        judge(each, 1)
-    elif time.time() - each.started > patience:
-        each.elsewhere, each.state = False, State.FAILED
-        each.reason = (
+        cell_run.elsewhere, cell_run.reason = True, "handed in by its command"
+    state = cell_run.cell.state()
+    if state is State.DONE and not cell_run.cell.archive.is_dir():
+        cell_run.elsewhere, cell_run.reason = False, ""
+        check_if_done(cell_run)
+    elif state is State.FAILED and _ended_since(cell_run):
+        cell_run.elsewhere = False
+        record_exit(cell_run, 1)
+    elif time.time() - cell_run.started > patience:
+        cell_run.elsewhere, cell_run.state = False, State.FAILED
+        cell_run.reason = (
             f"not done {patience / 60:.0f} min after its command had ended well "
-            f"(resources.minutes); see {each.cell.folder / LOG}"
+            f"(resources.minutes); see {cell_run.cell.folder / LOG}"
         )
 
 
-def _blame(each: Tracked, code: int) -> None:
+def _blame(cell_run: Tracked, code: int) -> None:
     """Say why a command failed: by the cell's own word where it got so far."""
-    if each.cell.state() is State.DONE:
-        look_at(each)
+    if cell_run.cell.state() is State.DONE:
+        check_if_done(cell_run)
         return
-    if each.cell.state() is State.FAILED and _ended_since(each):
-        judge(each, 1)
+    if cell_run.cell.state() is State.FAILED and _ended_since(cell_run):
+        record_exit(cell_run, 1)
         return
-    printed = (each.cell.folder / LOG).read_text(errors="replace").strip().splitlines()
+    printed = (cell_run.cell.folder / LOG).read_text(errors="replace").strip().splitlines()
     last = f": {printed[-1]:.200}" if printed else ""
-    each.state = State.FAILED
-    each.reason = f"its command ended with exit code {code}{last}"
+    cell_run.state = State.FAILED
+    cell_run.reason = f"its command ended with exit code {code}{last}"
 
 
-def _ended_since(each: Tracked) -> bool:
+def _ended_since(cell_run: Tracked) -> bool:
     """Tell whether the manifest is of this start: an earlier failure is none of it."""
     with contextlib.suppress(OSError):
-        return (each.cell.folder / "manifest.json").stat().st_mtime >= each.started
+        return (cell_run.cell.folder / "manifest.json").stat().st_mtime >= cell_run.started
     return False
 
 
 def _end_commands(tracked: Sequence[Tracked]) -> None:
-    for each in tracked:
-        if each.process is not None:
+    for cell_run in tracked:
+        if cell_run.process is not None:
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(each.process.pid, signal.SIGTERM)
-            each.process = None
-        if each.state is State.RUNNING:
-            each.state = State.INTERRUPTED
+                os.killpg(cell_run.process.pid, signal.SIGTERM)
+            cell_run.process = None
+        if cell_run.state is State.RUNNING:
+            cell_run.state = State.INTERRUPTED

@@ -9,16 +9,16 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
-from fpnprobe.store.cell import State
+from fpnprobe.store.cell_state import State
 from fpnprobe.study.runner import estimate
 from fpnprobe.study.runner.estimate import Remaining
-from fpnprobe.study.runner.local import Tracked
+from fpnprobe.study.runner.tracked_cells import Tracked
 
 _EVERY = 30.0  # seconds between two plain lines
 
 
 class Display:
-    """Draws the cells; a `fpnprobe.study.runner.local.Watcher`.
+    """Draws the cells; a `fpnprobe.study.runner.tracked_cells.Watcher`.
 
     Args:
         jobs: cells at the same time.
@@ -30,7 +30,7 @@ class Display:
         self._jobs, self._images = jobs, images
         self._bars: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
-        self._said: dict[str, str] = {}
+        self._last_status: dict[str, str] = {}
         self._last = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -62,49 +62,49 @@ class Display:
     def update(self, cells: Sequence[Tracked]) -> None:
         """Show where the cells are."""
         left = estimate.text(_left(cells, jobs=self._jobs, images=self._images))
-        done = sum(each.state is State.DONE for each in cells)
+        done = sum(cell_run.state is State.DONE for cell_run in cells)
         if self._bars is not None:
             self._bars.update(
                 self._tasks[""], completed=done, total=len(cells), note=f"{left} left"
             )
         due = time.monotonic() - self._last >= _EVERY
-        for each in cells:
-            self._show(each, due)
+        for cell_run in cells:
+            self._show(cell_run, due)
         if due and self._bars is None:
             self._last = time.monotonic()
             self.say(f"{done} of {len(cells)} cells done, {left} left")
 
-    def _show(self, each: Tracked, due: bool) -> None:
-        stage, count, note = _where(each)
-        title = each.cell.title
+    def _show(self, cell_run: Tracked, due: bool) -> None:
+        stage, count, note = _where(cell_run)
+        title = cell_run.cell.title
         if self._bars is None:
-            heard = f"{stage} {each.reason}"
-            if self._said.get(title) != heard:
-                self._said[title] = heard
+            status = f"{stage} {cell_run.reason}"
+            if self._last_status.get(title) != status:
+                self._last_status[title] = status
                 self.say(f"{title}: {stage} {note}".rstrip())
             elif due and stage == "train":
-                self.say(f"{title}: {count} of {each.iterations} iterations {note}")
+                self.say(f"{title}: {count} of {cell_run.iterations} iterations {note}")
             return
         if title not in self._tasks:
-            if each.state is State.PENDING and not each.elsewhere:
+            if cell_run.state is State.PENDING and not cell_run.elsewhere:
                 return
-            self._tasks[title] = self._bars.add_task(title, total=each.iterations, note="")
+            self._tasks[title] = self._bars.add_task(title, total=cell_run.iterations, note="")
         self._bars.update(self._tasks[title], completed=count, note=f"{stage} {note}")
 
 
-def _where(each: Tracked) -> tuple[str, int, str]:
+def _where(cell_run: Tracked) -> tuple[str, int, str]:
     """Stage, finished iterations and a note of a cell."""
-    reading = each.reading()
+    reading = cell_run.reading()
     count = 0 if reading is None else reading.iteration
-    if each.state is State.DONE:
-        return "done", each.iterations, ""
-    if each.state is State.FAILED:
-        return "failed", count, each.reason
-    if each.elsewhere:
-        return "elsewhere", count, each.reason or "another runner has it"
-    if each.state is State.INTERRUPTED:
+    if cell_run.state is State.DONE:
+        return "done", cell_run.iterations, ""
+    if cell_run.state is State.FAILED:
+        return "failed", count, cell_run.reason
+    if cell_run.elsewhere:
+        return "elsewhere", count, cell_run.reason or "another runner has it"
+    if cell_run.state is State.INTERRUPTED:
         return "interrupted", count, ""
-    if each.process is None:
+    if cell_run.process is None:
         return "waiting", count, ""
     if reading is None or reading.stage == "start":
         return "start", count, ""
@@ -116,25 +116,25 @@ def _where(each: Tracked) -> tuple[str, int, str]:
 
 
 def _left(cells: Sequence[Tracked], *, jobs: int, images: int) -> float | None:
-    todo, known, tails = [], {}, []
-    for each in sorted(cells, key=lambda one: one.process is None):
-        reading = each.reading()
-        if each.state in (State.FAILED, State.INTERRUPTED):
+    todo, speeds, tails = [], {}, []
+    for cell_run in sorted(cells, key=lambda tracked: tracked.process is None):
+        reading = cell_run.reading()
+        if cell_run.state in (State.FAILED, State.INTERRUPTED):
             continue
-        if each.state is State.DONE:
-            timings = (each.cell.manifest() or {}).get("timings", {})
+        if cell_run.state is State.DONE:
+            timings = (cell_run.cell.manifest() or {}).get("timings", {})
             if timings.get("per_iteration_s"):
-                known[each.cell.variant] = timings["per_iteration_s"]
+                speeds[cell_run.cell.variant] = timings["per_iteration_s"]
             if timings.get("evaluate_s"):
                 tails.append(timings["evaluate_s"])
             continue
         measured = reading.per_iteration if reading is not None and reading.iteration > 4 else None
         todo.append(
             Remaining(
-                each.cell.variant,
-                each.iterations - (0 if reading is None else reading.iteration),
+                cell_run.cell.variant,
+                cell_run.iterations - (0 if reading is None else reading.iteration),
                 measured,
-                started=each.process is not None and measured is not None,
+                started=cell_run.process is not None and measured is not None,
             )
         )
-    return estimate.seconds_left(todo, jobs=jobs, images=images, known=known, tails=tails)
+    return estimate.seconds_left(todo, jobs=jobs, images=images, known=speeds, tails=tails)

@@ -1,4 +1,4 @@
-"""How long a study still takes, from what its cells have measured."""
+"""Estimates how long a study still takes, from what its cells have measured."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

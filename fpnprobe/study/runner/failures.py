@@ -1,4 +1,4 @@
-"""What went wrong with a cell, named for what it is, with what to change."""
+"""Names the failure of a cell for what it is, with what to change."""
 
 import errno
 import signal
@@ -26,7 +26,7 @@ def reason(error: BaseException) -> str:
             f"loss not finite: {text}; lower schedule.lr, lengthen schedule.warmup, set "
             "schedule.clip, or leave out schedule.amp"
         )
-    memory = isinstance(error, MemoryError) or any(each in text.lower() for each in _MEMORY)
+    memory = isinstance(error, MemoryError) or any(phrase in text.lower() for phrase in _MEMORY)
     if memory:
         return (
             f"out of memory: {text}; raise schedule.accumulate, lower schedule.batch or data.size, "
@@ -49,14 +49,14 @@ def is_disk_full(error: BaseException) -> bool:
 
 def _disk_error(error: BaseException) -> str:
     """Text of the first such error in a chain of exceptions; "" where there is none."""
-    for each in (error, error.__cause__, error.__context__):
-        if isinstance(each, OSError) and each.errno in _DISK:
-            return each.strerror or str(each)
+    for cause in (error, error.__cause__, error.__context__):
+        if isinstance(cause, OSError) and cause.errno in _DISK:
+            return cause.strerror or str(cause)
     return ""
 
 
 def exit_reason(code: int) -> str:
-    """What the exit code of a worker that left no manifest says.
+    """Explain the exit code of a worker that left no manifest.
 
     >>> exit_reason(-9)
     'killed by SIGKILL, often by the system for lack of memory: run fewer cells at once (--jobs 1)'

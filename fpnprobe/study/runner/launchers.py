@@ -1,4 +1,4 @@
-"""How the process of a cell is started: plainly, or as several processes by torchrun."""
+"""Starts the process of a cell: plainly, or as several processes by torchrun."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ CPUS = "FPNPROBE_CPUS"  # how many CPUs a cell may take for its loader processes
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rendezvous:
-    """Where the nodes that train one cell meet.
+    """The address at which the nodes that train one cell meet.
 
     Attributes:
         nodes: Number of nodes.
@@ -76,8 +76,8 @@ class Launch:
             work.append("--watch-stdin")
         if self.nproc == 1 and rendezvous is None:
             return [sys.executable, *work]
-        place = ["--standalone"] if rendezvous is None else rendezvous.options()
-        run = ["-m", "torch.distributed.run", *place, f"--nproc-per-node={self.nproc}"]
+        meeting_options = ["--standalone"] if rendezvous is None else rendezvous.options()
+        run = ["-m", "torch.distributed.run", *meeting_options, f"--nproc-per-node={self.nproc}"]
         return [sys.executable, *run, *work]
 
     def start(
@@ -106,18 +106,22 @@ class Launch:
     def environment(self, threads: int, *, slot: int) -> dict[str, str]:
         """The environment of a cell: OpenMP threads as the study says, its own CPUs and GPUs."""
         names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-        found = {**os.environ, **dict.fromkeys(names, str(threads))}
-        found[CPUS] = str(max(1, len(os.sched_getaffinity(0)) // self.jobs))
+        variables = {**os.environ, **dict.fromkeys(names, str(threads))}
+        variables[CPUS] = str(max(1, len(os.sched_getaffinity(0)) // self.jobs))
         if self.device.startswith("cuda"):
             import torch
 
-            given = os.environ.get("CUDA_VISIBLE_DEVICES")
-            gpus = given.split(",") if given else [str(i) for i in range(torch.cuda.device_count())]
+            visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+            gpus = (
+                visible.split(",")
+                if visible
+                else [str(i) for i in range(torch.cuda.device_count())]
+            )
             if gpus:
                 first = slot * self.nproc
                 mine = [gpus[(first + i) % len(gpus)] for i in range(self.nproc)]
-                found["CUDA_VISIBLE_DEVICES"] = ",".join(dict.fromkeys(mine))
-        return found
+                variables["CUDA_VISIBLE_DEVICES"] = ",".join(dict.fromkeys(mine))
+        return variables
 
 
 def worker_options(cell: Cell, device: str) -> list[str]:

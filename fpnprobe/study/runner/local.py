@@ -5,47 +5,15 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
 
-from fpnprobe.errors import FpnProbeError
-from fpnprobe.store.cell import State, write_manifest
-from fpnprobe.study.folder import progress
+from fpnprobe.store.cell_state import State
 from fpnprobe.study.folder.cells import Cell
-from fpnprobe.study.folder.mending import find_damage
 from fpnprobe.study.folder.study_folder import Output
-from fpnprobe.study.runner import failures, worker
 from fpnprobe.study.runner.launchers import Launch
+from fpnprobe.study.runner.tracked_cells import Tracked, Watcher, check_if_done, record_exit
 
 _POLL = 0.25  # seconds
 _PATIENCE = 20.0  # seconds that a stopping cell has to save its state
-
-
-class Watcher(Protocol):
-    """Is told how the cells come on."""
-
-    def update(self, cells: Sequence["Tracked"]) -> None:
-        """Called several times a second."""
-
-
-@dataclass(slots=True)
-class Tracked:
-    """A cell as the runner sees it; `elsewhere` while another runner works on it."""
-
-    cell: Cell
-    iterations: int
-    state: State = State.PENDING
-    reason: str = ""
-    elsewhere: bool = False
-    started: float = 0.0  # time of the last start of its process
-    mend: bool = False  # done, but files of it have to be made again
-    slot: int = 0  # which of the cells at the same time it is
-    process: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
-
-    def reading(self) -> progress.Progress | None:
-        """The cell's last progress, if its present process has told any."""
-        found = progress.read(self.cell.folder)
-        return None if found is None or found.updated < self.started else found
 
 
 class Interrupted(KeyboardInterrupt):
@@ -75,12 +43,12 @@ def run(
         Interrupted: on Ctrl-C, after every cell has saved its state.
     """
     tracked = [Tracked(cell, result.iterations) for cell in selected]
-    for each in tracked:
-        look_at(each)
+    for cell_run in tracked:
+        check_if_done(cell_run)
     try:
         while not _finished(tracked):
             _poll(tracked)
-            failed = any(each.state is State.FAILED for each in tracked)
+            failed = any(cell_run.state is State.FAILED for cell_run in tracked)
             if failed and not keep_going:
                 _stop(tracked, watcher)
                 break
@@ -98,104 +66,62 @@ def run(
     return tracked
 
 
-def look_at(each: Tracked) -> None:
-    """Decide whether a cell has to run: one that is done does not, if its files are whole."""
-    each.state = State.PENDING
-    if each.cell.state() is not State.DONE or each.cell.archive.is_dir():
-        return  # of a cell in the archive, its worker brings it back
-    damage = find_damage(each.cell.stored())
-    each.mend = bool(damage.remade)
-    if damage.lost and not damage.remade:
-        each.state, each.reason = State.FAILED, damage.reason
-    elif not damage:
-        each.state = State.DONE
-
-
 def _finished(tracked: Sequence[Tracked]) -> bool:
-    return all(each.state in (State.DONE, State.FAILED, State.INTERRUPTED) for each in tracked)
+    return all(
+        cell_run.state in (State.DONE, State.FAILED, State.INTERRUPTED) for cell_run in tracked
+    )
 
 
 def _start(result: Output, tracked: Sequence[Tracked], *, launch: Launch, jobs: int) -> None:
-    for each in tracked:
+    for cell_run in tracked:
         if sum(other.process is not None for other in tracked) >= jobs:
             return
-        if each.state is not State.PENDING or each.process is not None:
+        if cell_run.state is not State.PENDING or cell_run.process is not None:
             continue
-        now = each.cell.state()
-        each.elsewhere = now is State.RUNNING
-        if each.elsewhere:
+        now = cell_run.cell.state()
+        cell_run.elsewhere = now is State.RUNNING
+        if cell_run.elsewhere:
             continue
-        if now is State.DONE and not each.cell.archive.is_dir() and not each.mend:
-            look_at(each)
-            if each.state is not State.PENDING:
+        if now is State.DONE and not cell_run.cell.archive.is_dir() and not cell_run.mend:
+            check_if_done(cell_run)
+            if cell_run.state is not State.PENDING:
                 continue
-        each.cell.folder.mkdir(parents=True, exist_ok=True)
+        cell_run.cell.folder.mkdir(parents=True, exist_ok=True)
         busy = {other.slot for other in tracked if other.process is not None}
-        each.slot = min(set(range(jobs)) - busy)
-        each.process = launch.start(result, each.cell, slot=each.slot)
-        each.state, each.started = State.RUNNING, time.time()
+        cell_run.slot = min(set(range(jobs)) - busy)
+        cell_run.process = launch.start(result, cell_run.cell, slot=cell_run.slot)
+        cell_run.state, cell_run.started = State.RUNNING, time.time()
 
 
 def _poll(tracked: Sequence[Tracked]) -> None:
-    for each in tracked:
-        if each.process is None:
+    for cell_run in tracked:
+        if cell_run.process is None:
             continue
-        code = each.process.poll()
+        code = cell_run.process.poll()
         if code is None:
             continue
-        _close(each.process)
-        each.process = None
-        judge(each, code)
-
-
-def judge(each: Tracked, code: int) -> None:
-    """What the end of a cell's process means."""
-    manifest = each.cell.manifest() or {}
-    recorded = manifest.get("state") if manifest.get("key") == each.cell.key else None
-    if recorded == "done" and code not in (worker.BUSY, worker.STOPPED):
-        mended, each.mend = each.mend, False
-        look_at(each)
-        if each.state is State.PENDING and mended:
-            reason = failures.DISK_FULL if code == worker.DISK_FULL else manifest.get("reason")
-            each.state, each.reason = State.FAILED, str(reason or failures.exit_reason(code))
-    elif code == worker.BUSY:
-        each.state = State.PENDING  # another runner was faster
-    elif recorded == "failed":
-        each.state, each.reason = State.FAILED, str(manifest.get("reason", ""))
-    elif code == worker.DISK_FULL:  # the manifest may have found no space
-        each.state, each.reason = State.FAILED, failures.DISK_FULL
-    elif code == worker.OTHER:
-        each.state, each.reason = (
-            State.FAILED,
-            ("another run-study has changed the study in this folder: give each its own --out"),
-        )
-    elif code == worker.STOPPED:
-        each.state, each.reason = State.INTERRUPTED, "asked to stop from outside"
-    else:
-        each.state, each.reason = State.FAILED, failures.exit_reason(code)
-        if recorded is not None:
-            with contextlib.suppress(FpnProbeError, OSError):
-                content = manifest | {"state": "failed", "reason": each.reason}
-                write_manifest(each.cell.folder, content)
+        _close(cell_run.process)
+        cell_run.process = None
+        record_exit(cell_run, code)
 
 
 def _stop(tracked: Sequence[Tracked], watcher: Watcher) -> None:
     """Ask the running cells to save their state and end; wait for them, but not for ever."""
-    running = [each for each in tracked if each.process is not None]
-    for each in running:
-        assert each.process is not None
+    running = [cell_run for cell_run in tracked if cell_run.process is not None]
+    for cell_run in running:
+        assert cell_run.process is not None
         with contextlib.suppress(ProcessLookupError):
-            each.process.terminate()
+            cell_run.process.terminate()
     until = time.monotonic() + _PATIENCE
-    for each in running:
-        assert each.process is not None
+    for cell_run in running:
+        assert cell_run.process is not None
         try:
-            each.process.wait(timeout=max(0.1, until - time.monotonic()))
+            cell_run.process.wait(timeout=max(0.1, until - time.monotonic()))
         except subprocess.TimeoutExpired:
-            each.process.kill()
-            each.process.wait()
-        _close(each.process)
-        each.process, each.state = None, State.INTERRUPTED
+            cell_run.process.kill()
+            cell_run.process.wait()
+        _close(cell_run.process)
+        cell_run.process, cell_run.state = None, State.INTERRUPTED
     watcher.update(tracked)
 
 

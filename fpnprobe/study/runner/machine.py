@@ -1,4 +1,4 @@
-"""What this machine offers the cells of a study: a device, and how many cells at once."""
+"""Chooses the device on this machine, and how many cells run at once."""
 
 import os
 
@@ -6,10 +6,10 @@ from fpnprobe.errors import EnvironmentProblem, FpnProbeError
 from fpnprobe.study.folder.study_folder import Output
 
 
-def default_jobs(result: Output, device: str, asked: int | None, *, nproc: int = 1) -> int:
+def default_jobs(result: Output, device: str, requested: int | None, *, nproc: int = 1) -> int:
     """Cells at the same time: as asked, else by the study and its processors or GPUs."""
-    if asked is not None:
-        return asked
+    if requested is not None:
+        return requested
     if device.startswith("cuda"):
         import torch
 

@@ -1,24 +1,17 @@
 """Cells as jobs of a Slurm array, through submitit; a preempted job saves its state first."""
 
-import contextlib
-import re
-import subprocess
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from fpnprobe.errors import EnvironmentProblem, FpnProbeError
-from fpnprobe.store.cell import State
+from fpnprobe.store.cell_state import State
 from fpnprobe.study.folder.cells import Cell
 from fpnprobe.study.folder.study_folder import Output
-from fpnprobe.study.runner.launchers import Launch, Rendezvous
-from fpnprobe.study.runner.local import Tracked, Watcher, judge, look_at
+from fpnprobe.study.runner.launchers import Launch
+from fpnprobe.study.runner.slurm_jobs import CellJob
+from fpnprobe.study.runner.tracked_cells import Tracked, Watcher, check_if_done, record_exit
 
 _POLL = 2.0  # seconds
-_PATIENCE = 60.0  # seconds that a preempted cell has to save its state
-_FIRST_PORT, _PORTS = 20_000, 12_000  # below those that systems give to clients
 _FAULTS = {
     "NODE_FAIL": "its node failed",
     "BOOT_FAIL": "its node did not boot",
@@ -40,106 +33,6 @@ _WAITING = {
 }
 
 
-@dataclass(slots=True)
-class CellJob:
-    """What a job runs; picklable, and told by submitit when the job is preempted or times out.
-
-    Attributes:
-        result: the study in its folder, which all nodes share.
-        cell: the cell.
-        launch: how its process is started, on each node.
-    """
-
-    result: Output
-    cell: Cell
-    launch: Launch
-    _process: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
-
-    def __call__(self) -> int:
-        """Run the cell, or this node's part of it, to its end; return the process's exit code."""
-        meeting = find_rendezvous() if self.result.study.resources.nodes > 1 else None
-        self._process = self.launch.start(self.result, self.cell, rendezvous=meeting)
-        return self._process.wait()
-
-    def checkpoint(self) -> Any:
-        """Let the cell save its state and end, and ask for the same job again."""
-        from submitit.helpers import DelayedSubmission
-
-        if self._process is not None:
-            self._process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(timeout=_PATIENCE)
-        return DelayedSubmission(CellJob(self.result, self.cell, self.launch))
-
-
-def find_rendezvous() -> Rendezvous:
-    """Say where the nodes of this job meet: on its first host, at a port made of its number."""
-    from submitit import JobEnvironment
-
-    job = JobEnvironment()
-    number = int(re.sub(r"\D", "", job.job_id) or 0)
-    return Rendezvous(
-        nodes=job.num_nodes,
-        rank=job.node,
-        address=job.hostnames[0],
-        port=_FIRST_PORT + number % _PORTS,
-    )
-
-
-def parameters(result: Output, *, jobs: int | None) -> dict[str, Any]:
-    """Submitit's Slurm parameters from the `resources` of a study.
-
-    `resources.slurm` gives any further ones by submitit's names, such as `partition`.
-    """
-    resources = result.study.resources
-    found = {
-        "job_name": f"fpnprobe-{result.study.name}",
-        "time": resources.minutes,
-        "nodes": resources.nodes,
-        "ntasks_per_node": 1,
-        "cpus_per_task": resources.cpus_per_cell,
-        "gpus_per_node": resources.gpus_per_cell,
-        "mem": f"{resources.memory_gb}GB",
-        "array_parallelism": jobs or len(result.cells),
-        "signal_delay_s": int(_PATIENCE),
-        "additional_parameters": {"requeue": True},
-    }
-    return found | dict(result.study.resources.slurm)
-
-
-def executor(result: Output, *, jobs: int | None) -> Any:
-    """Submitit's executor for this cluster.
-
-    Raises:
-        EnvironmentProblem: without submitit, or away from a Slurm cluster.
-        FpnProbeError: for a parameter in `resources.slurm` that submitit does not know.
-    """
-    try:
-        from submitit.slurm.slurm import SlurmExecutor
-    except ImportError:
-        raise EnvironmentProblem(
-            "--launcher slurm needs submitit: pip install 'fpnprobe[slurm]'"
-        ) from None
-    try:
-        found = SlurmExecutor(folder=folder(result))
-    except RuntimeError:
-        raise EnvironmentProblem(
-            "--launcher slurm: there is no `srun` on this machine; run it on a login node of the "
-            "cluster, or leave the option out"
-        ) from None
-    try:
-        found.update_parameters(**parameters(result, jobs=jobs))
-    except (ValueError, TypeError) as error:
-        line = str(error).splitlines()[0]
-        raise FpnProbeError(f"resources.slurm: {line}; use submitit's Slurm parameters") from None
-    return found
-
-
-def folder(result: Output) -> Path:
-    """Where submitit keeps its job files and the jobs' own logs."""
-    return result.out.resolve() / "slurm" / "%j"
-
-
 def run(
     result: Output,
     selected: Sequence[Cell],
@@ -154,33 +47,35 @@ def run(
     since a cell that another job holds or has done is not run twice.
     """
     tracked = [Tracked(cell, result.iterations) for cell in selected]
-    for each in tracked:
-        look_at(each)
-    missing = [each for each in tracked if each.state is State.PENDING]
+    for cell_run in tracked:
+        check_if_done(cell_run)
+    missing = [cell_run for cell_run in tracked if cell_run.state is State.PENDING]
     submitted: list[Any] = []
     if missing:
         with via.batch():
-            submitted += [via.submit(CellJob(result, each.cell, launch)) for each in missing]
+            submitted += [
+                via.submit(CellJob(result, cell_run.cell, launch)) for cell_run in missing
+            ]
     jobs = list(zip(missing, submitted, strict=True))
-    for each, _ in jobs:
-        each.elsewhere = True
+    for cell_run, _ in jobs:
+        cell_run.elsewhere = True
     while jobs:
         left = []
-        for each, job in jobs:
+        for cell_run, job in jobs:
             if job.done():
-                each.elsewhere = False
-                judge(each, _exit_code(job))
-                _blame_slurm(each, job)
+                cell_run.elsewhere = False
+                record_exit(cell_run, _exit_code(job))
+                _blame_slurm(cell_run, job)
             else:
-                each.reason = _describe(job)
-                left.append((each, job))
+                cell_run.reason = _describe(job)
+                left.append((cell_run, job))
         watcher.update(tracked)
         jobs = left
         if jobs:
             time.sleep(_POLL)
-    for each in tracked:
-        if each.state is State.PENDING:  # another runner's job has it
-            each.state = each.cell.state()
+    for cell_run in tracked:
+        if cell_run.state is State.PENDING:  # another runner's job has it
+            cell_run.state = cell_run.cell.state()
     watcher.update(tracked)
     return tracked
 
@@ -201,11 +96,11 @@ def _describe(job: Any) -> str:
     return f"Slurm job {job.job_id}: {_WAITING.get(_state(job), _state(job).lower())}"
 
 
-def _blame_slurm(each: Tracked, job: Any) -> None:
-    """Where Slurm ended a job, say so: the cell itself could not."""
+def _blame_slurm(cell_run: Tracked, job: Any) -> None:
+    """Say so where Slurm ended a job: the cell itself could not."""
     fault = _FAULTS.get(_state(job))
-    if fault is not None and each.state is not State.DONE:
-        each.state = State.FAILED
-        each.reason = (
+    if fault is not None and cell_run.state is not State.DONE:
+        cell_run.state = State.FAILED
+        cell_run.reason = (
             f"Slurm job {job.job_id}: {fault}; the same command goes on from the last checkpoint"
         )

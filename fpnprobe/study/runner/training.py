@@ -33,15 +33,15 @@ def train_cell(work: CellWork) -> None:
     every = max(1, work.output.iterations * accumulate // 50)
     folder = work.cell.folder / "checkpoints"
 
-    def report(done: int, seconds: float, loss: float | None) -> None:
-        if done == 1 or done % every == 0:
-            shown = "" if loss is None else f" loss {loss:.4f}"
-            print(f"pass {done}{shown} {seconds / done:.3f} s", flush=True)  # noqa: T201 - the log
+    def report(passes: int, seconds: float, loss: float | None) -> None:
+        if passes == 1 or passes % every == 0:
+            loss_text = "" if loss is None else f" loss {loss:.4f}"
+            print(f"pass {passes}{loss_text} {seconds / passes:.3f} s", flush=True)  # noqa: T201 - the log
         work.progress(
             stage="train",
-            iteration=done // accumulate,
+            iteration=passes // accumulate,
             seconds=seconds,
-            per_iteration=seconds / done * accumulate,
+            per_iteration=seconds / passes * accumulate,
             loss=work.progress.now.loss if loss is None else loss,
         )
 
@@ -92,7 +92,7 @@ def holds_weights_of(stored: StoredCell, key: str) -> bool:
 
 
 def training(result: Output, cell: Cell, *, device: str) -> "Training":
-    """What the training of a cell needs."""
+    """Collect what the training of a cell needs."""
     from fpnprobe.mm.training.task import Training
 
     return Training(
@@ -146,7 +146,7 @@ def _predict_share(
 
     config, classes = CellConfig.of(result.study, cell.variant, cell.seed), result.source.classes
 
-    def go_on(_done: int) -> None:
+    def go_on(_count: int) -> None:
         if stop():
             raise Interrupted
 

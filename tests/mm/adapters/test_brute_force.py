@@ -54,7 +54,7 @@ def assert_buckets_are_their_own_loss(detector: Any) -> Observation:
             own = loss_of(detector, data)
         assert float(values[label]) == pytest.approx(float(own.detach()), rel=1e-5)
         rows, starts = masked(cotangents, label)
-        assert rows, f"no row of {name}"
+        assert rows, f"no row of {name}: its head assigned it none, or its adapter lost them"
         gradients = []
         for outputs, cotangent in ((rows, starts), ([own], None)):
             found = torch.autograd.grad(

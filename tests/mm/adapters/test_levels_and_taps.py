@@ -9,8 +9,9 @@ from mmdet.models.roi_heads.bbox_heads import BBoxHead
 from torch import Tensor
 
 from fpnprobe.mm.adapters import observe
+from fpnprobe.mm.detectors.stock import stock_model
 from fpnprobe.probing import Probe
-from tests.mm.adapters.frameworks import BUCKETS, CONFIGS, SIZE, loss_of, tiny
+from tests.mm.adapters.frameworks import BUCKETS, CLASSES, CONFIGS, SIZE, loss_of, tiny
 from tests.mm.adapters.test_brute_force import batch
 from tests.mm.adapters.test_brute_force import pytestmark as pytestmark
 
@@ -22,8 +23,15 @@ TERMS = {
     "cascade_mask_rcnn": ["rpn", "roi_s0", "roi_s1", "roi_s2", "mask"],
     "sparse_rcnn": [f"roi_s{i}" for i in range(6)],
 }
-PYRAMID = {"dc5": [], "sparse_rcnn": [2, 3, 4, 5]}
-THREE_UP = ("retinanet", "free_anchor", "atss", "fcos", "fsaf")
+
+
+def pyramid_levels(name: str) -> list[int]:
+    """List the levels that a config's neck puts out, by the config alone; DC5 has no neck."""
+    neck = stock_model(CONFIGS[name], num_classes=CLASSES, weights=None).get("neck")
+    if neck is None:
+        return []
+    lowest = 2 + neck.get("start_level", 0)
+    return list(range(lowest, lowest + neck.num_outs))
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -35,7 +43,7 @@ def test_terms_levels_and_taps(name: str) -> None:
     if name in TERMS:
         assert partition.terms == TERMS[name]
     assert {call.term for call in partition.calls} == set(partition.terms)
-    levels = PYRAMID.get(name, [3, 4, 5, 6, 7] if name in THREE_UP else [2, 3, 4, 5, 6])
+    levels = pyramid_levels(name)
     taps = [tap.name for tap in seen.taps()]
     assert taps == ["C2", "C3", "C4", "C5", *(f"P{level}" for level in levels)]
     if name == "free_anchor":  # a bag mixes levels

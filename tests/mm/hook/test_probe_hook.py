@@ -162,6 +162,26 @@ def test_numbers_are_those_of_the_loss_of_the_step(root: Path, tmp_path: Path) -
     assert probe_of(runner).summary()["facts"]["accumulation"] == 3
 
 
+def test_mode_full_tells_each_buckets_part_of_an_adam_step(root: Path, tmp_path: Path) -> None:
+    adam = {"type": "OptimWrapper", "optimizer": {"type": "AdamW", "lr": 1e-3}}
+    hooks = [small.hook(tmp_path, mode="full", interval=1)]
+    small.train(root, tmp_path, iterations=3, optim_wrapper=adam, hooks=hooks)
+    frame = Ledger.read(tmp_path).frame
+    steps = frame[frame.kind == "update"]
+    # The optimizer knows no second moment before its first step.
+    assert sorted(set(steps.iteration)) == [1, 2]
+    assert set(steps.route) == {"total"} and set(steps.state) == {"measured"}
+    key = ["iteration", "tap", "bucket"]
+    lengths = steps.set_index(key).l2
+    gradients = frame[frame.kind == "parameter"].set_index(key).l2
+    assert set(lengths.index) == {place for place in gradients.index if place[0]}
+    # Elements are as long as their usual size, lr times: far longer than the gradient itself.
+    assert bool((lengths.dropna() >= 0).all()) and lengths.max() > gradients.max() * 1e-3
+    objects = steps[~steps.bucket.isin(["background", "all"])]
+    whole = objects.groupby(["iteration", "tap"]).share.sum()
+    assert whole[whole > 0].tolist() == pytest.approx([1.0] * int((whole > 0).sum()))
+
+
 class OwnPass(Hook):
     """Repeats each step's loss on a copy of the model and differentiates it there."""
 

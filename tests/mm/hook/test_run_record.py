@@ -1,19 +1,21 @@
 """What the hook says, and what it refuses, without a training."""
 
-from fpnprobe.mm.hook.run_record import _thaw, _told, closing
+from fpnprobe.mm.hook.run_evaluation import _rows_of_metrics
+from fpnprobe.mm.hook.run_record import closing
+from fpnprobe.mm.hook.runner_facts import advise_thawing
 
 
 def test_a_frozen_stage_comes_with_how_to_thaw_it() -> None:
     class Backbone:
         frozen_stages = 1
 
-    assert "set frozen_stages=0" in _thaw(Backbone(), ["C2"])
-    assert _thaw(Backbone(), []) == ""
+    assert "set frozen_stages=0" in advise_thawing(Backbone(), ["C2"])
+    assert advise_thawing(Backbone(), []) == ""
 
 
 def test_metrics_of_mmengine_become_rows() -> None:
     cell = {"study": "", "variant": "FPN", "seed": 0}
-    table = _told({"coco/bbox_mAP": 0.25, "coco/bbox_mAP_s": -1.0, "loss": 3.0}, cell, 7)
+    table = _rows_of_metrics({"coco/bbox_mAP": 0.25, "coco/bbox_mAP_s": -1.0, "loss": 3.0}, cell, 7)
     assert table["metric"].tolist() == ["AP", "AP_S"]
     assert table["value"].iloc[0] == 0.25
     assert table["value"].isna().tolist() == [False, True]  # COCO's -1: nothing to evaluate

@@ -9,8 +9,8 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 from torchvision.ops import roi_align
 
+from fpnprobe.attribution.captum_methods import METHODS
 from fpnprobe.attribution.chain import Chain, Place
-from fpnprobe.attribution.methods import METHODS
 from fpnprobe.attribution.sanity import randomization
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm.detectors import build_detector

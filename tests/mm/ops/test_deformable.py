@@ -116,3 +116,27 @@ def test_attention_is_that_of_plain_torch() -> None:
     assert_close(
         gradients(found.square().sum(), *leaves), gradients(expected.square().sum(), *leaves)
     )
+
+
+def test_a_larger_map_of_offsets_is_read_in_the_order_of_its_memory() -> None:
+    """As mmcv's kernel does: an image's first numbers are a map of the output's size."""
+    torch.manual_seed(0)
+    x, weight = torch.randn(2, 3, 5, 5), torch.randn(4, 3, 3, 3)
+    offset, mask = torch.randn(2, 18, 9, 10), torch.rand(2, 9, 9, 10)
+    found = modulated_deform_conv2d(x, offset, mask, weight, None, 1, 1, 1, 1, 1)
+    read = [
+        torch.stack([one.flatten()[: channels * 25].view(channels, 5, 5) for one in whole])
+        for whole, channels in ((offset, 18), (mask, 9))
+    ]
+    expected = modulated_deform_conv2d(x, *read, weight, None, 1, 1, 1, 1, 1)
+    assert torch.equal(found, expected)
+
+
+def test_gradients_of_a_larger_map_reach_the_numbers_that_were_read() -> None:
+    torch.manual_seed(0)
+    x, weight = torch.randn(1, 2, 4, 4), torch.randn(2, 2, 3, 3)
+    offset = torch.randn(1, 18, 8, 8, requires_grad=True)
+    deform_conv2d(x, offset, weight, 1, 1, 1, 1, 1).sum().backward()
+    assert offset.grad is not None
+    flat = offset.grad.flatten()
+    assert bool(flat[: 18 * 16].any()) and not bool(flat[18 * 16 :].any())

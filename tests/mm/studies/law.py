@@ -15,7 +15,7 @@ from fpnprobe.mm.inspect.attribution.words import check_words
 from fpnprobe.mm.inspect.offline import probe_offline
 from fpnprobe.report import build
 from fpnprobe.study.folder import dataset, study_folder
-from fpnprobe.study.runner import worker
+from fpnprobe.study.runner import exit_codes, worker
 
 CONTENT: dict[str, Any] = {
     "name": "law",
@@ -75,7 +75,7 @@ def take_to_the_end(
     result.write()
     code = worker.run(result, "FPN", 0, device="cpu", stop=threading.Event())
     cell = result.cell("FPN", 0)
-    assert code == worker.DONE, (cell.folder / "log.txt").read_text()[-2000:]
+    assert code == exit_codes.DONE, (cell.folder / "log.txt").read_text()[-2000:]
     manifest = json.loads((cell.folder / "manifest.json").read_text())
     assert not manifest.get("holes"), manifest["holes"]
     found: dict[str, Mapping[str, Any]] = {}

@@ -25,8 +25,8 @@ from pathlib import Path
 from typing import Any
 
 from fpnprobe.store import State
-from fpnprobe.study.runner import worker
-from fpnprobe.study.runner.local import Tracked, look_at
+from fpnprobe.study.runner import exit_codes, worker
+from fpnprobe.study.runner.tracked_cells import Tracked, check_if_done
 from tests.mm.studies.test_resume import assert_same_cell
 from tests.mm.tiny import tiny
 
@@ -89,11 +89,11 @@ def damage(folder: Path, dice: random.Random) -> str:
     return f"{file.relative_to(folder)} {how}"
 
 
-def judge(out: Path, whole: Path, code: int, damaged: str) -> str:
+def record_exit(out: Path, whole: Path, code: int, damaged: str) -> str:
     """What became of a round."""
     cell = tiny(out, **CHANGES).cells[0]
     tracked = Tracked(cell, 8)
-    look_at(tracked)
+    check_if_done(tracked)
     reason = tracked.reason or str((cell.manifest() or {}).get("reason", ""))
     if tracked.state is State.DONE:
         try:
@@ -111,7 +111,7 @@ def rounds(kind: str, count: int, *, seed: int, root: Path) -> Iterator[tuple[st
     """Play rounds of a kind; yield what was done and the outcome of each."""
     dice = random.Random(seed)
     began = time.monotonic()
-    if wait(start(root / "whole")) != worker.DONE:
+    if wait(start(root / "whole")) != exit_codes.DONE:
         raise RuntimeError("the undisturbed cell failed")
     length = time.monotonic() - began
     whole = tiny(root / "whole", **CHANGES).cells[0].folder
@@ -129,7 +129,7 @@ def rounds(kind: str, count: int, *, seed: int, root: Path) -> Iterator[tuple[st
         if kind == "damage":
             damaged = damage(tiny(out, **CHANGES).cells[0].folder, dice)
         code = wait(start(out))
-        yield f"{damaged or f'{len(moments)} kills'}", judge(out, whole, code, damaged)
+        yield f"{damaged or f'{len(moments)} kills'}", record_exit(out, whole, code, damaged)
         shutil.rmtree(out)
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.store.cell import State
+from fpnprobe.store.cell_state import State
 from fpnprobe.study.folder.study_folder import Output
 from fpnprobe.study.runner import command, launchers
 from fpnprobe.study.runner.command import Template
 from fpnprobe.study.runner.launchers import Launch
-from fpnprobe.study.runner.local import Tracked
+from fpnprobe.study.runner.tracked_cells import Tracked
 from tests.mm.studies.test_slurm import Silent
 from tests.mm.tiny import tiny
 

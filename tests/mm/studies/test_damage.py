@@ -17,8 +17,8 @@ from fpnprobe.store import State
 from fpnprobe.study.folder import study_folder
 from fpnprobe.study.folder.mending import find_damage
 from fpnprobe.study.folder.study_folder import Output
-from fpnprobe.study.runner import worker
-from fpnprobe.study.runner.local import Tracked, look_at
+from fpnprobe.study.runner import exit_codes, worker
+from fpnprobe.study.runner.tracked_cells import Tracked, check_if_done
 from tests.mm.studies.test_resume import StopAfter, assert_same_cell
 from tests.mm.tiny import tiny
 
@@ -28,7 +28,7 @@ CHANGES: dict[str, Any] = {"schedule__iterations": 4, "probe__interval": 1, "pro
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Output:
     result = tiny(tmp_path_factory.mktemp("whole"), **CHANGES)
-    assert worker.run(result, "FPN", 0, device="cpu", stop=threading.Event()) == worker.DONE
+    assert worker.run(result, "FPN", 0, device="cpu", stop=threading.Event()) == exit_codes.DONE
     return result
 
 
@@ -78,13 +78,13 @@ def test_a_step_is_made_again_without_training(
     cell = copy.cells[0]
     damage(cell.folder / name)
     tracked = Tracked(cell, copy.iterations)
-    look_at(tracked)
+    check_if_done(tracked)
     assert (tracked.state, tracked.mend) == (State.PENDING, True)
-    assert run(copy) == worker.DONE, (cell.folder / "log.txt").read_text()
+    assert run(copy) == exit_codes.DONE, (cell.folder / "log.txt").read_text()
     assert not find_damage(cell.stored())
     assert_same_cell(cell.folder, whole.cells[0].folder)
     assert f"{name} was " in (cell.manifest() or {})["notes"][0]
-    look_at(tracked)
+    check_if_done(tracked)
     assert tracked.state is State.DONE
 
 
@@ -94,10 +94,10 @@ def test_what_only_training_makes_is_an_error_that_names_it(name: str, copy: Out
     flip(cell.folder / name)
     tracked = Tracked(cell, copy.iterations)
     for _ in range(2):  # it is not forgotten
-        look_at(tracked)
+        check_if_done(tracked)
         assert tracked.state is State.FAILED
         assert f"{name} is changed since the cell was finished" in tracked.reason
-        assert run(copy) == worker.DONE
+        assert run(copy) == exit_codes.DONE
     assert (cell.manifest() or {})["state"] == "done", "it is, once the file is put back"
 
 
@@ -119,7 +119,7 @@ def test_an_older_cell_has_no_digests(copy: Output) -> None:
     (cell.folder / "manifest.json").write_text(json.dumps(content))
     assert not find_damage(cell.stored())
     (cell.folder / "evaluation.parquet").unlink()
-    assert run(copy) == worker.DONE
+    assert run(copy) == exit_codes.DONE
     assert len(pd.read_parquet(cell.folder / "evaluation.parquet"))
 
 
@@ -131,7 +131,7 @@ def test_a_cell_whose_manifest_is_damaged_is_kept(
     cell = copy.cells[0]
     damage(cell.folder / "manifest.json")
     assert cell.state() is State.DAMAGED
-    assert run(copy) == worker.DONE
+    assert run(copy) == exit_codes.DONE
     assert "manifest.json" in (cell.manifest() or {})["notes"][0]
     assert_same_cell(cell.folder, whole.cells[0].folder)
 
@@ -140,7 +140,7 @@ def test_weights_of_another_cell_prove_nothing(copy: Output) -> None:
     cell = copy.cells[0]
     cut(cell.folder / "manifest.json")
     other = replace(copy, cells=(replace(cell, key="0" * 64),))
-    assert run(other) == worker.FAILED  # since nothing may be trained here
+    assert run(other) == exit_codes.FAILED  # since nothing may be trained here
     assert (copy.out / "archive/damaged-1/checkpoints/final.pt").is_file()
 
 
@@ -151,16 +151,16 @@ def test_a_table_damaged_before_the_cell_is_finished(name: str, copy: Output) ->
     (cell.folder / "manifest.json").write_text(json.dumps(content))
     flip(cell.folder / name)
     for _ in range(2):
-        assert run(copy) == worker.FAILED
+        assert run(copy) == exit_codes.FAILED
         assert f"{name} is changed since the training ended" in (cell.manifest() or {})["reason"]
 
 
 @pytest.mark.parametrize("damage", [cut, empty, flip], ids=["cut", "empty", "flip"])
 def test_a_damaged_state_is_an_error(damage: Callable[[Path], Any], tmp_path: Path) -> None:
     result = tiny(tmp_path, **CHANGES)
-    assert worker.run(result, "FPN", 0, device="cpu", stop=StopAfter(3)) == worker.STOPPED
+    assert worker.run(result, "FPN", 0, device="cpu", stop=StopAfter(3)) == exit_codes.STOPPED
     damage(result.cells[0].folder / "checkpoints/resume.pt")
-    assert run(result) == worker.FAILED
+    assert run(result) == exit_codes.FAILED
     reason = (result.cells[0].manifest() or {})["reason"]
     assert "resume.pt is damaged" in reason
     assert "PyTorch" not in reason
@@ -168,21 +168,21 @@ def test_a_damaged_state_is_an_error(damage: Callable[[Path], Any], tmp_path: Pa
 
 def test_a_resumed_cell_whose_ledger_is_gone_is_an_error(tmp_path: Path) -> None:
     result = tiny(tmp_path, **CHANGES)
-    assert worker.run(result, "FPN", 0, device="cpu", stop=StopAfter(3)) == worker.STOPPED
+    assert worker.run(result, "FPN", 0, device="cpu", stop=StopAfter(3)) == exit_codes.STOPPED
     (result.cells[0].folder / "ledger.parquet").unlink()
     for _ in range(2):
-        assert run(result) == worker.FAILED
+        assert run(result) == exit_codes.FAILED
         assert "ledger.parquet has lost rows: 0 of" in (result.cells[0].manifest() or {})["reason"]
 
 
 def test_a_state_that_lacks_a_part(tmp_path: Path) -> None:
     result = tiny(tmp_path, **CHANGES)
-    assert worker.run(result, "FPN", 0, device="cpu", stop=StopAfter(3)) == worker.STOPPED
+    assert worker.run(result, "FPN", 0, device="cpu", stop=StopAfter(3)) == exit_codes.STOPPED
     file = result.cells[0].folder / "checkpoints/resume.pt"
     content = checkpoint.read(file)
     del content["schedulers"]
     checkpoint.write(file, content)
-    assert run(result) == worker.FAILED
+    assert run(result) == exit_codes.FAILED
     assert "has no 'schedulers'" in (result.cells[0].manifest() or {})["reason"]
 
 

@@ -17,7 +17,7 @@ from fpnprobe.mm.training import checkpoint
 from fpnprobe.mm.training.loop import CellLoop, Stopped
 from fpnprobe.mm.training.team import Team
 from fpnprobe.study.folder.study_folder import Output
-from fpnprobe.study.runner import worker
+from fpnprobe.study.runner import exit_codes, worker
 from fpnprobe.study.runner.launchers import Launch
 from fpnprobe.study.runner.local import run as run_cells
 from fpnprobe.study.runner.training import assist
@@ -26,7 +26,7 @@ from tests.mm.studies.test_slurm import Silent
 from tests.mm.tiny import tiny
 
 
-def reason(result: Output, code: int = worker.FAILED) -> str:
+def reason(result: Output, code: int = exit_codes.FAILED) -> str:
     assert worker.run(result, "FPN", 0, device="cpu", stop=threading.Event()) == code
     assert result.cells[0].state() == "failed"
     assert "Traceback" in (result.cells[0].folder / "log.txt").read_text()
@@ -77,7 +77,7 @@ def test_a_picture_that_fails_is_a_hole_of_a_trained_cell(
     result = tiny(tmp_path, schedule__iterations=2)
     code = worker.run(result, "FPN", 0, device="cpu", stop=threading.Event())
     cell = result.cells[0]
-    assert (code, cell.state()) == (worker.DONE, "done")
+    assert (code, cell.state()) == (exit_codes.DONE, "done")
     assert (cell.manifest() or {})["holes"] == {"features": "this detector has no pyramid"}
     assert (cell.folder / "evaluation.parquet").is_file()
     monkeypatch.setattr("fpnprobe.evaluation.evaluate", refuse)
@@ -91,9 +91,9 @@ def test_a_study_that_another_runner_changed(
     monkeypatch.setattr("signal.signal", lambda *_: None)
     result = tiny(tmp_path, schedule__iterations=2)
     words = [str(result.out), "--variant", "FPN", "--seed", "0", "--key"]
-    assert worker.main([*words, "of other settings"]) == worker.OTHER
+    assert worker.main([*words, "of other settings"]) == exit_codes.OTHER
     assert not (result.cells[0].folder / "manifest.json").exists()
-    assert worker.main([*words, result.cells[0].key]) == worker.DONE
+    assert worker.main([*words, result.cells[0].key]) == exit_codes.DONE
 
 
 def test_further_processes_do_what_the_first_one_says(
@@ -148,7 +148,7 @@ def test_a_full_disk_in_the_middle_of_a_checkpoint(
         original(handle)
 
     monkeypatch.setattr(os, "fsync", fsync)
-    found = reason(tiny(tmp_path / "full"), worker.DISK_FULL)
+    found = reason(tiny(tmp_path / "full"), exit_codes.DISK_FULL)
     assert found.startswith("disk full")
     assert "make space" in found
     folder = tmp_path / "full/cells/fpn/seed-0"
@@ -171,7 +171,7 @@ class Bomb:
 def test_a_checkpoint_that_is_none(kind: str, tmp_path: Path) -> None:
     result = tiny(tmp_path)
     stop = StopAfter(3)
-    assert worker.run(result, "FPN", 0, device="cpu", stop=stop) == worker.STOPPED
+    assert worker.run(result, "FPN", 0, device="cpu", stop=stop) == exit_codes.STOPPED
     path, mark = result.cells[0].folder / "checkpoints/resume.pt", tmp_path / "executed"
     if kind == "cut":
         path.write_bytes(path.read_bytes()[:5000])

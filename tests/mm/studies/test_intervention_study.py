@@ -12,7 +12,7 @@ from fpnprobe.evidence import build
 from fpnprobe.evidence.finished_cells import read_study
 from fpnprobe.interventions import intervention
 from fpnprobe.study.folder.cells import Cell
-from fpnprobe.study.runner import worker
+from fpnprobe.study.runner import exit_codes, worker
 from tests.mm.studies.test_resume import StopAfter, assert_same_cell, final_weights
 from tests.mm.tiny import tiny
 
@@ -30,7 +30,7 @@ def run(out: Path, *variants: Any, stop: threading.Event | None = None, **change
     last = cell.cells[-1]
     code = worker.run(cell, last.variant, 0, device="cpu", stop=stop or threading.Event())
     manifest = last.manifest() or {}
-    assert manifest["state"] == ("running" if code == worker.STOPPED else manifest["state"])
+    assert manifest["state"] == ("running" if code == exit_codes.STOPPED else manifest["state"])
     return last
 
 
@@ -62,7 +62,9 @@ def test_the_manifest_and_the_evidence_name_it(tmp_path: Path) -> None:
     run(out, "FPN~no-small-direct", "FPN")
     result = tiny(out, variants=["FPN~no-small-direct", "FPN"])
     cell = result.cells[0]
-    assert worker.run(result, cell.variant, 0, device="cpu", stop=threading.Event()) == worker.DONE
+    assert (
+        worker.run(result, cell.variant, 0, device="cpu", stop=threading.Event()) == exit_codes.DONE
+    )
     manifest = cell.manifest() or {}
     change = intervention("no-small-direct").to_data()
     assert manifest["intervention"] == change

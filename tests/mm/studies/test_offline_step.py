@@ -14,7 +14,7 @@ from fpnprobe.ledger import Ledger
 from fpnprobe.mm.training import checkpoint
 from fpnprobe.store.cell import StoredCell
 from fpnprobe.study.folder.mending import find_damage, remove_damage
-from fpnprobe.study.runner import worker
+from fpnprobe.study.runner import exit_codes, worker
 from tests.mm.studies.test_resume import StopAfter, run
 from tests.mm.tiny import tiny
 
@@ -59,14 +59,14 @@ def test_ap_on_the_way_is_that_of_a_shorter_training(tmp_path: Path) -> None:
 def test_a_lost_snapshot_is_predicted_again(tmp_path: Path) -> None:
     result = tiny(tmp_path / "out", probe__snapshots=[0.5])
     folder = result.cells[0].folder
-    assert worker.run(result, "FPN", 0, device="cpu", stop=threading.Event()) == worker.DONE
+    assert worker.run(result, "FPN", 0, device="cpu", stop=threading.Event()) == exit_codes.DONE
     before = (folder / "evaluation.parquet").read_bytes()
     (folder / "snapshots/detections-4.json.gz").write_bytes(b"")
     damage = find_damage(StoredCell.read(folder))
     assert damage.steps == ("evaluate", "snapshots")
     remove_damage(StoredCell.read(folder), damage)
     assert not (folder / "evaluation.parquet").exists()
-    assert worker.run(result, "FPN", 0, device="cpu", stop=threading.Event()) == worker.DONE
+    assert worker.run(result, "FPN", 0, device="cpu", stop=threading.Event()) == exit_codes.DONE
     assert (folder / "evaluation.parquet").read_bytes() == before
 
 
@@ -80,15 +80,15 @@ def test_a_snapshot_holds_the_weights_of_a_shorter_training(tmp_path: Path) -> N
 
 def test_stopped_in_the_middle_it_goes_on(tmp_path: Path) -> None:
     never, undisturbed = StopAfter(1000), tiny(tmp_path / "whole", **WANTED)
-    assert worker.run(undisturbed, "FPN", 0, device="cpu", stop=never) == worker.DONE
+    assert worker.run(undisturbed, "FPN", 0, device="cpu", stop=never) == exit_codes.DONE
     whole = undisturbed.cells[0].folder
     result = tiny(tmp_path / "parts", **WANTED)
     cell = result.cells[0]
     stop = StopAfter(1000 - never.left - 1)  # the last question: before the last batch
-    assert worker.run(result, "FPN", 0, device="cpu", stop=stop) == worker.STOPPED
+    assert worker.run(result, "FPN", 0, device="cpu", stop=stop) == exit_codes.STOPPED
     assert (cell.folder / "features/index.json").exists()
     assert not (cell.folder / "offline/iteration-8").exists()
-    assert worker.run(result, "FPN", 0, device="cpu", stop=threading.Event()) == worker.DONE
+    assert worker.run(result, "FPN", 0, device="cpu", stop=threading.Event()) == exit_codes.DONE
     assert not (cell.folder / "offline/measuring").exists()
     for step in (4, 8):
         place = f"offline/iteration-{step}/ledger.parquet"

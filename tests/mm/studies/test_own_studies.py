@@ -17,7 +17,7 @@ from fpnprobe.mm.training.model import model_config
 from fpnprobe.study import load
 from fpnprobe.study.folder import dataset, study_folder
 from fpnprobe.study.folder.fitting import fit_study
-from fpnprobe.study.runner import worker
+from fpnprobe.study.runner import exit_codes, worker
 
 ROOT = Path(__file__).parents[3] / "studies"
 STUDIES = [
@@ -97,7 +97,7 @@ def test_the_real_measurement_trains_in_small(
     result.write()
     for cell in result.cells:
         code = worker.run(result, cell.variant, 0, device="cpu", stop=threading.Event())
-        assert code == worker.DONE, (cell.folder / "log.txt").read_text()
+        assert code == exit_codes.DONE, (cell.folder / "log.txt").read_text()
         probe: dict[str, Any] = json.loads((cell.folder / "manifest.json").read_text())["probe"]
         assert probe["residuals"]["gradient"] < 1e-5, cell.variant
         assert len(list((cell.folder / "offline").iterdir())) == 2

@@ -29,7 +29,7 @@ from fpnprobe.mm.training.optimizer import optim_wrapper, rate_over_time
 from fpnprobe.scales import COCO_BUCKETS
 from fpnprobe.study import load
 from fpnprobe.study.folder import cell_key, dataset, study_folder
-from fpnprobe.study.runner import training, worker
+from fpnprobe.study.runner import exit_codes, training, worker
 from tests.mm.training.test_masks import run_lengths
 
 ROOT = Path(__file__).parents[3] / "studies"
@@ -189,7 +189,7 @@ def test_a_trial_on_photographs_ends_in_a_report(
     result.write()
     for cell in result.cells:
         code = worker.run(result, cell.variant, 0, device="cpu", stop=threading.Event())
-        assert code == worker.DONE, (cell.folder / "log.txt").read_text()
+        assert code == exit_codes.DONE, (cell.folder / "log.txt").read_text()
         manifest = cell.manifest() or {}
         assert manifest["holes"] == {}
         assert manifest["probe"]["residuals"]["gradient"] < 1e-5
@@ -231,7 +231,7 @@ def test_run_lengths_and_crowds_to_the_last_step(
     result.write()
     cell = result.cell("FPN", 0)
     code = worker.run(result, "FPN", 0, device="cpu", stop=threading.Event())
-    assert code == worker.DONE, (cell.folder / "log.txt").read_text()
+    assert code == exit_codes.DONE, (cell.folder / "log.txt").read_text()
     assert (cell.manifest() or {})["holes"] == {}
     (ledger,) = cell.folder.glob("offline/*/ledger.parquet")
     terms = set(pd.read_parquet(ledger)["term"])

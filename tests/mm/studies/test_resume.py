@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from fpnprobe.mm.training import checkpoint
-from fpnprobe.study.runner import worker
+from fpnprobe.study.runner import exit_codes, worker
 from tests.mm.tiny import tiny
 
 RESULTS = (
@@ -42,7 +42,7 @@ def run(out: Path, **changes: Any) -> Path:
     result = tiny(out, **changes)
     code = worker.run(result, "FPN", 0, device="cpu", stop=threading.Event())
     folder = result.cells[0].folder
-    assert code == worker.DONE, (folder / "log.txt").read_text()
+    assert code == exit_codes.DONE, (folder / "log.txt").read_text()
     return folder
 
 
@@ -61,7 +61,7 @@ class StopAfter(threading.Event):
 def stop_after(out: Path, steps: int, **changes: Any) -> None:
     result = tiny(out, **changes)
     code = worker.run(result, "FPN", 0, device="cpu", stop=StopAfter(steps))
-    assert code == worker.STOPPED
+    assert code == exit_codes.STOPPED
     assert result.cells[0].state() == "interrupted"
     state = checkpoint.read(result.cells[0].folder / "checkpoints" / "resume.pt")
     assert state["iteration"] > 0
@@ -96,5 +96,5 @@ def test_a_state_of_other_settings_is_refused(tmp_path: Path) -> None:
     content = checkpoint.read(path)
     checkpoint.write(path, content | {"key": "another"})
     result = tiny(tmp_path)
-    assert worker.run(result, "FPN", 0, device="cpu", stop=threading.Event()) == worker.FAILED
+    assert worker.run(result, "FPN", 0, device="cpu", stop=threading.Event()) == exit_codes.FAILED
     assert "other settings" in (result.cells[0].manifest() or {})["reason"]

@@ -11,11 +11,11 @@ from types import SimpleNamespace
 import pytest
 
 from fpnprobe.errors import EnvironmentProblem, FpnProbeError
-from fpnprobe.store.cell import State
+from fpnprobe.store.cell_state import State
 from fpnprobe.study.folder import progress
-from fpnprobe.study.runner import launchers, slurm, worker
+from fpnprobe.study.runner import exit_codes, launchers, slurm, slurm_jobs
 from fpnprobe.study.runner.launchers import Launch
-from fpnprobe.study.runner.local import Tracked
+from fpnprobe.study.runner.tracked_cells import Tracked
 from tests.mm.tiny import tiny
 
 
@@ -28,7 +28,7 @@ class Silent:
 def test_the_local_executor_runs_the_cells(tmp_path: Path) -> None:
     submitit = pytest.importorskip("submitit")
     result = tiny(tmp_path, schedule__iterations=2, probe__mode=None)
-    via = submitit.LocalExecutor(folder=slurm.folder(result))
+    via = submitit.LocalExecutor(folder=slurm_jobs.folder(result))
     found: list[Tracked] = slurm.run(
         result, result.cells, launch=Launch(), via=via, watcher=Silent()
     )
@@ -42,9 +42,9 @@ def test_a_preempted_job_saves_its_state_and_is_queued_again(tmp_path: Path) -> 
     submitit = pytest.importorskip("submitit")
     result = tiny(tmp_path, schedule__iterations=600, probe__mode=None)
     (cell,) = result.cells
-    via = submitit.LocalExecutor(folder=slurm.folder(result))
+    via = submitit.LocalExecutor(folder=slurm_jobs.folder(result))
     with via.batch():
-        job = via.submit(slurm.CellJob(result, cell, Launch()))
+        job = via.submit(slurm_jobs.CellJob(result, cell, Launch()))
     until = time.monotonic() + 200
     while (now := progress.read(cell.folder)) is None or now.iteration < 20:
         assert time.monotonic() < until, job.stderr()
@@ -52,7 +52,7 @@ def test_a_preempted_job_saves_its_state_and_is_queued_again(tmp_path: Path) -> 
     parent = job._process.pid  # submitit's controller; its child runs the job
     (task,) = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
     os.kill(int(task), signal.SIGUSR2)  # as Slurm does
-    assert job.result() == worker.DONE
+    assert job.result() == exit_codes.DONE
     assert cell.state() is State.DONE
     log = (cell.folder / "log.txt").read_text()
     assert log.count("--- ") == 2  # two processes, and the second one did not begin anew
@@ -89,7 +89,7 @@ class FakeExecutor:
     def batch(self) -> AbstractContextManager[None]:
         return nullcontext()
 
-    def submit(self, _job: slurm.CellJob) -> FakeJob:
+    def submit(self, _job: slurm_jobs.CellJob) -> FakeJob:
         return self.job
 
 
@@ -125,8 +125,10 @@ def test_nodes_meet_on_the_first_host(tmp_path: Path, monkeypatch: pytest.Monkey
     node = SimpleNamespace(job_id="77_3", num_nodes=2, node=1, hostnames=["gpu7", "gpu8"])
     monkeypatch.setattr(submitit, "JobEnvironment", lambda: node)
     result = tiny(tmp_path, resources__nodes=2)
-    assert slurm.parameters(result, jobs=1)["nodes"] == 2
-    words = Launch(nproc=8).command(result.out, result.cells[0], rendezvous=slurm.find_rendezvous())
+    assert slurm_jobs.parameters(result, jobs=1)["nodes"] == 2
+    words = Launch(nproc=8).command(
+        result.out, result.cells[0], rendezvous=slurm_jobs.find_rendezvous()
+    )
     for word in ("--nnodes=2", "--node-rank=1", "--master-addr=gpu7", "--nproc-per-node=8"):
         assert word in words
     (port,) = (int(word.partition("=")[2]) for word in words if word.startswith("--master-port"))
@@ -142,7 +144,7 @@ def test_the_sbatch_file_asks_for_what_the_study_says(
     monkeypatch.setattr(slurm_module.SlurmExecutor, "affinity", staticmethod(lambda: 1))
     changes = {"resources__gpus_per_cell": 4, "resources__slurm": {"partition": "long"}}
     result = tiny(tmp_path, resources__minutes=90, **changes)
-    text = slurm.executor(result, jobs=3)._make_submission_file_text("RUN", "id")
+    text = slurm_jobs.executor(result, jobs=3)._make_submission_file_text("RUN", "id")
     for line in (
         "--time=90", "--gpus-per-node=4", "--partition=long", "--job-name=fpnprobe-tiny",
         "--requeue", "--signal=USR2@60", "--cpus-per-task=8", "--mem=32GB",
@@ -150,9 +152,9 @@ def test_the_sbatch_file_asks_for_what_the_study_says(
         assert f"#SBATCH {line}" in text, text
     assert "RUN" in text
     with pytest.raises(FpnProbeError, match=r"resources\.slurm"):
-        slurm.executor(tiny(tmp_path, resources__slurm={"partitio": "x"}), jobs=1)
+        slurm_jobs.executor(tiny(tmp_path, resources__slurm={"partitio": "x"}), jobs=1)
 
 
 def test_away_from_a_cluster(tmp_path: Path) -> None:
     with pytest.raises(EnvironmentProblem, match="srun"):
-        slurm.executor(tiny(tmp_path), jobs=1)
+        slurm_jobs.executor(tiny(tmp_path), jobs=1)

@@ -17,7 +17,7 @@ import pytest
 from fpnprobe.store import locks
 from fpnprobe.study import snapshot
 from fpnprobe.study.folder import progress
-from fpnprobe.study.runner import worker
+from fpnprobe.study.runner import exit_codes, worker
 from tests.mm.studies.test_resume import assert_same_cell
 from tests.mm.tiny import study_file, tiny
 
@@ -69,7 +69,7 @@ def killed_until_done(
 ) -> None:
     changes: dict[str, Any] = {"schedule__iterations": 40, "probe__interval": 4}
     whole = tiny(tmp_path / "whole", **changes)
-    assert worker.run(whole, "FPN", 0, device="cpu", stop=threading.Event()) == worker.DONE
+    assert worker.run(whole, "FPN", 0, device="cpu", stop=threading.Event()) == exit_codes.DONE
     study, out = study_file(tmp_path / "study", **changes), tmp_path / "killed"
     cell = out / "cells" / "fpn" / "seed-0"
     for _ in range(kills):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from mmdet.structures.mask import BitmapMasks, PolygonMasks
 
-from fpnprobe.data import annotations
+from fpnprobe.data.annotation_file import annotations
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm.training.dataset import CellImages
 from fpnprobe.mm.training.masks import load_masks

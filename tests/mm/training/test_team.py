@@ -19,7 +19,7 @@ from fpnprobe.mm.training.cell_images import open_images
 from fpnprobe.mm.training.loader import count_workers, prediction_loader
 from fpnprobe.mm.training.team import Team
 from fpnprobe.study.folder.study_folder import Output
-from fpnprobe.study.runner import launchers, worker
+from fpnprobe.study.runner import exit_codes, launchers
 from fpnprobe.study.runner.launchers import Launch, Rendezvous
 from tests.mm.studies.test_resume import run
 from tests.mm.tiny import tiny
@@ -42,7 +42,7 @@ def finish(process: "subprocess.Popen[bytes]", result: Output) -> None:
     code = process.wait(timeout=300)
     assert process.stdin is not None
     process.stdin.close()
-    assert code == worker.DONE, (result.cells[0].folder / "log.txt").read_text()[-3000:]
+    assert code == exit_codes.DONE, (result.cells[0].folder / "log.txt").read_text()[-3000:]
 
 
 def test_predictions_are_shared_out_and_equal_those_of_one_process(tmp_path: Path) -> None:

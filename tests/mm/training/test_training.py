@@ -14,7 +14,7 @@ from torch.nn import BatchNorm2d
 
 from fpnprobe.bench import training as bench
 from fpnprobe.config.schedule import Schedule
-from fpnprobe.data import pixels
+from fpnprobe.data.image_files import pixels
 from fpnprobe.errors import EnvironmentProblem, FpnProbeError
 from fpnprobe.mm.training.building import build_runner
 from fpnprobe.mm.training.dataset import CellImages, Positions

@@ -2,8 +2,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from fpnprobe.attribution.captum_methods import METHODS
 from fpnprobe.attribution.chain import Chain, Place
-from fpnprobe.attribution.methods import METHODS, attribute
+from fpnprobe.attribution.methods import attribute
 from fpnprobe.errors import FpnProbeError
 
 from . import toy

@@ -8,19 +8,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fpnprobe.data import annotations, coco, parts, subset
-from fpnprobe.data.usable import usable
+from fpnprobe.data import coco, subset
+from fpnprobe.data.annotation_file import annotations, parts
+from fpnprobe.data.annotation_file.usable import usable
+from fpnprobe.data.splits import Split, image_folder, match_categories, open_split
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.evaluation import GroundTruth, evaluate
 from tests.unit.data import mutations
 from tests.unit.data.mutations import Changes
 
 
-def check(root: Path) -> list[coco.Split] | None:
+def check(root: Path) -> list[Split] | None:
     """What `fpnprobe data check` does; None where it refuses, in one line."""
     try:
-        splits = [coco.open_split(root, name) for name in ("train", "val")]
-        coco.match_categories(*splits)
+        splits = [open_split(root, name) for name in ("train", "val")]
+        match_categories(*splits)
         for split in splits:
             assert all(
                 "\n" not in line for line in coco.summarize(split, split.check_images()).warnings
@@ -35,14 +37,16 @@ def check(root: Path) -> list[coco.Split] | None:
     return splits
 
 
-def assert_readers_agree(root: Path, split: coco.Split) -> None:
+def assert_readers_agree(root: Path, split: Split) -> None:
     """A written part holds what is used, and nothing more is left out of it."""
     found = split.annotations
     file = root / "part.json"
     parts.write_part(file, found, root=root, folder=split.folder)
     again, notices = usable(annotations.read(file))
-    assert not [each for each in notices if "left out" in each.what or "clipped" in each.what]
-    assert coco.image_folder(root, file, again) == split.folder
+    assert not [
+        each for each in notices if "left out" in each.sentence or "clipped" in each.sentence
+    ]
+    assert image_folder(root, file, again) == split.folder
     np.testing.assert_array_equal(again.boxes, found.boxes)
     np.testing.assert_array_equal(again.areas, found.areas)
     np.testing.assert_array_equal(again.image, found.image)
@@ -82,7 +86,7 @@ def assert_engines_agree(truth: Any, iou_type: str) -> None:
         assert found[0] == pytest.approx(found[1], abs=1e-12, nan_ok=True)
 
 
-def hold_to_the_law(root: Path, mutated: Changes, *, both: bool) -> list[coco.Split] | None:
+def hold_to_the_law(root: Path, mutated: Changes, *, both: bool) -> list[Split] | None:
     """Write a mutated folder, check it, and read what is accepted in every way.
 
     Returns:

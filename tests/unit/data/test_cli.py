@@ -9,7 +9,7 @@ import typer
 from typer.testing import CliRunner
 
 from fpnprobe.cli import data
-from fpnprobe.data import images
+from fpnprobe.data.image_files import images
 from fpnprobe.errors import FpnProbeError
 
 

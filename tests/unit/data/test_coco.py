@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fpnprobe.data import coco, images
+from fpnprobe.data import coco, splits
+from fpnprobe.data.image_files import images
 from fpnprobe.errors import FpnProbeError
 
 Content = dict[str, Any]
@@ -259,7 +260,7 @@ def test_boxes_that_stick_out_are_clipped_and_counted(root: Path) -> None:
         "train: 1 of 3 boxes stick out of their image and were clipped (first: annotations[0], "
         "bbox [-5.0, 20.0, 100.0, 30.0])",
     )
-    found = coco.open_split(root, "train").annotations
+    found = splits.open_split(root, "train").annotations
     assert found.boxes[0].tolist() == [0.0, 20.0, 80.0, 30.0]
     assert found.areas[0] == 123.0
 
@@ -272,18 +273,28 @@ def test_rounding_is_not_sticking_out(root: Path) -> None:
 def test_images_are_opened_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     coco.check(root, "train")
     with monkeypatch.context() as patch:
-        patch.setattr(images, "_check_one", None)  # would fail if called again
+        patch.setattr(images, "check_image_file", None)  # would fail if called again
         coco.check(root, "train")
     (root / "images" / "a.jpg").write_text("<html>404</html>")
     assert "cannot be read as an image" in refused(root)
 
 
 def test_content_hash_follows_the_content_and_not_the_place(root: Path, tmp_path: Path) -> None:
-    before = coco.open_split(root, "train").content_hash()
+    before = splits.open_split(root, "train").content_hash()
     copy = shutil.copytree(root, tmp_path / "copy")
-    assert coco.open_split(copy, "train").content_hash() == before
+    assert splits.open_split(copy, "train").content_hash() == before
     edit(copy, lambda c: first(c).update(area=99.0))
-    assert coco.open_split(copy, "train").content_hash() != before
+    assert splits.open_split(copy, "train").content_hash() != before
     with (root / "images" / "a.jpg").open("ab") as file:
         file.write(b"1")
-    assert coco.open_split(root, "train").content_hash() != before
+    assert splits.open_split(root, "train").content_hash() != before
+
+
+def test_validation_on_images_of_the_training_is_told(root: Path) -> None:
+    annotations = root / "annotations"
+    shutil.copy(annotations / "train.json", annotations / "val.json")
+    train, val = coco.check_splits(root, ["train", "val"])
+    assert train.warnings == ()
+    (line,) = val.warnings
+    assert line.startswith("val: 2 of 2 images are images of train too: AP on them is")
+    assert line.endswith(f"(first: {root / 'images' / 'a.jpg'})")

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fpnprobe.data import coco, layouts
+from fpnprobe.data import coco, layouts, splits
 from fpnprobe.errors import FpnProbeError
 
 LAYOUTS = {
@@ -37,35 +37,35 @@ def write(root: Path, file: str, folder: str) -> None:
 def test_layouts(name: str, tmp_path: Path) -> None:
     file, folder = LAYOUTS[name]
     write(tmp_path, file, folder)
-    found = coco.open_split(tmp_path, "train")
+    found = splits.open_split(tmp_path, "train")
     assert (found.file, found.folder) == (tmp_path / file, tmp_path / folder)
     assert found.paths() == (tmp_path / folder / "a.jpg",)
 
 
 def test_a_split_is_named_by_its_file(tmp_path: Path) -> None:
     write(tmp_path, "annotations/instances_default.json", "images/default")
-    assert coco.open_split(tmp_path, "instances_default").folder == tmp_path / "images/default"
+    assert splits.open_split(tmp_path, "instances_default").folder == tmp_path / "images/default"
     with pytest.raises(FpnProbeError, match="there is: instances_default; name one"):
-        coco.open_split(tmp_path, "train")
+        splits.open_split(tmp_path, "train")
 
 
 def test_valid_is_val(tmp_path: Path) -> None:
     write(tmp_path, "valid/_annotations.coco.json", "valid")
-    assert coco.open_split(tmp_path, "val").layout == "Roboflow"
+    assert splits.open_split(tmp_path, "val").layout == "Roboflow"
 
 
 def test_two_years_are_ambiguous(tmp_path: Path) -> None:
     for year in (2014, 2017):
         write(tmp_path, f"annotations/instances_train{year}.json", f"train{year}")
     with pytest.raises(FpnProbeError, match=r"several annotation files .* say which: .--split"):
-        coco.open_split(tmp_path, "train")
-    assert coco.open_split(tmp_path, "instances_train2014").folder == tmp_path / "train2014"
+        splits.open_split(tmp_path, "train")
+    assert splits.open_split(tmp_path, "instances_train2014").folder == tmp_path / "train2014"
 
 
 def test_of_several_folders_the_one_with_the_images_is_taken(tmp_path: Path) -> None:
     write(tmp_path, "annotations/train.json", "train")
     (tmp_path / "images" / "train").mkdir(parents=True)
-    assert coco.open_split(tmp_path, "train").folder == tmp_path / "train"
+    assert splits.open_split(tmp_path, "train").folder == tmp_path / "train"
 
 
 def test_names_may_begin_with_their_folder(tmp_path: Path) -> None:
@@ -92,12 +92,12 @@ def test_categories_of_the_validation_follow_the_training(tmp_path: Path) -> Non
     file = tmp_path / "annotations" / "val.json"
     content = json.loads(file.read_text())
 
-    def val(*names: str, used: int = 0) -> coco.Split:
+    def val(*names: str, used: int = 0) -> splits.Split:
         content["categories"] = [{"id": 7 + i, "name": name} for i, name in enumerate(names)]
         content["annotations"][0]["category_id"] = 7 + used
         file.write_text(json.dumps(content))
-        return coco.match_categories(
-            coco.open_split(tmp_path, "train"), coco.open_split(tmp_path, "val")
+        return splits.match_categories(
+            splits.open_split(tmp_path, "train"), splits.open_split(tmp_path, "val")
         )
 
     assert val("a").annotations.category_names == ("a",)
@@ -113,7 +113,7 @@ def test_categories_of_the_validation_follow_the_training(tmp_path: Path) -> Non
 def test_a_folder_too_far_up_is_told(tmp_path: Path) -> None:
     write(tmp_path / "coco", "annotations/instances_train2017.json", "train2017")
     with pytest.raises(FpnProbeError, match=r"no split 'train', and .*coco has one: give that"):
-        coco.open_split(tmp_path, "train")
+        splits.open_split(tmp_path, "train")
 
 
 def test_names_that_differ_in_case_are_told(tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fpnprobe.data import annotations, coco, scenes, subset
-from fpnprobe.data.annotations import Annotations
+from fpnprobe.data import coco, scenes, splits, subset
+from fpnprobe.data.annotation_file import annotations
+from fpnprobe.data.annotation_file.annotations import Annotations
 from fpnprobe.errors import FpnProbeError
 
 
@@ -20,7 +21,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def content(root: Path) -> Annotations:
-    return coco.open_split(root, "train").annotations
+    return splits.open_split(root, "train").annotations
 
 
 def ids(content: Annotations) -> set[int]:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fpnprobe.evidence import build, claims, published
+from fpnprobe.evidence import build, claims, published, published_claims
 from fpnprobe.evidence.claims import Claim
 from tests.unit.evidence.study_folder import write_study
 
@@ -63,7 +63,9 @@ def test_the_copy_is_the_papers() -> None:
     ],
 )
 def test_differences_are_the_papers(wanted: dict[str, Any], paper: float) -> None:
-    fits = [c for c in published.claims() if all(getattr(c, k) == v for k, v in wanted.items())]
+    fits = [
+        c for c in published_claims.claims() if all(getattr(c, k) == v for k, v in wanted.items())
+    ]
     assert [c.paper for c in fits] == [paper]
 
 
@@ -71,11 +73,11 @@ def test_only_numbers_of_one_table_are_compared() -> None:
     """The paper has two FPN baselines of Faster R-CNN: 39.5 AP, and the zoo's 39.4 in Table 3."""
     gains = [
         (c.baseline_name, c.paper)
-        for c in published.claims()
+        for c in published_claims.claims()
         if (c.detector, c.variant, c.metric) == ("Faster R-CNN", "FPN-CFG3", "AP")
     ]
     assert gains == [("FPN 39.5 AP, Table 2", 2.7), ("FPN 39.4 AP, Table 3", 2.8)]
-    assert not [c for c in published.claims() if " against " in c.source]
+    assert not [c for c in published_claims.claims() if " against " in c.source]
 
 
 def test_one_measurement_has_one_claim() -> None:
@@ -86,7 +88,7 @@ def test_one_measurement_has_one_claim() -> None:
         for g in groups
     ]  # fmt: skip
     assert len(set(places)) == len(places)
-    assert sum(map(len, groups)) == len(published.claims())
+    assert sum(map(len, groups)) == len(published_claims.claims())
     sources = {
         tuple(c.source for c in g)
         for g in groups
@@ -103,9 +105,9 @@ def test_gains_of_table_3_are_those_printed() -> None:
 
 
 def test_nothing_that_was_not_published_is_claimed() -> None:
-    lost = [c for c in published.claims() if c.detector == "FCOS" and c.metric == "AP_S"]
+    lost = [c for c in published_claims.claims() if c.detector == "FCOS" and c.metric == "AP_S"]
     assert lost == []
-    assert not [c for c in published.claims() if np.isnan(c.paper)]
+    assert not [c for c in published_claims.claims() if np.isnan(c.paper)]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from torch import Tensor
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.interventions import Intervention
 from fpnprobe.interventions.backward import IntervenedBackward
-from fpnprobe.interventions.loss_rules import RuledBackward, surgery_weights
+from fpnprobe.interventions.gradient_surgery import surgery_weights
+from fpnprobe.interventions.loss_rules import RuledBackward
 from fpnprobe.probing.calls import LossCall
 from fpnprobe.probing.partition import LossPartition
 

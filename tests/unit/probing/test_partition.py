@@ -197,3 +197,11 @@ def test_level_zero_is_a_level_and_below_it_is_none() -> None:
     labels = torch.zeros(4, dtype=torch.long)
     partition.add_rows(rows, labels, levels=torch.tensor([0, 3, -1, 0]))
     assert partition.level_terms() == ["L0", "L3"]
+
+
+def test_calls_are_told_apart_by_what_they_are() -> None:
+    """They hold tensors, whose numbers have no single truth: a list of calls can be searched."""
+    rows = torch.ones(3)
+    first, second = (LossCall("a", "loss", rows, rows, torch.zeros(3).long()) for _ in range(2))
+    assert [first, second].index(second) == 1
+    assert first != second

@@ -127,10 +127,10 @@ def test_a_file_that_is_not_at_the_path_any_more_is_not_locked(
     path = tmp_path / "lock"
     original = locks._lock
 
-    def lock(handle: int, file: Path, *, needed: bool) -> bool:
-        if needed and path.exists():
+    def lock(handle: int, file: Path, *, required: bool) -> bool:
+        if required and path.exists():
             path.unlink()
-        return original(handle, file, needed=needed)
+        return original(handle, file, required=required)
 
     monkeypatch.setattr(locks, "_lock", lock)
     with pytest.raises(locks.Taken), locks.held(path, wait=0.1):

@@ -4,7 +4,7 @@ import pytest
 
 from fpnprobe.config import loading
 from fpnprobe.study.folder import study_folder
-from fpnprobe.study.folder.dataset import Source
+from fpnprobe.study.folder.source import Source
 from fpnprobe.study.folder.study_folder import Output
 
 SOURCE = Source(

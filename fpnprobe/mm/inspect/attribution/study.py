@@ -18,7 +18,8 @@ from fpnprobe.mm.inspect.attribution.target import Kind
 from fpnprobe.mm.inspect.attribution.trust import by_method
 from fpnprobe.mm.inspect.attribution.trust import trust as judge_methods
 from fpnprobe.mm.inspect.trained_cell import TrainedCell
-from fpnprobe.store.cell import MANIFEST, State, StoredCell
+from fpnprobe.store.cell import MANIFEST, StoredCell
+from fpnprobe.store.cell_state import State
 from fpnprobe.store.runs import is_run
 from fpnprobe.store.study import StoredStudy, read_cell
 

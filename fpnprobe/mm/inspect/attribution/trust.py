@@ -6,9 +6,10 @@ from typing import Any
 import pandas as pd
 import torch
 
+from fpnprobe.attribution.captum_methods import METHODS
 from fpnprobe.attribution.chain import Chain, Place
 from fpnprobe.attribution.faithfulness import curves
-from fpnprobe.attribution.methods import INTERNAL_BATCH, METHODS, attribute
+from fpnprobe.attribution.methods import INTERNAL_BATCH, attribute
 from fpnprobe.attribution.robustness import robustness
 from fpnprobe.attribution.sanity import randomization
 from fpnprobe.mm.inspect.attribution.image import DetectorImage

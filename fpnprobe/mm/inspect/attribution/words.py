@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, get_args
 
+from fpnprobe.attribution.captum_methods import METHODS
 from fpnprobe.attribution.chain import Place
-from fpnprobe.attribution.methods import METHODS
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm.inspect.attribution.target import Kind
 

@@ -31,6 +31,12 @@ def follow(compute: Callable[[Annotations], Tensor]) -> list[object]:
     return list(torch.where(is_lost(marks), LOST, marks).tolist())
 
 
+def read_points(boxes: Tensor) -> Tensor:
+    """One point of each of three maps, as of a target mask."""
+    maps, places = boxes.reshape(3, 1, 2, 2), torch.zeros(3, 1, 1, 2)
+    return torch.nn.functional.grid_sample(maps, places, align_corners=False).reshape(3)
+
+
 MOVES: dict[str, tuple[Callable[[Annotations], Tensor], list[object]]] = {
     "index by numbers": (lambda t: t.n[torch.tensor([2, 0, 0])], [2, 0, 0]),
     "index by a mask": (lambda t: t.n[torch.tensor([False, True, True])], [1, 2]),
@@ -49,6 +55,7 @@ MOVES: dict[str, tuple[Callable[[Annotations], Tensor], list[object]]] = {
     "split, unbind": (lambda t: t.b.unbind(1)[3], [0, 1, 2]),
     "chunk": (lambda t: torch.cat(t.b.chunk(2, 1)[::-1], 1)[:, 0], [0, 1, 2]),
     "a reader of an unmarked table": (lambda t: torch.arange(9)[t.n], [0, 1, 2]),
+    "points of masks": (lambda t: read_points(t.b), [0, 1, 2]),
     "tril": (lambda t: t.n[:2, None].expand(2, 2).tril(), [[0, NONE], [1, 1]]),
 }
 WRITES: dict[str, tuple[Callable[[Annotations], Tensor], list[object]]] = {

@@ -74,7 +74,8 @@ def test_a_heat_map_of_another_class_is_found() -> None:
 def test_all_problems_are_told() -> None:
     problems: list[str] = []
     own = witness(problems=problems)
-    own.check_boxes("loss_bbox", BOXES[[1, 1]], torch.tensor([0, 1]))
+    for _layer in range(2):  # of a decoder: the same loss fails alike
+        own.check_boxes("loss_bbox", BOXES[[1, 1]], torch.tensor([0, 1]))
     own.check_classes("loss_cls", torch.tensor([3, 3, 1]), torch.tensor([0, 1, 2]), columns=5)
     assert [text.partition(":")[0] for text in problems] == ["loss_bbox", "loss_cls"]
 
@@ -115,3 +116,12 @@ def test_the_diagonal_of_all_pairs_splits_by_value_too() -> None:
     sample = measured(compute)
     assert sample.residuals.loss < 1e-10 and sample.unlabeled == 0
     assert min(sample.values[name] for name in ("small", "medium", "large")) > 0
+
+
+def test_of_one_class_a_place_map_is_not_taken_for_classes() -> None:
+    """GA-RPN: one class, and a map of one column whose positives are 1."""
+    single = Witness(MarkedObjects(torch.zeros(2).long(), torch.zeros(2).long()), width=1)
+    single.check_classes("loss_loc", torch.tensor([1, 1, 0]), torch.tensor([0, 1, -1]), columns=1)
+    assert single.witnessed["loss_loc"] == 0
+    single.check_classes("loss_cls", torch.tensor([0, 0, 1]), torch.tensor([0, 1, -1]), columns=1)
+    assert single.witnessed["loss_cls"] == 2

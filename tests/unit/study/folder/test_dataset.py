@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fpnprobe.config import loading
-from fpnprobe.data import pixels
+from fpnprobe.data.image_files import pixels
 from fpnprobe.study.folder import dataset, study_folder
 from tests.mm.tiny import CONTENT
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from fpnprobe.config import loading, overrides
-from fpnprobe.data import annotations, scenes
+from fpnprobe.data import scenes
+from fpnprobe.data.annotation_file import annotations
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.scales import COCO_BUCKETS
 from fpnprobe.study.folder import dataset, study_folder

@@ -9,8 +9,9 @@ import pytest
 from fpnprobe.config import loading
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.store import locks
-from fpnprobe.store.cell import MANIFEST, State, write_manifest
-from fpnprobe.study.folder import cell_key, dataset, study_folder
+from fpnprobe.store.cell import MANIFEST, write_manifest
+from fpnprobe.store.cell_state import State
+from fpnprobe.study.folder import cell_content, cell_key, dataset, study_folder
 from fpnprobe.study.folder.cells import Cell
 from fpnprobe.study.folder.study_folder import Output
 from fpnprobe.study.planning import lines, plan
@@ -26,7 +27,7 @@ def fill(cell: Cell, state: str = "done", **more: object) -> None:
 
 def settle(cell: Cell) -> None:
     with locks.held(cell.lock):
-        study_folder.settle(cell)
+        cell_content.settle(cell)
 
 
 def test_what_is_written_reads_back(result: Output) -> None:
@@ -111,10 +112,10 @@ def test_a_move_that_was_killed_loses_nothing(
 
     monkeypatch.setattr(Path, "rename", killed)
     with contextlib.suppress(KeyboardInterrupt):
-        study_folder.settle(other)
+        cell_content.settle(other)
         write_manifest(other.folder, {"key": other.key, "state": "done"})
-        study_folder.settle(first)
-    study_folder.settle(first)
+        cell_content.settle(first)
+    cell_content.settle(first)
     assert {path.name: path.read_text() for path in first.folder.iterdir()} == before
     assert not first.archive.exists()
 
@@ -142,7 +143,7 @@ def test_cells_that_left_the_study_are_archived(result: Output) -> None:
     for cell in result.cells:
         fill(cell)
     smaller = replace(result, cells=result.cells[:2])
-    moved = study_folder.archive_foreign(smaller)
+    moved = cell_content.archive_foreign(smaller)
     assert len(moved) == 2
     assert not (result.out / "cells" / "fpn").exists()
     assert [cell.state() for cell in result.cells] == [State.DONE] * 4
@@ -153,7 +154,7 @@ def test_cells_that_left_the_study_are_archived(result: Output) -> None:
 def test_forget_deletes_a_cell_alone(result: Output) -> None:
     for cell in result.cells:
         fill(cell)
-    study_folder.forget(result.cells[0])
+    cell_content.forget(result.cells[0])
     assert [cell.state().value for cell in result.cells] == ["pending", "done", "done", "done"]
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from fpnprobe.store.cell import State
+from fpnprobe.store.cell_state import State
 from fpnprobe.study.folder.progress import ProgressWriter, read
 from fpnprobe.study.folder.study_folder import Output
 from fpnprobe.study.runner import estimate
 from fpnprobe.study.runner.display import Display
 from fpnprobe.study.runner.estimate import Remaining
-from fpnprobe.study.runner.local import Tracked
+from fpnprobe.study.runner.tracked_cells import Tracked
 
 
 def tracked(result: Output) -> list[Tracked]:

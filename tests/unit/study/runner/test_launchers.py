@@ -9,8 +9,8 @@ import pytest
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.study.folder.study_folder import Output
 from fpnprobe.study.runner.launchers import Launch
-from fpnprobe.study.runner.local import Tracked, judge
 from fpnprobe.study.runner.machine import check_device, default_jobs
+from fpnprobe.study.runner.tracked_cells import Tracked, record_exit
 
 
 def test_commands(result: Output) -> None:
@@ -65,6 +65,6 @@ def test_a_gpu_is_not_chosen_by_the_device() -> None:
 )  # fmt: skip
 def test_what_an_exit_code_means(code: int, state: str, reason: str, result: Output) -> None:
     each = Tracked(result.cells[0], 10)
-    judge(each, code)
+    record_exit(each, code)
     assert each.state == state
     assert reason in each.reason

@@ -1,0 +1,132 @@
+"""Two cells, runs or detection files compared: where their detections and annotations lie."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.evaluation.comparison import Comparison, compare
+from fpnprobe.scales import COCO_BUCKETS, ScaleBucket
+from fpnprobe.store import StoredStudy
+from fpnprobe.store.runs import is_run
+from fpnprobe.store.study import STUDY, read_cell
+from fpnprobe.store.tables import read_parquet
+
+
+def compare_runs(
+    a: str | Path,
+    b: str | Path,
+    *,
+    annotations: str | Path | None = None,
+    iou_type: str | None = None,
+    area: str | None = None,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Comparison:
+    """Compare two cells of studies, or two detection files on the same annotations.
+
+    A cell brings its annotations, buckets, `iou_type` and `area`; what is given here wins.
+
+    Raises:
+        FpnProbeError: If the annotations are missing or differ, or a folder is no finished cell.
+    """
+    files: list[Path] = []
+    cell_settings: list[tuple[str, tuple[ScaleBucket, ...], str, str | None]] = []
+    for path in (Path(a), Path(b)):
+        if not path.exists():
+            raise FpnProbeError(f"{path} does not exist: give a cell's folder or a detection file")
+        if path.is_dir():
+            study, detections, truth, kind_of_area = _find_results(path)
+            files.append(detections)
+            cell_settings.append((truth, study.buckets, study.iou_types[0], kind_of_area))
+        else:
+            files.append(path)
+    if annotations is None and len({settings[0] for settings in cell_settings}) != 1:
+        raise FpnProbeError(
+            "the two runs were evaluated on different annotations: they cannot be paired"
+            if cell_settings
+            else "detection files need their ground truth: add --annotations FILE"
+        )
+    if len({settings[1:] for settings in cell_settings}) > 1:
+        raise FpnProbeError(
+            "the two runs have different size buckets, iou_type or area: expected equal"
+        )
+    cell_annotations, buckets, kind, cell_area = (
+        cell_settings[0] if cell_settings else ("", COCO_BUCKETS, "bbox", None)
+    )
+    try:
+        return compare(
+            annotations or cell_annotations,
+            files[0],
+            files[1],
+            iou_type=iou_type or kind,
+            buckets=buckets,
+            area=area or cell_area,
+            resamples=resamples,
+            seed=seed,
+        )
+    except FpnProbeError:
+        stored = None if annotations else _stored_comparison(Path(a), Path(b))
+        if stored is None:
+            raise
+        return stored
+
+
+def _stored_comparison(a: Path, b: Path) -> Comparison | None:
+    """Read what a study stores of two of its cells, for whoever lacks its data or detections."""
+    if not (a.is_dir() and b.is_dir()):
+        return None
+    first, second = a.resolve(), b.resolve()
+    path = first.parents[2] / "evidence" / "comparison.parquet"
+    if first.parents[2] != second.parents[2] or first.name != second.name or not path.is_file():
+        return None
+    names = [read_cell(folder).variant for folder in (first, second)]
+    table = read_parquet(path)
+    table = table[(table["source"] == "images")]
+    table = table[table["seed"].astype(str) == first.name.removeprefix("seed-")]
+    there = table[(table["baseline"] == names[0]) & (table["variant"] == names[1])]
+    back = table[(table["baseline"] == names[1]) & (table["variant"] == names[0])]
+    turned = back.assign(
+        a=back["b"], b=back["a"], difference=-back["difference"], low=-back["high"],
+        high=-back["low"],
+    )  # fmt: skip
+    rows = pd.concat([there, turned], ignore_index=True)
+    if rows.empty:
+        return None
+    return Comparison(
+        table=rows[["metric", "a", "b", "difference", "low", "high"]],
+        curve=pd.DataFrame(),
+        images=int(rows["n_images"].iloc[0]),
+        resamples=int(rows["resamples"].iloc[0]) if "resamples" in rows else 1000,
+        buckets=StoredStudy.read(first.parents[2]).buckets,
+        warnings=("from the stored comparison: the study's data or detections are not here",),
+    )
+
+
+def _find_results(folder: Path) -> tuple[StoredStudy, Path, str, str | None]:
+    """Find detections, annotations and area of a cell that is done and current, or of a run.
+
+    Raises:
+        FpnProbeError: If the folder is neither.
+    """
+    path = folder.resolve()
+    if is_run(path):
+        runs = StoredStudy.of_runs([path])
+        run = runs.cells[0]
+        annotations = str(run.manifest.get("annotations") or "")
+        if not (annotations and run.detections.is_file()):
+            raise FpnProbeError(
+                f"{folder} has no detections: a run keeps those of mmdet's COCO metric at each "
+                "validation (val_evaluator of type CocoMetric); train with one"
+            )
+        return runs, run.detections, annotations, run.manifest.get("area")
+    if len(path.parts) > 3 and (path.parents[2] / STUDY).exists():
+        study = StoredStudy.read(path.parents[2], strict=True)
+        for cell in study.done:
+            if cell.folder.resolve() == path:
+                return study, cell.detections, str(cell.annotations), None
+    raise FpnProbeError(
+        f"{folder} is not a finished run: expected a folder such as "
+        "reports/quickstart/cells/fpn/seed-0 of a cell that is done and not stale, the work_dir "
+        "of a training with the probe, or a detection file"
+    )

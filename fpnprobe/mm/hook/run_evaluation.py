@@ -1,0 +1,121 @@
+"""AP of a training's validations: from its detections, or as mmdet's metric prints it."""
+
+import gzip
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.evaluation import evaluate
+from fpnprobe.mm.hook.runner_facts import find_annotation_file, find_validation_images
+from fpnprobe.scales import ScaleBucket
+from fpnprobe.store import atomic
+from fpnprobe.store.run_file import RunFile
+
+DETECTIONS = "detections"
+_METRICS = {
+    "mAP": "AP", "mAP_50": "AP_50", "mAP_75": "AP_75", "mAP_s": "AP_S", "mAP_m": "AP_M",
+    "mAP_l": "AP_L",
+}  # fmt: skip
+
+
+class ValidationRecord:
+    """Keeps the detections and the AP of each validation of a training.
+
+    Args:
+        folder: Folder of the run.
+        cell: Study, variant and seed.
+        buckets: Scale buckets.
+        area: "box" where the area of an object is that of its box.
+        file: The run file, which names detections and annotations.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        cell: Mapping[str, Any],
+        *,
+        buckets: tuple[ScaleBucket, ...],
+        area: str | None,
+        file: RunFile,
+    ) -> None:
+        self._folder, self._cell, self._buckets = folder, cell, buckets
+        self._area, self._file = area, file
+        self._annotations: str | None = None
+
+    def dump_detections(self, runner: Any) -> None:
+        """Let COCO's metric keep its detections, so that AP can have intervals."""
+        for metric in getattr(runner.val_loop.evaluator, "metrics", ()):
+            if hasattr(metric, "outfile_prefix") and metric.outfile_prefix is None:
+                metric.outfile_prefix = str(self._folder / DETECTIONS)
+                self._annotations = find_annotation_file(runner)
+        count = len(runner.val_loop.dataloader.dataset)
+        self._file.update(
+            images=[self._file.content["images"][0], count], data=find_validation_images(runner)
+        )
+
+    def take(self, runner: Any, metrics: Mapping[str, Any] | None) -> None:
+        """Keep the AP of a validation: from the detections, else as mmengine's evaluator says."""
+        table = self._evaluated(runner.iter)
+        if table is None:
+            table = _rows_of_metrics(metrics or {}, self._cell, runner.iter)
+        if table.empty:
+            return
+        path = self._folder / "evaluation.parquet"
+        if path.is_file():
+            before = pd.read_parquet(path)
+            table = pd.concat([before[before["iteration"] < runner.iter], table])
+        atomic.write(path, lambda file: table.to_parquet(file, index=False))
+
+    def _evaluated(self, iteration: int) -> pd.DataFrame | None:
+        tables = []
+        files: dict[str, str] = {}
+        for kind in ("bbox", "segm"):
+            file = self._folder / f"{DETECTIONS}.{kind}.json"
+            if self._annotations is None or not file.is_file():
+                continue
+            try:
+                result = evaluate(
+                    self._annotations,
+                    file,
+                    iou_type=kind,
+                    buckets=self._buckets,
+                    area=self._area,
+                )
+            except FpnProbeError:
+                file.unlink()
+                continue
+            files[kind] = _compress(file)
+            tables.append(result.to_pandas(**self._cell, iteration=iteration))
+        self._file.update(detections=files, annotations=self._annotations)
+        return pd.concat(tables, ignore_index=True) if tables else None
+
+
+def _compress(file: Path) -> str:
+    """Compress a result file of COCO's metric; return the new name."""
+    kind = file.name.split(".")[1]
+    name = f"{DETECTIONS}.json.gz" if kind == "bbox" else f"{DETECTIONS}.{kind}.json.gz"
+    packed = gzip.compress(file.read_bytes(), mtime=0)
+    atomic.write_bytes(file.with_name(name), packed)
+    file.unlink()
+    return name
+
+
+def _rows_of_metrics(
+    metrics: Mapping[str, Any], cell: Mapping[str, Any], iteration: int
+) -> pd.DataFrame:
+    """Rows of `evaluation.parquet` from the names of mmdet's COCO metric."""
+    rows = []
+    for name, value in metrics.items():
+        kind, _, suffix = name.rpartition("/")[2].partition("_")
+        metric = _METRICS.get(suffix)
+        if kind in ("bbox", "segm") and metric and isinstance(value, int | float):
+            number = float(value) if value >= 0 else math.nan  # COCO's -1: nothing to evaluate
+            rows.append((kind, metric, number))
+    table = pd.DataFrame(rows, columns=["iou_type", "metric", "value"])
+    return table.assign(**cell, iteration=iteration, engine="mmdet, to three digits")[
+        ["study", "variant", "seed", "iteration", "iou_type", "metric", "value", "engine"]
+    ]
