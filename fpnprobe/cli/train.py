@@ -100,6 +100,8 @@ def add(app: typer.Typer) -> None:
             typer.echo(json.dumps(result))
         else:
             typer.echo(result["diagnosis"])
-            typer.echo(result["html"])
+            if result["summary"]:
+                typer.echo(f"\n{result['summary']}\n")
+            typer.echo(f"open {Path(result['html']).resolve().as_uri()}")
         if fail_on_rules and result["found"]:
             raise typer.Exit(1)

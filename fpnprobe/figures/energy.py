@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
@@ -41,7 +40,7 @@ def draw(table: pd.DataFrame, ax: Axes, *, reach: float) -> Axes:
         wide, ax=ax, cmap="crest", annot=True, fmt=".0f", linecolor="none",
         annot_kws={"fontsize": 10.5, "va": "center_baseline"}, **options,
     )  # fmt: skip
-    for text, color in zip(ax.texts, _colors_of_numbers(ax), strict=True):
+    for text, color in zip(ax.texts, _colors_of_numbers(ax, wide), strict=True):
         text.set_color(ink_on(color))
     for row in rows(table.dropna(subset="energy")):
         cell = Rectangle(
@@ -60,10 +59,8 @@ def draw(table: pd.DataFrame, ax: Axes, *, reach: float) -> Axes:
     return ax
 
 
-def _colors_of_numbers(ax: Axes) -> list[str]:
+def _colors_of_numbers(ax: Axes, wide: pd.DataFrame) -> list[str]:
     """The color of every cell of a heat map that has a number, in their order."""
     mesh: Any = ax.collections[0]
-    hidden = np.ma.masked_invalid(mesh.get_array()).mask
-    hidden = np.broadcast_to(hidden, mesh.get_array().shape).ravel()
-    colors = zip(mesh.get_facecolor(), hidden, strict=True)
-    return [to_hex(color) for color, masked in colors if not masked]
+    colors = zip(mesh.get_facecolor(), wide.notna().to_numpy().ravel(), strict=True)
+    return [to_hex(color) for color, known in colors if known]
