@@ -125,7 +125,7 @@ def test_conflict(ax: Axes) -> None:
     )  # fmt: skip
     conflict.draw(table, ax)
     assert "−0.31" in texts(ax) and "–" in texts(ax)
-    assert float(bars(ax)[0].get_facecolor()[3]) == pytest.approx(0.05 + 0.7 * 0.31)
+    assert float(bars(ax)[0].get_facecolor()[3]) == pytest.approx(0.05 + 0.42 * 0.31, abs=1e-4)
     assert marks(ax)[1].endswith("not measured")
 
 
