@@ -1,5 +1,6 @@
 """`fpnprobe check`: do the invariants hold on this model?"""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -37,6 +38,7 @@ def add(app: typer.Typer) -> None:
 
         Rows are printed as they come; a config that cannot be checked does not stop the others.
         """
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a text encoder would be fetched, five times
         import fpnprobe.mm  # noqa: F401
         from fpnprobe.errors import ClaimFailed, FpnProbeError
         from fpnprobe.mm.inspect import check, check_table, zoo, zoo_table

@@ -71,9 +71,8 @@ def add(app: typer.Typer) -> None:
         """Check annotations and image files; exit code 2 with one line for the first problem."""
         from fpnprobe.data import coco
 
-        summaries = [
-            coco.check(root, name, area=area, decode=decode) for name in split or ("train", "val")
-        ]
+        names = split or ("train", "val")
+        summaries = coco.check_splits(root, names, area=area, decode=decode)
         for line in (line for summary in summaries for line in summary.warnings):
             typer.echo(f"warning: {line}", err=True)
         if as_json:

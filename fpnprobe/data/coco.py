@@ -89,6 +89,21 @@ def check(
     return summarize(opened, notices, decoded=decode or None)
 
 
+def check_splits(
+    root: str | Path, names: Sequence[str], *, area: str | None = None, decode: bool = False
+) -> list[CocoSummary]:
+    """Check several splits; what later ones share with the first is a warning. See `check`."""
+    opened = [open_split(root, name, area=area) for name in names]
+    return [
+        summarize(
+            split,
+            (*split.check_images(decode=decode), *split.images_of(opened[0])),
+            decoded=decode or None,
+        )
+        for split in opened
+    ]
+
+
 def summarize(
     split: Split, notices: Sequence[Notice] = (), *, decoded: bool | None = None
 ) -> CocoSummary:

@@ -64,6 +64,15 @@ class Split:
             self.folder, annotations.image_names, annotations.sizes, decode=decode, on_file=on_file
         )
 
+    def images_of(self, training: "Split") -> tuple[Notice, ...]:
+        """Tell which images are images of the training, too: their AP says little of others."""
+        trained = set(training.paths())
+        shared = [str(path) for path in self.paths() if path in trained]
+        if not shared or training.name == self.name:
+            return ()
+        sentence = f"are images of {training.name} too: AP on them is that of what was trained on"
+        return (Notice(sentence, len(shared), len(self.paths()), "images", shared[0]),)
+
     def content_hash(self) -> str:
         """Hash of the annotation file's bytes, and name and length of each image file.
 

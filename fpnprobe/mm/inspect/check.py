@@ -36,7 +36,7 @@ from fpnprobe.scales import COCO_BUCKETS, ScaleBucket
 
 TOLERANCE = 1e-5
 _TOO_SMALL = ("out of range", "greater than actual input size", "ill-defined empirical covariance")
-_ENVIRONMENT = ("install", "couldn't connect", "connection")
+_ENVIRONMENT = ("install", "connect", "offline mode")
 _DEAD_BRANCH = 0.3  # a branch whose last norm starts at zero would hide its gradients
 
 

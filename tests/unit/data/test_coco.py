@@ -288,3 +288,13 @@ def test_content_hash_follows_the_content_and_not_the_place(root: Path, tmp_path
     with (root / "images" / "a.jpg").open("ab") as file:
         file.write(b"1")
     assert splits.open_split(root, "train").content_hash() != before
+
+
+def test_validation_on_images_of_the_training_is_told(root: Path) -> None:
+    annotations = root / "annotations"
+    shutil.copy(annotations / "train.json", annotations / "val.json")
+    train, val = coco.check_splits(root, ["train", "val"])
+    assert train.warnings == ()
+    (line,) = val.warnings
+    assert line.startswith("val: 2 of 2 images are images of train too: AP on them is")
+    assert line.endswith(f"(first: {root / 'images' / 'a.jpg'})")
