@@ -67,12 +67,12 @@ def build(
     Raises:
         FpnProbeError: if a folder is neither or `out` cannot be written.
     """
-    given = [study_dir] if isinstance(study_dir, str | Path) else list(study_dir)
-    if not given:
+    folder_list = [study_dir] if isinstance(study_dir, str | Path) else list(study_dir)
+    if not folder_list:
         raise FpnProbeError("no study folder was given: expected one at least")
     if out is not None and Path(out).exists() and not Path(out).is_dir():
         raise FpnProbeError(f"cannot write to {out}: it is a file, expected a folder")
-    folders = [Path(folder) for folder in given]
+    folders = [Path(folder) for folder in folder_list]
     stored = read(folders, names=names)
     target = _target(folders, out, of_runs=stored.is_of_runs)
     studies = [folder for folder in folders if (folder / STUDY).is_file()]
@@ -105,7 +105,7 @@ def build(
         "diagnosis": diagnosis["diagnosis"],
         "headline": report.answer,
         "summary": in_columns(report.first),
-        "found": [each.rule for each in findings if each.verdict == "found"],
+        "found": [finding.rule for finding in findings if finding.verdict == "found"],
         "note": note,
     }
 
@@ -123,7 +123,7 @@ def _target(folders: Sequence[Path], out: str | Path | None, *, of_runs: bool) -
 
 def compose(
     stored: Stored,
-    found: Sequence[Mapping[str, Any]],
+    claim_verdicts: Sequence[Mapping[str, Any]],
     verdicts: Sequence[Mapping[str, Any]] = (),
     findings: Sequence[Finding] = (),
 ) -> Report:
@@ -131,7 +131,7 @@ def compose(
 
     Args:
         stored: All tables.
-        found: The paper's claims.
+        claim_verdicts: The paper's claims.
         verdicts: Its explanations.
         findings: What the rules of the diagnosis say.
     """
@@ -144,7 +144,7 @@ def compose(
         section
         for section in (
             average_precision.section(stored),
-            claims.section(found, name_metric=stored.name_metric),
+            claims.section(claim_verdicts, name_metric=stored.name_metric),
             interventions.section(stored, verdicts),
             rules.section(findings),
             interventions.noted(gradients.section(stored), stored),
@@ -163,10 +163,10 @@ def compose(
         title=" + ".join(names),
         question=stored.add_bounds(" ".join(dict.fromkeys(questions))),
         expected=stored.add_bounds(" ".join(dict.fromkeys(expected))),
-        answer=interventions.opening(stored, verdicts, summary.answer(stored, found)),
+        answer=interventions.opening(stored, verdicts, summary.answer(stored, claim_verdicts)),
         numbers=summary.numbers(stored, verdicts),
         warnings=caveats.warnings(stored),
-        claims=found,
+        claims=claim_verdicts,
         sections=sections,
         first=first,
         origin=soundness.origin(stored),
@@ -198,14 +198,14 @@ def _compose_of_runs(stored: Stored, findings: Sequence[Finding]) -> Report:
         soundness.section(stored),
         soundness.provenance(stored),
     )
-    sections = [each for each in every if each is not None and _has_content(each)]
+    sections = [entry for entry in every if entry is not None and _has_content(entry)]
     first, sections = _first_screen(stored, sections)
     return Report(
         title=" + ".join(str(study["name"]) for study in stored.studies),
         question="What do the stages of this detector learn from?",
         expected="",
         answer=headline(findings),
-        numbers=[each for each in summary.numbers(stored) if each.value != "not measured"],
+        numbers=[entry for entry in summary.numbers(stored) if entry.value != "not measured"],
         warnings=caveats.warnings(stored),
         claims=(),
         sections=sections,

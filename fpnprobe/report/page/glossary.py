@@ -62,21 +62,21 @@ def explained(text: str) -> Markup:
     >>> explained("a cell & a cell").count("<abbr")
     1
     """
-    parts: list[Markup] = []
-    seen: set[str] = set()
+    pieces: list[Markup] = []
+    explained_terms: set[str] = set()
     at = 0
     for match in _PATTERN.finditer(text):
         form = match[0]
         word = form if form in WORDS else _FORMS[form]
-        if word in seen:
+        if word in explained_terms:
             continue
-        seen.add(word)
-        parts += [
+        explained_terms.add(word)
+        pieces += [
             escape(text[at : match.start()]),
             Markup('<abbr title="{}">{}</abbr>').format(WORDS[word], form),
         ]
         at = match.end()
-    return Markup("").join([*parts, escape(text[at:])])
+    return Markup("").join([*pieces, escape(text[at:])])
 
 
 def words_of(texts: Sequence[str]) -> list[tuple[str, str]]:
