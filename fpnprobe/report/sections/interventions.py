@@ -48,7 +48,7 @@ def document(verdicts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def opening(stored: Stored, verdicts: Sequence[Mapping[str, Any]], otherwise: str) -> str:
     """The report's first lines: which variants are interventions, and what they decide."""
-    names = [verdict.variant for verdict in changed(stored)]
+    names = [entry.variant for entry in changed(stored)]
     if not names:
         return otherwise
     is_are = "is an intervention" if len(names) == 1 else "are interventions"
@@ -119,8 +119,8 @@ def _verdicts(stored: Stored, verdicts: Sequence[Mapping[str, Any]]) -> Table:
                 "variant": verdict["variant"], "against": verdict["twin"],
                 "measured": verdict["difference"],
                 "interval": intervention_effects.interval(verdict["low"], verdict["high"]),
-                "seeds": verdict["seeds"], "verdict": f"{_SIGNS[verdict['verdict']]} "
-                "{verdict['verdict']}",
+                "seeds": verdict["seeds"],
+                "verdict": f"{_SIGNS[verdict['verdict']]} {verdict['verdict']}",
                 "note": verdict["note"],
             }
             for verdict in verdicts
