@@ -2,7 +2,10 @@
 
 import gzip
 import json
-from collections.abc import Callable
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +27,8 @@ def predict(
     batch: int = 4,
     masks: bool = False,
     team: Team | None = None,
-) -> int:
-    """Run the detector over all images and write `file` (gzip'd JSON); return the detections.
+) -> float:
+    """Run the detector over all images and write `file` (gzip'd JSON).
 
     Several processes take the batches by turns; the first one writes. The batches are the same
     for any number of processes, and so are the detections.
@@ -40,20 +43,25 @@ def predict(
         batch: images per forward pass.
         masks: whether instance masks are written as well (run-length encoded).
         team: the processes that predict together; each of them calls this. None for this one.
+
+    Returns:
+        Images per second of the detector alone, in this process, without its first batch; NaN for
+        a single batch.
     """
     team = team or Team()
     firsts = range(0, len(images), batch)[team.rank :: team.size]
     batches = [range(first, min(first + batch, len(images))) for first in firsts]
     loader = prediction_loader(images, batches, device=next(model.parameters()).device.type)
     local_rows: list[tuple[int, list[dict[str, Any]]]] = []
+    speed = _Speed()
     model.eval()
     with torch.no_grad():
         for first, data in zip(firsts, loader, strict=True):
             report(first)
+            with speed.timed(len(data["inputs"])):
+                results = model.test_step(data)
             rows = [
-                row
-                for result in model.test_step(data)
-                for row in _as_coco(result, images.category_ids, masks)
+                row for result in results for row in _as_coco(result, images.category_ids, masks)
             ]
             local_rows.append((first, rows))
     gathered = sorted(
@@ -64,12 +72,35 @@ def predict(
         ),
         key=lambda rows_of_batch: rows_of_batch[0],
     )
-    if team.rank > 0:
-        return sum(len(rows) for _, rows in local_rows)
-    detections = [row for _, rows in gathered for row in rows]
-    text = json.dumps(detections, separators=(",", ":")).encode()
-    atomic.write_bytes(file, gzip.compress(text, compresslevel=6, mtime=0))
-    return len(detections)
+    if team.rank == 0:
+        detections = [row for _, rows in gathered for row in rows]
+        text = json.dumps(detections, separators=(",", ":")).encode()
+        atomic.write_bytes(file, gzip.compress(text, compresslevel=6, mtime=0))
+    return speed.images_per_second
+
+
+class _Speed:
+    """Images and seconds of forward passes, without the first one."""
+
+    def __init__(self) -> None:
+        self._images, self._seconds, self._is_warm = 0, 0.0, False
+
+    @contextmanager
+    def timed(self, images: int) -> Iterator[None]:
+        """Time the forward pass inside."""
+        start = time.perf_counter()
+        yield
+        if torch.cuda.is_initialized():
+            torch.cuda.synchronize()
+        if self._is_warm:
+            self._images += images
+            self._seconds += time.perf_counter() - start
+        self._is_warm = True
+
+    @property
+    def images_per_second(self) -> float:
+        """NaN where nothing but the first one was timed."""
+        return self._images / self._seconds if self._seconds else math.nan
 
 
 def _as_coco(result: Any, category_ids: list[int], masks: bool) -> list[dict[str, Any]]:

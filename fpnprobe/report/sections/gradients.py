@@ -11,7 +11,13 @@ from fpnprobe.figures.palette import MUTED
 from fpnprobe.figures.svg import Panel
 from fpnprobe.figures.wording import signed
 from fpnprobe.report.page.content import Block, Figure, Section, Text
-from fpnprobe.report.sections import association, figure2_paths, route_cosines, update_shares
+from fpnprobe.report.sections import (
+    association,
+    figure2_paths,
+    held_back,
+    route_cosines,
+    update_shares,
+)
 from fpnprobe.report.tables.gradient_shares import (
     bucket_keys,
     first_stage,
@@ -46,6 +52,7 @@ def section(stored: Stored) -> Section:
         *update_shares.table(stored),
         *association.figure(stored),
         *association.correlations(stored),
+        *held_back.table(stored),
     ]
     return Section("gradients", TITLE, blocks)
 

@@ -1,6 +1,6 @@
 """The paper's Tables 1-4 beside the measured numbers."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -12,6 +12,8 @@ from fpnprobe.report.tables.average_precision import final
 from fpnprobe.report.tables.read_studies import Stored
 
 METRICS = published.METRICS
+_SPEED = "FPS"
+_DETAILED = ("AP", "AP_50", "AP_75", "AP_S", "AP_M", "AP_L", _SPEED)  # as Tables 1 and 2 have it
 _Place = tuple[str, str, str, str]  # detector, backbone or its kin, variant, metric
 _Entry = tuple[str, str, dict[str, str], Mapping[str, Any]]  # detector, variant, facts, printed
 _UNKNOWN = (float("nan"), float("nan"))
@@ -29,20 +31,20 @@ def section(stored: Stored) -> Section | None:
             "images, single runs; compare the changes, and only if your data and schedule match.",
         )
     ]
-    record = [
+    table1_rows = [
         (row["detector"], name, {"auxiliary": _yes(row["auxiliary"]),
          "uncertainty": _yes(row["uncertainty"])}, row)
         for row in published.numbers()["table1"]["rows"]
         for name in ["FPN" + "-Aux" * row["auxiliary"] + "U" * row["uncertainty"]]
     ]  # fmt: skip
-    two = [
+    table2_rows = [
         (row["detector"], f"FPN-CFG{n}" if n else "FPN", {"grouping stages": str(n)}, row)
         for row in published.numbers()["table2"]["rows"]
         for n in [row["grouping_stages"]]
     ]
     tables = [
-        _table(stored, "table1", "Table 1: auxiliary losses", record, ours),
-        _table(stored, "table2", "Table 2: feature grouping", two, ours),
+        _table(stored, "table1", "Table 1: auxiliary losses", table1_rows, ours, _DETAILED),
+        _table(stored, "table2", "Table 2: feature grouping", table2_rows, ours, _DETAILED),
     ]
     for name, title, iou_type in (
         ("table3", "Table 3: feature grouping in twelve detectors", "bbox"),
@@ -88,13 +90,20 @@ def _measured(
     """
     table = final(stored, iou_type=iou_type)
     if not stored.compares_with_paper:
-        table = table[table["metric"] == "AP"]
+        table = table[table["metric"].isin(["AP", "AP_50", "AP_75"])]
     built = {s["name"]: (published.detector(s), backbone(s)) for s in stored.studies}
     of = {cell.variant: (*built.get(cell.study, ("", "")), cell.name) for cell in stored.cells}
-    mean_ap: dict[_Place, float] = {}
+    averages: dict[_Place, float] = {}
     for (variant, metric), rows in table.groupby(["variant", "metric"]):
-        mean_ap[(*of[str(variant)], str(metric))] = float(rows["value"].mean())
-    return mean_ap
+        averages[(*of[str(variant)], str(metric))] = float(rows["value"].mean())
+    speeds: dict[str, list[float]] = {}
+    for cell in stored.cells:
+        speed = (cell.manifest.get("timings") or {}).get("images_per_second")
+        if isinstance(speed, int | float):
+            speeds.setdefault(cell.variant, []).append(speed)
+    for name, values in speeds.items():
+        averages[(*of[name], _SPEED)] = sum(values) / len(values)
+    return averages
 
 
 def _table(
@@ -103,6 +112,7 @@ def _table(
     title: str,
     entries: Iterable[_Entry],
     ours: Mapping[_Place, float],
+    metrics: Sequence[str] = METRICS,
 ) -> Table | None:
     """A printed table with our values beside; None where no variant but FPN was measured."""
     records = []
@@ -112,13 +122,13 @@ def _table(
         record: dict[str, Any] = {"detector": detector, **facts}
         backbone = facts.get("backbone", "ResNet").removesuffix(_OWN)  # Tables 1 and 2 go by kin
         built = detector, backbone
-        for metric in METRICS:
-            paper = row.get(metric)
+        for metric in metrics:
+            paper = row.get(metric.replace("AP_5", "AP5").replace("AP_7", "AP7"))
             our_value = ours.get((*built, variant, metric), float("nan"))
             paper = float("nan") if paper is None else float(paper)
             if variant == "FPN":
                 base[(*built, metric)] = (paper, our_value)
-            elif our_value == our_value:
+            elif our_value == our_value and metric != _SPEED:
                 measured.add(built)
             for who, value, at in (("paper", paper, 0), ("ours", our_value, 1)):
                 change = value - base.get((*built, metric), _UNKNOWN)[at]
@@ -132,10 +142,19 @@ def _table(
     frame = frame.assign(other=~ours_too).sort_values("other", kind="stable", ignore_index=True)
     frame = frame.drop(columns="other")
     shown = [c for c in frame.columns if not c.endswith(" value")]
+    if _SPEED in metrics and frame[f"{_SPEED} ours value"].isna().all():
+        shown = [c for c in shown if not c.startswith(_SPEED)]
+    caption = published.notes()[name]
+    if any(column.startswith(_SPEED) for column in shown):
+        devices = sorted({str(cell.manifest.get("device")) for cell in stored.cells if cell.shown})
+        caption += (
+            f" {_SPEED} here are images per second of the detector alone, in batches, on "
+            f"{' and '.join(devices)}: compare variants with one another, not with the paper's GPU."
+        )
     return Table(
         name,
         title,
-        published.notes()[name],
+        caption,
         frame,
         {c: stored.add_bounds(c) if c.endswith(" ours") else c for c in shown},
         {c: "{}" for c in shown if c.endswith((" paper", " ours"))},

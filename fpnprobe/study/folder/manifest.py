@@ -87,7 +87,7 @@ def begin(
         },
         "device": device,
         "speed": _speed_settings(study),
-        "timings": {"train_s": None, "evaluate_s": None, "per_iteration_s": None},
+        "timings": dict.fromkeys(("train_s", "evaluate_s", "per_iteration_s", "images_per_second")),
         "probe": study.probe.online,
         "model": {},
         "annotations": paths.to_stored(source.val, study=cell.out),

@@ -4,6 +4,7 @@ To add a step, write a function of a `CellWork` and put a `Step` into `STEPS`. I
 cell's own process, is skipped where its outputs are there, and writes them atomically.
 """
 
+import math
 import shutil
 import time
 from collections.abc import Callable
@@ -30,14 +31,15 @@ class Step:
         return all((work.cell.folder / name).exists() for name in self.outputs(work))
 
 
-def _write_detections(work: CellWork, name: str, weights: str = "final.pt") -> None:
+def _write_detections(work: CellWork, name: str, weights: str = "final.pt") -> float:
+    """Write them, and return the detector's images per second."""
     from fpnprobe.mm.training.predict import predict
 
     masks = "segm" in work.output.study.evaluation.iou_types
     file = work.cell.folder / name
     file.parent.mkdir(exist_ok=True)
     work.team.announce("predict", weights)
-    predict(
+    return predict(
         work.model(weights),
         work.images(),
         file=file,
@@ -49,8 +51,10 @@ def _write_detections(work: CellWork, name: str, weights: str = "final.pt") -> N
 
 def _predict(work: CellWork) -> None:
     began = time.monotonic()
-    _write_detections(work, "detections.json.gz")
-    work.manifest["timings"]["evaluate_s"] = round(time.monotonic() - began, 3)
+    speed = _write_detections(work, "detections.json.gz")
+    timings = work.manifest["timings"]
+    timings["evaluate_s"] = round(time.monotonic() - began, 3)
+    timings["images_per_second"] = None if math.isnan(speed) else round(speed, 2)
 
 
 def _snapshot_iterations(work: CellWork) -> tuple[int, ...]:

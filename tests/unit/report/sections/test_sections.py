@@ -317,6 +317,25 @@ def test_tables_beside_the_paper(make_study: Make) -> None:
     assert one.rest and one.shown == (one.frame["detector"] == "Faster R-CNN").sum()
 
 
+def test_tables_1_and_2_have_all_of_the_papers_columns(make_study: Make) -> None:
+    names = ("FPN", "FPN-Aux", "FPN-CFG1")
+    without = paper_tables.section(read([make_study("without", variants=names)]))
+    assert without is not None
+    assert not [c for c in named(without.blocks, "table1").headers if c.startswith("FPS")]
+    timed = {"timings": {"images_per_second": 12.5}, "device": "cpu"}
+    stored = read([make_study("timed", variants=names, manifest=timed)])
+    section = paper_tables.section(stored)
+    assert section is not None
+    values = results.final(stored).set_index(["variant", "metric"])["value"]
+    for name, grouped in (("table1", "FPN-Aux"), ("table2", "FPN-CFG1")):
+        table = named(section.blocks, name)
+        assert "on cpu" in table.caption
+        rows = table.frame[table.frame["detector"] == "Faster R-CNN"]
+        assert rows["FPS ours"].tolist()[:2] == ["12.5", "12.5 (+0.0)"]
+        assert f"{values[grouped, 'AP_50']:.1f}" in rows["AP_50 ours"].iloc[1]
+        assert rows["AP_50 paper"].notna().all()
+
+
 def test_size_curve_and_errors(stored: Stored) -> None:
     section = object_size.section(stored)
     assert section is not None

@@ -1,0 +1,68 @@
+"""Does what goes with AP in the first study of a report foretell the variants of the others?"""
+
+from typing import Any
+
+from fpnprobe.evidence.held_back import predict_held_back
+from fpnprobe.figures.columns import rows
+from fpnprobe.report.page.content import Block, Table
+from fpnprobe.report.sections.association import LEDGERS
+from fpnprobe.report.tables.read_studies import Stored
+
+_HEADERS = {
+    "tested": "in", "ledger": "gradient of", "measure": "measure", "tap": "stage",
+    "route": "route", "metric": "foretells", "variants": "variants fitted",
+    "held_back": "foretold", "rho": "rho, fitted", "rho_held_back": "rho, foretold",
+    "skill": "skill", "low": "from", "high": "to",
+}  # fmt: skip
+_NUMBERS = ("rho", "rho_held_back", "skill", "low", "high")
+
+
+def table(stored: Stored) -> list[Block]:
+    """The predictions of a report of several studies; nothing where none can be made."""
+    points = stored.evidence.get("association_points")
+    if points is None or points.empty or len(set(points["study"])) < 2:
+        return []
+    names = {cell.variant: cell.name for cell in stored.cells}
+    points = points[(points["kind"] == "activation") & points["tap"].str.fullmatch(r"C\d+")]
+    order = {study["name"]: at for at, study in enumerate(stored.studies)}
+    points = points.assign(name=points["variant"].map(names)).sort_values(
+        "study", key=lambda column: column.map(order), kind="stable"
+    )
+    found = predict_held_back(points)
+    if found.empty:
+        return []
+    said = " ".join(_sentence(row, stored) for row in rows(found[found["chosen"]]))
+    frame = found.sort_values("chosen", ascending=False, kind="stable").assign(
+        ledger=found["ledger"].map(LEDGERS),
+        measure=found["measure"].map({
+            "index": "all-object index", "large_share": f"share of {stored.buckets[-1]} objects",
+        }),
+        metric=found["metric"].map(stored.name_metric) + " change",
+    )  # fmt: skip
+    chosen = int(found["chosen"].sum())
+    return [
+        Table(
+            "held-back",
+            f"Does what holds in {found['fitted'].iloc[0]} foretell other results?",
+            f"{said} Each metric's measure was chosen by its rank correlation over the variants of "
+            f"{found['fitted'].iloc[0]} alone, and a line fitted to them. Skill: 1, the line "
+            "foretells the others; 0, no better than the mean change of the fitted ones; below 0, "
+            "it misleads. 95 % intervals over the variants foretold.",
+            frame[list(_HEADERS)].reset_index(drop=True),
+            _HEADERS,
+            dict.fromkeys(_NUMBERS, "{:.2f}"),
+            rest="Measures that were not chosen" if len(frame) > chosen else "",
+            shown=chosen,
+        )
+    ]
+
+
+def _sentence(row: Any, stored: Stored) -> str:
+    verdict = "it foretells them" if row.low > 0 else "it misleads" if row.high < 0 else "undecided"
+    measure = "index" if row.measure == "index" else f"share of {stored.buckets[-1]} objects"
+    return stored.add_bounds(
+        f"{row.metric} of the {row.held_back} variants "
+        f"{f'that only {row.tested} has' if row.fresh else f'of {row.tested}'}, from the "
+        f"{measure} at {row.tap} ({row.route}, {LEDGERS[row.ledger]}): skill {row.skill:.2f} "
+        f"({row.low:.2f} to {row.high:.2f}), {verdict}."
+    ).replace("-", "−")
