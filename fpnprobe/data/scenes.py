@@ -1,7 +1,6 @@
 """A COCO folder of generated scale scenes: the data set that needs no download."""
 
 import contextlib
-import dataclasses
 import hashlib
 import json
 import shutil
@@ -16,17 +15,14 @@ import numpy as np
 from fpnprobe.data import cache
 from fpnprobe.data.glyphs import CLASSES
 from fpnprobe.data.scene import Recipe, buckets, draw_scene
+from fpnprobe.data.scene_settings import VERSION, check_settings
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.store import atomic
-from fpnprobe.suggestions import suggest
 
 __all__ = ["CLASSES", "Recipe", "buckets", "cached", "make"]
 
-VERSION = 1  # raise with every change of the pictures
 _QUALITY = 95
 _SPLITS = ("train", "val")
-_MOST = {"train": 10**7, "val": 10**7, "size": 8192, "seed": 2**63 - 1}
-_MOST_THINGS = 1000  # objects, or strokes of clutter, of a scene
 
 
 def make(
@@ -61,7 +57,7 @@ def make(
     >>> sorted(path.name for path in folder.iterdir())
     ['annotations', 'images', 'scenes.json']
     """
-    settings = _settings(
+    settings = check_settings(
         train=train, val=val, size=size, seed=seed, outlines=outlines, recipe=recipe
     )
     root = Path(root).expanduser()
@@ -99,7 +95,7 @@ def cached(
     **recipe: Any,
 ) -> Path:
     """`make` in the cache folder, once per set of arguments; safe for processes side by side."""
-    settings = _settings(
+    settings = check_settings(
         train=train, val=val, size=size, seed=seed, outlines=outlines, recipe=recipe
     )
     key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
@@ -123,56 +119,6 @@ def cached(
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return target
-
-
-def _settings(
-    *, train: int, val: int, size: int, seed: int, outlines: bool, recipe: dict[str, Any]
-) -> dict[str, Any]:
-    """The arguments, checked, as they are stored beside the images."""
-    names = {field.name for field in dataclasses.fields(Recipe)} - {"size"}
-    if not set(recipe) <= names:
-        name, options = (
-            min(set(recipe) - names),
-            ("train", "val", "seed", "outlines", *sorted(names)),
-        )
-        raise FpnProbeError(f"unknown scene option {name!r:.60}: {suggest(name, options)}")
-    for key, value in {"train": train, "val": val, "size": size, "seed": seed}.items():
-        if type(value) is not int or value > _MOST[key]:
-            raise FpnProbeError(
-                f"scenes: {key}={value!r:.60}: expected a whole number of at most {_MOST[key]}"
-            )
-    if train < 1 or val < 1:
-        raise FpnProbeError(f"scenes: train={train}, val={val}: expected at least one image each")
-    if size < 64 or seed < 0:
-        raise FpnProbeError(f"scenes: size={size}, seed={seed}: expected size >= 64, seed >= 0")
-    scene_recipe = Recipe(size=size, **recipe)
-    for key, value in recipe.items():
-        if not isinstance(value, tuple | list) or not all(
-            type(number) in (int, float) and 0 <= number <= _MOST_THINGS for number in value
-        ):
-            raise FpnProbeError(
-                f"scenes: {key}={value!r:.60}: expected numbers from 0 to {_MOST_THINGS}"
-            )
-    if (
-        abs(sum(scene_recipe.mix) - 1) > 1e-9
-        or min(scene_recipe.mix) < 0
-        or len(scene_recipe.mix) != 3
-    ):
-        raise FpnProbeError(
-            f"scenes: mix={scene_recipe.mix}: expected three shares that add up to 1"
-        )
-    if not (
-        len(scene_recipe.objects) == 2 and 1 <= scene_recipe.objects[0] <= scene_recipe.objects[1]
-    ):
-        raise FpnProbeError(f"scenes: objects={scene_recipe.objects}: expected 1 <= fewest <= most")
-    if not (
-        len(scene_recipe.clutter) == 2 and 0 <= scene_recipe.clutter[0] < scene_recipe.clutter[1]
-    ):
-        raise FpnProbeError(f"scenes: clutter={scene_recipe.clutter}: expected 0 <= fewest < most")
-    counts: dict[str, Any] = {"train": train, "val": val, "seed": seed}
-    if outlines:
-        counts["outlines"] = True
-    return {"version": VERSION, **counts, **dataclasses.asdict(scene_recipe)}
 
 
 def _split(folder: Path, split: str, count: int, recipe: Recipe, seed: list[int]) -> dict[str, Any]:

@@ -9,8 +9,8 @@ import numpy as np
 
 from fpnprobe.data import layouts
 from fpnprobe.data.annotation_file.annotations import Annotations
-from fpnprobe.data.annotation_file.annotations import read as read_annotations
 from fpnprobe.data.annotation_file.problems import Notice, shown
+from fpnprobe.data.annotation_file.reader import read as read_annotations
 from fpnprobe.data.annotation_file.usable import usable
 from fpnprobe.data.image_files import images
 from fpnprobe.errors import FpnProbeError

@@ -55,7 +55,7 @@ def error_types(
     )
     pairs = overlapping(truth, scored, iou_type=iou_type, least=_BACKGROUND, across_categories=True)
     counted = ~truth.crowd[pairs.truth]
-    pairs = Pairs(pairs.found[counted], pairs.truth[counted], pairs.iou[counted])
+    pairs = Pairs(pairs.detection[counted], pairs.truth[counted], pairs.iou[counted])
     frames = []
     for area, name in enumerate(["all", *(bucket.name for bucket in buckets)]):
         in_range = replace(
@@ -80,8 +80,8 @@ class _Best:
         iou, truth = np.zeros(detections), np.full(detections, -1)
         by_iou = np.flatnonzero(selected)
         by_iou = by_iou[np.argsort(pairs.iou[by_iou], kind="stable")]  # the last write wins
-        iou[pairs.found[by_iou]] = pairs.iou[by_iou]
-        truth[pairs.found[by_iou]] = pairs.truth[by_iou]
+        iou[pairs.detection[by_iou]] = pairs.iou[by_iou]
+        truth[pairs.detection[by_iou]] = pairs.truth[by_iou]
         return cls(iou, truth)
 
 
@@ -90,7 +90,7 @@ def _measure_gains(
 ) -> pd.DataFrame:
     """One row per error for the only area range and threshold of `matches`."""
     counts, matched_objects = matches.counts[0], matches.taken[0, 0]
-    same = truth.category[pairs.truth] == detections.category[pairs.found]
+    same = truth.category[pairs.truth] == detections.category[pairs.detection]
     best_in_class = _Best.of(pairs, same, len(detections))
     best_of_other_class = _Best.of(pairs, ~same, len(detections))
     best_on_matched = _Best.of(pairs, same & matched_objects[pairs.truth], len(detections))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fpnprobe.data.annotation_file import annotations
+from fpnprobe.data.annotation_file import reader
 from fpnprobe.data.annotation_file.annotations import Annotations
 from fpnprobe.data.annotation_file.identity import Key, Keys
 from fpnprobe.data.annotation_file.masks import Masks
@@ -80,9 +80,9 @@ class GroundTruth:
         elif isinstance(source, Annotations):
             truth = _from_annotations(source)
         elif isinstance(source, str | Path):
-            truth = _from_annotations(annotations.read(source, area=area))
+            truth = _from_annotations(reader.read(source, area=area))
         else:
-            truth = _from_annotations(annotations.of(source, "the annotations", area=area))
+            truth = _from_annotations(reader.of(source, "the annotations", area=area))
         return truth.with_masks() if iou_type == "segm" else truth
 
     def images_named(self) -> Keys:

@@ -58,7 +58,7 @@ def match(
     outcome = np.zeros((len(ranges), len(thresholds), len(detections)), dtype=np.int8)
     matched_objects = np.zeros((*outcome.shape[:2], len(area)), dtype=bool)
     pairs = overlapping(truth, detections, iou_type=iou_type, least=float(thresholds.min()) - 1e-9)
-    if len(pairs.found):
+    if len(pairs.detection):
         # As in pycocotools' evaluateImg, so that an IoU of 1 passes a threshold of 1.
         capped = np.minimum(thresholds, 1 - 1e-10)
         _assign_objects(pairs, rank, counts, truth.crowd, capped, outcome, matched_objects)
@@ -121,7 +121,7 @@ def _assign_objects(
     matched_objects: Bools,
 ) -> None:
     """Fill `outcome` and `matched_objects`: the best detection of all groups, then the second."""
-    d, g, iou = pairs.found, pairs.truth, pairs.iou
+    d, g, iou = pairs.detection, pairs.truth, pairs.iou
     # Within a detection the pairs go from worst to best, so the last possible one wins.
     order = np.lexsort((g, iou, d, rank[d]))
     order = order[rank[d[order]] >= 0]

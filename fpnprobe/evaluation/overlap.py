@@ -13,12 +13,16 @@ from fpnprobe.evaluation.masks import encode
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """Detection `found` (P,), object `truth` (P,) and their `iou` (P,); by detection, then object.
+    """Pairs of a detection and an object, by detection, then object.
 
-    With a crowd region the denominator is the detection's own area, as in pycocotools.
+    Attributes:
+        detection: Row of the detection, (P,).
+        truth: Row of the object, (P,).
+        iou: Their IoU, (P,). With a crowd region the denominator is the detection's own area, as
+            in pycocotools.
     """
 
-    found: Ints
+    detection: Ints
     truth: Ints
     iou: Floats
 
@@ -31,7 +35,22 @@ def overlapping(
     least: float,
     across_categories: bool = False,
 ) -> Pairs:
-    """Pair what is in one image, and one category unless `across_categories`, at IoU >= `least`."""
+    """Pair detections with the objects of their image.
+
+    Args:
+        truth: Annotations.
+        detections: Detections on the same images.
+        iou_type: `bbox` or `segm`.
+        least: Least IoU of a pair.
+        across_categories: Whether the two may be of different categories.
+
+    >>> boxes = {"image_id": 1, "category_id": 1, "bbox": [0, 0, 10, 10]}
+    >>> truth = GroundTruth.of({"images": [{"id": 1}], "categories": [{"id": 1}],
+    ...     "annotations": [{**boxes, "bbox": [0, 0, 10, 5], "area": 50}]})
+    >>> detections = Detections.of([{**boxes, "score": 1.0}], ground_truth=truth)
+    >>> overlapping(truth, detections, iou_type="bbox", least=0.1).iou.tolist()
+    [0.5]
+    """
     categories = 1 if across_categories else len(truth.category_ids)
     truth_key = truth.image * categories + (0 if across_categories else truth.category)
     found_key = detections.image * categories + (0 if across_categories else detections.category)

@@ -59,7 +59,7 @@ def suspect_form(truth: GroundTruth, detections: Detections) -> str | None:
         pairs = overlapping(
             truth, converted, iou_type="bbox", least=_OVERLAP, across_categories=True
         )
-        return len(np.unique(pairs.found))
+        return len(np.unique(pairs.detection))
 
     plain = hits(best_detections.boxes)
     counts = {

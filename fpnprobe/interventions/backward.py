@@ -240,7 +240,7 @@ class IntervenedBackward:
 
 
 def _adding_hook(addition: Tensor) -> Any:
-    def hook(gradient: Tensor) -> Tensor:
+    def add_change(gradient: Tensor) -> Tensor:
         return gradient + addition.to(gradient.dtype)
 
-    return hook
+    return add_change

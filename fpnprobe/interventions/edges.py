@@ -48,7 +48,7 @@ class ScaledEdges:
     def _scaling_hook(self, stage_route: Place, index: int, gain: float) -> Any:
         listens = stage_route in self._listened
 
-        def hook(inputs: Any, _outputs: Any) -> Any:
+        def scale_edge(inputs: Any, _outputs: Any) -> Any:
             gradient = inputs[index]
             if gradient is None:
                 return None
@@ -60,4 +60,4 @@ class ScaledEdges:
             scaled = torch.zeros_like(gradient) if gain == 0.0 else gradient * gain
             return tuple(scaled if i == index else g for i, g in enumerate(inputs))
 
-        return hook
+        return scale_edge

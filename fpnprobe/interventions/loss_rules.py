@@ -144,7 +144,7 @@ def _area_weights(call: LossCall, partition: LossPartition) -> Tensor:
 
 
 def _adding_hook(change: Tensor) -> Any:
-    def hook(gradient: Tensor) -> Tensor:
+    def add_change(gradient: Tensor) -> Tensor:
         return gradient + change.to(gradient.dtype)
 
-    return hook
+    return add_change

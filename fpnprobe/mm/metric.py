@@ -10,8 +10,8 @@ from mmdet.structures.mask import encode_mask_results
 from mmengine.evaluator import BaseMetric
 from mmengine.registry import METRICS
 
-from fpnprobe.data.annotation_file.annotations import read
 from fpnprobe.data.annotation_file.identity import Key, key_of
+from fpnprobe.data.annotation_file.reader import read
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.evaluation import GroundTruth, evaluate
 from fpnprobe.evaluation.masks import check_iou_type

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.probing.partition import LossPartition
-from fpnprobe.probing.passes.measurement import Measurement, MeasurementPlan
+from fpnprobe.probing.passes.measurement import Measurement
+from fpnprobe.probing.passes.measurement_plan import MeasurementPlan
 from fpnprobe.probing.passes.reduction import Reduction
 from fpnprobe.probing.sample import Sample
 from fpnprobe.probing.step_context import StepContext

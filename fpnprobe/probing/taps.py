@@ -56,10 +56,10 @@ def recorded(
     with ExitStack() as undo:
         for name, stage in stages.items():
 
-            def hook(_m: nn.Module, _i: Any, output: Any, name: str = name) -> None:
+            def give_output(_m: nn.Module, _i: Any, output: Any, name: str = name) -> None:
                 keep(name, select(output))
 
-            undo.callback(stage.register_forward_hook(hook).remove)
+            undo.callback(stage.register_forward_hook(give_output).remove)
         yield
 
 

@@ -3,43 +3,28 @@
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.evidence.diagnosis import headline
-from fpnprobe.evidence.findings import Finding
 from fpnprobe.figures.markup import grounded
-from fpnprobe.report.page.content import Block, Figure, Report, Section, Text
+from fpnprobe.report.compose import compose
+from fpnprobe.report.page.content import Report
 from fpnprobe.report.page.drawings import Drawing, draw
 from fpnprobe.report.page.html import page
 from fpnprobe.report.page.markdown import in_columns, markdown
 from fpnprobe.report.page.pdf import typeset
 from fpnprobe.report.sections import (
-    average_precision,
-    caveats,
     claims,
-    first_screen,
-    gradients,
     interventions,
-    model,
-    object_size,
-    paper_tables,
     rules,
-    snapshots,
-    soundness,
-    summary,
-    training,
 )
-from fpnprobe.report.tables.read_studies import Stored, read
+from fpnprobe.report.tables.read_studies import read
 from fpnprobe.store import atomic
 from fpnprobe.store.study import STUDY
 
-TELLING = ("effects", "figure-2", "figure-3", "routes")
-"""Figures that may stand on the first screen, the most telling first."""
 _NUMBERS = re.compile(r"[-+]?\d[\d.]*(?:(?: | to )[-+−]?\d[\d.]*)*")
 
 
@@ -67,12 +52,12 @@ def build(
     Raises:
         FpnProbeError: if a folder is neither or `out` cannot be written.
     """
-    given = [study_dir] if isinstance(study_dir, str | Path) else list(study_dir)
-    if not given:
+    folder_list = [study_dir] if isinstance(study_dir, str | Path) else list(study_dir)
+    if not folder_list:
         raise FpnProbeError("no study folder was given: expected one at least")
     if out is not None and Path(out).exists() and not Path(out).is_dir():
         raise FpnProbeError(f"cannot write to {out}: it is a file, expected a folder")
-    folders = [Path(folder) for folder in given]
+    folders = [Path(folder) for folder in folder_list]
     stored = read(folders, names=names)
     target = _target(folders, out, of_runs=stored.is_of_runs)
     studies = [folder for folder in folders if (folder / STUDY).is_file()]
@@ -105,7 +90,7 @@ def build(
         "diagnosis": diagnosis["diagnosis"],
         "headline": report.answer,
         "summary": in_columns(report.first),
-        "found": [each.rule for each in findings if each.verdict == "found"],
+        "found": [finding.rule for finding in findings if finding.verdict == "found"],
         "note": note,
     }
 
@@ -119,104 +104,6 @@ def _target(folders: Sequence[Path], out: str | Path | None, *, of_runs: bool) -
     if len(folders) == 1:
         return folders[0] / "report"
     return Path(os.path.commonpath([folder.resolve() for folder in folders])) / "report"
-
-
-def compose(
-    stored: Stored,
-    found: Sequence[Mapping[str, Any]],
-    verdicts: Sequence[Mapping[str, Any]] = (),
-    findings: Sequence[Finding] = (),
-) -> Report:
-    """The whole report as data.
-
-    Args:
-        stored: All tables.
-        found: The paper's claims.
-        verdicts: Its explanations.
-        findings: What the rules of the diagnosis say.
-    """
-    if stored.is_of_runs:
-        return _compose_of_runs(stored, findings)
-    names = [str(study["name"]) for study in stored.studies]
-    questions = [str(s["question"]) for s in stored.studies if s.get("question")]
-    expected = [str(s["expected"]) for s in stored.studies if s.get("expected")]
-    sections = [
-        section
-        for section in (
-            average_precision.section(stored),
-            claims.section(found, name_metric=stored.name_metric),
-            interventions.section(stored, verdicts),
-            rules.section(findings),
-            interventions.noted(gradients.section(stored), stored),
-            snapshots.section(stored),
-            object_size.section(stored),
-            training.section(stored),
-            model.section(stored),
-            paper_tables.section(stored),
-            soundness.section(stored),
-            soundness.provenance(stored),
-        )
-        if section is not None and _has_content(section)
-    ]
-    first, sections = _first_screen(stored, sections)
-    return Report(
-        title=" + ".join(names),
-        question=stored.add_bounds(" ".join(dict.fromkeys(questions))),
-        expected=stored.add_bounds(" ".join(dict.fromkeys(expected))),
-        answer=interventions.opening(stored, verdicts, summary.answer(stored, found)),
-        numbers=summary.numbers(stored, verdicts),
-        warnings=caveats.warnings(stored),
-        claims=found,
-        sections=sections,
-        first=first,
-        origin=soundness.origin(stored),
-    )
-
-
-def _first_screen(stored: Stored, sections: Sequence[Section]) -> tuple[list[Block], list[Section]]:
-    """The variants' table and the telling figure, and the sections without that figure."""
-    blocks = [block for section in sections for block in section.blocks]
-    figures = {block.name: block for block in blocks if isinstance(block, Figure)}
-    telling = next((figures[name] for name in TELLING if name in figures), None)
-    left = [
-        replace(section, blocks=[block for block in section.blocks if block is not telling])
-        for section in sections
-    ]
-    first = [*first_screen.variants(stored), *([] if telling is None else [telling])]
-    return first, [section for section in left if section.blocks]
-
-
-def _compose_of_runs(stored: Stored, findings: Sequence[Finding]) -> Report:
-    """The report of trainings that no study started: what was not measured is left out."""
-    has_objects = len(stored.variants) > 1 or not caveats.finds_nothing(stored)
-    every = (
-        rules.section(findings),
-        gradients.section(stored),
-        average_precision.section(stored) if has_objects else None,
-        object_size.section(stored) if has_objects else None,
-        training.section(stored),
-        soundness.section(stored),
-        soundness.provenance(stored),
-    )
-    sections = [each for each in every if each is not None and _has_content(each)]
-    first, sections = _first_screen(stored, sections)
-    return Report(
-        title=" + ".join(str(study["name"]) for study in stored.studies),
-        question="What do the stages of this detector learn from?",
-        expected="",
-        answer=headline(findings),
-        numbers=[each for each in summary.numbers(stored) if each.value != "not measured"],
-        warnings=caveats.warnings(stored),
-        claims=(),
-        sections=sections,
-        first=first,
-        origin=soundness.origin(stored),
-    )
-
-
-def _has_content(section: Section) -> bool:
-    """Whether a section holds a figure or a table; what is missing stands among the warnings."""
-    return not all(isinstance(block, Text) for block in section.blocks)
 
 
 def tables(report: Report) -> list[tuple[str, str]]:

@@ -202,7 +202,7 @@ class Run(StoredRun):
 
     @functools.cached_property
     def _report(self) -> "Report":
-        from fpnprobe.report.build import compose
+        from fpnprobe.report.compose import compose
         from fpnprobe.report.sections import claims
 
         studies = [self.folder] if (self.folder / STUDY).is_file() else []

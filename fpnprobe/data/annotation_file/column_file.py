@@ -14,9 +14,10 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from fpnprobe.data.annotation_file.annotations import Annotations, read
+from fpnprobe.data.annotation_file.annotations import Annotations
 from fpnprobe.data.annotation_file.identity import Keys
 from fpnprobe.data.annotation_file.masks import Masks
+from fpnprobe.data.annotation_file.reader import read
 from fpnprobe.data.annotation_file.usable import usable
 from fpnprobe.data.cache import folder as cache_folder
 from fpnprobe.store import atomic

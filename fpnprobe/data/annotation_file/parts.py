@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from fpnprobe.data.annotation_file.annotations import FOLDER_KEY, Annotations
+from fpnprobe.data.annotation_file.annotations import Annotations
+from fpnprobe.data.annotation_file.reader import FOLDER_KEY
 from fpnprobe.data.annotation_file.usable import with_plain_ids
 from fpnprobe.store import atomic
 

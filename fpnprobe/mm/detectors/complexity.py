@@ -39,14 +39,14 @@ def complexity(detector: BaseDetector, *, size: tuple[int, int]) -> dict[str, An
     """
     shapes: dict[str, Any] = {}
 
-    def keep(name: str) -> Any:
-        def hook(_module: nn.Module, _inputs: Any, out: Any) -> None:
+    def shape_hook(name: str) -> Any:
+        def keep_shape(_module: nn.Module, _inputs: Any, out: Any) -> None:
             shapes.setdefault(name, _output_shape(out))
 
-        return hook
+        return keep_shape
 
     every = dict(detector.named_modules())
-    handles = [module.register_forward_hook(keep(name)) for name, module in every.items()]
+    handles = [module.register_forward_hook(shape_hook(name)) for name, module in every.items()]
     modes = [(module, module.training) for module in every.values()]
     device = next(detector.parameters()).device
     shape = dict.fromkeys(("img_shape", "ori_shape", "pad_shape", "batch_input_shape"), size)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from mmengine.fileio import get_text
 
-from fpnprobe.data.annotation_file.annotations import parse
+from fpnprobe.data.annotation_file.reader import parse
 from fpnprobe.errors import FpnProbeError
 
 

@@ -128,10 +128,10 @@ class Passes:
             for parameter in self._all_parameters:
                 source: Any = parameter  # its register_hook is not typed
 
-                def keep(gradient: Tensor, parameter: nn.Parameter = parameter) -> None:
+                def keep_gradient(gradient: Tensor, parameter: nn.Parameter = parameter) -> None:
                     by_tensor[parameter] = gradient.detach()
 
-                undo.callback(source.register_hook(keep).remove)
+                undo.callback(source.register_hook(keep_gradient).remove)
             yield
         self._deliver_remaining(delivered, by_tensor, sink, graph=False)
 
@@ -167,11 +167,11 @@ class Passes:
             for name in names:
                 tensor: Any = self._tensors[name]
 
-                def hook(gradient: Tensor, name: str = name) -> None:
+                def deliver_tap(gradient: Tensor, name: str = name) -> None:
                     delivered.add(name)
                     sink(self._of_tap(name, gradient, graph=graph))
 
-                undo.callback(tensor.register_hook(hook).remove)
+                undo.callback(tensor.register_hook(deliver_tap).remove)
             yield delivered
 
     def _deliver_remaining(

@@ -3,9 +3,8 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial, reduce
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -16,37 +15,14 @@ from fpnprobe.probing.graph_guards.checkpoints import refuse_reentrant, state_se
 from fpnprobe.probing.partition import LossPartition
 from fpnprobe.probing.passes.backward import GradientKey, Passes, Sink
 from fpnprobe.probing.passes.closing import closed_for
-from fpnprobe.probing.passes.moments import Compare, Gradients, GramAccumulator, plus, square
-from fpnprobe.probing.passes.reduction import Reduction
+from fpnprobe.probing.passes.measurement_plan import MeasurementPlan, choose_comparison
+from fpnprobe.probing.passes.moments import Gradients, GramAccumulator, plus, square
 from fpnprobe.probing.passes.summary import Totals, summarize
 from fpnprobe.probing.sample import Sample
 from fpnprobe.probing.soundness.arithmetic import arithmetic_of
 from fpnprobe.probing.soundness.underflow import QUANTUM, count_nonzero
 from fpnprobe.probing.step_context import StepContext
 from fpnprobe.probing.taps import Tap
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MeasurementPlan:
-    """The plan of one measurement; made by `Probe.begin`, whose attributes say what it means.
-
-    Attributes:
-        parameters: Whether the stages' parameters are read beside the activations.
-        conflict: Where cosines between labels are taken.
-        terms: Loss terms and levels that are measured beside the whole.
-        derive: Whether one label is derived from the undivided gradient.
-        derived: Which one; -1 for the one with the most cotangent energy.
-        audit: How the sum of the labels is compared with the undivided gradient.
-        reduction: How numbers of several processes are joined.
-    """
-
-    parameters: bool = False
-    conflict: Literal["none", "parameter", "all"] = "none"
-    terms: tuple[str, ...] = ()
-    derive: bool = False
-    derived: int = -1
-    audit: Literal["exact", "sketch"] = "exact"
-    reduction: Reduction = field(default_factory=Reduction)
 
 
 class Measurement:
@@ -91,7 +67,7 @@ class Measurement:
                 len(partition.labels),
                 size,
                 gram=key.route == "total" and plan.conflict in ("all", key.kind),
-                compare=_compared(
+                compare=choose_comparison(
                     key, exact=exact, derive=self._derive, has_split_exits=has_split_exits
                 ),
                 scale=self._scale_at(key),
@@ -233,11 +209,3 @@ class Measurement:
             rows = row_cotangents.cotangent.reshape(len(labels), -1).double().square().sum(1)
             energy.index_add_(0, labels[labels >= 0], rows[labels >= 0])
         return int(self._plan.reduction.sum(energy).nan_to_num(posinf=0.0).argmax())
-
-
-def _compared(key: GradientKey, *, exact: bool, derive: bool, has_split_exits: bool) -> Compare:
-    """Choose how a place's buckets are compared with its undivided gradient."""
-    if key.route == "total":
-        return "exact" if exact else "sketch"
-    # Only a derived bucket needs sums by route; `deeper` then follows from the others.
-    return "exact" if has_split_exits or (derive and key.route != "deeper") else "nothing"

@@ -78,13 +78,13 @@ class Routes:
                 self._listen(node, index, key)
 
     def _listen(self, node: Node, index: int, key: tuple[str, str]) -> None:
-        def hook(inputs: Any, _outputs: Any) -> None:
+        def add_to_route(inputs: Any, _outputs: Any) -> None:
             gradient = inputs[index]
             if gradient is not None and not self._pulling:
                 before = self._collected.get(key)
                 self._collected[key] = gradient if before is None else before + gradient
 
-        self._handles.append(node.register_hook(hook))
+        self._handles.append(node.register_hook(add_to_route))
 
     def take(self, *, graph: bool = True) -> dict[tuple[str, str], Tensor]:
         """Return the gradients by (stage, route) since the last call, and forget them.

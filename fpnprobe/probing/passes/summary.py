@@ -1,10 +1,9 @@
 """From squares and inner products to ledger records, over all processes."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -12,14 +11,14 @@ from fpnprobe.ledger import ConflictRecord, GradientRecord
 from fpnprobe.probing.partition import LossPartition
 from fpnprobe.probing.passes.backward import GradientKey
 from fpnprobe.probing.passes.moments import GramAccumulator
+from fpnprobe.probing.passes.record_header import Floats, RecordHeader
 from fpnprobe.probing.passes.reduction import Reduction
 from fpnprobe.probing.sample import Residuals, Sample, worst
 from fpnprobe.probing.soundness.underflow import underflows
 from fpnprobe.probing.step_context import StepContext
 
-Floats = npt.NDArray[np.float64]
-_Key = tuple[GradientKey, str]
 _NAN = float("nan")
+_Key = tuple[GradientKey, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,76 +41,6 @@ class Totals:
     counts: Mapping[str, Sequence[Tensor]] = field(default_factory=dict)
     untrained: frozenset[str] = frozenset()
     rest: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Header:
-    """The columns that all records of a sample share."""
-
-    iteration: int
-    epoch: int
-    labels: tuple[str, ...]
-    objects: tuple[int, ...]
-    residuals: Residuals
-
-    def record(
-        self,
-        key: GradientKey,
-        bucket: str,
-        term: str = "all",
-        *,
-        l2: float = _NAN,
-        share: float = _NAN,
-        rows: int = 0,
-        state: str = "measured",
-    ) -> GradientRecord:
-        if bucket == "all":
-            objects = sum(self.objects) if min(self.objects) >= 0 else -1
-        else:
-            objects = dict(zip(self.labels, self.objects, strict=False)).get(bucket, 0)
-        return GradientRecord(
-            iteration=self.iteration,
-            epoch=self.epoch,
-            tap=key.tap,
-            level=key.level,
-            kind=key.kind,
-            route=key.route,
-            bucket=bucket,
-            term=term,
-            l2=float(l2),
-            share=float(share),
-            n_objects=objects,
-            n_rows=rows,
-            state=state,
-            residual_loss=self.residuals.loss,
-            residual_gradient=self.residuals.gradient,
-            residual_routes=self.residuals.routes,
-        )
-
-    def records(
-        self, key: GradientKey, term: str, squares: Floats, rows: Sequence[int], state: str
-    ) -> Iterator[GradientRecord]:
-        """One row for each label; the share is among the object buckets, without background."""
-        whole = squares[:-1].sum()
-        for i, label in enumerate(self.labels):
-            is_object = i < len(self.labels) - 1
-            share = squares[i] / whole if is_object and whole > 0 else _NAN
-            l2 = np.sqrt(squares[i])
-            yield self.record(key, label, term, l2=l2, share=share, rows=rows[i], state=state)
-
-    def conflicts(self, key: GradientKey, gram: Floats) -> Iterator[ConflictRecord]:
-        """Cosines between the gradients of two buckets, where both have one."""
-        norms = np.sqrt(np.diag(gram))
-        for a, b in zip(*np.triu_indices(len(self.labels), k=1), strict=True):
-            if norms[a] > 0 and norms[b] > 0:
-                yield ConflictRecord(
-                    iteration=self.iteration,
-                    tap=key.tap,
-                    kind=key.kind,
-                    bucket_a=self.labels[a],
-                    bucket_b=self.labels[b],
-                    cosine=float(np.clip(gram[a, b] / (norms[a] * norms[b]), -1, 1)),
-                )
 
 
 def summarize(
@@ -144,7 +73,7 @@ def summarize(
         ),
     )
     objects = tuple(max(-1, n) for n in counts[0][:-1])
-    header = _Header(step.iteration, step.epoch, partition.labels, objects, residuals)
+    header = RecordHeader(step.iteration, step.epoch, partition.labels, objects, residuals)
     finite = all(np.isfinite(vector).all() for vector in moments.values())
     verdict = residuals.judge(totals.arithmetic)
     usual = "measured" if finite and verdict.sound else "unsound" if finite else "nonfinite"

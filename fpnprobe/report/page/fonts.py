@@ -23,9 +23,13 @@ def lacking(texts: Iterable[str]) -> frozenset[str]:
     >>> sorted(lacking(["AP_S of 猫, λ = 0.1"]))
     ['猫']
     """
-    used = frozenset().union(*texts) - _JOINING
-    known = _characters(FOLDER / "DejaVuSans.ttf")
-    return frozenset(each for each in used if each.isprintable() and ord(each) not in known)
+    characters = frozenset().union(*texts) - _JOINING
+    covered = _characters(FOLDER / "DejaVuSans.ttf")
+    return frozenset(
+        character
+        for character in characters
+        if character.isprintable() and ord(character) not in covered
+    )
 
 
 def in_no_font(characters: frozenset[str]) -> frozenset[str]:
@@ -34,8 +38,8 @@ def in_no_font(characters: frozenset[str]) -> frozenset[str]:
     for file in sorted(findSystemFonts()):
         if not left:
             break
-        known = _characters(Path(file))
-        left = frozenset(each for each in left if ord(each) not in known)
+        covered = _characters(Path(file))
+        left = frozenset(path for path in left if ord(path) not in covered)
     return left
 
 
@@ -45,7 +49,7 @@ def name_characters(characters: frozenset[str]) -> str:
     >>> name_characters(frozenset("猫犬"))
     'U+72AC, U+732B'
     """
-    points = [f"U+{ord(each):04X}" for each in sorted(characters)]
+    points = [f"U+{ord(character):04X}" for character in sorted(characters)]
     return ", ".join(points[:3]) + (" ..." if len(points) > 3 else "")
 
 

@@ -80,32 +80,32 @@ def explained(text: str) -> Markup:
     1
     """
     text = bind(text)
-    pieces = text.split("`")
-    if len(pieces) > 1 and len(pieces) % 2:
-        told: set[str] = set()
+    spans = text.split("`")
+    if len(spans) > 1 and len(spans) % 2:
+        explained_terms: set[str] = set()
         return Markup("").join(
-            Markup("<code>{}</code>").format(piece) if at % 2 else _explained(piece, told)
-            for at, piece in enumerate(pieces)
+            Markup("<code>{}</code>").format(span) if at % 2 else _explained(span, explained_terms)
+            for at, span in enumerate(spans)
         )
     return _explained(text, set())
 
 
-def _explained(text: str, seen: set[str]) -> Markup:
-    """The text as HTML; words of `seen` are explained already."""
-    parts: list[Markup] = []
+def _explained(text: str, explained_terms: set[str]) -> Markup:
+    """The text as HTML; `explained_terms` are explained already."""
+    pieces: list[Markup] = []
     at = 0
     for match in _PATTERN.finditer(text):
         form = match[0]
         word = form if form in WORDS else _FORMS[form]
-        if word in seen:
+        if word in explained_terms:
             continue
-        seen.add(word)
-        parts += [
+        explained_terms.add(word)
+        pieces += [
             escape(text[at : match.start()]),
             Markup('<abbr title="{}">{}</abbr>').format(WORDS[word], form),
         ]
         at = match.end()
-    return Markup("").join([*parts, escape(text[at:])])
+    return Markup("").join([*pieces, escape(text[at:])])
 
 
 def words_of(texts: Sequence[str]) -> list[tuple[str, str]]:

@@ -78,7 +78,7 @@ def _block(block: Block) -> Iterator[str]:
     elif rows:
         numeric = block.numeric()
         yield _row(list(block.headers.values()))
-        yield _row(["---:" if each else "---" for each in numeric])
+        yield _row(["---:" if line else "---" for line in numeric])
         yield from map(_row, rows)
         yield ""
 

@@ -60,7 +60,7 @@ def content_of(report: Report, drawings: Mapping[str, Drawing]) -> tuple[dict[st
     Characters that no font has are told on the first page.
     """
     content: dict[str, Any] = _bound(_content(report, drawings))
-    texts = [json.dumps(content, ensure_ascii=False), *(each.wide for each in drawings.values())]
+    texts = [json.dumps(content, ensure_ascii=False), *(block.wide for block in drawings.values())]
     foreign = fonts.lacking(texts)
     if missing := fonts.in_no_font(foreign):
         content["warnings"].append(

@@ -22,23 +22,23 @@ LEDGERS = {"training": "training", "end": "the same images, at the end"}
 
 def correlations(stored: Stored) -> list[Block]:
     """Every correlation of a stage and route with its interval; nothing without any interval."""
-    found = stored.evidence.get("association")
-    if found is None or not {*_SHOWN, "kind"} <= set(found.columns):
+    table = stored.evidence.get("association")
+    if table is None or not {*_SHOWN, "kind"} <= set(table.columns):
         return []
-    found = found[(found["kind"] == "activation") & found["tap"].str.fullmatch(r"C\d+")]
-    found = found[found["rho"].notna()]
-    tested = found[found["low"].notna()]
+    table = table[(table["kind"] == "activation") & table["tap"].str.fullmatch(r"C\d+")]
+    table = table[table["rho"].notna()]
+    tested = table[table["low"].notna()]
     if tested.empty:
         return []
     several = len(stored.studies) > 1
-    shown = ["study", *_SHOWN] if several else _SHOWN
-    frame = found.assign(
-        ledger=found["ledger"].map(LEDGERS),
-        measure=found["measure"].map({
+    columns = ["study", *_SHOWN] if several else _SHOWN
+    frame = table.assign(
+        ledger=table["ledger"].map(LEDGERS),
+        measure=table["measure"].map({
             "index": "all-object index", "large_share": f"share of {stored.buckets[-1]} objects",
         }),
-        metric=found["metric"].map(stored.name_metric) + " change",
-    )[shown].reset_index(drop=True)  # fmt: skip
+        metric=table["metric"].map(stored.name_metric) + " change",
+    )[columns].reset_index(drop=True)  # fmt: skip
     return [
         Table(
             "correlations",
@@ -66,7 +66,7 @@ def _verdict(tested: pd.DataFrame) -> str:
     if clear.empty:
         return f"None of {len(tested)} intervals excludes 0."
     sure = clear[clear["q"] < 0.05]
-    named = [
+    clearest = [
         f"{row.measure.replace('_', ' ')} at {row.tap} ({row.route}, {LEDGERS[row.ledger]}) with "
         f"{row.metric}: {row.rho:.2f}".replace("-", "−")
         for row in rows(clear.sort_values("q", kind="stable").head(3))
@@ -74,7 +74,7 @@ def _verdict(tested: pd.DataFrame) -> str:
     return (
         f"{len(clear)} of {len(tested)} intervals exclude 0, where chance alone gives about "
         f"{0.05 * len(tested):.0f}; {len(sure) or 'none'} with a false discovery rate below 5 %. "
-        f"Clearest: {'; '.join(named)}."
+        f"Clearest: {'; '.join(clearest)}."
     )
 
 
@@ -95,7 +95,7 @@ def figure(stored: Stored) -> list[Block]:
         & (table["term"] == "all")
         & (table["tap"] == low)
         & (table["bucket"] == buckets[-1])
-        & ~table["variant"].isin([each.variant for each in changed(stored)])
+        & ~table["variant"].isin([entry.variant for entry in changed(stored)])
     ]
     ap = ap[ap["metric"] == "AP_L"][["variant", "seed", "value"]].rename(columns={"value": "ap"})
     table = table.merge(ap, on=["variant", "seed"])
@@ -104,21 +104,23 @@ def figure(stored: Stored) -> list[Block]:
     table = table.sort_values("route", ascending=False, kind="stable")
     if table["variant"].nunique() < 3:
         return []
-    said, large = [], stored.name_metric("AP_L")
-    for route, part in split(table, "route"):
-        found = rank_correlation(part["share"], part["ap"], clusters=list(part["variant"]))
-        if found.note:
-            said.append(f"{route}: {found.note}")
+    sentences, large = [], stored.name_metric("AP_L")
+    for route, rows_of_route in split(table, "route"):
+        correlation = rank_correlation(
+            rows_of_route["share"], rows_of_route["ap"], clusters=list(rows_of_route["variant"])
+        )
+        if correlation.note:
+            sentences.append(f"{route}: {correlation.note}")
         else:
-            said.append(
-                f"{route}: rank correlation {found.rho:.2f} "
-                f"(95 % interval {found.low:.2f} to {found.high:.2f})"
+            sentences.append(
+                f"{route}: rank correlation {correlation.rho:.2f} "
+                f"(95 % interval {correlation.low:.2f} to {correlation.high:.2f})"
             )
     return [
         Figure(
             "prediction",
             f"Does the share of {buckets[-1]} objects at {low} go with {large}",
-            "; ".join(said).replace("-", "−").capitalize()
+            "; ".join(sentences).replace("-", "−").capitalize()
             + f". The share is that of the squared norm, {measured_on(stored)}. A dot is a cell; "
             f"{baseline(stored)} is the baseline. Correlation over variants is no proof of a "
             "cause; interventions are."
@@ -126,8 +128,8 @@ def figure(stored: Stored) -> list[Block]:
                 " The line is the least squares', its band a bootstrap over cells that takes "
                 "seeds of one variant for independent, which errs on the narrow side."
                 if any(
-                    part["share"].nunique() >= prediction.FEWEST
-                    for _, part in table.groupby("route")
+                    rows_of_route["share"].nunique() >= prediction.FEWEST
+                    for _, rows_of_route in table.groupby("route")
                 )
                 else ""
             ),
@@ -136,13 +138,13 @@ def figure(stored: Stored) -> list[Block]:
                     f"{large} over the {route} share",
                     partial(
                         prediction.draw,
-                        part,
+                        rows_of_route,
                         colors=stored.colors,
                         x=f"share of {buckets[-1]} objects, %",
                         y=large,
                     ),
                 )
-                for route, part in split(table, "route")
+                for route, rows_of_route in split(table, "route")
             ],
             table,
             keys=variant_keys(stored, table["variant"], "box"),

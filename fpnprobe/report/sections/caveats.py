@@ -41,13 +41,14 @@ def warnings(stored: Stored) -> list[str]:
             "easily larger than a difference of one or two points."
         )
     images = {
-        given[1]
+        counts[1]
         for cell in stored.done
         if isinstance(
-            given := (cell.manifest.get("data") or {}).get("images") or cell.manifest.get("images"),
+            counts := (cell.manifest.get("data") or {}).get("images")
+            or cell.manifest.get("images"),
             list,
         )
-        and len(given) > 1
+        and len(counts) > 1
     }
     few = [count for count in images if count < FEW_IMAGES]
     if few:
@@ -91,8 +92,8 @@ def warnings(stored: Stored) -> list[str]:
     if not shares.empty:
         still = shares[shares["state"].isin(("frozen", "would_arrive"))]
         taps: dict[str, list[str]] = {}
-        for variant, part in split(still, "variant"):
-            taps.setdefault(", ".join(sorted(set(part["tap"]))), []).append(variant)
+        for variant, rows_of_variant in split(still, "variant"):
+            taps.setdefault(", ".join(sorted(set(rows_of_variant["tap"]))), []).append(variant)
         result += [
             f"Frozen: no gradient trains the parameters of {names} in {', '.join(variants)}."
             for names, variants in taps.items()
@@ -124,11 +125,13 @@ def grouped(lines: Sequence[str]) -> list[str]:
     """
     groups: dict[str, dict[str, list[str]]] = {}
     for line in lines:
-        found = re.fullmatch(r"(.+), seed (\d+)([ :].*)", line)
-        variant, seed, rest = found.groups() if found else ("", "", line)
-        groups.setdefault(rest, {}).setdefault(variant, []).append(seed)
+        match = re.fullmatch(r"(.+), seed (\d+)([ :].*)", line)
+        variant, seed, message = match.groups() if match else ("", "", line)
+        groups.setdefault(message, {}).setdefault(variant, []).append(seed)
     result = []
-    for rest, cells in groups.items():
-        named = (f"{v}, seed{'s' * (len(s) > 1)} {', '.join(s)}" for v, s in cells.items() if v)
-        result.append("; ".join(named) + rest)
+    for message, cells in groups.items():
+        cell_names = (
+            f"{v}, seed{'s' * (len(s) > 1)} {', '.join(s)}" for v, s in cells.items() if v
+        )
+        result.append("; ".join(cell_names) + message)
     return result

@@ -17,7 +17,7 @@ VERDICTS = ("contradicted", "reproduced", "undecided")
 
 def judged(folders: Sequence[Path], holes: list[str]) -> list[dict[str, Any]]:
     """Every claim of the paper once, judged by the study that could test it; `holes` grows."""
-    found: dict[str, dict[str, Any]] = {}
+    best_by_statement: dict[str, dict[str, Any]] = {}
     for folder in folders:
         try:
             claims = rules.judge(folder)
@@ -25,11 +25,11 @@ def judged(folders: Sequence[Path], holes: list[str]) -> list[dict[str, Any]]:
             holes.append(f"the paper's claims were not judged: {error}")
             continue
         for claim in claims:
-            here = claim.as_json()
-            key = here["statement"]
-            if found.get(key, {"verdict": "not run"})["verdict"] == "not run":
-                found[key] = here
-    return sorted(found.values(), key=lambda claim: claim["verdict"] == "not run")
+            content = claim.as_json()
+            key = content["statement"]
+            if best_by_statement.get(key, {"verdict": "not run"})["verdict"] == "not run":
+                best_by_statement[key] = content
+    return sorted(best_by_statement.values(), key=lambda claim: claim["verdict"] == "not run")
 
 
 def document(claims: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -67,7 +67,8 @@ def section(
                 "metric": ("mask " if claim.get("iou_type") == "segm" else "")
                 + name_metric(claim["metric"]),
                 "paper": ", ".join(
-                    f"{each['source']} {signed(each['paper'])}" for each in claim["printed"]
+                    f"{printed['source']} {signed(printed['paper'])}"
+                    for printed in claim["printed"]
                 ),
                 "measured": claim["measured"],
                 "interval": _interval(claim),
@@ -80,8 +81,8 @@ def section(
         ]
     )
     counts = ", ".join(f"{count} {verdict}" for verdict, count in tally(claims).items())
-    rest = len(claims) - len(run)
-    caption = f"{counts}. The other {rest} claims need variants or detectors of other studies."
+    untested = len(claims) - len(run)
+    caption = f"{counts}. The other {untested} claims need variants or detectors of other studies."
     notes = set(frame["note"])
     if len(notes) == 1:
         frame = frame.drop(columns="note")

@@ -32,12 +32,12 @@ def figure(stored: Stored) -> list[Block]:
     if not table["part"].any():
         return []
     pair = [name for name in focus(stored) if (table["variant"] == name).any()]
-    shown = pair or list(dict.fromkeys(table["variant"]))[:2]
+    main_variants = pair or list(dict.fromkeys(table["variant"]))[:2]
     buckets = list(dict.fromkeys(table["bucket"]))
     drawn = Figure(
         "figure-2",
         "The ways of the gradient, measured (Figure 2 of the paper)",
-        _caption(table, shown, buckets)
+        _caption(table, main_variants, buckets)
         + f" Measured: {measured_on(stored)}."
         + " A ribbon's width is its part of the squared norms that arrive at a stage, so the "
         "ribbons into each stage have the same width together; its color is the object size. Bars "
@@ -51,7 +51,7 @@ def figure(stored: Stored) -> list[Block]:
                     levels=_of(levels, name),
                 ),
             )
-            for name in shown
+            for name in main_variants
         ],
         table.drop(columns=["state"]),
         keys=bucket_keys(buckets),
@@ -59,8 +59,8 @@ def figure(stored: Stored) -> list[Block]:
         left=4,
         bottom=6,
     )
-    others = [name for name in dict.fromkeys(table["variant"]) if name not in shown]
-    return [drawn, *_others(table, levels, others, buckets)]
+    other_variants = [name for name in dict.fromkeys(table["variant"]) if name not in main_variants]
+    return [drawn, *_others(table, levels, other_variants, buckets)]
 
 
 def _others(
@@ -96,20 +96,22 @@ def _of(levels: pd.DataFrame, name: str) -> pd.DataFrame:
     return levels[levels["variant"] == name]
 
 
-def _caption(table: pd.DataFrame, shown: Sequence[str], buckets: Sequence[str]) -> str:
+def _caption(table: pd.DataFrame, variants: Sequence[str], buckets: Sequence[str]) -> str:
     low = min(table[table["part"] > 0]["tap"])
-    said = []
-    for name in shown:
-        here = table[(table["variant"] == name) & (table["tap"] == low)]
-        part = here.groupby("route")["part"].sum()
-        big = here[(here["route"] == "direct") & (here["bucket"] == buckets[-1])]["part"].sum()
-        direct = float(part.get("direct", 0.0))
+    sentences = []
+    for name in variants:
+        rows_of_stage = table[(table["variant"] == name) & (table["tap"] == low)]
+        route_shares = rows_of_stage.groupby("route")["part"].sum()
+        big = rows_of_stage[
+            (rows_of_stage["route"] == "direct") & (rows_of_stage["bucket"] == buckets[-1])
+        ]["part"].sum()
+        direct = float(route_shares.get("direct", 0.0))
         if direct > 0:
-            said.append(
+            sentences.append(
                 f"under {name} {100 * direct:.0f} % of the squared norm at {low} is direct, and "
                 f"{100 * big / direct:.0f} % of that is from {buckets[-1]} objects"
             )
         else:
-            said.append(f"under {name} nothing reaches {low} directly")
-    text = "; ".join(said)
+            sentences.append(f"under {name} nothing reaches {low} directly")
+    text = "; ".join(sentences)
     return text[:1].upper() + text[1:] + "."

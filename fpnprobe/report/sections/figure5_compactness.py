@@ -14,7 +14,7 @@ COLUMNS = ("variant", "seed", "level", "compactness", "images")
 
 def values(stored: Stored) -> pd.DataFrame:
     """Mean over the stored images of each finished cell and level; unreadable files are skipped."""
-    found = []
+    records = []
     for cell in stored.done:
         folder = cell.folder / "features" if cell.folder is not None else None
         for image in stored_images(folder) if folder is not None else ():
@@ -22,11 +22,11 @@ def values(stored: Stored) -> pd.DataFrame:
                 features = Features.read(f"{folder}/{image}.npz")
             except FpnProbeError:
                 continue
-            found += [
+            records += [
                 (cell.variant, cell.seed, level, value, image)
                 for level, value in features.compactness.items()
             ]
-    table = pd.DataFrame(found, columns=list(COLUMNS))
+    table = pd.DataFrame(records, columns=list(COLUMNS))
     keys = ["variant", "seed", "level"]
     grouped = table.groupby(keys, sort=False)
     return grouped.agg(
@@ -36,11 +36,11 @@ def values(stored: Stored) -> pd.DataFrame:
 
 def table(stored: Stored) -> list[Block]:
     """A row per variant, a column per level; nothing where no file has the number."""
-    found = values(stored)
-    if found["compactness"].isna().all():
+    compactness_table = values(stored)
+    if compactness_table["compactness"].isna().all():
         return []
     keys = ["variant", "level"]
-    spread = found.groupby(keys, sort=False)["compactness"]
+    spread = compactness_table.groupby(keys, sort=False)["compactness"]
     averaged = spread.agg(value="mean", low="min", high="max", seeds="count").reset_index()
     levels = sorted(set(averaged["level"]))
     records = []
@@ -59,8 +59,9 @@ def table(stored: Stored) -> list[Block]:
             "grouping stage, Eq. 12; C' of Eq. 4 where nothing is grouped): 1 says that the maps "
             "of a quarter are alike, 0 is what any order of the channels gives on average. The "
             "paper expects grouping to raise it and gives no number. Mean over "
-            f"{int(found['images'].max())} images and over seeds, with the lowest and highest "
-            "seed; a dash where a variant has no pyramid, or an earlier version stored none.",
+            f"{int(compactness_table['images'].max())} images and over seeds, with the lowest and "
+            "highest seed; a dash where a variant has no pyramid, or an earlier version stored "
+            "none.",
             frame,
             {name: name for name in frame.columns},
             dict.fromkeys(levels, "{}"),

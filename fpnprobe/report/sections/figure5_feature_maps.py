@@ -49,8 +49,8 @@ def _energies(
     maps: Mapping[str, Features], image_id: int, scale: Sequence[ScaleBucket]
 ) -> pd.DataFrame:
     tables = [
-        found.in_boxes(scale).assign(variant=variant, image=image_id)
-        for variant, found in maps.items()
+        features.in_boxes(scale).assign(variant=variant, image=image_id)
+        for variant, features in maps.items()
     ]
     table = pd.concat(tables, ignore_index=True)
     return table[["variant", "image", "tap", "bucket", "energy", "area", "contrast"]]
@@ -121,7 +121,9 @@ def _energy(table: pd.DataFrame, image_id: int) -> Figure:
 
 def _brightest(maps: Mapping[str, Features], places: Sequence[str]) -> float:
     """The value drawn brightest among the maps of all variants at some places; 0 without any."""
-    every = [m.ravel() for found in maps.values() for tap, m in found.maps.items() if tap in places]
+    every = [
+        m.ravel() for features in maps.values() for tap, m in features.maps.items() if tap in places
+    ]
     return float(np.quantile(np.concatenate(every), BRIGHTEST)) if every else 0.0
 
 
@@ -144,10 +146,12 @@ def _image(ax: Any, *, found: Features, scale: Sequence[ScaleBucket]) -> None:
     )  # fmt: skip
 
 
-def boxes(found: Features, scale: Sequence[ScaleBucket]) -> pd.DataFrame:
+def boxes(features: Features, scale: Sequence[ScaleBucket]) -> pd.DataFrame:
     """Boxes in px of the original image with their bucket."""
-    table = pd.DataFrame(np.asarray(found.boxes).reshape(-1, 4), columns=["x0", "y0", "x1", "y1"])
-    return table.assign(bucket=[scale[i].name for i in bucket_index(found.areas, scale)])
+    table = pd.DataFrame(
+        np.asarray(features.boxes).reshape(-1, 4), columns=["x0", "y0", "x1", "y1"]
+    )
+    return table.assign(bucket=[scale[i].name for i in bucket_index(features.areas, scale)])
 
 
 def _map_panels(
@@ -157,23 +161,23 @@ def _map_panels(
     scale: Sequence[ScaleBucket],
 ) -> Iterator[Panel]:
     """A row of maps for each variant; the names of the maps stand above the first row."""
-    for at, (variant, found) in enumerate(maps.items()):
+    for at, (variant, features) in enumerate(maps.items()):
         energies: dict[str, dict[str, float]] = {}
-        for each in rows(table[table["variant"] == variant]):
-            energies.setdefault(each.tap, {})[each.bucket] = each.energy
+        for energy_row in rows(table[table["variant"] == variant]):
+            energies.setdefault(energy_row.tap, {})[energy_row.bucket] = energy_row.energy
         for places in (STAGES, LEVELS):
             for tap in places:
                 title, new_row = "" if at else tap, tap == STAGES[0]
-                if tap not in found.maps:
+                if tap not in features.maps:
                     yield Panel(title, _leave_empty, new_row=new_row)
                     continue
                 yield Panel(
                     title,
                     partial(
                         feature_maps.draw,
-                        boxes(found, scale),
-                        values=found.maps[tap],
-                        size=found.size,
+                        boxes(features, scale),
+                        values=features.maps[tap],
+                        size=features.size,
                         top=tops[places],
                         energy=energies.get(tap, {}),
                         label=f"{variant} {tap}",

@@ -63,20 +63,20 @@ def _with_interval(value: float, low: float, high: float, digits: int = 1) -> st
 
 
 def _caption(stored: Stored, ap: pd.DataFrame, shares: pd.DataFrame) -> str:
-    parts: list[str] = []
+    clauses: list[str] = []
     if ap["value"].notna().any():
-        parts.append("AP in points" + _source(ap))
+        clauses.append("AP in points" + _source(ap))
     if len(shares):
         over = (
             f", 95 % interval over {sampled_over(shares, stored)}"
             if shares["low"].notna().any()
             else ""
         )
-        parts.append(
+        clauses.append(
             f"the last column is the share of {stored.buckets[-1]} objects in the squared norm of "
             f"all objects' gradient at {shares['tap'].iloc[0]}, {measured_on(stored)}{over}"
         )
-    text = "; ".join(parts)
+    text = "; ".join(clauses)
     return f"{text[:1].upper()}{text[1:]}."
 
 

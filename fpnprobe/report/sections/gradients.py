@@ -64,15 +64,15 @@ def _heat_map(stored: Stored) -> Block:
     at = table[
         (table["tap"] == low) & (table["bucket"] == buckets[-1]) & (table["route"] == "total")
     ].dropna(subset="share")
-    said = ", ".join(
+    sentence = ", ".join(
         f"{row.variant} {100 * row.share:.0f} %"
         + (f" ({100 * row.low:.0f} to {100 * row.high:.0f})" if row.low == row.low else "")
         for row in rows(at)
     )
-    if said:
-        said = (
+    if sentence:
+        sentence = (
             f"Of the squared gradient norm of all objects at {low}, {buckets[-1]} objects hold: "
-            f"{said}; {measured_on(stored)}"
+            f"{sentence}; {measured_on(stored)}"
             + (
                 f", 95 % intervals over {sampled_over(at, stored)}"
                 if at["low"].notna().any()
@@ -83,9 +83,12 @@ def _heat_map(stored: Stored) -> Block:
     return Figure(
         "routes",
         "Stage × bucket × route",
-        f"{said}Each cell is a bucket's share in percent of what arrives at a stage by a route; "
-        "each triple adds up to 100. Background is left out.",
-        [Panel(name, partial(routes.draw, part)) for name, part in split(table, "variant")],
+        f"{sentence}Each cell is a bucket's share in percent of what arrives at a stage by a "
+        "route; each triple adds up to 100. Background is left out.",
+        [
+            Panel(name, partial(routes.draw, rows_of_variant))
+            for name, rows_of_variant in split(table, "variant")
+        ],
         table.assign(measured=measured_on(stored)),
         keys=bucket_keys(buckets),
         height=38 * table["tap"].nunique() + 40,
@@ -116,12 +119,16 @@ def _index(stored: Stored) -> list[Block]:
                 Panel(
                     route,
                     partial(
-                        object_index.draw, part, colors=stored.colors, taps=taps, buckets=buckets
+                        object_index.draw,
+                        rows_of_route,
+                        colors=stored.colors,
+                        taps=taps,
+                        buckets=buckets,
                     ),
                 )
                 for route in routes.ROUTES
-                for part in [table[table["route"] == route]]
-                if part["index"].notna().any()
+                for rows_of_route in [table[table["route"] == route]]
+                if rows_of_route["index"].notna().any()
             ],
             table,
             keys=variant_keys(stored, names),
@@ -134,15 +141,15 @@ def _index(stored: Stored) -> list[Block]:
 
 def _reaches(table: pd.DataFrame, tap: str, measured: str) -> str:
     """From which variant to which the index reaches at a stage, in total and directly."""
-    said = []
+    clauses = []
     for route, words in (("total", "in total"), ("direct", "by the direct route")):
-        found = table[table["route"] == route].sort_values("index", kind="stable")
-        ends = [f"{row[2]:.2f} ({row[1]})" for row in found[["variant", "index"]].itertuples()]
+        by_index = table[table["route"] == route].sort_values("index", kind="stable")
+        ends = [f"{row[2]:.2f} ({row[1]})" for row in by_index[["variant", "index"]].itertuples()]
         if len(ends) > 1:
-            said.append(f"{words} from {ends[0]} to {ends[-1]}")
+            clauses.append(f"{words} from {ends[0]} to {ends[-1]}")
         elif ends:
-            said.append(f"{words} {ends[0]}")
-    return f"At {tap} ({measured}), {'; '.join(said)}. " if said else ""
+            clauses.append(f"{words} {ends[0]}")
+    return f"At {tap} ({measured}), {'; '.join(clauses)}. " if clauses else ""
 
 
 def _history(stored: Stored) -> list[Block]:
@@ -156,8 +163,12 @@ def _history(stored: Stored) -> list[Block]:
     table = seeds.agg(share=("share", "mean"), points=("points", "sum")).reset_index()
     buckets = list(dict.fromkeys(table["bucket"]))
     moved = []
-    for name, part in split(table[table["route"] == "total"], "variant"):
-        line = part[part["bucket"] == buckets[-1]].sort_values("iteration")["share"].to_numpy()
+    for name, rows_of_variant in split(table[table["route"] == "total"], "variant"):
+        line = (
+            rows_of_variant[rows_of_variant["bucket"] == buckets[-1]]
+            .sort_values("iteration")["share"]
+            .to_numpy()
+        )
         few = -(-len(line) // 4)
         if len(line) > 1:
             moved.append(f"{name} {signed(100 * (line[-few:].mean() - line[:few].mean()), 0)}")
@@ -178,8 +189,8 @@ def _history(stored: Stored) -> list[Block]:
             + "Full lines are the total; a dot stands for the samples of one stretch, of a few "
             "images each, so single dots scatter.",
             [
-                Panel(name, partial(share_history.draw, part))
-                for name, part in split(table, "variant")
+                Panel(name, partial(share_history.draw, rows_of_variant))
+                for name, rows_of_variant in split(table, "variant")
             ],
             table,
             keys=keys_shown,
@@ -196,20 +207,20 @@ def _aligned(table: pd.DataFrame) -> pd.DataFrame:
     Where they differ, the training is cut into as many equal stretches as the seed with the fewest
     samples has, and the samples of a stretch stand at their mean iteration.
     """
-    found = table
-    for _, part in split(table, "variant"):
-        probed = [sorted(set(rows["iteration"])) for _, rows in part.groupby("seed")]
+    aligned = table
+    for _, rows_of_variant in split(table, "variant"):
+        probed = [sorted(set(rows["iteration"])) for _, rows in rows_of_variant.groupby("seed")]
         if any(steps != probed[0] for steps in probed):
             count, last = min(map(len, probed)), max(steps[-1] for steps in probed)
-            place = (part["iteration"] * count / (last + 1)).astype(int)
-            middle = part["iteration"].groupby(place).transform("mean")
-            iteration = found["iteration"].astype(float)
+            stretch = (rows_of_variant["iteration"] * count / (last + 1)).astype(int)
+            middle = rows_of_variant["iteration"].groupby(stretch).transform("mean")
+            iteration = aligned["iteration"].astype(float)
             iteration.loc[middle.index] = middle
-            found = found.assign(iteration=iteration)
-    if found is table:
+            aligned = aligned.assign(iteration=iteration)
+    if aligned is table:
         return table
     order = {name: at for at, name in enumerate(dict.fromkeys(table["variant"]))}
-    return found.sort_values("iteration", kind="stable").sort_values(
+    return aligned.sort_values("iteration", kind="stable").sort_values(
         "variant", key=lambda names: names.map(order), kind="stable"
     )
 
@@ -226,12 +237,16 @@ def _conflict(stored: Stored) -> list[Block]:
     table = table.groupby(keys, sort=False).agg(cosine=("cosine", "mean")).reset_index()
     order = {name: at for at, name in enumerate(stored.buckets)}
     for column in ("bucket_b", "bucket_a"):
-        place = [order.get(name, len(order)) for name in table[column]]
-        table = table.assign(place=place).sort_values("place", kind="stable").drop(columns="place")
+        order_of_bucket = [order.get(name, len(order)) for name in table[column]]
+        table = (
+            table.assign(place=order_of_bucket)
+            .sort_values("place", kind="stable")
+            .drop(columns="place")
+        )
     if table.empty or table["cosine"].isna().all():
         return []
     worst = largest(table.assign(against=-table["cosine"]), "against")
-    said = (
+    sentence = (
         f"The strongest conflict is between {worst.bucket_a} and {worst.bucket_b} objects "
         f"at {worst.tap} of {worst.variant} (cosine {worst.cosine:.2f})."
         if worst.cosine < -0.05
@@ -241,7 +256,7 @@ def _conflict(stored: Stored) -> list[Block]:
         Figure(
             "conflict",
             "Conflict between sizes",
-            said.replace("cosine -", "cosine −") + " Blue pairs agree, red pairs disagree; "
+            sentence.replace("cosine -", "cosine −") + " Blue pairs agree, red pairs disagree; "
             "near zero, the two sizes train different directions.",
             [
                 Panel(name, partial(conflict.draw, table[table["variant"] == name]))

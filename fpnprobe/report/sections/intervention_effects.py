@@ -24,16 +24,16 @@ def effects(stored: Stored) -> pd.DataFrame:
     if table is None or table.empty:
         return pd.DataFrame(columns=columns)
     table = table.assign(seed=table["seed"].astype(str))
-    found = []
-    for each in changed(stored):
-        pair = table[(table["variant"] == each.variant) & (table["baseline"] == each.twin)]
+    records = []
+    for entry in changed(stored):
+        pair = table[(table["variant"] == entry.variant) & (table["baseline"] == entry.twin)]
         for metric in METRICS:
             rows = pair[pair["metric"] == metric]
             whole = {str(row["source"]): row for row in _records(rows[rows["seed"] == "all"])}
             if "images" not in whole:
                 continue
             record: dict[str, Any] = {
-                "variant": each.variant, "twin": each.twin, "metric": metric,
+                "variant": entry.variant, "twin": entry.twin, "metric": metric,
                 "twin_ap": 100 * whole["images"]["a"], "ap": 100 * whole["images"]["b"],
                 "difference": 100 * whole["images"]["difference"],
             }  # fmt: skip
@@ -41,14 +41,14 @@ def effects(stored: Stored) -> pd.DataFrame:
                 for end in ("low", "high"):
                     record[end + suffix] = 100 * whole.get(source, {}).get(end, float("nan"))
             single = rows[rows["seed"] != "all"]["difference"]
-            found.append({**record, "seeds": tuple(100 * float(v) for v in single)})
-    return pd.DataFrame(found, columns=columns)
+            records.append({**record, "seeds": tuple(100 * float(v) for v in single)})
+    return pd.DataFrame(records, columns=columns)
 
 
 def figure(stored: Stored, table: pd.DataFrame) -> Figure:
     """The effects by metric, with every interval and seed."""
     clear = table[(table["low"] > 0) | (table["high"] < 0)]
-    said = ", ".join(
+    sentence = ", ".join(
         f"{row['variant']} {stored.name_metric(row['metric'])} {signed(row['difference'])}"
         for row in _records(clear)
     )
@@ -61,8 +61,8 @@ def figure(stored: Stored, table: pd.DataFrame) -> Figure:
         "effects",
         "What AP does",
         (
-            f"Larger than their uncertainty: {said}."
-            if said
+            f"Larger than their uncertainty: {sentence}."
+            if sentence
             else "No change is larger than its interval over seeds and images."
         )
         + " AP points against the untouched twin, seed by seed on the same images.",
@@ -113,8 +113,8 @@ def numbers(stored: Stored, table: pd.DataFrame) -> Table:
 
 def interval(low: Any, high: Any) -> str | None:
     """An interval as set in text; None where it is not known."""
-    known = low is not None and high is not None and low == low
-    return f"{signed(low)} to {signed(high)}" if known else None
+    has_bounds = low is not None and high is not None and low == low
+    return f"{signed(low)} to {signed(high)}" if has_bounds else None
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:

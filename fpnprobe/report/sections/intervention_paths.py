@@ -29,56 +29,61 @@ class Changed:
 
 def changed(stored: Stored) -> list[Changed]:
     """The interventions of all studies, in their order."""
-    found = []
+    entries = []
     for study in stored.studies:
         names = {c.name: c.variant for c in stored.cells if c.study == study["name"]}
-        found += [
-            Changed(names[each.variant], names.get(each.twin, ""), each.change)
-            for each in intervened(study)
-            if each.variant in names
+        entries += [
+            Changed(
+                names[cell_intervention.variant],
+                names.get(cell_intervention.twin, ""),
+                cell_intervention.change,
+            )
+            for cell_intervention in intervened(study)
+            if cell_intervention.variant in names
         ]
-    return found
+    return entries
 
 
-def paths(found: Sequence[Changed], buckets: Sequence[str]) -> pd.DataFrame:
+def paths(entries: Sequence[Changed], buckets: Sequence[str]) -> pd.DataFrame:
     """Factor of each stage, route and bucket by variant; NaN where a rule sets it in training."""
     rows = []
-    for each in found:
-        gains, balance = each.change.gains, each.change.balance
-        helped = "auxiliary" in {*(g.route for g in gains), balance.route if balance else ""}
+    for entry in entries:
+        gains, balance = entry.change.gains, entry.change.balance
+        has_auxiliary = "auxiliary" in {*(g.route for g in gains), balance.route if balance else ""}
         for stage in STAGES:
-            for route in ("direct", *(["auxiliary"] if helped else []), "deeper"):
+            for route in ("direct", *(["auxiliary"] if has_auxiliary else []), "deeper"):
                 if (stage, route) == (STAGES[-1], "deeper"):
                     continue
                 for bucket in (*buckets, BACKGROUND):
                     factor = 1.0
                     for gain in gains:
-                        here = stage in gain.stages and gain.route == route
-                        if here and gain.bucket in ("all", bucket):
+                        applies = stage in gain.stages and gain.route == route
+                        if applies and gain.bucket in ("all", bucket):
                             factor *= gain.gain
                     if balance and stage in balance.stages and route == balance.route:
                         factor = factor if bucket == BACKGROUND else float("nan")
-                    rows.append((each.variant, stage, route, bucket, factor))
+                    rows.append((entry.variant, stage, route, bucket, factor))
     return pd.DataFrame(rows, columns=list(changed_paths.COLUMNS))
 
 
-def figure(stored: Stored, found: Sequence[Changed]) -> Figure:
+def figure(stored: Stored, entries: Sequence[Changed]) -> Figure:
     """The ways of the gradient of each intervention, and what is changed on them."""
-    table = paths(found, stored.buckets)
-    said = "; ".join(
-        f"{each.variant}: {', '.join([*map(repr, each.change.gains), *_rule(each)]) or 'nothing'}"
-        for each in found
+    table = paths(entries, stored.buckets)
+    sentence = "; ".join(
+        f"{entry.variant}: "
+        f"{', '.join([*map(repr, entry.change.gains), *_rule(entry)]) or 'nothing'}"
+        for entry in entries
     )
     return Figure(
         "changed-paths",
         "Which path was changed",
-        f"{said}. Lines are the ways of the gradient, one for each object size: dashed and "
+        f"{sentence}. Lines are the ways of the gradient, one for each object size: dashed and "
         "crossed out is silenced, an equals sign carries all sizes alike.",
         [
             Panel(
-                each.variant, partial(changed_paths.draw, table[table["variant"] == each.variant])
+                entry.variant, partial(changed_paths.draw, table[table["variant"] == entry.variant])
             )
-            for each in found
+            for entry in entries
         ],
         table,
         keys=bucket_keys([*stored.buckets, BACKGROUND]),
@@ -91,5 +96,5 @@ def figure(stored: Stored, found: Sequence[Changed]) -> Figure:
     )
 
 
-def _rule(each: Changed) -> list[str]:
-    return [] if each.change.balance is None else [repr(each.change.balance)]
+def _rule(entry: Changed) -> list[str]:
+    return [] if entry.change.balance is None else [repr(entry.change.balance)]

@@ -25,44 +25,52 @@ _BEFORE = (
 
 def judged(folders: Sequence[Path], holes: list[str]) -> list[dict[str, Any]]:
     """The verdicts on both explanations, those that were run first; `holes` grows."""
-    found: list[dict[str, Any]] = []
+    verdicts: list[dict[str, Any]] = []
     for folder in folders:
         try:
-            found += [cause.as_json() for cause in rules.judge(folder)]
+            verdicts += [cause.as_json() for cause in rules.judge(folder)]
         except (FpnProbeError, KeyError, TypeError, ValueError) as error:
             holes.append(f"the explanations were not judged: {error}")
-    run = [cause for cause in found if cause["verdict"] != "not run"]
+    run = [cause for cause in verdicts if cause["verdict"] != "not run"]
     tested = {cause["prediction"] for cause in run}
-    rest = {c["prediction"]: c for c in reversed(found) if c["prediction"] not in tested}
-    return run + [rest[each.prediction] for each in rules.EXPLANATIONS if each.prediction in rest]
+    untested = {c["prediction"]: c for c in reversed(verdicts) if c["prediction"] not in tested}
+    return run + [
+        untested[explanation.prediction]
+        for explanation in rules.EXPLANATIONS
+        if explanation.prediction in untested
+    ]
 
 
 def document(verdicts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Part of `claims.json`: the rule and the verdicts."""
-    return {"rule": rules.RULE, "claims": [dict(each) for each in verdicts]}
+    return {"rule": rules.RULE, "claims": [dict(verdict) for verdict in verdicts]}
 
 
 def opening(stored: Stored, verdicts: Sequence[Mapping[str, Any]], otherwise: str) -> str:
     """The report's first lines: which variants are interventions, and what they decide."""
-    names = [each.variant for each in changed(stored)]
+    names = [entry.variant for entry in changed(stored)]
     if not names:
         return otherwise
     is_are = "is an intervention" if len(names) == 1 else "are interventions"
-    said = (
+    sentence = (
         f"{', '.join(names)} {is_are}: a change of the backward pass in training only; model, "
         "forward pass, loss and evaluation are those of the twin."
     )
-    run = [each for each in verdicts if each["verdict"] != "not run"]
+    run = [verdict for verdict in verdicts if verdict["verdict"] != "not run"]
     if not run:
-        return f"{said} {otherwise}"
-    parts = [
-        f"{each['statement']}: {each['verdict']} ({each['variant']} changes {each['metric']} by "
-        f"{signed(each['difference'])} points"
-        + (f", {signed(each['low'])} to {signed(each['high'])}" if each["low"] is not None else "")
+        return f"{sentence} {otherwise}"
+    clauses = [
+        f"{verdict['statement']}: {verdict['verdict']} ({verdict['variant']} changes "
+        f"{verdict['metric']} by {signed(verdict['difference'])} points"
+        + (
+            f", {signed(verdict['low'])} to {signed(verdict['high'])}"
+            if verdict["low"] is not None
+            else ""
+        )
         + ")"
-        for each in run
+        for verdict in run
     ]
-    return f"{stored.add_bounds('; '.join(parts))}. {said}"
+    return f"{stored.add_bounds('; '.join(clauses))}. {sentence}"
 
 
 def noted(section: Section, stored: Stored) -> Section:
@@ -74,8 +82,8 @@ def noted(section: Section, stored: Stored) -> Section:
 
 def section(stored: Stored, verdicts: Sequence[Mapping[str, Any]]) -> Section | None:
     """The verdicts, the paths that were changed, and the effects; None without interventions."""
-    found = changed(stored)
-    if not found:
+    entries = changed(stored)
+    if not entries:
         return None
     blocks: list[Block] = [
         Text(
@@ -86,10 +94,10 @@ def section(stored: Stored, verdicts: Sequence[Mapping[str, Any]]) -> Section | 
         ),
         Text(rules.RULE),
         _verdicts(stored, verdicts),
-        changes.figure(stored, found),
+        changes.figure(stored, entries),
     ]
     table = intervention_effects.effects(stored)
-    lonely = [each.variant for each in found if not each.twin]
+    lonely = [entry.variant for entry in entries if not entry.twin]
     if lonely:
         blocks.append(Text(f"Without an untouched twin: {', '.join(lonely)}.", "hole"))
     if table.empty:
@@ -106,24 +114,25 @@ def _verdicts(stored: Stored, verdicts: Sequence[Mapping[str, Any]]) -> Table:
     frame = pd.DataFrame(
         [
             {
-                "explanation": stored.add_bounds(each["statement"]),
-                "prediction": stored.add_bounds(each["prediction"]),
-                "variant": each["variant"], "against": each["twin"],
-                "measured": each["difference"],
-                "interval": intervention_effects.interval(each["low"], each["high"]),
-                "seeds": each["seeds"], "verdict": f"{_SIGNS[each['verdict']]} {each['verdict']}",
-                "note": each["note"],
+                "explanation": stored.add_bounds(verdict["statement"]),
+                "prediction": stored.add_bounds(verdict["prediction"]),
+                "variant": verdict["variant"], "against": verdict["twin"],
+                "measured": verdict["difference"],
+                "interval": intervention_effects.interval(verdict["low"], verdict["high"]),
+                "seeds": verdict["seeds"],
+                "verdict": f"{_SIGNS[verdict['verdict']]} {verdict['verdict']}",
+                "note": verdict["note"],
             }
-            for each in verdicts
+            for verdict in verdicts
         ]
     )  # fmt: skip
-    shown = [n for n in frame.columns if n != "note" or (len(frame) and frame["note"].any())]
+    columns = [n for n in frame.columns if n != "note" or (len(frame) and frame["note"].any())]
     return Table(
         "explanations",
         "The paper's two explanations",
         "Changes of the metric in the prediction, in AP points, with 95 % intervals over seeds "
         "and images.",
-        frame[shown],
-        {name: name for name in shown},
+        frame[columns],
+        {name: name for name in columns},
         {"measured": "{:+.1f}"},
     )

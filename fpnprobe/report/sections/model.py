@@ -30,7 +30,7 @@ def section(stored: Stored) -> Section | None:
 
 def module_table(stored: Stored) -> pd.DataFrame:
     """Modules of each variant as its first finished cell lists them."""
-    found: list[dict[str, Any]] = []
+    records: list[dict[str, Any]] = []
     for variant in stored.variants:
         cells = [c for c in stored.done if c.variant == variant]
         listed = ((cells[0].manifest.get("model") or {}).get("modules") or []) if cells else []
@@ -39,7 +39,7 @@ def module_table(stored: Stored) -> pd.DataFrame:
             if isinstance(listed, dict)
             else [item for item in listed if isinstance(item, dict)]
         )
-        found += [
+        records += [
             {
                 "variant": variant,
                 "name": str(item.get("name", "")),
@@ -49,12 +49,12 @@ def module_table(stored: Stored) -> pd.DataFrame:
             }
             for item in items
         ]
-    return pd.DataFrame(found, columns=list(modules.COLUMNS))
+    return pd.DataFrame(records, columns=list(modules.COLUMNS))
 
 
 def _order(name: str) -> int:
     """Place of a module's part in the forward pass."""
-    return next((at for at, part in enumerate(_PARTS) if name.startswith(part)), len(_PARTS))
+    return next((at for at, prefix in enumerate(_PARTS) if name.startswith(prefix)), len(_PARTS))
 
 
 def _shape(value: Any) -> str:
@@ -85,30 +85,30 @@ def _modules(stored: Stored) -> list[Block]:
     table = module_table(stored)
     if table.empty:
         return []
-    said = _parameters(stored)
+    sentence = _parameters(stored)
     largest = table.assign(rank=table.groupby("variant")["parameters"].rank(ascending=False))
-    part = largest["parameters"] / largest.groupby("variant")["parameters"].transform("sum")
-    shown = largest[(largest["rank"] <= MODULES) & ~(part < LEAST)].drop(columns="rank")
-    place = {name: at for at, name in enumerate(stored.variants)}
-    shown = shown.sort_values(
+    share = largest["parameters"] / largest.groupby("variant")["parameters"].transform("sum")
+    drawn_modules = largest[(largest["rank"] <= MODULES) & ~(share < LEAST)].drop(columns="rank")
+    order = {name: at for at, name in enumerate(stored.variants)}
+    drawn_modules = drawn_modules.sort_values(
         ["variant", "name"],
-        key=lambda c: c.map(place) if c.name == "variant" else c.map(_order),
+        key=lambda c: c.map(order) if c.name == "variant" else c.map(_order),
         kind="stable",
     )
-    reach = float(shown["parameters"].max())
+    reach = float(drawn_modules["parameters"].max())
     panels = [
         Panel(
             name,
-            partial(modules.draw, part, colors=stored.colors, reach=reach),
-            height=38 * len(part),
+            partial(modules.draw, share, colors=stored.colors, reach=reach),
+            height=38 * len(share),
         )
-        for name, part in split(shown, "variant")
+        for name, share in split(drawn_modules, "variant")
     ]
     return [
         Figure(
             "figure-4",
             "The modules as built (Figure 4 of the paper)",
-            f"Parameters that predict: {said}. A gain that comes with more parameters needs a "
+            f"Parameters that predict: {sentence}. A gain that comes with more parameters needs a "
             "control of equal size. From the backbone to the heads, without modules of less than "
             f"{100 * LEAST:g} % of the parameters, the {MODULES} largest at most; bars are "
             "parameters.",
@@ -123,8 +123,8 @@ def _modules(stored: Stored) -> list[Block]:
 
 def _attribution(stored: Stored) -> list[Block]:
     table = stored.evidence.get("attribution")
-    needed = {"variant", "method", "place", "bucket", "level", "share", "low", "high"}
-    if table is None or not needed <= set(table.columns):
+    required = {"variant", "method", "place", "bucket", "level", "share", "low", "high"}
+    if table is None or not required <= set(table.columns):
         return []
     table = table[(table["place"] == "stages") & table["share"].notna()]
     method = "integrated_gradients"
@@ -134,13 +134,13 @@ def _attribution(stored: Stored) -> list[Block]:
     if table.empty:
         return []
     levels = sorted(set(table["level"]))
-    found = []
-    for (variant, bucket), part in table.groupby(["variant", "bucket"], sort=False):
+    records = []
+    for (variant, bucket), rows_of_bucket in table.groupby(["variant", "bucket"], sort=False):
         record = {"variant": variant, "bucket": bucket}
-        for row in rows(part):
+        for row in rows(rows_of_bucket):
             record[row.level] = f"{row.share:.2f} [{row.low:.2f}, {row.high:.2f}]"
-        found.append(record)
-    frame = pd.DataFrame(found, columns=["variant", "bucket", *levels])
+        records.append(record)
+    frame = pd.DataFrame(records, columns=["variant", "bucket", *levels])
     return [
         Table(
             "attribution",

@@ -29,8 +29,8 @@ def _size_curve(stored: Stored) -> list[Block]:
         pooled = pooled.assign(rank=pooled["source"].map({"both": 0, "images": 1}))
         pooled = pooled[pooled["band_low"].notna() | (pooled["rank"] == 1)]
         table = pooled.sort_values("rank", kind="stable").drop_duplicates(keys).sort_index()
-    both = "source" in table and (table["source"] == "both").any()
-    over = "images and seeds" if both else "images"
+    has_both = "source" in table and (table["source"] == "both").any()
+    over = "images and seeds" if has_both else "images"
     table = (
         table.groupby(keys, sort=False)
         .agg(
@@ -45,12 +45,14 @@ def _size_curve(stored: Stored) -> list[Block]:
     best = table.dropna(subset="ap").sort_values("sqrt_area")
     crowded = table["variant"].nunique() > size_curve.MOST_BANDS
     apart = stored.evidence.get("size_difference")
-    said = f"{_leader(best, apart, 0, 'smallest objects')}; {_leader(best, apart, -1, 'largest')}"
+    sentence = (
+        f"{_leader(best, apart, 0, 'smallest objects')}; {_leader(best, apart, -1, 'largest')}"
+    )
     return [
         Figure(
             "size-curve",
             "AP against object size",
-            f"{said[:1].upper()}{said[1:]}. Bands are 95 % "
+            f"{sentence[:1].upper()}{sentence[1:]}. Bands are 95 % "
             f"intervals over {over}; dotted lines are the borders of the buckets."
             + (" Gray lines are the other variants." if crowded else ""),
             [
@@ -81,11 +83,11 @@ def _size_curve(stored: Stored) -> list[Block]:
 def _leader(table: pd.DataFrame, apart: pd.DataFrame | None, at: int, objects: str) -> str:
     """Who leads at one end of the size axis: paired differences to all others exclude 0."""
     sizes = sorted(table["sqrt_area"].unique())
-    here = table[table["sqrt_area"] == sizes[at]]
-    best = largest(here, "ap")
-    others = [str(name) for name in here["variant"] if name != best.variant]
-    sure = bool(others) and all(
-        _ahead(apart, str(best.variant), other, sizes[at]) for other in others
+    rows_of_size = table[table["sqrt_area"] == sizes[at]]
+    best = largest(rows_of_size, "ap")
+    rivals = [str(name) for name in rows_of_size["variant"] if name != best.variant]
+    sure = bool(rivals) and all(
+        _ahead(apart, str(best.variant), other, sizes[at]) for other in rivals
     )
     return (
         f"{best.variant} leads on the {objects}" if sure else f"no lead is clear on the {objects}"
@@ -96,10 +98,10 @@ def _ahead(apart: pd.DataFrame | None, best: str, other: str, size: float) -> bo
     """Whether the stored difference of two variants at a size excludes 0, over seeds if it can."""
     if apart is None:
         return False
-    known = apart[(apart["seed"].astype(str) == "all") & (apart["sqrt_area"] == size)]
-    known = known[known["band_low"].notna()]
+    differences = apart[(apart["seed"].astype(str) == "all") & (apart["sqrt_area"] == size)]
+    differences = differences[differences["band_low"].notna()]
     for source in ("both", "images"):
-        for row in rows(known[known["source"] == source]):
+        for row in rows(differences[differences["source"] == source]):
             if (row.variant, row.baseline) == (best, other):
                 return bool(row.band_low > 0)
             if (row.variant, row.baseline) == (other, best):
@@ -122,21 +124,21 @@ def _errors(stored: Stored) -> list[Block]:
     table["d_ap"] *= 100
     table = table.dropna(subset="d_ap")
     reach = float(table["d_ap"].max())
-    said = []
-    for name, part in split(table, "variant"):
-        worst = largest(part, "d_ap")
-        said.append(f"{name} {worst.error} on {worst.bucket} ({worst.d_ap:.1f})")
+    clauses = []
+    for name, rows_of_variant in split(table, "variant"):
+        worst = largest(rows_of_variant, "d_ap")
+        clauses.append(f"{name} {worst.error} on {worst.bucket} ({worst.d_ap:.1f})")
     return [
         Figure(
             "error-types",
             "Error types by scale",
-            f"The costliest mistakes: {', '.join(said)}. A bar is the AP, in points, that would be "
-            "won by correcting one type of error at one scale alone; the bars do not add up. "
+            f"The costliest mistakes: {', '.join(clauses)}. A bar is the AP, in points, that would "
+            "be won by correcting one type of error at one scale alone; the bars do not add up. "
             "Cls: wrong class; Loc: box too far off; Both: wrong class and box; Dupe: found twice; "
             "Bkg: nothing there; Miss: not found.",
             [
-                Panel(name, partial(error_types.draw, part, reach=reach))
-                for name, part in split(table, "variant")
+                Panel(name, partial(error_types.draw, rows_of_variant, reach=reach))
+                for name, rows_of_variant in split(table, "variant")
             ],
             table,
             keys=bucket_keys(list(dict.fromkeys(table["bucket"]))),

@@ -31,27 +31,29 @@ def section(stored: Stored) -> Section | None:
             "images, single runs; compare the changes, and only if your data and schedule match.",
         )
     ]
-    one = [
+    table1_rows = [
         (row["detector"], name, {"auxiliary": _yes(row["auxiliary"]),
          "uncertainty": _yes(row["uncertainty"])}, row)
         for row in published.numbers()["table1"]["rows"]
         for name in ["FPN" + "-Aux" * row["auxiliary"] + "U" * row["uncertainty"]]
     ]  # fmt: skip
-    two = [
+    table2_rows = [
         (row["detector"], f"FPN-CFG{n}" if n else "FPN", {"grouping stages": str(n)}, row)
         for row in published.numbers()["table2"]["rows"]
         for n in [row["grouping_stages"]]
     ]
     tables = [
-        _table(stored, "table1", "Table 1: auxiliary losses", one, ours, _DETAILED),
-        _table(stored, "table2", "Table 2: feature grouping", two, ours, _DETAILED),
+        _table(stored, "table1", "Table 1: auxiliary losses", table1_rows, ours, _DETAILED),
+        _table(stored, "table2", "Table 2: feature grouping", table2_rows, ours, _DETAILED),
     ]
     for name, title, iou_type in (
         ("table3", "Table 3: feature grouping in twelve detectors", "bbox"),
         ("table4", "Table 4: mask AP", "segm"),
     ):
-        found = _measured(stored, iou_type, published.backbone_name)
-        tables.append(_table(stored, name, title, _framework_rows(name, found), found))
+        ours_of_table = _measured(stored, iou_type, published.backbone_name)
+        tables.append(
+            _table(stored, name, title, _framework_rows(name, ours_of_table), ours_of_table)
+        )
     measured = [table for table in tables if table is not None]
     return Section("paper", "Beside the paper", [*blocks, *measured]) if measured else None
 
@@ -64,15 +66,15 @@ def _framework_rows(table: str, ours: Mapping[_Place, float]) -> list[_Entry]:
         for variant, neck, key in _NECKS
     ]
     there = {(detector, facts["backbone"]) for detector, _, facts, _ in printed}
-    known = {detector for detector, _ in there}
-    other = sorted({place[:2] for place in ours if place[0] in known} - there)
-    own: list[_Entry] = [
+    printed_detectors = {detector for detector, _ in there}
+    other = sorted({place[:2] for place in ours if place[0] in printed_detectors} - there)
+    our_rows: list[_Entry] = [
         (detector, variant, {"backbone": backbone + _OWN, "neck": neck}, {})
         for detector, backbone in other
         for variant, neck, _ in _NECKS
         if any((detector, backbone, variant, metric) in ours for metric in METRICS)
     ]
-    return [*printed, *own]
+    return [*printed, *our_rows]
 
 
 def _yes(value: bool) -> str:
@@ -91,17 +93,17 @@ def _measured(
         table = table[table["metric"].isin(["AP", "AP_50", "AP_75"])]
     built = {s["name"]: (published.detector(s), backbone(s)) for s in stored.studies}
     of = {cell.variant: (*built.get(cell.study, ("", "")), cell.name) for cell in stored.cells}
-    found: dict[_Place, float] = {}
+    averages: dict[_Place, float] = {}
     for (variant, metric), rows in table.groupby(["variant", "metric"]):
-        found[(*of[str(variant)], str(metric))] = float(rows["value"].mean())
+        averages[(*of[str(variant)], str(metric))] = float(rows["value"].mean())
     speeds: dict[str, list[float]] = {}
     for cell in stored.cells:
         speed = (cell.manifest.get("timings") or {}).get("images_per_second")
         if isinstance(speed, int | float):
             speeds.setdefault(cell.variant, []).append(speed)
     for name, values in speeds.items():
-        found[(*of[name], _SPEED)] = sum(values) / len(values)
-    return found
+        averages[(*of[name], _SPEED)] = sum(values) / len(values)
+    return averages
 
 
 def _table(
@@ -118,17 +120,17 @@ def _table(
     measured = set()
     for detector, variant, facts, row in entries:
         record: dict[str, Any] = {"detector": detector, **facts}
-        own = facts.get("backbone", "ResNet").removesuffix(_OWN)  # Tables 1 and 2 go by kin
-        built = detector, own
+        backbone = facts.get("backbone", "ResNet").removesuffix(_OWN)  # Tables 1 and 2 go by kin
+        built = detector, backbone
         for metric in metrics:
             paper = row.get(metric.replace("AP_5", "AP5").replace("AP_7", "AP7"))
-            here = ours.get((*built, variant, metric), float("nan"))
+            our_value = ours.get((*built, variant, metric), float("nan"))
             paper = float("nan") if paper is None else float(paper)
             if variant == "FPN":
-                base[(*built, metric)] = (paper, here)
-            elif here == here and metric != _SPEED:
+                base[(*built, metric)] = (paper, our_value)
+            elif our_value == our_value and metric != _SPEED:
                 measured.add(built)
-            for who, value, at in (("paper", paper, 0), ("ours", here, 1)):
+            for who, value, at in (("paper", paper, 0), ("ours", our_value, 1)):
                 change = value - base.get((*built, metric), _UNKNOWN)[at]
                 record[f"{metric} {who}"] = _cell(value, change, variant)
                 record[f"{metric} {who} value"] = value

@@ -23,9 +23,9 @@ def tolerance(cell: Cell) -> float:
 
     Where an older fpnprobe did not tell: 1e-5, and 1e-3 where training ran in half precision.
     """
-    known = number((cell.manifest.get("probe") or {}).get("tolerance"))
-    if known == known:
-        return known
+    recorded = number((cell.manifest.get("probe") or {}).get("tolerance"))
+    if recorded == recorded:
+        return recorded
     schedule = (cell.manifest.get("config") or {}).get("schedule") or {}
     return HALF_TOLERANCE if schedule.get("amp") else TOLERANCE
 
@@ -112,7 +112,7 @@ def _cost(stored: Stored) -> list[Block]:
     grouped = table.groupby("variant", sort=False)
     table = grouped.mean().assign(seeds=grouped.size()).reset_index()
     over = table[table["cost"] > table["budget"]]
-    said = (
+    sentence = (
         f"Over budget: {', '.join(over['variant'])}."
         if len(over)
         else "Every variant kept its budget."
@@ -123,7 +123,7 @@ def _cost(stored: Stored) -> list[Block]:
         Figure(
             "probe-cost",
             "What the probe cost",
-            said
+            sentence
             + " In percent of the training time, as the probe measured itself"
             + ("; upright strokes are budgets." if table["budget"].notna().any() else "."),
             [Panel("", partial(probe_cost.draw, table, colors=stored.colors))],
@@ -138,8 +138,8 @@ def _cost(stored: Stored) -> list[Block]:
 
 def number(value: Any) -> float:
     """The value, or NaN for anything that is no number."""
-    known = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if known else float("nan")
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number else float("nan")
 
 
 def provenance(stored: Stored) -> Section:
@@ -178,14 +178,14 @@ def origin(stored: Stored) -> str:
     codes = sorted(
         {str(g["revision"])[:10] for m in manifests if (g := m.get("git") or {}).get("revision")}
     )
-    parts = [
+    phrases = [
         " to ".join(dict.fromkeys((dates[0], dates[-1]))) if dates else "",
         f"on {', '.join(devices)}" if devices else "",
         f"with torch {', '.join(versions)}" if versions else "",
         f"by revision {', '.join(codes)}" if codes else "",
     ]
-    said = " ".join(part for part in parts if part)
-    return f"Measured {said}." if said else ""
+    sentence = " ".join(phrase for phrase in phrases if phrase)
+    return f"Measured {sentence}." if sentence else ""
 
 
 def _facts(cell: Cell) -> dict[str, Any]:

@@ -139,11 +139,11 @@ def _share(stored: Stored, base: str, other: str) -> Number:
         return Number(label, "not measured", "")
     at = table[(table["tap"] == tap) & (table["bucket"] == name)].dropna(subset="share")
     places = {(row.variant, row.route): row for row in rows(at)}
-    shown = [v for v in (base, other) if (v, "total") in places]
-    if not shown:
+    measured_variants = [v for v in (base, other) if (v, "total") in places]
+    if not measured_variants:
         return Number(label, "not measured", "")
-    totals = [places[variant, "total"] for variant in shown]
-    detail = " → ".join(shown) + f", all routes, {measured_on(stored)}"
+    totals = [places[variant, "total"] for variant in measured_variants]
+    detail = " → ".join(measured_variants) + f", all routes, {measured_on(stored)}"
     if all(row.low == row.low for row in totals):
         detail += "; 95 %: " + " → ".join(
             f"{100 * row.low:.0f} to {100 * row.high:.0f}" for row in totals
@@ -158,11 +158,11 @@ def _residual(stored: Stored) -> Number:
     table = residuals(stored)
     if table.empty:
         return Number(label, "not measured", "")
-    found = table[["loss", "gradient", "routes"]].to_numpy(float)
-    found = found[np.isfinite(found)]
-    if not len(found):
+    residual_values = table[["loss", "gradient", "routes"]].to_numpy(float)
+    residual_values = residual_values[np.isfinite(residual_values)]
+    if not len(residual_values):
         return Number(label, "not measured", "")
-    worst = float(found.max())
+    worst = float(residual_values.max())
     samples = int(table["samples"].sum())
     over = int(table["verdict"].isin([OVER, UNSOUND]).sum())
     held = f"{over} cells over tolerance" if over else "within tolerance"

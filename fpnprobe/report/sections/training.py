@@ -57,14 +57,16 @@ def parts(table: pd.DataFrame) -> pd.DataFrame:
         value=("value", lambda values: values.sum(skipna=False)), seeds=("seeds", "max")
     )
     table = table.reset_index()
-    found = set(table["name"])
+    names = set(table["name"])
     order = [TOTAL, "proposals"] + [
         f"{head}: {kind}"
         for head in ("head", "auxiliary")
         for kind in ("classes", "boxes", "masks", "other terms")
     ]
-    place = {name: at for at, name in enumerate(name for name in order if name in found)}
-    return table.sort_values("name", key=lambda c: c.map(place), kind="stable", ignore_index=True)
+    position = {name: at for at, name in enumerate(name for name in order if name in names)}
+    return table.sort_values(
+        "name", key=lambda c: c.map(position), kind="stable", ignore_index=True
+    )
 
 
 def _learning(stored: Stored) -> list[Block]:
@@ -96,7 +98,7 @@ def _learning(stored: Stored) -> list[Block]:
         line = rows.sort_values("iteration")["value"].to_numpy()
         if len(line) > 1 and line[-1] > 1.03 * line[-2]:
             rising.append(name)
-    said = (
+    sentence = (
         f"{', '.join(rising)} still improved at the end: longer training may change the ranking."
         if rising
         else "AP had settled for every variant by the end."
@@ -105,7 +107,7 @@ def _learning(stored: Stored) -> list[Block]:
         Figure(
             "learning-curves",
             "Learning curves",
-            said + " Mean over seeds, in AP points.",
+            sentence + " Mean over seeds, in AP points.",
             panels,
             table,
             keys=variant_keys(stored, table["variant"]),
@@ -123,7 +125,7 @@ def _losses(stored: Stored) -> list[Block]:
     if table.empty:
         return []
     table = parts(table)
-    own = any(name.startswith("auxiliary") for name in set(table["name"]))
+    has_auxiliary = any(name.startswith("auxiliary") for name in set(table["name"]))
     return [
         Figure(
             "losses",
@@ -135,7 +137,7 @@ def _losses(stored: Stored) -> list[Block]:
             + (
                 " Totals with and without auxiliary heads do not compare: compare the parts. The "
                 "auxiliary losses of all stages are summed, as trained, damping included."
-                if own
+                if has_auxiliary
                 else ""
             ),
             [
@@ -200,9 +202,9 @@ def _rate(stored: Stored) -> list[Block]:
         schedules.setdefault(
             tuple((round(at), float(f"{rate:.4g}")) for at, rate in curve), []
         ).append(variant)
-    shown = [names[0] for names in schedules.values()]
+    first_variants = [names[0] for names in schedules.values()]
     same = len(schedules) == 1
-    drawn = table[table["variant"].isin(shown)]
+    drawn = table[table["variant"].isin(first_variants)]
     if same:
         drawn = drawn.assign(variant="all variants")
     return [
@@ -229,7 +231,7 @@ def _rate(stored: Stored) -> list[Block]:
                 )
             ],
             table,
-            keys=[] if same else variant_keys(stored, shown),
+            keys=[] if same else variant_keys(stored, first_variants),
             columns=1,
             height=90,
             left=52,
@@ -250,8 +252,9 @@ def _never_damped(table: pd.DataFrame) -> str:
         for name in variants
     )
     return plain + "".join(
-        f"The {part} alpha of {name} never left 0: its {part} losses are those of plain Aux. "
-        for name, part in zip(idle["variant"], idle["part"], strict=True)
+        f"The {loss_part} alpha of {name} never left 0: its {loss_part} losses are those of plain "
+        "Aux. "
+        for name, loss_part in zip(idle["variant"], idle["part"], strict=True)
         if name not in variants
     )
 
@@ -261,13 +264,15 @@ def _uncertainty(stored: Stored) -> list[Block]:
     table = table[table["name"].str.startswith("alpha")]
     if table.empty:
         return []
-    named = [_ALPHA.fullmatch(name) for name in table["name"]]
-    stage = [found[1] if found else "" for found in named]
-    what = [found[2] if found else name for found, name in zip(named, table["name"], strict=True)]
-    table = table.assign(stage=stage, part=what).sort_values(["part", "stage"], kind="stable")
+    matches = [_ALPHA.fullmatch(name) for name in table["name"]]
+    stage = [match[1] if match else "" for match in matches]
+    loss_parts = [
+        match[2] if match else name for match, name in zip(matches, table["name"], strict=True)
+    ]
+    table = table.assign(stage=stage, part=loss_parts).sort_values(["part", "stage"], kind="stable")
     last = table[table["iteration"] == table.groupby("variant")["iteration"].transform("max")]
     most = largest(last, "value") if last["value"].notna().any() else None
-    said = _never_damped(table) + (
+    sentence = _never_damped(table) + (
         f"At the end {most.variant} trusts least its {most.part}"
         + (f" at {most.stage}" if most.stage else "")
         + f": alpha {most.value:.2f} leaves about {100 * np.exp(-most.value):.0f} % of that "
@@ -279,17 +284,18 @@ def _uncertainty(stored: Stored) -> list[Block]:
         Figure(
             "uncertainty",
             "Uncertainty alpha of the auxiliary losses",
-            said + "Where alpha rises above 0, exp(−alpha) of an auxiliary loss is left (Eq. 10): "
+            sentence
+            + "Where alpha rises above 0, exp(−alpha) of an auxiliary loss is left (Eq. 10): "
             "the model has learned not to trust it. Mean over predictions, by their loss, over "
             "stretches of training and over seeds.",
             [
                 Panel(
                     f"{at} {name}".strip(),
                     partial(curves.draw, rows, colors=stored.colors, what=f"alpha {at} {name}"),
-                    new_row=not place,
+                    new_row=not number,
                 )
                 for name, group in split(table, "part")
-                for place, (at, rows) in enumerate(split(group, "stage"))
+                for number, (at, rows) in enumerate(split(group, "stage"))
             ],
             table,
             keys=variant_keys(stored, table["variant"]),

@@ -58,6 +58,6 @@ def table(stored: Stored) -> list[Block]:
 
 
 def _shares(stored: Stored, kind: str) -> pd.DataFrame:
-    found = objects(stored, kind=kind, training=True)
-    whole = (found["term"] == "all") & (found["route"] == "total")
-    return found[whole & found["share"].notna()]
+    shares = objects(stored, kind=kind, training=True)
+    whole = (shares["term"] == "all") & (shares["route"] == "total")
+    return shares[whole & shares["share"].notna()]

@@ -33,13 +33,13 @@ def objects(
         .agg(l2=("l2", "mean"), share=("share", "mean"), state=("state", "first"))
         .reset_index()
     )
-    place = {
+    order = {
         "variant": {name: at for at, name in enumerate(stored.variants)},
         "route": {name: at for at, name in enumerate(ROUTES)},
     }
     return table.sort_values(
         ["variant", "tap", "route"],
-        key=lambda column: column.map(place.get(str(column.name), lambda name: name)),
+        key=lambda column: column.map(order.get(str(column.name), lambda name: name)),
         kind="stable",
     ).reset_index(drop=True)
 
@@ -52,8 +52,8 @@ def stage_shares(stored: Stored) -> pd.DataFrame:
 
 def first_stage(table: pd.DataFrame) -> str:
     """The first backbone stage whose shares were measured, C2 unless it is frozen; "" if none."""
-    known = table[table["share"].notna()]
-    return min(known["tap"]) if len(known) else ""
+    measured = table[table["share"].notna()]
+    return min(measured["tap"]) if len(measured) else ""
 
 
 def bucket_keys(buckets: Sequence[str]) -> list[Key]:

@@ -45,12 +45,14 @@ class CellGradients:
     route_cosines: pd.DataFrame
 
     @classmethod
-    def joined(cls, parts: Sequence["CellGradients"]) -> "CellGradients":
+    def joined(cls, summaries: Sequence["CellGradients"]) -> "CellGradients":
         """Rows of all parts below each other."""
         return cls(
             *(
-                pd.concat([getattr(part, field.name) for part in parts], ignore_index=True)
-                if parts
+                pd.concat(
+                    [getattr(summary, field.name) for summary in summaries], ignore_index=True
+                )
+                if summaries
                 else pd.DataFrame()
                 for field in fields(cls)
             )
@@ -58,12 +60,12 @@ class CellGradients:
 
     def ordered(self, buckets: Sequence[str]) -> "CellGradients":
         """The same rows with small buckets before large ones, otherwise as they stood."""
-        place = {name: at for at, name in enumerate(buckets)}
+        order = {name: at for at, name in enumerate(buckets)}
 
         def sort(table: pd.DataFrame) -> pd.DataFrame:
             if "bucket" not in table:
                 return table
-            key = [place.get(name, len(place)) for name in table["bucket"]]
+            key = [order.get(name, len(order)) for name in table["bucket"]]
             table = table.assign(place=key).sort_values("place", kind="stable")
             return table.drop(columns="place").reset_index(drop=True)
 
@@ -123,9 +125,9 @@ def _history(frame: pd.DataFrame) -> pd.DataFrame:
     steps = np.sort(rows["iteration"].unique())
     if not len(steps):
         return pd.DataFrame(columns=[*keys, "square", "iteration", "points", "share"])
-    place = np.searchsorted(steps, rows["iteration"]) * min(BINS, len(steps)) // len(steps)
+    stretch = np.searchsorted(steps, rows["iteration"]) * min(BINS, len(steps)) // len(steps)
     table = (
-        rows.assign(square=rows["l2"] ** 2, bin=place)
+        rows.assign(square=rows["l2"] ** 2, bin=stretch)
         .groupby([*keys, "bin"], observed=True)
         .agg(square=("square", "sum"), iteration=("iteration", "mean"), points=("bin", "size"))
         .reset_index()
@@ -137,12 +139,12 @@ def _history(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _residuals(frame: pd.DataFrame) -> pd.DataFrame:
     names = ("loss", "gradient", "routes")
-    used = frame[frame["state"].isin(USED)]
+    sound = frame[frame["state"].isin(USED)]
     return pd.DataFrame(
         [
             {
                 # Of what is used: samples that do not hold are counted, and left out.
-                **{name: float(used[f"residual_{name}"].max()) for name in names},
+                **{name: float(sound[f"residual_{name}"].max()) for name in names},
                 "samples": int(frame["iteration"].nunique()),
                 **{
                     state: int(frame.loc[frame["state"] == state, "iteration"].nunique())

@@ -59,30 +59,30 @@ def backbone_name(study: Mapping[str, Any]) -> str:
     >>> backbone_name({"detector": {"framework": "retinanet", "backbone": "lite0"}})
     'EfficientNet-Lite0'
     """
-    given = study.get("detector") or {}
-    if not given.get("config"):
-        named = given.get("backbone") or "resnet18-narrow"
-        if isinstance(named, Mapping):
-            return f"{named.get('type', 'unknown')} {named.get('depth', '')}".strip()
+    detector = study.get("detector") or {}
+    if not detector.get("config"):
+        backbone = detector.get("backbone") or "resnet18-narrow"
+        if isinstance(backbone, Mapping):
+            return f"{backbone.get('type', 'unknown')} {backbone.get('depth', '')}".strip()
         return {"lite0": "EfficientNet-Lite0", "resnet18-narrow": "narrow ResNet-18"}.get(
-            str(named), str(named)
+            str(backbone), str(backbone)
         )
-    name = str(given["config"]).rsplit("/", 1)[-1].lower()
-    changed = (given.get("overrides") or {}).get("backbone") or {}
-    found = re.search(r"(?:^|[_-])(r|x)(\d+)(-\d+x\d+d)?(?=[_-]|$)", name)
-    if "type" in changed or (found is None and "swin-t" not in name):
+    name = str(detector["config"]).rsplit("/", 1)[-1].lower()
+    changed = (detector.get("overrides") or {}).get("backbone") or {}
+    match = re.search(r"(?:^|[_-])(r|x)(\d+)(-\d+x\d+d)?(?=[_-]|$)", name)
+    if "type" in changed or (match is None and "swin-t" not in name):
         return f"{changed.get('type', 'unknown')} {changed.get('depth', '')}".strip()
-    if found is None:
+    if match is None:
         depths = changed.get("depths")
         return "Swin-T" if depths is None else f"Swin with {sum(depths)} blocks"
-    family, depth, groups = found.groups()
+    family, depth, groups = match.groups()
     kind = "ResNet" if family == "r" else "ResNeXt"
     return f"{kind}-{changed.get('depth', depth)}{groups or ''}"
 
 
 def _given(study: Mapping[str, Any]) -> str:
-    given = study.get("detector") or {}
-    return str(given.get("framework") or given.get("config") or "")
+    detector = study.get("detector") or {}
+    return str(detector.get("framework") or detector.get("config") or "")
 
 
 def by_variant(detector: str) -> pd.DataFrame:

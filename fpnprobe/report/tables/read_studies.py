@@ -82,8 +82,8 @@ class Stored:
     @property
     def iou_type(self) -> str:
         """What the studies judge, boxes or masks: "bbox" where any cell has it, else "segm"."""
-        given = set(self.evaluation["iou_type"]) or {"bbox"}
-        return "bbox" if "bbox" in given else str(min(given))
+        kinds = set(self.evaluation["iou_type"]) or {"bbox"}
+        return "bbox" if "bbox" in kinds else str(min(kinds))
 
     @property
     def is_of_runs(self) -> bool:
@@ -128,26 +128,32 @@ def read(folders: Sequence[Path], *, names: Sequence[str] = ()) -> Stored:
     ends: list[CellGradients] = []
     evidence: dict[str, list[pd.DataFrame]] = {}
     training: list[pd.DataFrame] = []
-    kept: list[pd.DataFrame] = []
+    snapshots: list[pd.DataFrame] = []
     on_disk = read_studies(folders, names=names)
     for name, study in zip(_names(on_disk), on_disk, strict=True):
         folder = study.folder
         prefix = f"{name}: " if len(on_disk) > 1 else ""
         studies.append({**study.content, "name": name})
-        here = name_cells(study, name=name, prefix=prefix, holes=holes)
-        cells += here
-        for cell in here:
+        study_cells = name_cells(study, name=name, prefix=prefix, holes=holes)
+        cells += study_cells
+        for cell in study_cells:
             if not cell.shown:
                 continue
             evaluations += _evaluation(cell, holes)
             gradients += _gradients(cell, holes)
             training += _training(cell, holes)
-            kept += kept_records(cell, holes)
+            snapshots += kept_records(cell, holes)
             ends += _end(cell)
-        made = _evidence_of_runs(study, holes) if study.is_of_runs else {}
-        found = {} if study.is_of_runs else {p.stem: p for p in folder.glob("evidence/*.parquet")}
-        for stem in sorted({**made, **found}):
-            table = made[stem] if stem in made else _parquet(found[stem], holes)
+        derived_tables = _evidence_of_runs(study, holes) if study.is_of_runs else {}
+        stored_tables = (
+            {} if study.is_of_runs else {p.stem: p for p in folder.glob("evidence/*.parquet")}
+        )
+        for stem in sorted({**derived_tables, **stored_tables}):
+            table = (
+                derived_tables[stem]
+                if stem in derived_tables
+                else _parquet(stored_tables[stem], holes)
+            )
             if table is not None:
                 table = _of_variants(table, study.variants, f"evidence/{stem}", holes)
                 for column in {"variant", "baseline"} & set(table.columns):
@@ -164,7 +170,7 @@ def read(folders: Sequence[Path], *, names: Sequence[str] = ()) -> Stored:
         ends=CellGradients.joined(ends),
         evidence={name: pd.concat(tables, ignore_index=True) for name, tables in evidence.items()},
         training=_averaged(training),
-        kept=quantities(kept),
+        kept=quantities(snapshots),
         holes=holes,
         scale_buckets=on_disk[0].buckets if on_disk else COCO_BUCKETS,
     )
@@ -216,29 +222,27 @@ def _names(studies: Sequence[StoredStudy]) -> list[str]:
     """
     names = [plain(study.name) for study in studies]
     places = [study.folder.resolve() for study in studies]
-    for at, place in enumerate(places):
-        if place in places[:at]:
+    for at, path in enumerate(places):
+        if path in places[:at]:
             raise FpnProbeError(f"{studies[at].folder} is given twice: give each study folder once")
-    ends = [place.name for place in places]
+    ends = [path.name for path in places]
     return [
-        name
-        if names.count(name) == 1
-        else plain(place.name if ends.count(place.name) == 1 else place)
-        for name, place in zip(names, places, strict=True)
+        name if names.count(name) == 1 else plain(path.name if ends.count(path.name) == 1 else path)
+        for name, path in zip(names, places, strict=True)
     ]
 
 
 def _of_variants(
-    table: pd.DataFrame, variants: Sequence[str], what: str, holes: list[str]
+    table: pd.DataFrame, variants: Sequence[str], table_name: str, holes: list[str]
 ) -> pd.DataFrame:
     """The rows of variants that the study has; others are left of another state of it."""
     for column in ("variant", "baseline"):
         if column in table.columns:
-            known = table[column].isin(variants)
-            for name in table[column][~known].unique():
-                hole = f"{plain(name)} is in {what} and not in the study any more: left out"
+            is_of_study = table[column].isin(variants)
+            for name in table[column][~is_of_study].unique():
+                hole = f"{plain(name)} is in {table_name} and not in the study any more: left out"
                 holes.append(hole)
-            table = table[known]
+            table = table[is_of_study]
     return table.reset_index(drop=True)
 
 
@@ -248,9 +252,11 @@ def _parquet(
     try:
         table: pd.DataFrame = read_parquet(path, columns)
     except DamagedTable as error:
-        place, where = f"{path.parent.name}/{path.name}", str(error).partition(f"{path}")[2]
-        readable = "has no" in where
-        holes.append(f"{place}{where}" if readable else f"{place} is no readable parquet file")
+        short_path, problem = f"{path.parent.name}/{path.name}", str(error).partition(f"{path}")[2]
+        readable = "has no" in problem
+        holes.append(
+            f"{short_path}{problem}" if readable else f"{short_path} is no readable parquet file"
+        )
         return None
     return table
 
@@ -284,11 +290,11 @@ def _training(cell: Cell, holes: list[str]) -> list[pd.DataFrame]:
     return [table.assign(variant=cell.variant)]
 
 
-def _averaged(parts: list[pd.DataFrame]) -> pd.DataFrame:
-    if not parts:
+def _averaged(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    if not tables:
         return pd.DataFrame(columns=["variant", "name", "iteration", "value", "seeds"])
     keys = ["variant", "name", "iteration"]
-    table = pd.concat(parts).groupby(keys, sort=False)["value"]
+    table = pd.concat(tables).groupby(keys, sort=False)["value"]
     return table.agg(value="mean", seeds="count").reset_index()
 
 

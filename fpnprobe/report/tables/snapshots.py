@@ -26,7 +26,7 @@ _READ = [
 
 def kept_records(cell: Cell, holes: list[str]) -> list[pd.DataFrame]:
     """Ledgers of a cell's kept weights, with `trained`; what cannot be read becomes a hole."""
-    found = []
+    frames = []
     for trained, folder in measured(cell):
         frame = _records(folder / "ledger.parquet")
         if frame is None:
@@ -35,18 +35,18 @@ def kept_records(cell: Cell, holes: list[str]) -> list[pd.DataFrame]:
                 "has no readable ledger"
             )
             continue
-        found.append(
+        frames.append(
             frame.assign(study=cell.study, variant=cell.variant, seed=cell.seed, trained=trained)
         )
-    return found
+    return frames
 
 
 def measured(cell: Cell) -> list[tuple[int, Path]]:
     """Iterations trained and folder of each measurement of a cell, in order."""
     if cell.folder is None:
         return []
-    named = [(re.fullmatch(r"iteration-(\d+)", p.name), p) for p in cell.folder.glob("offline/*")]
-    return sorted((int(name[1]), path) for name, path in named if name)
+    matches = [(re.fullmatch(r"iteration-(\d+)", p.name), p) for p in cell.folder.glob("offline/*")]
+    return sorted((int(name[1]), path) for name, path in matches if name)
 
 
 def quantities(records: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -60,23 +60,23 @@ def quantities(records: Sequence[pd.DataFrame]) -> pd.DataFrame:
     every = pd.concat(records, ignore_index=True)
     cell = ["variant", "seed", "trained"]
     worst = every.assign(residual=every[_RESIDUALS].max(axis=1)).groupby(cell, sort=False)
-    parts = []
+    tables = []
     for trained, frame in every.groupby("trained"):
         shares = gradient_shares(frame).dropna(subset="share").rename(columns={"share": "value"})
         index = all_object_index(frame).rename(columns={"index": "value"})
-        parts += [
+        tables += [
             shares.assign(trained=trained, quantity="share"),
             index.assign(trained=trained, quantity="index", bucket=""),
         ]
-    table = pd.concat(parts, ignore_index=True)
+    table = pd.concat(tables, ignore_index=True)
     table = table.merge(worst["residual"].max().reset_index(), on=cell)
     return table[list(COLUMNS)]
 
 
 def _records(path: Path) -> pd.DataFrame | None:
-    wanted = [("term", "=", "all"), ("kind", "=", "activation")]
+    filters = [("term", "=", "all"), ("kind", "=", "activation")]
     try:
-        frame = read_parquet(path, columns=_READ, filters=wanted)
+        frame = read_parquet(path, columns=_READ, filters=filters)
     except DamagedTable:
         return None
     frame = frame[frame["tap"].astype(str).str.fullmatch(r"C\d+")]

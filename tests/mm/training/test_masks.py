@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from mmdet.structures.mask import BitmapMasks, PolygonMasks
 
-from fpnprobe.data.annotation_file import annotations
+from fpnprobe.data.annotation_file import reader
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm.training.dataset import CellImages
 from fpnprobe.mm.training.masks import load_masks
@@ -52,7 +52,7 @@ def content(*segmentations: Any) -> dict[str, Any]:
 
 
 def loaded(*segmentations: Any, **changes: Any) -> Any:
-    found = annotations.of(content(*segmentations), "file")
+    found = reader.of(content(*segmentations), "file")
     options: dict[str, Any] = {
         "size": (HEIGHT, WIDTH), "target": (HEIGHT, WIDTH), "flip": False, "boxes": False,
         **changes,

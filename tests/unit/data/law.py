@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fpnprobe.data import coco, subset
-from fpnprobe.data.annotation_file import annotations, parts
+from fpnprobe.data.annotation_file import parts, reader
 from fpnprobe.data.annotation_file.usable import usable
 from fpnprobe.data.splits import Split, image_folder, match_categories, open_split
 from fpnprobe.errors import FpnProbeError
@@ -42,7 +42,7 @@ def assert_readers_agree(root: Path, split: Split) -> None:
     found = split.annotations
     file = root / "part.json"
     parts.write_part(file, found, root=root, folder=split.folder)
-    again, notices = usable(annotations.read(file))
+    again, notices = usable(reader.read(file))
     assert not [
         each for each in notices if "left out" in each.sentence or "clipped" in each.sentence
     ]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fpnprobe.data import coco, scenes, splits, subset
-from fpnprobe.data.annotation_file import annotations
+from fpnprobe.data.annotation_file import reader
 from fpnprobe.data.annotation_file.annotations import Annotations
 from fpnprobe.errors import FpnProbeError
 
@@ -41,8 +41,8 @@ def test_another_seed_is_another_choice(content: Annotations) -> None:
 
 def test_the_choice_does_not_depend_on_the_order_of_the_file(root: Path) -> None:
     given = json.loads((root / "annotations" / "train.json").read_text())
-    turned = annotations.of({**given, "images": given["images"][::-1]}, "turned")
-    content = annotations.of(given, "given")
+    turned = reader.of({**given, "images": given["images"][::-1]}, "turned")
+    content = reader.of(given, "given")
     assert ids(subset.select(turned, images=7)) == ids(subset.select(content, images=7))
 
 

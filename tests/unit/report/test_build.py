@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from fpnprobe.errors import EnvironmentProblem, FpnProbeError
 from fpnprobe.report import build
-from fpnprobe.report.build import compose
+from fpnprobe.report.compose import compose
 from fpnprobe.report.page.html import LINKS
 from fpnprobe.report.sections import caveats
 from fpnprobe.report.tables.read_studies import read

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from fpnprobe.report.build import compose, tables
+from fpnprobe.report.build import tables
+from fpnprobe.report.compose import compose
 from fpnprobe.report.page.content import Report
 from fpnprobe.report.page.glossary import WORDS
 from fpnprobe.report.sections import claims, interventions

@@ -11,7 +11,7 @@ import pytest
 
 from fpnprobe.config import loading
 from fpnprobe.data import scenes
-from fpnprobe.data.annotation_file import annotations, column_file
+from fpnprobe.data.annotation_file import column_file, reader
 from fpnprobe.data.annotation_file.annotations import Annotations
 from fpnprobe.data.annotation_file.usable import usable
 from fpnprobe.study.folder import dataset
@@ -55,7 +55,7 @@ def assert_same(one: Annotations, other: Annotations) -> None:
 
 
 def test_columns_are_the_annotations(file: Path, tmp_path: Path) -> None:
-    read, _ = usable(annotations.read(file))
+    read, _ = usable(reader.read(file))
     column_file.write_columns(tmp_path / "columns", read)
     mapped = column_file.map_columns(tmp_path / "columns")
     assert_same(read, mapped)
@@ -73,7 +73,7 @@ def test_a_large_file_is_parsed_once(file: Path, monkeypatch: pytest.MonkeyPatch
 
     def read(path: Path, *, area: str | None = None) -> Annotations:
         parsed.append(path)
-        return annotations.read(path, area=area)
+        return reader.read(path, area=area)
 
     monkeypatch.setattr(column_file, "read", read)
     found = [column_file.read_usable(file) for _ in range(3)]
@@ -109,4 +109,4 @@ def test_a_written_part_keeps_its_image_folder(
     mapped = column_file.read_usable(found.train)
     assert column_file.columns_path(Path(found.train)).is_file()
     assert mapped.folder == "train2017"
-    assert_same(usable(annotations.read(found.train))[0], mapped)
+    assert_same(usable(reader.read(found.train))[0], mapped)

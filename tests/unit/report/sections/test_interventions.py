@@ -8,7 +8,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from fpnprobe.report.build import build, compose
+from fpnprobe.report.build import build
+from fpnprobe.report.compose import compose
 from fpnprobe.report.page.content import Section, Table, Text
 from fpnprobe.report.sections import (
     intervention_effects,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from fpnprobe.report.build import compose
+from fpnprobe.report.compose import compose
 from fpnprobe.report.sections.caveats import warnings
 from fpnprobe.report.tables.average_precision import final
 from fpnprobe.report.tables.read_studies import read

@@ -8,7 +8,7 @@ import pytest
 
 from fpnprobe.config import loading, overrides
 from fpnprobe.data import scenes
-from fpnprobe.data.annotation_file import annotations
+from fpnprobe.data.annotation_file import reader
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.scales import COCO_BUCKETS
 from fpnprobe.study.folder import dataset, study_folder
@@ -19,7 +19,7 @@ from tests.unit.study.conftest import content
 def made(sides: list[float], images: list[tuple[int, int]] | None = None) -> Any:
     """Annotations with objects of these sides in images of these heights and widths."""
     given = images or [(2000, 2000)]
-    return annotations.of(
+    return reader.of(
         {
             "images": [
                 {"id": i, "file_name": f"{i}.jpg", "height": height, "width": width}

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 import fpnprobe
@@ -20,8 +21,11 @@ from tests.unit.probing.provenance.libraries.batch import (
     witness_of,
 )
 
+before = Image.open, torch.save
 tasks = pytest.importorskip("ultralytics.nn.tasks", reason="ultralytics is not installed")
 settings = pytest.importorskip("ultralytics.cfg")
+# ultralytics puts its own in their place when it is imported, for all tests of the process
+Image.open, torch.save = before
 
 # Numbers of the layers that make C3 and C4.
 LAYERS = {
