@@ -9,7 +9,7 @@ expected = (
     "FPN gains AP_S and loses AP_L against DC5. FPN-AuxU and FPN-CFG win AP_L back without losing "
     "AP_S, and more so than FPN-Wide, which has the parameters of FPN-CFG3 and no grouping. "
     "FPN-CFG2 and CFG3 are not below FPN-CFG1. The direct route of C2 carries small objects alone "
-    "under FPN and all sizes under FPN-CFG. What is expected of the rivals is in the README."
+    "under FPN and all sizes under FPN-CFG."
 )
 
 detector = dict(
@@ -40,6 +40,12 @@ resources = dict(jobs=2, threads=1)
 
 # the other remedies and controls, beside the two that they are judged against
 presets = {"rivals": {
+    "question": "What do rivals of the paper's repairs do to large objects, and do shares tell?",
+    "expected": (
+        "PAFPN and BiFPN are near FPN in AP_S and AP_L. FPN-Dilated, whose C5 is that of DC5, has "
+        "more AP_L than FPN. SiMo has the AP_L of DC5 and less AP_S than FPN, and its direct route "
+        "to C2 to C4 is empty. FPN-LogArea and FPN-UW move AP_L by less than FPN-AuxU does."
+    ),
     "variants": [
         dict(name="DC5", **_matched), "FPN", dict(name="DC5-Aux", **_matched), "FPN-Wide1",
         "FPN-Dilated", "SiMo", "PAFPN", "BiFPN", "FPN-LogArea", "FPN-UW",
