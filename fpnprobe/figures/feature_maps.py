@@ -71,7 +71,7 @@ def draw(
         mark(
             cover,
             f"{label}: energy inside "
-            + ", ".join(f"{name} boxes {100 * part:.1f} %" for name, part in energy.items()),
+            + ", ".join(f"{name} boxes {100 * share:.1f} %" for name, share in energy.items()),
         )
         ax.add_patch(cover)
     return ax
