@@ -22,8 +22,8 @@ def draw(table: pd.DataFrame, ax: Axes) -> Axes:
     whose factor follows the running gradient has an equals sign.
 
     Args:
-        table: one row per stage, route and bucket; `gain` NaN where a rule sets it in training.
-        ax: where to draw.
+        table: One row per stage, route and bucket; `gain` NaN where a rule sets it in training.
+        ax: Where to draw.
 
     Returns:
         The same Axes.

@@ -20,10 +20,10 @@ def draw(
 
     Args:
         table: `value` by `iteration`, averaged over `seeds` cells.
-        ax: where to draw.
-        colors: of each variant, from `variant_colors`.
-        what: name of the quantity, for the value shown on hover.
-        unit: of the quantity, on the axis.
+        ax: Where to draw.
+        colors: Of each variant, from `variant_colors`.
+        what: Name of the quantity, for the value shown on hover.
+        unit: Of the quantity, on the axis.
 
     Returns:
         The same Axes.

@@ -24,7 +24,7 @@ def parts(table: pd.DataFrame) -> pd.DataFrame:
     gradient is told apart by source level, its levels divide the bucket's whole (`source` "").
 
     Args:
-        table: variant, tap, route, bucket, source, l2; the whole of each route and, if there are
+        table: Variant, tap, route, bucket, source, l2; the whole of each route and, if there are
             any, its rows by source.
     """
     keys = ["variant", "tap", "route", "bucket"]
@@ -42,10 +42,10 @@ def draw(table: pd.DataFrame, ax: Axes, *, levels: pd.DataFrame) -> Axes:
     """Draw one variant: stages left, levels right, a ribbon per route, source and bucket.
 
     Args:
-        table: one variant, from `parts`; routes `direct`, `auxiliary`, `deeper`; `source` is the
+        table: One variant, from `parts`; routes `direct`, `auxiliary`, `deeper`; `source` is the
             level whose loss a direct gradient comes from (`P2`..), or "" where it was not told
             apart.
-        ax: where to draw.
+        ax: Where to draw.
         levels: `tap`, `bucket`, `share` at the pyramid's levels, may be empty.
 
     Returns:

@@ -17,9 +17,9 @@ def draw(table: pd.DataFrame, ax: Axes) -> Axes:
     """Draw one variant: a row per stage, a block of cells per route, a cell per bucket.
 
     Args:
-        table: one variant; `share` in [0, 1] of the object buckets' squared norms within a stage
+        table: One variant; `share` in [0, 1] of the object buckets' squared norms within a stage
             and route, NaN where `state` is `frozen` or nothing was measured.
-        ax: where to draw.
+        ax: Where to draw.
 
     Returns:
         The same Axes.
