@@ -16,8 +16,8 @@ class Maps:
         method: The method's name, a key of `fpnprobe.attribution.methods.METHODS`.
         levels: Names such as `("P2", "P3")`, in the order of `tensors`.
         tensors: Attribution `a_l`, `(B, C, H_l, W_l)`; `C = 1` for Grad-CAM. In units of the value.
-        value: f(x), `(B,)`.
-        reference: f(baseline), `(B,)`; NaN for methods without a baseline.
+        value: F(x), `(B,)`.
+        reference: F(baseline), `(B,)`; NaN for methods without a baseline.
     """
 
     method: str

@@ -39,7 +39,7 @@ def run(
     `ratio_to_pycocotools` with its single run above.
 
     Raises:
-        ClaimFailed: if the engines, or the bootstrap and its slow twin, differ by more than 1e-12.
+        ClaimFailed: If the engines, or the bootstrap and its slow twin, differ by more than 1e-12.
     """
     if min(images, detections, resamples, slow, repeats) < 1:
         raise FpnProbeError("images, detections, resamples, slow and repeats must be at least 1")

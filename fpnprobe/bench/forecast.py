@@ -126,7 +126,7 @@ def run(
         assignments: Changes to the study, as "schedule.batch=2".
 
     Raises:
-        FpnProbeError: for a GPU that is not known, or a batch that cannot be split.
+        FpnProbeError: For a GPU that is not known, or a batch that cannot be split.
     """
     import tempfile
 

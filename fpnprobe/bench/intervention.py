@@ -27,9 +27,9 @@ def run(
 
     Args:
         config: mmdet config (file or name); a small Faster R-CNN by default.
-        size: side of the images in px.
-        batch: images in the batch.
-        repeats: timed steps of each kind.
+        size: Side of the images in px.
+        batch: Images in the batch.
+        repeats: Timed steps of each kind.
         device: "cpu" or "cuda".
     """
     from fpnprobe.mm.bench.intervention import measure

@@ -26,12 +26,12 @@ def run(
     to the settings that differ.
 
     Args:
-        study: study folder or file.
-        variant: name of the variant, the last of the study by default.
-        assignments: changes to the study, as "schedule.batch=2".
-        iterations: iterations of a round.
-        warmup: of those, how many are left out at the beginning.
-        rounds: rounds of each.
+        study: Study folder or file.
+        variant: Name of the variant, the last of the study by default.
+        assignments: Changes to the study, as "schedule.batch=2".
+        iterations: Iterations of a round.
+        warmup: Of those, how many are left out at the beginning.
+        rounds: Rounds of each.
         device: "cpu" or "cuda".
     """
     from fpnprobe.config import loading

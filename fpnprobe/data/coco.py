@@ -75,14 +75,14 @@ def check(
     The result for the image files is remembered until one of them changes.
 
     Args:
-        root: the data folder.
+        root: The data folder.
         split: "train", "val", or the name of an annotation file.
-        area: see `open_split`.
-        decode: see `fpnprobe.data.image_files.images.check`.
-        on_file: called once for each image file that is opened.
+        area: See `open_split`.
+        decode: See `fpnprobe.data.image_files.images.check`.
+        on_file: Called once for each image file that is opened.
 
     Raises:
-        FpnProbeError: see `open_split`; and for image files that are missing, cut off or no images.
+        FpnProbeError: See `open_split`; and for image files that are missing, cut off or no images.
     """
     opened = open_split(root, split, area=area)
     notices = opened.check_images(decode=decode, on_file=on_file)
@@ -112,7 +112,7 @@ def summarize(
     `decoded` says whether these were decoded; by default, whether they are by default.
 
     Raises:
-        FpnProbeError: if it has no object.
+        FpnProbeError: If it has no object.
     """
     annotations = split.annotations
     single = ~annotations.crowd

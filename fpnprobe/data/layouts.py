@@ -34,10 +34,10 @@ class Layout:
     """The place of a split: its folder, layout and annotation file.
 
     Attributes:
-        name: of the layout, for a person.
-        root: the data folder.
-        split: name of the split, as it was asked for.
-        annotations: its annotation file.
+        name: Of the layout, for a person.
+        root: The data folder.
+        split: Name of the split, as it was asked for.
+        annotations: Its annotation file.
     """
 
     name: str
@@ -50,12 +50,12 @@ def find_layout(root: str | Path, split: str) -> Layout:
     """The annotation file of a split, in whatever layout the folder has.
 
     Args:
-        root: the data folder.
+        root: The data folder.
         split: "train", "val", the name of an annotation file without `.json`, or its path from
             the folder.
 
     Raises:
-        FpnProbeError: if the folder or the file is missing, or several files could be meant.
+        FpnProbeError: If the folder or the file is missing, or several files could be meant.
     """
     folder = Path(root).expanduser()
     if not folder.is_dir():
@@ -80,7 +80,7 @@ def find_images(root: Path, file: Path, names: Sequence[str]) -> Path:
     """The folder of the images of an annotation file.
 
     Raises:
-        FpnProbeError: if none of the places where it may be exists.
+        FpnProbeError: If none of the places where it may be exists.
     """
     stem = re.sub(r"^(instances|annotations|labels)_|_annotations$", "", file.stem)
     bare = re.sub(r"\d{4}$", "", stem)

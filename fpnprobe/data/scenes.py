@@ -51,7 +51,7 @@ def make(
         recipe: `objects`, `mix` and `clutter` of `Recipe`.
 
     Raises:
-        FpnProbeError: for numbers out of range or a folder with other content.
+        FpnProbeError: For numbers out of range or a folder with other content.
 
     >>> folder = make(Path(getfixture("tmp_path")) / "scenes", train=2, val=1, size=64)
     >>> sorted(path.name for path in folder.iterdir())

@@ -21,14 +21,14 @@ class Split:
     """A split of a data folder, read: what is used of its annotations, and where its images are.
 
     Attributes:
-        root: the data folder.
-        name: of the split.
-        layout: which layout the folder has.
-        file: its annotation file.
-        folder: of its images.
-        annotations: what is used.
-        notices: what was left out or changed while reading.
-        objects_in_file: number of annotations in the file, used or not.
+        root: The data folder.
+        name: Of the split.
+        layout: Which layout the folder has.
+        file: Its annotation file.
+        folder: Of its images.
+        annotations: What is used.
+        notices: What was left out or changed while reading.
+        objects_in_file: Number of annotations in the file, used or not.
     """
 
     root: Path
@@ -96,12 +96,12 @@ def open_split(root: str | Path, split: str, *, area: str | None = None) -> Spli
     """Read a split; image files are not opened (`Split.check_images` does that).
 
     Args:
-        root: the data folder.
+        root: The data folder.
         split: "train", "val", or the name of an annotation file.
         area: "box" takes the area of an object from its box, for data that have none.
 
     Raises:
-        FpnProbeError: one line that names the file, the first bad entry, and how many there are.
+        FpnProbeError: One line that names the file, the first bad entry, and how many there are.
     """
     layout = layouts.find_layout(root, split)
     annotations = read_annotations(layout.annotations, area=area)
@@ -134,7 +134,7 @@ def match_categories(train: Split, val: Split) -> Split:
     has is left out if it has no object there.
 
     Raises:
-        FpnProbeError: if the validation has objects of a category that is not trained.
+        FpnProbeError: If the validation has objects of a category that is not trained.
     """
     names, annotations = train.annotations.category_names, val.annotations
     if annotations.category_names == names:

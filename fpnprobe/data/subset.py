@@ -20,7 +20,7 @@ def frequent_classes(content: Annotations, count: int) -> tuple[str, ...]:
     """Names of the `count` categories with the most objects, in the order of the file.
 
     Raises:
-        FpnProbeError: if there are fewer categories.
+        FpnProbeError: If there are fewer categories.
     """
     names = content.category_names
     if not 1 <= count <= len(names):
@@ -52,7 +52,7 @@ def select(
         seed: Another seed, another choice.
 
     Raises:
-        FpnProbeError: for a class that does not exist, a number too small, or if no image is left.
+        FpnProbeError: For a class that does not exist, a number too small, or if no image is left.
     """
     if (images is not None and images < 1) or min_objects < 0:
         raise FpnProbeError(
@@ -98,7 +98,7 @@ def make(
     `splits.open_split`.
 
     Raises:
-        FpnProbeError: for bad input, or a target that is not new or empty.
+        FpnProbeError: For bad input, or a target that is not new or empty.
     """
     folder = Path(target).expanduser()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):

@@ -32,12 +32,12 @@ def draw(
     """Draw one bar per row: mean over seeds, t interval, one dot per seed, the paper's value.
 
     Args:
-        table: one row per variant, in drawing order from top; `value`, `low`, `high` and
+        table: One row per variant, in drawing order from top; `value`, `low`, `high` and
             `published` in AP points (percent), NaN where there is none; `seeds` a sequence of
             AP points.
-        ax: where to draw.
-        colors: of each variant, from `variant_colors`.
-        limit: where the axis ends, to share it between metrics; intervals are cut there.
+        ax: Where to draw.
+        colors: Of each variant, from `variant_colors`.
+        limit: Where the axis ends, to share it between metrics; intervals are cut there.
 
     Returns:
         The same Axes.

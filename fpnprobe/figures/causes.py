@@ -19,11 +19,11 @@ def draw(table: pd.DataFrame, ax: Axes, *, colors: Mapping[str, str]) -> Axes:
     """Draw one metric: a row per intervention with its mean change, intervals and seeds.
 
     Args:
-        table: a row per intervention from top, in AP points: `low` to `high` over seeds and images
+        table: A row per intervention from top, in AP points: `low` to `high` over seeds and images
             together (NaN with one seed), `low_images` to `high_images` over images alone, `seeds`
             the change of each seed.
-        ax: where to draw.
-        colors: of each variant, from `variant_colors`.
+        ax: Where to draw.
+        colors: Of each variant, from `variant_colors`.
 
     Returns:
         The same Axes.

@@ -22,8 +22,8 @@ def draw(table: pd.DataFrame, ax: Axes) -> Axes:
     whose factor follows the running gradient has an equals sign.
 
     Args:
-        table: one row per stage, route and bucket; `gain` NaN where a rule sets it in training.
-        ax: where to draw.
+        table: One row per stage, route and bucket; `gain` NaN where a rule sets it in training.
+        ax: Where to draw.
 
     Returns:
         The same Axes.
@@ -67,8 +67,8 @@ def _line(
         [start[0], end[0]], [start[1], end[1]], color=bucket_color(bucket, buckets),
         linewidth=1.2 if silent else 2.4, linestyle=(0, (1.5, 2.5)) if silent else "-", zorder=1,
     )  # fmt: skip
-    said = "set by the running gradient" if math.isnan(gain) else f"times {gain:g}"
-    mark(line, f"{row.variant}, {row.stage} {row.route}, {bucket}: {said}")  # type: ignore[attr-defined]
+    sentence = "set by the running gradient" if math.isnan(gain) else f"times {gain:g}"
+    mark(line, f"{row.variant}, {row.stage} {row.route}, {bucket}: {sentence}")  # type: ignore[attr-defined]
     if not silent:
         across = start[1] == end[1]
         ax.plot(
@@ -76,9 +76,9 @@ def _line(
         )
 
 
-def _word(ax: Axes, part: pd.DataFrame, route: str, y: float) -> None:
+def _word(ax: Axes, rows_of_route: pd.DataFrame, route: str, y: float) -> None:
     """Write what happens to a route in the middle of its lines."""
-    gains = list(part["gain"])
+    gains = list(rows_of_route["gain"])
     if all(gain == 1 for gain in gains):
         return
     if any(math.isnan(gain) for gain in gains):

@@ -32,7 +32,7 @@ def split(table: pd.DataFrame, by: str) -> list[tuple[str, pd.DataFrame]]:
     >>> [(name, len(part)) for name, part in split(pd.DataFrame({"v": ["b", "a", "b"]}), "v")]
     [('b', 2), ('a', 1)]
     """
-    return [(str(name), part) for name, part in table.groupby(by, sort=False)]
+    return [(str(name), rows_of_value) for name, rows_of_value in table.groupby(by, sort=False)]
 
 
 def largest(table: pd.DataFrame, by: str) -> Any:

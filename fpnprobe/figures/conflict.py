@@ -18,8 +18,8 @@ def draw(table: pd.DataFrame, ax: Axes) -> Axes:
     """Draw one variant: a row per stage, a cell per pair of buckets.
 
     Args:
-        table: one variant; `cosine` in [-1, 1], NaN where a bucket had no gradient.
-        ax: where to draw.
+        table: One variant; `cosine` in [-1, 1], NaN where a bucket had no gradient.
+        ax: Where to draw.
 
     Returns:
         The same Axes.

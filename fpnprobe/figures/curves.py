@@ -20,10 +20,10 @@ def draw(
 
     Args:
         table: `value` by `iteration`, averaged over `seeds` cells.
-        ax: where to draw.
-        colors: of each variant, from `variant_colors`.
-        what: name of the quantity, for the value shown on hover.
-        unit: of the quantity, on the axis.
+        ax: Where to draw.
+        colors: Of each variant, from `variant_colors`.
+        what: Name of the quantity, for the value shown on hover.
+        unit: Of the quantity, on the axis.
 
     Returns:
         The same Axes.
@@ -37,16 +37,16 @@ def draw(
             linestyle=variant_dash(variant),
         )  # fmt: skip
         belong(curve, variant)
-        known = line.dropna(subset="value")
-        for row in rows(known):
+        measured = line.dropna(subset="value")
+        for row in rows(measured):
             (dot,) = ax.plot(row.iteration, row.value, marker="o", markersize=4, color=color)
             mark(
                 dot,
                 f"{variant}, {what} at iteration {row.iteration:.0f}: {row.value:.4g}",
                 series=variant,
             )
-        if len(known):
-            label_end(ax, known["value"].iloc[-1], variant)
+        if len(measured):
+            label_end(ax, measured["value"].iloc[-1], variant)
     ax.set(xlabel="iteration", ylabel=unit)
     ax.locator_params(axis="x", nbins=5)
     ax.locator_params(axis="y", nbins=5)

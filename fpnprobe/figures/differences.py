@@ -20,12 +20,12 @@ def draw(
     """Draw one dot with its interval per row, against a zero line.
 
     Args:
-        table: one variant's differences to its baseline, a row per metric from top, in AP points;
+        table: One variant's differences to its baseline, a row per metric from top, in AP points;
             `low` and `high` NaN where the interval is unknown; `source` says what the interval
             covers (images, seeds, both).
-        ax: where to draw.
-        colors: of each variant, from `variant_colors`.
-        cap: intervals are cut this far from zero, with an arrow.
+        ax: Where to draw.
+        colors: Of each variant, from `variant_colors`.
+        cap: Intervals are cut this far from zero, with an arrow.
 
     Returns:
         The same Axes.

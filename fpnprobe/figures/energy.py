@@ -21,10 +21,10 @@ def draw(table: pd.DataFrame, ax: Axes, *, reach: float) -> Axes:
     """Draw one bucket: a row per variant, a column per stage and level, percent in each cell.
 
     Args:
-        table: one bucket; `energy` of a map inside the boxes and `area` of the boxes, as parts of
+        table: One bucket; `energy` of a map inside the boxes and `area` of the boxes, as parts of
             the whole, in [0, 1]; NaN where a variant has no such map.
-        ax: where to draw.
-        reach: energy drawn darkest, shared by all buckets.
+        ax: Where to draw.
+        reach: Energy drawn darkest, shared by all buckets.
 
     Returns:
         The same Axes.

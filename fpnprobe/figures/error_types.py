@@ -14,9 +14,9 @@ def draw(table: pd.DataFrame, ax: Axes, *, reach: float) -> Axes:
     """Draw one variant: a group of bars per error type, a bar per bucket.
 
     Args:
-        table: one variant; `d_ap` is the AP, in points, that is won by correcting an error type.
-        ax: where to draw.
-        reach: right end of the axis, shared by all variants, in points.
+        table: One variant; `d_ap` is the AP, in points, that is won by correcting an error type.
+        ax: Where to draw.
+        reach: Right end of the axis, shared by all variants, in points.
 
     Returns:
         The same Axes.

@@ -34,15 +34,15 @@ def draw(
     """Draw one map with the image's boxes; the part of its energy inside them shows on hover.
 
     Args:
-        table: boxes in px of the original image, with their bucket.
-        ax: where to draw.
+        table: Boxes in px of the original image, with their bucket.
+        ax: Where to draw.
         values: (h, w) root mean square over channels; (h, w, 3) for a picture.
-        size: width and height of the original image, px.
-        top: value drawn brightest, shared by all maps of one scale.
-        energy: bucket to the part of the map's energy inside its boxes, in [0, 1].
-        label: what the map is, for hover.
-        buckets: names of all buckets, in order.
-        row: what the row of maps is, left of its first.
+        size: Width and height of the original image, px.
+        top: Value drawn brightest, shared by all maps of one scale.
+        energy: Bucket to the part of the map's energy inside its boxes, in [0, 1].
+        label: What the map is, for hover.
+        buckets: Names of all buckets, in order.
+        row: What the row of maps is, left of its first.
 
     Returns:
         The same Axes.
@@ -71,7 +71,7 @@ def draw(
         mark(
             cover,
             f"{label}: energy inside "
-            + ", ".join(f"{name} boxes {100 * part:.1f} %" for name, part in energy.items()),
+            + ", ".join(f"{name} boxes {100 * share:.1f} %" for name, share in energy.items()),
         )
         ax.add_patch(cover)
     return ax
@@ -81,9 +81,9 @@ def draw_scale(ax: Axes, *, top: float, title: str) -> Axes:
     """Draw the color bar of a scale: what brightness means, from 0 to `top`.
 
     Args:
-        ax: where to draw; the bar is as wide as three maps.
-        top: value drawn brightest.
-        title: what the scale is of.
+        ax: Where to draw; the bar is as wide as three maps.
+        top: Value drawn brightest.
+        title: What the scale is of.
 
     Returns:
         The same Axes.

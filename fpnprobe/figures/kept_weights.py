@@ -28,11 +28,11 @@ def draw(
 
     Args:
         table: `value` is the mean over `seeds` cells, `low` and `high` their lowest and highest.
-        ax: where to draw.
-        colors: of each variant, from `variant_colors`.
-        what: name of the quantity, for the value shown on hover.
-        unit: behind each number on hover, such as " %".
-        limits: of the vertical axis.
+        ax: Where to draw.
+        colors: Of each variant, from `variant_colors`.
+        what: Name of the quantity, for the value shown on hover.
+        unit: Behind each number on hover, such as " %".
+        limits: Of the vertical axis.
 
     Returns:
         The same Axes.

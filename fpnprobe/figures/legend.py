@@ -43,12 +43,12 @@ def wrap(keys: Sequence[Key], width: int) -> list[list[tuple[float, Key]]]:
     lines: list[list[tuple[float, Key]]] = []
     x = width + 1.0
     for key in keys:
-        needed = _swatch(key) + 6 + _text_width(short(key.label, 44), _SIZE) + 18
-        if x + needed > width:
+        key_width = _swatch(key) + 6 + _text_width(short(key.label, 44), _SIZE) + 18
+        if x + key_width > width:
             lines.append([])
             x = 2.0
         lines[-1].append((x, key))
-        x += needed
+        x += key_width
     return lines
 
 
@@ -90,8 +90,8 @@ def draw(
             color=MUTED,
         )
         if key.series:
-            for each in (artist, text):
-                each.set_gid(LEGEND + key.series)
+            for drawn in (artist, text):
+                drawn.set_gid(LEGEND + key.series)
 
 
 def _swatch(key: Key) -> int:

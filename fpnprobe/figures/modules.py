@@ -18,11 +18,11 @@ def draw(table: pd.DataFrame, ax: Axes, *, colors: Mapping[str, str], reach: flo
     """Draw one variant from input to output: a block per module, a bar for its parameters.
 
     Args:
-        table: one variant, modules in order; `shape` of the output as text, "" where unknown;
+        table: One variant, modules in order; `shape` of the output as text, "" where unknown;
             `parameters` as a count.
-        ax: where to draw.
-        colors: of each variant, from `variant_colors`.
-        reach: most parameters of any module in the figure: full length of a bar.
+        ax: Where to draw.
+        colors: Of each variant, from `variant_colors`.
+        reach: Most parameters of any module in the figure: full length of a bar.
 
     Returns:
         The same Axes.

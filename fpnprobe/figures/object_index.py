@@ -24,11 +24,11 @@ def draw(
     """Draw a line per variant over the stages of one route.
 
     Args:
-        table: one route; `index` in [1/buckets, 1], NaN where the route carries nothing.
-        ax: where to draw.
-        colors: of each variant, from `variant_colors`.
-        taps: the stages, from left.
-        buckets: number of object buckets, which sets the lower end.
+        table: One route; `index` in [1/buckets, 1], NaN where the route carries nothing.
+        ax: Where to draw.
+        colors: Of each variant, from `variant_colors`.
+        taps: The stages, from left.
+        buckets: Number of object buckets, which sets the lower end.
 
     Returns:
         The same Axes.

@@ -24,7 +24,7 @@ def parts(table: pd.DataFrame) -> pd.DataFrame:
     gradient is told apart by source level, its levels divide the bucket's whole (`source` "").
 
     Args:
-        table: variant, tap, route, bucket, source, l2; the whole of each route and, if there are
+        table: Variant, tap, route, bucket, source, l2; the whole of each route and, if there are
             any, its rows by source.
     """
     keys = ["variant", "tap", "route", "bucket"]
@@ -42,10 +42,10 @@ def draw(table: pd.DataFrame, ax: Axes, *, levels: pd.DataFrame) -> Axes:
     """Draw one variant: stages left, levels right, a ribbon per route, source and bucket.
 
     Args:
-        table: one variant, from `parts`; routes `direct`, `auxiliary`, `deeper`; `source` is the
+        table: One variant, from `parts`; routes `direct`, `auxiliary`, `deeper`; `source` is the
             level whose loss a direct gradient comes from (`P2`..), or "" where it was not told
             apart.
-        ax: where to draw.
+        ax: Where to draw.
         levels: `tap`, `bucket`, `share` at the pyramid's levels, may be empty.
 
     Returns:
@@ -60,7 +60,7 @@ def draw(table: pd.DataFrame, ax: Axes, *, levels: pd.DataFrame) -> Axes:
     if levels.empty and len(direct):
         _box(ax, "head", _P, height[max(direct["tap"])])
     sources = sorted(set(table["source"]) - {""} | set(levels["tap"]))
-    place = {name: height.get(f"C{name[1:]}", height[stages[-1]]) for name in sources}
+    height_of_source = {name: height.get(f"C{name[1:]}", height[stages[-1]]) for name in sources}
     for tap in stages:
         _box(ax, tap, _C, height[tap])
         if not (table[table["tap"] == tap]["part"] > 0).any():
@@ -68,11 +68,11 @@ def draw(table: pd.DataFrame, ax: Axes, *, levels: pd.DataFrame) -> Axes:
                 sum(_C) / 2, height[tap] - 0.42, "no gradient", ha="center", va="center_baseline",
                 fontsize=9, color=MUTED, zorder=3,
             )  # fmt: skip
-        _routes(ax, table[table["tap"] == tap], buckets, height, place)
+        _routes(ax, table[table["tap"] == tap], buckets, height, height_of_source)
     for name in sources:
         if f"C{name[1:]}" in height:
-            _box(ax, name, _P, place[name])
-            _stack(ax, levels[levels["tap"] == name], buckets, place[name])
+            _box(ax, name, _P, height_of_source[name])
+            _stack(ax, levels[levels["tap"] == name], buckets, height_of_source[name])
     ax.set(xlim=(-0.1, 10), ylim=(0, 0.9 + _PITCH * (len(stages) - 1) + 1.1))
     ax.set_aspect("equal", anchor="W")
     ax.axis("off")
@@ -84,7 +84,7 @@ def _routes(
     table: pd.DataFrame,
     buckets: list[str],
     height: dict[str, float],
-    place: dict[str, float],
+    height_of_source: dict[str, float],
 ) -> None:
     y = height[table["tap"].iloc[0]]
     tap = table["tap"].iloc[0]
@@ -93,7 +93,7 @@ def _routes(
     top = y + _WIDTH * direct["part"].sum() / 2
     for row in rows(direct):
         width = _WIDTH * row.part
-        start = place.get(row.source, place.get(f"P{tap[1:]}", y))
+        start = height_of_source.get(row.source, height_of_source.get(f"P{tap[1:]}", y))
         order = (len(height) - int(tap[1:]) + 1) / len(height) - 0.5
         shift = 0.0 if start == y and not row.source else -order * 0.7
         end = top - width / 2

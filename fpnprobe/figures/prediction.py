@@ -19,11 +19,11 @@ def draw(table: pd.DataFrame, ax: Axes, *, colors: Mapping[str, str], x: str, y:
     """Draw AP over share, with the line of least squares and its 95 % band over cells.
 
     Args:
-        table: one row per cell, `share` in percent and `ap` in points.
-        ax: where to draw.
-        colors: of each variant, from `variant_colors`.
-        x: what the share is of, with its unit.
-        y: which AP.
+        table: One row per cell, `share` in percent and `ap` in points.
+        ax: Where to draw.
+        colors: Of each variant, from `variant_colors`.
+        x: What the share is of, with its unit.
+        y: Which AP.
 
     Returns:
         The same Axes.

@@ -19,8 +19,8 @@ def draw(table: pd.DataFrame, ax: Axes, *, colors: Mapping[str, str]) -> Axes:
     Args:
         table: `cost` and `budget` in percent of the training time, NaN where unknown; `seeds` the
             number of cells behind the mean.
-        ax: where to draw.
-        colors: of each variant, from `variant_colors`.
+        ax: Where to draw.
+        colors: Of each variant, from `variant_colors`.
 
     Returns:
         The same Axes.

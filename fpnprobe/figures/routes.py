@@ -18,9 +18,9 @@ def draw(table: pd.DataFrame, ax: Axes) -> Axes:
     """Draw one variant: a row per stage, a block of cells per route, a cell per bucket.
 
     Args:
-        table: one variant; `share` in [0, 1] of the object buckets' squared norms within a stage
+        table: One variant; `share` in [0, 1] of the object buckets' squared norms within a stage
             and route, NaN where `state` is `frozen` or nothing was measured.
-        ax: where to draw.
+        ax: Where to draw.
 
     Returns:
         The same Axes.
@@ -33,23 +33,23 @@ def draw(table: pd.DataFrame, ax: Axes) -> Axes:
     for row in rows(table):
         x = routes.index(row.route) * pitch + buckets.index(row.bucket)
         y = taps.index(row.tap)
-        known = row.share == row.share
-        color = to_rgba(bucket_color(row.bucket, buckets), tint(row.share) if known else 0)
+        measured = row.share == row.share
+        color = to_rgba(bucket_color(row.bucket, buckets), tint(row.share) if measured else 0)
         cell = Rectangle((x + 0.03, y + 0.05), 0.94, 0.9, facecolor=color, linewidth=0)
-        value = f"{100 * row.share:.1f} %" if known else str(row.state)
+        value = f"{100 * row.share:.1f} %" if measured else str(row.state)
         mark(cell, f"{row.variant}, {row.tap} {row.route}, {row.bucket}: {value}")
         ax.add_patch(cell)
-        label = f"{100 * row.share:.0f}" if known else "–" if row.state != "frozen" else "frozen"
+        label = f"{100 * row.share:.0f}" if measured else "–" if row.state != "frozen" else "frozen"
         ax.text(
             x + 0.5, y + 0.5, label, ha="center", va="center_baseline",
-            color=INK if known else MUTED, fontsize=10.5 if known else 8.5,
+            color=INK if measured else MUTED, fontsize=10.5 if measured else 8.5,
         )  # fmt: skip
     for at, route in enumerate(routes):
         start = at * pitch
         ax.text(start, -0.62, route, va="bottom", fontsize=10.5, color=INK)
-        for place, bucket in enumerate(buckets):
+        for index, bucket in enumerate(buckets):
             ax.text(
-                start + place + 0.5, -0.12, _initial(bucket, buckets), ha="center", va="bottom",
+                start + index + 0.5, -0.12, _initial(bucket, buckets), ha="center", va="bottom",
                 fontsize=9.5, color=MUTED,
             )  # fmt: skip
     ax.set(xlim=(0, len(routes) * pitch - 0.45), ylim=(len(taps), -1.05))

@@ -14,9 +14,9 @@ def draw(table: pd.DataFrame, ax: Axes) -> Axes:
     """Draw a line per bucket; each dot is the share over the samples of one stretch of training.
 
     Args:
-        table: one variant and stage; `share` in [0, 1], `points` the samples behind a dot. The
+        table: One variant and stage; `share` in [0, 1], `points` the samples behind a dot. The
             route `total` is a full line, any other is dashed.
-        ax: where to draw.
+        ax: Where to draw.
 
     Returns:
         The same Axes.

@@ -29,10 +29,10 @@ def draw(
 
     Args:
         table: `sqrt_area` in px, `ap` and the band in AP points, NaN where a bin has no object.
-        ax: where to draw.
-        colors: of each variant, from `variant_colors`.
-        borders: borders of the buckets in px, as thin lines.
-        only: the variant that this panel is of; the others are gray lines without bands.
+        ax: Where to draw.
+        colors: Of each variant, from `variant_colors`.
+        borders: Borders of the buckets in px, as thin lines.
+        only: The variant that this panel is of; the others are gray lines without bands.
 
     Returns:
         The same Axes.

@@ -90,16 +90,16 @@ def compose(
     """Draw the panels in rows of `columns` as a matplotlib figure, a point of it to the CSS pixel.
 
     Args:
-        panels: what to draw; each has its title above it.
-        columns: panels in a row.
-        width: width of the SVG in px.
-        height: height of one panel's Axes in px.
-        left: room for tick labels left of the first column, in px.
-        right: room for labels at the ends of lines right of each column, in px.
-        gap: room between two columns, in px.
-        bottom: room for tick labels below a panel, in px.
-        keys: the legend, above the panels.
-        share: axes on one scale in all panels: `y`, `xy`, or none.
+        panels: What to draw; each has its title above it.
+        columns: Panels in a row.
+        width: Width of the SVG in px.
+        height: Height of one panel's Axes in px.
+        left: Room for tick labels left of the first column, in px.
+        right: Room for labels at the ends of lines right of each column, in px.
+        gap: Room between two columns, in px.
+        bottom: Room for tick labels below a panel, in px.
+        keys: The legend, above the panels.
+        share: Axes on one scale in all panels: `y`, `xy`, or none.
     """
     columns = max(1, min(columns, len(panels)))
     places = _places(panels, columns)

@@ -38,7 +38,7 @@ def read_file(path: Path) -> pd.DataFrame:
     """Read one parquet file.
 
     Raises:
-        FpnProbeError: if it is missing or damaged.
+        FpnProbeError: If it is missing or damaged.
     """
     try:
         table = read_table(path)
@@ -51,8 +51,8 @@ def read_table(path: Path) -> pa.Table:
     """Read one file with its checksums.
 
     Raises:
-        FileNotFoundError: if it is not there.
-        FpnProbeError: if it is damaged.
+        FileNotFoundError: If it is not there.
+        FpnProbeError: If it is damaged.
     """
     try:
         check_size(path)
@@ -70,7 +70,7 @@ def to_frame(table: pa.Table, path: Path) -> pd.DataFrame:
     """Convert what was read from a file.
 
     Raises:
-        FpnProbeError: if a column holds bytes that are no text.
+        FpnProbeError: If a column holds bytes that are no text.
     """
     try:
         frame: pd.DataFrame = table.to_pandas()
@@ -85,7 +85,7 @@ def conform(table: pa.Table, schema: pa.Schema, path: Path) -> pa.Table:
     """Bring a table to a schema: its columns alone, in its order and types.
 
     Raises:
-        FpnProbeError: if it has no such columns.
+        FpnProbeError: If it has no such columns.
     """
     missing = [name for name in schema.names if name not in table.column_names]
     if missing:

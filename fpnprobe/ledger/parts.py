@@ -112,7 +112,7 @@ def merge(
         appends: Number of appends that the file holds afterwards.
 
     Raises:
-        FpnProbeError: if a file is damaged or of other columns.
+        FpnProbeError: If a file is damaged or of other columns.
     """
     schema = schema_of(columns)
     rows = 0

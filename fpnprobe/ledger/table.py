@@ -101,7 +101,7 @@ class Ledger:
         """Read a folder with `ledger.parquet` (whole, or left by a crash), or one parquet file.
 
         Raises:
-            FpnProbeError: if there is no ledger, it cannot be read, or a column is missing.
+            FpnProbeError: If there is no ledger, it cannot be read, or a column is missing.
         """
         path = Path(path)
         if path.is_dir():
@@ -161,7 +161,7 @@ def conform(frame: pd.DataFrame, columns: Mapping[str, tuple[str, str]]) -> pd.D
     """Return the columns in order and with their types.
 
     Raises:
-        FpnProbeError: if a column is missing or its values have another type.
+        FpnProbeError: If a column is missing or its values have another type.
     """
     missing = [name for name in columns if name not in frame]
     if missing:

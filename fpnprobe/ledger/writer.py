@@ -28,7 +28,7 @@ class LedgerWriter:
             was made; fewer are an error.
 
     Raises:
-        FpnProbeError: if the folder cannot be written, or rows were lost.
+        FpnProbeError: If the folder cannot be written, or rows were lost.
 
     >>> import tempfile
     >>> from fpnprobe.ledger import Ledger

@@ -33,9 +33,9 @@ class SizeBucketMetric(BaseMetric):
         buckets: (name, low, high) in px^2 of the original image, high None for no limit; COCO's
             small, medium, large by default.
         engine: `hotcoco` or `pycocotools`.
-        out_file: where to keep the detections as COCO results (`.json.gz`), for `fpnprobe compare`.
+        out_file: Where to keep the detections as COCO results (`.json.gz`), for `fpnprobe compare`.
         collect_device: `cpu` or `gpu`, as in mmengine.
-        prefix: of the metrics' names.
+        prefix: Of the metrics' names.
     """
 
     default_prefix = "coco"

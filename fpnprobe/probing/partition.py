@@ -72,7 +72,7 @@ class LossPartition:
         """Take a loss call.
 
         Raises:
-            FpnProbeError: if rows and labels do not match.
+            FpnProbeError: If rows and labels do not match.
         """
         shape = call.rows.shape or (1,)
         if not call.labels.dim() or call.labels.shape != shape[: call.labels.dim()]:
@@ -106,7 +106,7 @@ class LossPartition:
         """Take the whole loss of one bucket, or of `background`, as a scalar.
 
         Raises:
-            FpnProbeError: if the partition has no such label, or the loss is no scalar.
+            FpnProbeError: If the partition has no such label, or the loss is no scalar.
         """
         if bucket not in self.labels:
             raise FpnProbeError(

@@ -70,7 +70,7 @@ def level_of(name: str) -> int:
     3
 
     Raises:
-        FpnProbeError: if the name is not C or P and a number.
+        FpnProbeError: If the name is not C or P and a number.
     """
     if name[:1] not in ("C", "P") or not name[1:].isdigit():
         raise FpnProbeError(
@@ -84,7 +84,7 @@ def stage_modules(model: nn.Module) -> dict[str, nn.Module]:
     """Find `layer1`..`layer4`, as torchvision's ResNets name the stages that make C2..C5.
 
     Raises:
-        FpnProbeError: if the model has none, or has several.
+        FpnProbeError: If the model has none, or has several.
     """
     modules: dict[str, nn.Module] = {}
     for path, module in model.named_modules():

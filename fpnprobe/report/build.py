@@ -96,7 +96,7 @@ def build(
 
 
 def _target(folders: Sequence[Path], out: str | Path | None, *, of_runs: bool) -> Path:
-    """Where the report goes; never among the files of a training."""
+    """Choose the folder of the report; never among the files of a training."""
     if out is not None:
         return Path(out)
     if not of_runs:

@@ -139,14 +139,14 @@ class Run(StoredRun):
         """Share of the squared gradient norm at a stage that objects of a size hold, in [0, 1].
 
         Args:
-            tap: stage, such as `C2`.
-            bucket: size.
+            tap: Stage, such as `C2`.
+            bucket: Size.
             route: `total`, `direct`, `auxiliary` or `deeper`.
-            over_training: each stretch of training and seed; else a row per variant with its 95 %
+            over_training: Each stretch of training and seed; else a row per variant with its 95 %
                 interval, the number of the report.
 
         Raises:
-            FpnProbeError: for what was not measured, with what was.
+            FpnProbeError: For what was not measured, with what was.
         """
         from fpnprobe.notebook.questions import share_table
 
@@ -161,7 +161,7 @@ class Run(StoredRun):
         has other bounds than COCO's, a column `named` has each metric with its bounds.
 
         Raises:
-            FpnProbeError: for a variant that was not compared.
+            FpnProbeError: For a variant that was not compared.
         """
         from fpnprobe.notebook.questions import differences
 
@@ -174,7 +174,7 @@ class Run(StoredRun):
         """The attributed detections of a size whose class score rests most on a stage or level.
 
         Raises:
-            FpnProbeError: if nothing was attributed to it.
+            FpnProbeError: If nothing was attributed to it.
         """
         from fpnprobe.notebook.questions import resting_on
 

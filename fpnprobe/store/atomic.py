@@ -17,7 +17,7 @@ def write(path: str | Path, fill: Callable[[BinaryIO], object]) -> None:
     A crash, a full disk or an exception in `fill` leaves the old file, or none, and no remains.
 
     Raises:
-        FpnProbeError: if the folder cannot be written.
+        FpnProbeError: If the folder cannot be written.
     """
     target = Path(path)
     try:

@@ -42,12 +42,12 @@ class StoredCell:
     """A cell as it was when it was read.
 
     Attributes:
-        folder: its folder, which may not exist yet.
-        variant: name of the variant.
-        seed: its seed.
-        manifest: content of `manifest.json`, empty where there is none that can be read.
-        state: by the rule of this module.
-        reason: why it is in that state, for a person; empty where there is nothing to say.
+        folder: Its folder, which may not exist yet.
+        variant: Name of the variant.
+        seed: Its seed.
+        manifest: Content of `manifest.json`, empty where there is none that can be read.
+        state: By the rule of this module.
+        reason: Why it is in that state, for a person; empty where there is nothing to say.
     """
 
     folder: Path
@@ -70,11 +70,11 @@ class StoredCell:
         """Read a cell; never raises for what is in the folder.
 
         Args:
-            folder: its folder.
-            variant: name that the study gives it; by default that of the manifest.
-            seed: seed that the study gives it; by default that of the manifest.
-            key: the key that the study asks for, "" if it has no such cell, None if unknown.
-            lock_is_ours: whether the caller holds the cell's lock, which then tells nothing.
+            folder: Its folder.
+            variant: Name that the study gives it; by default that of the manifest.
+            seed: Seed that the study gives it; by default that of the manifest.
+            key: The key that the study asks for, "" if it has no such cell, None if unknown.
+            lock_is_ours: Whether the caller holds the cell's lock, which then tells nothing.
         """
         path = Path(folder)
         problem, manifest = "", dict[str, Any]()
@@ -132,7 +132,7 @@ class StoredCell:
         """The scale buckets it was trained and evaluated with.
 
         Raises:
-            FpnProbeError: if the manifest's are damaged.
+            FpnProbeError: If the manifest's are damaged.
         """
         return stored_buckets(self.config.get("buckets") or self.manifest.get("buckets"))
 

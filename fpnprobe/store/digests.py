@@ -21,7 +21,7 @@ def digest_file(path: Path) -> dict[str, Any]:
     """Return size and SHA-256 of a file.
 
     Raises:
-        FpnProbeError: if it cannot be read.
+        FpnProbeError: If it cannot be read.
     """
     try:
         with path.open("rb") as file:

@@ -16,8 +16,8 @@ def read_object(path: str | Path) -> dict[str, Any]:
     """Read the JSON object in a file.
 
     Raises:
-        MissingDocument: if there is no such file.
-        FpnProbeError: if it cannot be read, or holds anything else.
+        MissingDocument: If there is no such file.
+        FpnProbeError: If it cannot be read, or holds anything else.
     """
     file = Path(path)
     try:

@@ -27,15 +27,15 @@ class Features:
     """Channel root-mean-square of every stage and level on one image.
 
     Attributes:
-        image_id: id in the annotation file.
+        image_id: Id in the annotation file.
         maps: `(h, w)` per tap ("C2".., "P2"..), at most 64 cells on a side; in units of the
             features, so maps of one tap can be compared between variants.
-        boxes: objects `(K, 4)`, corners in px of the original image.
-        areas: their annotated areas `(K,)`, px^2.
-        labels: their class indices `(K,)`.
+        boxes: Objects `(K, 4)`, corners in px of the original image.
+        areas: Their annotated areas `(K,)`, px^2.
+        labels: Their class indices `(K,)`.
         size: (width, height) of the original image, px.
-        image: thumbnail `(h, w, 3)`, RGB, uint8.
-        compactness: of the channels of a level in groups (`group_compactness`), before they are
+        image: Thumbnail `(h, w, 3)`, RGB, uint8.
+        compactness: Of the channels of a level in groups (`group_compactness`), before they are
             smoothed; empty where it was not stored.
     """
 
@@ -106,7 +106,7 @@ class Features:
         """Read what `write` has written.
 
         Raises:
-            FpnProbeError: if the file is not such a file.
+            FpnProbeError: If the file is not such a file.
         """
         path = Path(file)
         try:
@@ -157,8 +157,8 @@ def group_compactness(energy: npt.ArrayLike, *, groups: int = GROUPS) -> float:
     channels without energy are left out.
 
     Args:
-        energy: squared activations `(Z, h, w)`, not negative.
-        groups: number of consecutive groups of channels, as equal as possible.
+        energy: Squared activations `(Z, h, w)`, not negative.
+        groups: Number of consecutive groups of channels, as equal as possible.
 
     Returns:
         The compactness; NaN where no two channels differ or no group has two.

@@ -38,8 +38,8 @@ def held(path: str | Path, *, wait: float = 1.0) -> Iterator[None]:
         wait: Seconds to go on trying; a reader that looks at the lock holds it for an instant.
 
     Raises:
-        Taken: if somebody else holds it all that time, also in this process.
-        EnvironmentProblem: if the file system cannot lock.
+        Taken: If somebody else holds it all that time, also in this process.
+        EnvironmentProblem: If the file system cannot lock.
     """
     file = Path(path)
     try:

@@ -10,8 +10,8 @@ def to_stored(path: str | Path, *, study: str | Path) -> str:
     It is relative where both lie in the working directory, which is then taken for one project.
 
     Args:
-        path: a file or folder.
-        study: the output folder of the study.
+        path: A file or folder.
+        study: The output folder of the study.
 
     >>> to_stored("data/scenes/val.json", study="reports/quickstart")
     '../../data/scenes/val.json'

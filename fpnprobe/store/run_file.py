@@ -94,7 +94,7 @@ def read_run_file(folder: str | Path) -> dict[str, Any]:
     """The content of a folder's run file.
 
     Raises:
-        FpnProbeError: if it is missing, is no JSON object, or was written by a later fpnprobe.
+        FpnProbeError: If it is missing, is no JSON object, or was written by a later fpnprobe.
     """
     path = Path(folder) / NAME
     try:

@@ -61,9 +61,9 @@ def read_run(folder: str | Path, *, variant: str = "", seed: int | None = None) 
     """Read a run folder as a cell; never raises for what is in it.
 
     Args:
-        folder: the folder.
-        variant: what it is called; by default as its run file says, else as the folder.
-        seed: its seed; by default as its run file says.
+        folder: The folder.
+        variant: What it is called; by default as its run file says, else as the folder.
+        seed: Its seed; by default as its run file says.
     """
     path = Path(folder)
     content: Mapping[str, Any] = {}
@@ -91,7 +91,7 @@ def read_runs(folders: Sequence[str | Path], *, names: Sequence[str] = ()) -> li
     the same are seeds of one variant.
 
     Raises:
-        FpnProbeError: if there are not as many names as folders, or a folder is given twice.
+        FpnProbeError: If there are not as many names as folders, or a folder is given twice.
     """
     if names and len(names) != len(folders):
         raise FpnProbeError(

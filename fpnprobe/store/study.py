@@ -22,11 +22,11 @@ class StoredStudy:
     """A study and its cells as they were when they were read.
 
     Attributes:
-        folder: its output folder.
+        folder: Its output folder.
         content: `study.json`, without what is damaged in it; empty where there is none.
-        cells: the study's cells in its order (also those that never started), then cells in the
+        cells: The study's cells in its order (also those that never started), then cells in the
             folder that the study does not name.
-        problems: sentences about what is damaged in `study.json`.
+        problems: Sentences about what is damaged in `study.json`.
     """
 
     folder: Path
@@ -39,13 +39,13 @@ class StoredStudy:
         """Read a folder.
 
         Args:
-            folder: the output folder of `run-study`, the work_dir of a training with the probe, or
+            folder: The output folder of `run-study`, the work_dir of a training with the probe, or
                 a tree with several.
-            strict: whether a `study.json` that is missing or damaged is an error; without, what
+            strict: Whether a `study.json` that is missing or damaged is an error; without, what
                 can be read is read and the rest is named in `problems`.
 
         Raises:
-            FpnProbeError: if it is not the folder of a study, or see `strict`.
+            FpnProbeError: If it is not the folder of a study, or see `strict`.
         """
         root = Path(folder)
         try:
@@ -79,12 +79,12 @@ class StoredStudy:
         """Read folders with a ledger (`fpnprobe.store.runs`) as the cells of one study.
 
         Args:
-            folders: of trainings under the hook or `fpnprobe.watch`.
-            names: what they are called; by default as they say themselves.
-            name: name of the study; by default that of the runs.
+            folders: Of trainings under the hook or `fpnprobe.watch`.
+            names: What they are called; by default as they say themselves.
+            name: Name of the study; by default that of the runs.
 
         Raises:
-            FpnProbeError: see `read_runs`.
+            FpnProbeError: See `read_runs`.
         """
         cells = read_runs(folders, names=names)
         title = name or " + ".join(dict.fromkeys(cell.variant for cell in cells))
@@ -135,7 +135,7 @@ def read_cell(folder: str | Path) -> StoredCell:
     """Read the folder of a cell; its study, two folders up, says whether it is stale.
 
     Raises:
-        FpnProbeError: if the folder holds no manifest.
+        FpnProbeError: If the folder holds no manifest.
     """
     path = Path(folder)
     if is_run(path):

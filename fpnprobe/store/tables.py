@@ -22,7 +22,7 @@ def check_size(path: Path) -> None:
     """Refuse a parquet file that would need far more memory than it has bytes.
 
     Raises:
-        DamagedTable: if it is too large, or no parquet file.
+        DamagedTable: If it is too large, or no parquet file.
     """
     try:
         metadata = pq.read_metadata(path)
@@ -49,7 +49,7 @@ def read_parquet(path: Path, expected: Mapping[str, str] | None = None, **option
         options: Further arguments of `pandas.read_parquet`.
 
     Raises:
-        DamagedTable: one line, if it cannot be read, is too large, or a column is missing or of
+        DamagedTable: One line, if it cannot be read, is too large, or a column is missing or of
             another kind.
     """
     try:

@@ -21,7 +21,7 @@ def check_names_no_code(config: Mapping[str, Any], *, source: str | Path) -> Non
         source: Where it was read, for the message.
 
     Raises:
-        FpnProbeError: with what it names, and that `--trust` allows it.
+        FpnProbeError: With what it names, and that `--trust` allows it.
     """
     for kind, name in _find_code(config):
         raise FpnProbeError(

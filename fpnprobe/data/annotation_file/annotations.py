@@ -22,24 +22,24 @@ class Annotations:
     Images and categories are known by their place; `image` and `category` are places, too.
 
     Attributes:
-        where: name of the file.
-        image_keys: ids of the images, (I,).
-        image_names: their file names, "" where there is none.
-        sizes: their height and width in px, (I, 2); 0 where unknown.
-        category_keys: ids of the categories, (K,).
-        category_names: their names, "" where there is none.
-        image: place of each object's image, (G,).
-        category: place of its category, (G,).
+        where: Name of the file.
+        image_keys: Ids of the images, (I,).
+        image_names: Their file names, "" where there is none.
+        sizes: Their height and width in px, (I, 2); 0 where unknown.
+        category_keys: Ids of the categories, (K,).
+        category_names: Their names, "" where there is none.
+        image: Place of each object's image, (G,).
+        category: Place of its category, (G,).
         boxes: x, y, width, height in px, (G, 4).
         areas: px^2 of the original image, (G,).
-        crowd: whether it is a region of many objects, which counts neither way, (G,).
-        ignore: whether the file says that it is not to be used, (G,).
-        masks: its polygons or run lengths.
-        entry: number in the file, (G,).
-        short: places of objects with an outline of fewer than three points, which is left out.
-        mask_problem: what is wrong with a mask, or None.
-        folder: of the images, from the data's root, where the file says so.
-        area_of_box: whether `areas` are those of the boxes, because the caller said so.
+        crowd: Whether it is a region of many objects, which counts neither way, (G,).
+        ignore: Whether the file says that it is not to be used, (G,).
+        masks: Its polygons or run lengths.
+        entry: Number in the file, (G,).
+        short: Places of objects with an outline of fewer than three points, which is left out.
+        mask_problem: What is wrong with a mask, or None.
+        folder: Of the images, from the data's root, where the file says so.
+        area_of_box: Whether `areas` are those of the boxes, because the caller said so.
         other: `info` and `licenses` as they are.
     """
 

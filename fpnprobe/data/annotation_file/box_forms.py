@@ -28,8 +28,8 @@ def to_plain(boxes: Floats, form: str, sizes: Floats) -> Floats:
 
     Args:
         boxes: `(N, 4)`.
-        form: one of `FORMS`.
-        sizes: height and width of each box's image in px, `(N, 2)`.
+        form: One of `FORMS`.
+        sizes: Height and width of each box's image in px, `(N, 2)`.
 
     >>> to_plain(np.array([[2.0, 3.0, 12.0, 11.0]]), "corners", np.array([[48.0, 64.0]])).tolist()
     [[2.0, 3.0, 10.0, 8.0]]
@@ -48,8 +48,8 @@ def suspected_form(boxes: Floats, sizes: Ints) -> str | None:
     """The form that boxes seem to have, or None where x, y, width, height fits.
 
     Args:
-        boxes: as they are written, `(N, 4)`.
-        sizes: height and width of each box's image in px, `(N, 2)`, 0 where unknown.
+        boxes: As they are written, `(N, 4)`.
+        sizes: Height and width of each box's image in px, `(N, 2)`, 0 where unknown.
     """
     has_size = (sizes > _LEAST).all(axis=1)
     if is_relative(boxes) and (has_size.any() or not len(sizes)):

@@ -32,11 +32,11 @@ def read_usable(path: str | Path, *, area: str | None = None) -> Annotations:
     """Read what is used of an annotation file; a large one through its columns on disk.
 
     Args:
-        path: the file.
+        path: The file.
         area: "box" takes the area of an object from its box.
 
     Raises:
-        FpnProbeError: see `annotations.read` and `usable.usable`, beside.
+        FpnProbeError: See `annotations.read` and `usable.usable`, beside.
     """
     source = Path(path)
     if not source.is_file() or source.stat().st_size < LARGE:

@@ -27,7 +27,7 @@ def read_text(path: str | Path) -> str:
     """Text of a file, unpacked and decoded: UTF-8 with or without byte order mark, UTF-16, UTF-32.
 
     Raises:
-        FpnProbeError: if the file is missing, unreadable, cut off, or no text.
+        FpnProbeError: If the file is missing, unreadable, cut off, or no text.
     """
     source = Path(path)
     try:
@@ -52,7 +52,7 @@ def read_json(path: str | Path) -> Any:
     """Content of a `.json` or `.json.gz` file.
 
     Raises:
-        FpnProbeError: see `read_text`; and if it is not JSON.
+        FpnProbeError: See `read_text`; and if it is not JSON.
     """
     text = read_text(path)
     with _one_line(str(path)):
@@ -66,12 +66,12 @@ def scan(text: str, file_name: str, take: Mapping[str, Callable[[Any], None]]) -
     what is no list appears as it is.
 
     Args:
-        text: the document.
-        file_name: its name in errors.
-        take: what is done with each entry of a list.
+        text: The document.
+        file_name: Its name in errors.
+        take: What is done with each entry of a list.
 
     Raises:
-        FpnProbeError: if it is not JSON, or no object.
+        FpnProbeError: If it is not JSON, or no object.
 
     >>> seen = []
     >>> scan('{"images": [1, 2], "info": {"year": 2017}}', "x.json", {"images": seen.append})

@@ -84,12 +84,12 @@ def note_strangers(
     """Note the entries that point to an image or category that is not there.
 
     Args:
-        problems: where they are noted.
-        places: what each entry points to, -1 for nothing.
+        problems: Where they are noted.
+        places: What each entry points to, -1 for nothing.
         key: "image_id" or "category_id".
-        values: what each entry says.
-        keys: the ids that are there.
-        name_of: an entry for the message.
+        values: What each entry says.
+        keys: The ids that are there.
+        name_of: An entry for the message.
     """
     strange = np.flatnonzero(places < 0)
     if not len(strange):

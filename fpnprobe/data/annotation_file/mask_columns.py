@@ -21,7 +21,7 @@ class MaskColumns:
     """Collects masks one by one, and says what is wrong with them in the end.
 
     Attributes:
-        short: objects with an outline of fewer than three points, which is left out.
+        short: Objects with an outline of fewer than three points, which is left out.
     """
 
     short: list[int] = field(default_factory=list)

@@ -26,14 +26,14 @@ class Masks(Sequence[Mask | None]):
     compressed, of their image's size, and add up. `take` shares the arrays.
 
     Attributes:
-        row: of each object, in the arrays below, `(G,)`.
+        row: Of each object, in the arrays below, `(G,)`.
         kind: `NONE`, `POLYGONS` or `RUNS`, `(R,)`.
-        parts: first polygon of each row, or place of its run lengths, `(R + 1,)`.
-        corners: first coordinate of each polygon, `(P + 1,)`.
+        parts: First polygon of each row, or place of its run lengths, `(R + 1,)`.
+        corners: First coordinate of each polygon, `(P + 1,)`.
         coordinates: x and y in turn, px, float64.
-        counts: all compressed run lengths.
-        counted: first byte of each row's run lengths in `counts`.
-        sizes: height and width of each row's image, `(R, 2)`.
+        counts: All compressed run lengths.
+        counted: First byte of each row's run lengths in `counts`.
+        sizes: Height and width of each row's image, `(R, 2)`.
     """
 
     row: Ints

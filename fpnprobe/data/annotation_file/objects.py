@@ -131,7 +131,7 @@ class ObjectColumns:
         """The columns of `Annotations`.
 
         Raises:
-            FpnProbeError: about the first bad entry.
+            FpnProbeError: About the first bad entry.
         """
         total = len(self._images)
         self._problems.refuse(total)

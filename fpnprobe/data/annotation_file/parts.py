@@ -19,10 +19,10 @@ def write_part(path: str | Path, annotations: Annotations, *, root: Path, folder
     is noted from the data's root.
 
     Args:
-        path: the file to write.
-        annotations: what is used.
-        root: the data folder.
-        folder: of the images.
+        path: The file to write.
+        annotations: What is used.
+        root: The data folder.
+        folder: Of the images.
     """
     plain = with_plain_ids(annotations)
     atomic.write(path, lambda file: _fill(file, plain, os.path.relpath(folder, root)))

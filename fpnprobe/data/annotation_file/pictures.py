@@ -56,7 +56,7 @@ class ImageColumns:
         """Ids, file names and sizes (height, width).
 
         Raises:
-            FpnProbeError: about the first bad entry.
+            FpnProbeError: About the first bad entry.
         """
         _note_repeated(self._problems, self._keys)
         self._problems.refuse(len(self._keys))
@@ -94,7 +94,7 @@ class CategoryColumns:
         """Ids and names.
 
         Raises:
-            FpnProbeError: about the first bad entry.
+            FpnProbeError: About the first bad entry.
         """
         _note_repeated(self._problems, self._keys)
         self._problems.refuse(len(self._keys))

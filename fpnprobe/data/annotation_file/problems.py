@@ -13,8 +13,8 @@ class Problems:
     """Counts what is wrong with the entries of one list of a file.
 
     Attributes:
-        file_name: name of the file.
-        list_name: name of the list.
+        file_name: Name of the file.
+        list_name: Name of the list.
     """
 
     file_name: str
@@ -30,7 +30,7 @@ class Problems:
         """Raise about what was noted first.
 
         Raises:
-            FpnProbeError: if anything was.
+            FpnProbeError: If anything was.
         """
         for problem, (count, example, fix) in self._counts.items():
             raise FpnProbeError(
@@ -45,10 +45,10 @@ class Notice:
 
     Attributes:
         sentence: "boxes stick out of their image and were clipped", and the like.
-        count: number of entries.
-        total: of how many.
-        noun: what is counted, in the plural.
-        example: the first entry.
+        count: Number of entries.
+        total: Of how many.
+        noun: What is counted, in the plural.
+        example: The first entry.
     """
 
     sentence: str

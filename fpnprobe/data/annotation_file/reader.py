@@ -28,11 +28,11 @@ def read(path: str | Path, *, area: str | None = None) -> Annotations:
     """Read an annotation file, `.json` or `.json.gz`.
 
     Args:
-        path: the file.
+        path: The file.
         area: "box" takes the area of an object from its box, for data that have none.
 
     Raises:
-        FpnProbeError: one line that names the file, the first bad entry, and how many there are.
+        FpnProbeError: One line that names the file, the first bad entry, and how many there are.
     """
     return parse(documents.read_text(path), str(path), area=area)
 

@@ -19,7 +19,7 @@ def decode_runs(counts: bytes) -> Ints:
     """Run lengths of compressed `counts`.
 
     Raises:
-        ValueError: if they are no run lengths, saying why.
+        ValueError: If they are no run lengths, saying why.
 
     >>> decode_runs(b"52203").tolist()
     [5, 2, 2, 2, 5]
@@ -49,7 +49,7 @@ def check_runs(runs: Ints, height: int, width: int) -> None:
     """Raise unless the runs tell a mask of `height` x `width`.
 
     Raises:
-        ValueError: saying why.
+        ValueError: Saying why.
     """
     if (runs < 0).any():
         raise ValueError("its counts hold a negative run length")

@@ -28,7 +28,7 @@ def usable(annotations: Annotations) -> tuple[Annotations, tuple[Notice, ...]]:
     of the boxes. The result of a result is itself.
 
     Raises:
-        FpnProbeError: where the meaning of the file would have to be guessed.
+        FpnProbeError: Where the meaning of the file would have to be guessed.
     """
     _check_images(annotations)
     notices: list[Notice] = []

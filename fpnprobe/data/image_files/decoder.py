@@ -23,7 +23,7 @@ class Picture:
 
     Attributes:
         pixels: `(H, W, 3)` in BGR order; None where it cannot be decoded.
-        cut: whether the file ends too soon, so that libjpeg has filled what is missing with gray.
+        cut: Whether the file ends too soon, so that libjpeg has filled what is missing with gray.
     """
 
     pixels: npt.NDArray[np.uint8] | None

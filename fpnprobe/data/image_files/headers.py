@@ -21,10 +21,10 @@ class Header:
     """The facts that the header of an image file states.
 
     Attributes:
-        size: height and width as stored, px.
+        size: Height and width as stored, px.
         orientation: EXIF's 1 to 8; 1 is as stored, 5 to 8 exchange height and width.
-        bits: per channel.
-        whole: whether the file ends as a whole one does.
+        bits: Per channel.
+        whole: Whether the file ends as a whole one does.
     """
 
     size: tuple[int, int]
@@ -37,7 +37,7 @@ def read_header(file: Path) -> Header | None:
     """The header of a JPEG or PNG; None for other files and for what is unusual.
 
     Raises:
-        OSError: if the file cannot be read.
+        OSError: If the file cannot be read.
     """
     handle = os.open(file, os.O_RDONLY)
     try:

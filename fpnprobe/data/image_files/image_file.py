@@ -59,7 +59,7 @@ def _size_by_pillow(file: Path) -> tuple[int, int]:
     """Height and width by Pillow, which reads the header alone; zeros where it cannot.
 
     Raises:
-        FpnProbeError: if it is larger than Pillow opens.
+        FpnProbeError: If it is larger than Pillow opens.
     """
     try:
         with warnings.catch_warnings(action="ignore"), Image.open(file) as picture:

@@ -32,13 +32,13 @@ def fingerprint(folder: Path, names: Sequence[str], sizes: Sizes, *, times: bool
     """Hash of names and lengths of the image files, with `times` also of their last change.
 
     Args:
-        folder: of the images.
-        names: of the files, from `folder`.
-        sizes: height and width as annotated, `(I, 2)`.
-        times: see above.
+        folder: Of the images.
+        names: Of the files, from `folder`.
+        sizes: Height and width as annotated, `(I, 2)`.
+        times: See above.
 
     Raises:
-        FpnProbeError: if files are missing.
+        FpnProbeError: If files are missing.
     """
     digest, missing, prefix = hashlib.sha256(), list[str](), f"{folder}{os.sep}"
     for name, (height, width) in zip(names, sizes.tolist(), strict=True):
@@ -86,18 +86,18 @@ def check(
     """Check every image file; a set that has passed is not opened again.
 
     Args:
-        folder: of the images.
-        names: of the files, from `folder`.
-        sizes: height and width as annotated, `(I, 2)`.
-        decode: whether every file is decoded; without, of a set that is not small (`is_small`)
+        folder: Of the images.
+        names: Of the files, from `folder`.
+        sizes: Height and width as annotated, `(I, 2)`.
+        decode: Whether every file is decoded; without, of a set that is not small (`is_small`)
             plain JPEG and PNG files are believed by their header and ending.
-        on_file: called once for each file that is opened.
+        on_file: Called once for each file that is opened.
 
     Returns:
         What the user should know.
 
     Raises:
-        FpnProbeError: for the first file that is missing, no image, cut off, of another size, or
+        FpnProbeError: For the first file that is missing, no image, cut off, of another size, or
             turned by its camera so that the boxes may not fit.
     """
     stamp = f"{_VERSION}{folder.resolve()}{fingerprint(folder, names, sizes, times=True)}"

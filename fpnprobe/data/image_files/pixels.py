@@ -44,7 +44,7 @@ def decode(path: Path, shape: tuple[int, int], *, strict: bool = False) -> Pixel
     no long training ends by it, or an error where `strict`.
 
     Raises:
-        FpnProbeError: if the file is not an image.
+        FpnProbeError: If the file is not an image.
     """
     with quiet_decoder() as read_messages:
         picture = read_picture(path, read_messages)
@@ -92,9 +92,9 @@ def store(
     """Image files at the training size, cached unless they take over 4 GiB.
 
     Args:
-        paths: the image files.
-        sizes: their height and width in px, `(I, 2)`.
-        size: see `target_size`.
+        paths: The image files.
+        sizes: Their height and width in px, `(I, 2)`.
+        size: See `target_size`.
         cache: True, False, or "auto" for the limit above.
     """
     files = tuple(paths)

@@ -1,4 +1,4 @@
-"""What the probe needs to know about mmdet's heads: one file for each head family.
+"""Adapters, which tell the probe whose each row of a head's loss is: one file a head family.
 
 `observe` arms a detector for a forward pass; `register_head` adds a head of your own (a worked
 example is in its docstring). What each family can do, and where a new one would have to be told:

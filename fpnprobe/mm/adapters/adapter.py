@@ -1,4 +1,4 @@
-"""What a head has to tell: which object each row of its losses belongs to."""
+"""The base of an adapter: it tells which object each row of a head's losses belongs to."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager

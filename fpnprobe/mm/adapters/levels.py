@@ -1,4 +1,4 @@
-"""Which pyramid level a row's loss came from."""
+"""Finds the pyramid level that a row's loss came from."""
 
 from collections.abc import Sequence
 from typing import Any

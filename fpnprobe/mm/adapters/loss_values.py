@@ -16,7 +16,7 @@ def bound_arguments(module: nn.Module, args: Any, kwargs: Any) -> dict[str, Any]
 
 
 def reduction_of(module: nn.Module, arguments: Mapping[str, Any]) -> str:
-    """How this call reduces its rows: none, mean or sum."""
+    """Return how this call reduces its rows: none, mean or sum."""
     return str(arguments.get("reduction_override") or getattr(module, "reduction", "mean"))
 
 

@@ -1,4 +1,4 @@
-"""What the place of a module in its detector says: loss term, auxiliary stage."""
+"""Reads loss term and auxiliary stage from the path of a module in its detector."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What one observed forward pass of a detector gave: partition, taps, losses."""
+"""The result of one observed forward pass of a detector: partition, taps, losses."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,7 +15,7 @@ from fpnprobe.probing.taps import Tap
 
 
 class Observation:
-    """What was seen of the last forward pass.
+    """The record of the last forward pass.
 
     Attributes:
         partition: The loss as labeled rows.

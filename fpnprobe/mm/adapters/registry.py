@@ -1,4 +1,4 @@
-"""Which adapter observes which head."""
+"""The registry of adapters by the class of head that they observe."""
 
 from collections.abc import Callable
 

@@ -161,7 +161,7 @@ class PartitionObserver:
 
     @property
     def proof(self) -> dict[str, Any] | None:
-        """What the second look at the first sample of reduced precision found."""
+        """The result of the second look at the first sample of reduced precision."""
         return self._look.proof
 
     @contextmanager

@@ -15,7 +15,7 @@ _LAST = 5  # the last stage of every backbone is C5
 
 @dataclass(slots=True)
 class ChannelGroups:
-    """What was heard in a pass.
+    """The channel matrices of one pass.
 
     Attributes:
         groups: number of groups of channels.

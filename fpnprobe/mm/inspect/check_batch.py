@@ -13,7 +13,7 @@ _SYNCHRONIZED = ("SyncBN", "MMSyncBN", "naiveSyncBN", "NaiveSyncBN")
 
 @dataclass(frozen=True, slots=True)
 class BatchNeeds:
-    """What the training pipeline of a config loads beside boxes and labels.
+    """List what the training pipeline of a config loads beside boxes and labels.
 
     Attributes:
         masks: Instance masks.

@@ -1,4 +1,4 @@
-"""What `fpnprobe check` finds out about one detector."""
+"""The result of `fpnprobe check` for one detector."""
 
 import math
 from collections import Counter

@@ -36,7 +36,7 @@ from fpnprobe.statistics import gradient_shares
 
 @dataclass(frozen=True, slots=True)
 class OfflineResult:
-    """What an offline measurement gave.
+    """The result of an offline measurement.
 
     Attributes:
         ledger: its records; `iteration` is the number of the batch.
@@ -83,7 +83,7 @@ def probe_offline(
     area: str | None = None,
     trust: bool = False,
 ) -> OfflineResult:
-    """What `fpnprobe probe` runs; its options say what the arguments are.
+    """Run `fpnprobe probe`, whose options document the arguments.
 
     Raises:
         FpnProbeError: if an argument is wrong or the model, weights and data do not fit.

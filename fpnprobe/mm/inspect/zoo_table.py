@@ -20,7 +20,7 @@ _GROUPS = (
 
 @dataclass(frozen=True, slots=True)
 class ZooRow:
-    """What `check` found on one config of mmdet's zoo.
+    """The result of `check` on one config of mmdet's zoo.
 
     Attributes:
         family: Folder of the config in the zoo.

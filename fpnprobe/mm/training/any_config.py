@@ -27,8 +27,8 @@ def train_config(request: TrainingRequest) -> Path:
         The work_dir.
 
     Raises:
-        FpnProbeError: if the config, an option or the data cannot be used.
-        EnvironmentProblem: if pretrained weights cannot be fetched.
+        FpnProbeError: If the config, an option or the data cannot be used.
+        EnvironmentProblem: If pretrained weights cannot be fetched.
     """
     import fpnprobe.mm.hook  # noqa: F401 - registers the hook
 
@@ -51,7 +51,7 @@ def prepare_config(request: TrainingRequest) -> Config:
     """The config with everything that was asked for; nothing is built or written.
 
     Raises:
-        FpnProbeError: if config, options, data or work_dir do not fit.
+        FpnProbeError: If config, options, data or work_dir do not fit.
     """
     config = read_config(request.config)
     folder = choose_work_dir(request.config, request.work_dir)
@@ -90,7 +90,7 @@ def use_data(config: Config, root: Path) -> None:
     """Let a config train and validate on a COCO folder, with its categories as the classes.
 
     Raises:
-        FpnProbeError: if the folder has no annotations, or the config no plain COCO data set.
+        FpnProbeError: If the folder has no annotations, or the config no plain COCO data set.
     """
     from fpnprobe.data.splits import open_split
 
@@ -126,7 +126,7 @@ def _refuse_to_overwrite(folder: Path) -> None:
     """Raise where another training has left its ledger: hours of work are not deleted by default.
 
     Raises:
-        FpnProbeError: naming both ways on.
+        FpnProbeError: Naming both ways on.
     """
     table = read_table(folder, "ledger")
     if table is not None and len(table):
@@ -140,7 +140,7 @@ def _merge_options(config: Config, options: Sequence[str]) -> None:
     """Merge `key=value` texts as mmengine reads them.
 
     Raises:
-        FpnProbeError: if a key does not fit the config.
+        FpnProbeError: If a key does not fit the config.
     """
     values: dict[str, Any] = {}
     for option in options:
@@ -171,7 +171,7 @@ def _build_runner(request: TrainingRequest, config: Config) -> Runner:
     """Build everything that a wrong config or missing data would break.
 
     Raises:
-        FpnProbeError: naming what cannot be built.
+        FpnProbeError: Naming what cannot be built.
     """
     try:
         runner = Runner.from_cfg(config)

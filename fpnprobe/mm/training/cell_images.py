@@ -20,14 +20,14 @@ def open_images(
     """Open the images of a split as the detector of a cell takes them.
 
     Args:
-        config: the settings of the cell.
-        root: data folder.
-        annotations: annotation file.
-        classes: names of the classes, in the order of the labels.
-        with_loss: whether the training loss is computed on them; a detector with masks then needs
+        config: The settings of the cell.
+        root: Data folder.
+        annotations: Annotation file.
+        classes: Names of the classes, in the order of the labels.
+        with_loss: Whether the training loss is computed on them; a detector with masks then needs
             the masks of the objects, which its predictions and feature maps do not.
         seed: None gives the images in their order and unchanged.
-        batch: see `CellImages`.
+        batch: See `CellImages`.
     """
     return CellImages(
         root,

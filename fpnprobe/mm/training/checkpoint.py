@@ -54,7 +54,7 @@ def save(path: Path, runner: Any, *, key: str, iteration: int, seconds: float) -
     """Write the state after `iteration` finished passes; collective over all processes.
 
     Raises:
-        FpnProbeError: if it cannot be written; the former state stays.
+        FpnProbeError: If it cannot be written; the former state stays.
     """
     states: list[Any] = all_gather_object(random_states())
     if not is_main_process():
@@ -115,7 +115,7 @@ def read(path: Path) -> dict[str, Any]:
     """Read a checkpoint without running any code in it.
 
     Raises:
-        FpnProbeError: if it is truncated, or holds anything but data.
+        FpnProbeError: If it is truncated, or holds anything but data.
     """
     try:
         _check_sums(path)
@@ -143,7 +143,7 @@ def restore(content: Mapping[str, Any], runner: Any) -> None:
     """Load everything but the random states, which the loop restores at its last moment.
 
     Raises:
-        FpnProbeError: if a part is missing, or the state is of another model or other hooks.
+        FpnProbeError: If a part is missing, or the state is of another model or other hooks.
     """
     missing = [name for name in _PARTS if name not in content]
     if missing:
@@ -172,8 +172,8 @@ def _check_sums(path: Path) -> None:
     """Compare the check sum of every record, which torch writes and does not look at.
 
     Raises:
-        ValueError: if one differs.
-        zipfile.BadZipFile: if the file is no archive, such as one that was cut off.
+        ValueError: If one differs.
+        zipfile.BadZipFile: If the file is no archive, such as one that was cut off.
     """
     with zipfile.ZipFile(path) as archive:
         damaged = archive.testzip()

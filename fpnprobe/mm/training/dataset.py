@@ -32,20 +32,20 @@ class CellImages(Dataset[dict[str, Any]]):
     a batch is wide or tall as a whole (`fpnprobe.mm.training.shapes`).
 
     Args:
-        root: data folder.
-        annotations: its annotation file.
-        classes: names of the classes, in the order of the labels.
-        size: see `fpnprobe.data.image_files.pixels.target_size`.
+        root: Data folder.
+        annotations: Its annotation file.
+        classes: Names of the classes, in the order of the labels.
+        size: See `fpnprobe.data.image_files.pixels.target_size`.
         area: "box" takes the area of an object from its box, for data that have none.
-        short_sides: least and greatest short side in px, from which each image draws its own every
+        short_sides: Least and greatest short side in px, from which each image draws its own every
             time it is taken; its long side is at most that of `size`. Such images are decoded each
             time. None takes `size`.
         seed: None gives the images in their order and unchanged, for evaluation.
-        flip: chance of a mirrored image.
-        batch: images that are padded to one shape together, those of one pass over all processes.
-        cache: see `fpnprobe.data.image_files.pixels.store`.
-        masks: whether instance masks are loaded as well; crowds never have one.
-        outline: whether an object without a segmentation, as in generated scenes, has its box as
+        flip: Chance of a mirrored image.
+        batch: Images that are padded to one shape together, those of one pass over all processes.
+        cache: See `fpnprobe.data.image_files.pixels.store`.
+        masks: Whether instance masks are loaded as well; crowds never have one.
+        outline: Whether an object without a segmentation, as in generated scenes, has its box as
             its mask; otherwise it is an error.
     """
 

@@ -11,7 +11,7 @@ def set_threads_and_device(device: str, *, deterministic: bool) -> None:
     """Prepare torch for a cell on this device.
 
     Raises:
-        EnvironmentProblem: if CUDA is asked for and absent.
+        EnvironmentProblem: If CUDA is asked for and absent.
     """
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise EnvironmentProblem(

@@ -20,7 +20,7 @@ def import_formatter(name: str = "yapf") -> None:
         name: Of the module.
 
     Raises:
-        EnvironmentProblem: if the cache stays unreadable.
+        EnvironmentProblem: If the cache stays unreadable.
     """
     problem: Exception | None = None
     for _ in range(_TRIES):

@@ -29,8 +29,8 @@ class TrainingLog(Hook):
     checkpoint and at the end.
 
     Args:
-        folder: of the cell.
-        passes: length of the training.
+        folder: Of the cell.
+        passes: Length of the training.
     """
 
     def __init__(self, folder: Path, *, passes: int) -> None:

@@ -28,13 +28,13 @@ class Keeper:
     """Reports the progress of a training, saves its state in time, and stops it when asked.
 
     Args:
-        folder: checkpoint folder of the cell.
-        key: key of the cell; a state of another key is not loaded.
-        every: seconds from one saved state to the next; None for what `share` allows, but at
+        folder: Checkpoint folder of the cell.
+        key: Key of the cell; a state of another key is not loaded.
+        every: Seconds from one saved state to the next; None for what `share` allows, but at
             least a minute.
-        share: largest part of the training time that saving may take.
-        report: called after each pass with (finished passes, seconds of training, loss or None).
-        stop: whether to stop now.
+        share: Largest part of the training time that saving may take.
+        report: Called after each pass with (finished passes, seconds of training, loss or None).
+        stop: Whether to stop now.
     """
 
     def __init__(

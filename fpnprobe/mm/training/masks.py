@@ -30,12 +30,12 @@ def load_masks(
     are small, and are cut and scaled without loss.
 
     Args:
-        annotations: with masks that were checked.
-        rows: the objects, in `annotations`.
-        size: height and width of the image in px.
-        target: the same after resizing.
-        flip: whether the image is mirrored.
-        boxes: whether an object without a mask has its box as its mask; otherwise it is an error.
+        annotations: With masks that were checked.
+        rows: The objects, in `annotations`.
+        size: Height and width of the image in px.
+        target: The same after resizing.
+        flip: Whether the image is mirrored.
+        boxes: Whether an object without a mask has its box as its mask; otherwise it is an error.
     """
     masks = annotations.masks
     if (masks.kind[masks.row[rows]] == RUNS).any():

@@ -22,8 +22,8 @@ def model_config(config: CellConfig, *, classes: int) -> ConfigDict:
     """The mmdet model config of a cell.
 
     Args:
-        config: the settings of the cell.
-        classes: number of classes.
+        config: The settings of the cell.
+        classes: Number of classes.
     """
     for module in config.study.imports:
         importlib.import_module(module)

@@ -28,7 +28,7 @@ def optim_wrapper(schedule: Schedule, *, rate: float, device: str) -> dict[str, 
     """Mmengine's `optim_wrapper` for a study's schedule.
 
     Raises:
-        EnvironmentProblem: for fp16 without CUDA.
+        EnvironmentProblem: For fp16 without CUDA.
     """
     optimizer = {
         "type": schedule.optimizer,
@@ -70,9 +70,9 @@ def rate_over_time(schedule: Schedule, *, steps: int, rate: float) -> list[Any]:
     scheduler would divide it into no parts and keep its first rate to the end).
 
     Args:
-        schedule: of the study.
-        steps: optimizer steps of the whole training.
-        rate: learning rate at its highest.
+        schedule: Of the study.
+        steps: Optimizer steps of the whole training.
+        rate: Learning rate at its highest.
     """
     warmup = min(schedule.warmup, steps - 1)
     policy: list[Any] = []

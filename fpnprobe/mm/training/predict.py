@@ -36,13 +36,13 @@ def predict(
     Boxes are (x, y, width, height) in px of the original image, rounded to 1/1000 px.
 
     Args:
-        model: a detector of mmdet.
-        images: in order and without flips (`seed=None`).
-        file: where to write.
-        report: called with the number of images done; may raise to stop.
-        batch: images per forward pass.
-        masks: whether instance masks are written as well (run-length encoded).
-        team: the processes that predict together; each of them calls this. None for this one.
+        model: A detector of mmdet.
+        images: In order and without flips (`seed=None`).
+        file: Where to write.
+        report: Called with the number of images done; may raise to stop.
+        batch: Images per forward pass.
+        masks: Whether instance masks are written as well (run-length encoded).
+        team: The processes that predict together; each of them calls this. None for this one.
 
     Returns:
         Images per second of the detector alone, in this process, without its first batch; NaN for

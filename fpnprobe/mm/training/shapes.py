@@ -14,10 +14,10 @@ def grouped(order: Order, tall: npt.NDArray[np.bool_], *, batch: int, first: int
     that an earlier epoch has begun stays as it is. Images of one shape keep their order.
 
     Args:
-        order: images of an epoch, (N,).
-        tall: whether each image is higher than wide, by image.
-        batch: images of a batch.
-        first: position in training of the first image.
+        order: Images of an epoch, (N,).
+        tall: Whether each image is higher than wide, by image.
+        batch: Images of a batch.
+        first: Position in training of the first image.
 
     >>> tall = np.array([False, True, False, True, True, False])
     >>> grouped(np.arange(6), tall, batch=2).tolist()

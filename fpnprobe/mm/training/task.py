@@ -12,15 +12,15 @@ class Training:
     """The task of training one cell: its settings, data, device and folder.
 
     Attributes:
-        config: the settings of the cell.
-        key: key of the cell.
-        folder: its folder.
+        config: The settings of the cell.
+        key: Key of the cell.
+        folder: Its folder.
         root: COCO folder.
-        annotations: annotation file to train on.
-        classes: names of the classes.
-        iterations: optimizer steps.
-        rate: learning rate.
-        buckets: scale buckets as (name, low, high) in px^2.
+        annotations: Annotation file to train on.
+        classes: Names of the classes.
+        iterations: Optimizer steps.
+        rate: Learning rate.
+        buckets: Scale buckets as (name, low, high) in px^2.
         device: "cpu" or "cuda".
     """
 

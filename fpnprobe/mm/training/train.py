@@ -36,15 +36,15 @@ def train(
     Inside `fpnprobe.mm.training.team.join_team`, which prepares the device and the processes.
 
     Args:
-        task: what is trained.
-        report: see `Keeper`.
-        stop: see `Keeper`.
-        checkpoint_every: see `Keeper`.
-        checkpoint_share: see `Keeper`.
+        task: What is trained.
+        report: See `Keeper`.
+        stop: See `Keeper`.
+        checkpoint_every: See `Keeper`.
+        checkpoint_share: See `Keeper`.
 
     Raises:
-        fpnprobe.mm.training.loop.Stopped: if `stop` became true; the state is saved.
-        NonFiniteLoss: if the loss became NaN or infinite.
+        fpnprobe.mm.training.loop.Stopped: If `stop` became true; the state is saved.
+        NonFiniteLoss: If the loss became NaN or infinite.
     """
     folder = task.folder / "checkpoints"
     keeper = Keeper(

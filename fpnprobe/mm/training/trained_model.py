@@ -22,14 +22,14 @@ def load_final(
     """The model of a cell with its final weights, or those of `file`, in evaluation mode.
 
     Args:
-        folder: checkpoint folder of the cell.
-        config: the settings of the cell.
-        classes: number of classes.
-        device: where to put it.
-        file: name of the checkpoint.
+        folder: Checkpoint folder of the cell.
+        config: The settings of the cell.
+        classes: Number of classes.
+        device: Where to put it.
+        file: Name of the checkpoint.
 
     Raises:
-        FpnProbeError: if the checkpoint is missing, truncated or of another model.
+        FpnProbeError: If the checkpoint is missing, truncated or of another model.
     """
     content = checkpoint.read(folder / file)
     model = build_detector(model_config(config, classes=classes))
@@ -47,7 +47,7 @@ def final_facts(folder: Path) -> dict[str, Any]:
     """Read what `final.pt` tells of its training: seconds, the probe's summary, parameters, files.
 
     Raises:
-        FpnProbeError: if it is missing or damaged.
+        FpnProbeError: If it is missing or damaged.
     """
     content = checkpoint.read(folder / checkpoint.FINAL)
     try:

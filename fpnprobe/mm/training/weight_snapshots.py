@@ -15,7 +15,7 @@ class KeptWeights(Hook):
     """Writes the weights after each of `probe.snapshots`, parts of the training.
 
     Args:
-        task: the training.
+        task: The training.
     """
 
     def __init__(self, task: Training) -> None:

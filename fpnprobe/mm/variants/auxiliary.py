@@ -32,7 +32,7 @@ class AuxiliaryOptions:
         auxiliary_anchors: Anchors a location of a one-stage head, of `one_level_anchors`. An
             `octave` apart (RetinaNet: 15) every object has anchors of an IoU above 0.5. `all` (45)
             has RetinaNet's overlaps at three times the memory. `own` (9) matches large objects by
-            ties of tiny overlaps: some get thousands of anchors, others none.
+            ties of tiny overlaps: Some get thousands of anchors, others none.
     """
 
     auxiliary_stages: tuple[int, ...] = (2, 3, 4)

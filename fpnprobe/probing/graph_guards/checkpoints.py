@@ -79,7 +79,7 @@ def refuse_reentrant(loss: Tensor) -> None:
     """Raise where the graph holds reentrant checkpoints, which give no partial gradients.
 
     Raises:
-        FpnProbeError: naming the remedy.
+        FpnProbeError: Naming the remedy.
     """
     todo = [loss.grad_fn] if loss.grad_fn is not None else []
     refused = set(todo)

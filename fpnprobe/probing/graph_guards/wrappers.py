@@ -11,7 +11,7 @@ def refuse_sharded(model: nn.Module) -> None:
     """Raise for FSDP: a shard's gradient is not a stage's.
 
     Raises:
-        FpnProbeError: naming the remedy.
+        FpnProbeError: Naming the remedy.
     """
     kinds = {kind.__name__ for module in model.modules() for kind in type(module).__mro__}
     kinds |= {type(parameter).__name__ for parameter in model.parameters()}
@@ -27,7 +27,7 @@ def refuse_static_graph(model: nn.Module) -> None:
     """Raise for DDP with a static graph: the first backward pass, a probe's, starts its exchange.
 
     Raises:
-        FpnProbeError: naming the remedy.
+        FpnProbeError: Naming the remedy.
     """
     if any(getattr(module, "static_graph", False) is True for module in model.modules()):
         raise FpnProbeError(

@@ -69,7 +69,7 @@ def meet_all_processes() -> None:
     """Wait until every process is here: one that is not would leave the others hanging.
 
     Raises:
-        FpnProbeError: naming the processes that did not come.
+        FpnProbeError: Naming the processes that did not come.
     """
     if count_processes() == 1:
         return

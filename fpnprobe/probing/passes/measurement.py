@@ -126,7 +126,7 @@ class Measurement:
         """Turn what was measured into a sample.
 
         Raises:
-            FpnProbeError: if the derived bucket has no undivided gradient to derive it from.
+            FpnProbeError: If the derived bucket has no undivided gradient to derive it from.
         """
         if self._derived >= 0 and not self._audited:
             raise FpnProbeError(

@@ -36,10 +36,10 @@ class Routes:
         edges: Graph edges into each (stage, route).
         used: Routes that this graph can have.
         exits_with_auxiliary: Stages whose auxiliary part is taken back from the exit to the
-            stage output, which needs the graph: exit and output of each.
+            stage output, which needs the graph: Exit and output of each.
 
     Raises:
-        FpnProbeError: if a stage output is not what its consumers read.
+        FpnProbeError: If a stage output is not what its consumers read.
 
     >>> import torch
     >>> x = torch.ones(2, requires_grad=True)
@@ -150,7 +150,7 @@ def route_edges(
         auxiliary: Tensors made by auxiliary heads: what they return and their losses.
 
     Raises:
-        FpnProbeError: if a stage output is not what its consumers read.
+        FpnProbeError: If a stage output is not what its consumers read.
     """
     tracked = {name: f for name, f in features.items() if f.grad_fn is not None}
     targets = {source(feature): name for name, feature in tracked.items()}

@@ -1,4 +1,4 @@
-"""Which object does each row of a loss belong to? Read from the memory of the targets.
+"""Finds the object of each row of a loss from the memory of its targets.
 
 Each annotated object of a batch has a number. The number is a mark on the memory that holds its
 label and its box, and follows the data through the operators that make targets out of them:

@@ -103,6 +103,6 @@ def index_marks(
 
 
 def _latest(first: Tensor, second: Tensor) -> Tensor:
-    """Where both numbers name an object, the later one: rows come before classes."""
+    """Take the later number where both name an object: rows come before classes."""
     first, second = torch.broadcast_tensors(first, second)
     return torch.where(is_object(second), second, first)

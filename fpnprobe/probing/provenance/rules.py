@@ -1,4 +1,4 @@
-"""Which rule an operator follows: one function for each kind of operator, by the operator's name.
+"""Rules by which marks follow operators: one function a kind of operator, by its name.
 
 The kinds are in files of their own: `moving`, `writing`, `choosing`, `pointwise`, `joining`.
 """

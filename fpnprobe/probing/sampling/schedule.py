@@ -46,7 +46,7 @@ class Schedule:
         """Coerce an interval, a list of iterations, or `{"log": count, "last": iteration}`.
 
         Raises:
-            FpnProbeError: for anything else.
+            FpnProbeError: For anything else.
         """
         if isinstance(value, Schedule):
             return value

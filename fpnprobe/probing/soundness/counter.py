@@ -40,7 +40,7 @@ class Soundness:
         """Count a sample, and warn of what is wrong with it.
 
         Raises:
-            FpnProbeError: if its sums do not hold and the run is strict.
+            FpnProbeError: If its sums do not hold and the run is strict.
         """
         self.samples += 1
         verdict, when = sample.verdict, f"iteration {sample.iteration}"

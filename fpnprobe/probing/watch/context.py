@@ -96,7 +96,7 @@ def watch(
     True
 
     Raises:
-        FpnProbeError: if an option is wrong, the model's stages are not found, or `out_dir` holds
+        FpnProbeError: If an option is wrong, the model's stages are not found, or `out_dir` holds
             a ledger and `start` is not given: a ledger is never overwritten. Also if parameters
             are sharded (FSDP), or another process does not enter.
     """

@@ -34,7 +34,7 @@ class StageOutputs:
         """Take a stage's output; the model's hooks call it.
 
         Raises:
-            FpnProbeError: if the stage ran before in this iteration.
+            FpnProbeError: If the stage ran before in this iteration.
         """
         if not (self.is_listening and torch.is_grad_enabled()):
             return
@@ -56,7 +56,7 @@ class StageOutputs:
         """The taps of this forward pass, shallow to deep.
 
         Raises:
-            FpnProbeError: if no stage ran.
+            FpnProbeError: If no stage ran.
         """
         if not self.features:
             raise FpnProbeError("no stage ran in this iteration: run the model inside watch()")

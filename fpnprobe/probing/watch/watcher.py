@@ -124,7 +124,7 @@ class Watch:
             masks: Masks or other annotations `(N, ...)` that the model is given.
 
         Raises:
-            FpnProbeError: if the counts do not fit.
+            FpnProbeError: If the counts do not fit.
         """
         self.forget_marks()
         if self._due:
@@ -176,7 +176,7 @@ class Watch:
             The sample, or None where the iteration was not due.
 
         Raises:
-            FpnProbeError: if the partition does not fit or is not part of the loss, a stage ran
+            FpnProbeError: If the partition does not fit or is not part of the loss, a stage ran
                 twice or the model did not run.
         """
         iteration, due, marking = self._iteration, self._due, self._marking

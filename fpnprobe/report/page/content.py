@@ -60,7 +60,7 @@ class Table:
         return len(self.headers) > 8 or sum(cells) > 60 * min(8, max(1, len(self.rows())))
 
     def numeric(self) -> list[bool]:
-        """Which columns are numbers, to be set flush right."""
+        """Tell which columns are numbers, to be set flush right."""
         return [
             name in self.formats or pd.api.types.is_numeric_dtype(self.frame[name])
             for name in self.headers
@@ -124,7 +124,7 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a reader gets: the summary on top, then sections.
+    """A whole report: the summary on top, then sections.
 
     `first` are the figure and the table that stand on the first screen; `origin` says when and on
     what it was measured.

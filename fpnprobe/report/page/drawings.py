@@ -30,7 +30,7 @@ class Drawing:
 
 
 def layout_of(figure: Figure) -> dict[str, Any]:
-    """What `compose` needs to know of a figure beside its panels, columns and width."""
+    """The layout of a figure beside its panels, columns and width."""
     return {
         "height": figure.height,
         "left": figure.left,

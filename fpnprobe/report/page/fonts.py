@@ -1,4 +1,4 @@
-"""Which characters of a document its fonts lack, and whether a font of the system has them.
+"""Finds the characters that a document's fonts lack, and whether a font of the system has them.
 
 The PDF is set in fonts that come with matplotlib and typst, so that it has the same bytes on every
 machine. They know no Chinese, Japanese or Korean and no emoji; where a document holds such, fonts
@@ -55,7 +55,7 @@ def name_characters(characters: frozenset[str]) -> str:
 
 @functools.lru_cache(maxsize=256)
 def _characters(file: Path) -> frozenset[int]:
-    """What a font file has glyphs for; nothing where it cannot be read."""
+    """The characters that a font file has glyphs for; none where it cannot be read."""
     try:
         with file.open("rb") as opened, TTFont(opened, fontNumber=0, lazy=True) as font:
             return frozenset(font.getBestCmap() or ())

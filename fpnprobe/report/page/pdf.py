@@ -55,7 +55,7 @@ def typeset(report: Report, drawings: Mapping[str, Drawing]) -> bytes:
 
 
 def content_of(report: Report, drawings: Mapping[str, Drawing]) -> tuple[dict[str, Any], bool]:
-    """What the template sets, and whether that takes a font of the system.
+    """Return what the template sets, and whether that takes a font of the system.
 
     Characters that no font has are told on the first page.
     """

@@ -61,7 +61,7 @@ def correlations(stored: Stored) -> list[Block]:
 
 
 def _verdict(tested: pd.DataFrame) -> str:
-    """How many intervals exclude 0, how many would by chance, how many are left after that."""
+    """Count the intervals that exclude 0, those that would by chance, and those left after that."""
     clear = tested[(tested["low"] > 0) | (tested["high"] < 0)]
     if clear.empty:
         return f"None of {len(tested)} intervals excludes 0."

@@ -1,4 +1,4 @@
-"""What a careful reader must know before believing a number, in lines on top of the report."""
+"""Warnings on top of the report: what a careful reader must know before believing a number."""
 
 import re
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ def finds_nothing(stored: Stored) -> bool:
 
 
 def warnings(stored: Stored) -> list[str]:
-    """What a careful reader must know before believing a number."""
+    """List what a careful reader must know before believing a number."""
     result = list(stored.holes)
     if stored.iou_type == "segm":
         result.append("AP is that of masks: IoU is measured between masks, not between boxes.")

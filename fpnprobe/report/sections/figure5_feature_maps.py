@@ -128,7 +128,7 @@ def _brightest(maps: Mapping[str, Features], places: Sequence[str]) -> float:
 
 
 def _seen(table: pd.DataFrame, names: Sequence[str]) -> str:
-    """Where objects of the largest size stand out most from their surroundings."""
+    """Say where objects of the largest size stand out most from their surroundings."""
     large = table[table["bucket"] == names[-1]].dropna(subset="contrast")
     if large.empty:
         return "The image shows no object of the largest size."

@@ -81,7 +81,7 @@ def _caption(stored: Stored, ap: pd.DataFrame, shares: pd.DataFrame) -> str:
 
 
 def _source(ap: pd.DataFrame) -> str:
-    """What the intervals of AP cover."""
+    """Say what the intervals of AP cover."""
     counts: Sequence[int] = [len(seeds) for seeds in ap["seeds"] if len(seeds)]
     if max(counts, default=0) < 2:
         return ", one seed: without an interval (differences have one, over images)"

@@ -1,4 +1,4 @@
-"""What interventions do to AP, against their untouched twins: table and figure."""
+"""Effects of interventions on AP, against their untouched twins: table and figure."""
 
 from functools import partial
 from typing import Any

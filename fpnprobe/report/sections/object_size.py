@@ -81,7 +81,7 @@ def _size_curve(stored: Stored) -> list[Block]:
 
 
 def _leader(table: pd.DataFrame, apart: pd.DataFrame | None, at: int, objects: str) -> str:
-    """Who leads at one end of the size axis: paired differences to all others exclude 0."""
+    """Name the leader at one end of the size axis: paired differences to all others exclude 0."""
     sizes = sorted(table["sqrt_area"].unique())
     rows_of_size = table[table["sqrt_area"] == sizes[at]]
     best = largest(rows_of_size, "ap")

@@ -61,7 +61,7 @@ def section(findings: Sequence[Finding]) -> Section | None:
 
 
 def _describe_others(findings: Sequence[Finding], listed: Sequence[Finding]) -> str:
-    """What the table leaves out, in a sentence that begins with a space; "" where it has all."""
+    """Say what the table leaves out, after a space; "" where it has all."""
     clear = sum(finding.verdict == "clear" for finding in findings if finding not in listed)
     rules = {finding.rule for finding in findings}
     unmeasured = sorted(rules - {f.rule for f in findings if f.verdict != "not measured"})

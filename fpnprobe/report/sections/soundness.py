@@ -94,7 +94,7 @@ def section(stored: Stored) -> Section:
 
 
 def _cost(stored: Stored) -> list[Block]:
-    """What the probe cost, against its budget."""
+    """Set the cost of the probe against its budget."""
     records = []
     for cell in stored.done:
         probe = cell.manifest.get("probe") or {}

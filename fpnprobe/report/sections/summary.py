@@ -1,4 +1,4 @@
-"""What stands on top: the answer in a sentence and the four numbers that matter."""
+"""The top of the report: the answer in a sentence and the four numbers that matter."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -49,7 +49,7 @@ def _verdicts(fared: Mapping[str, int]) -> str:
 
 
 def _repairs(stored: Stored, plain: str) -> str:
-    """Which variants clearly win AP_L against the plain pyramid; nothing without such variants."""
+    """Name the variants that clearly win AP_L against the plain pyramid; "" without any."""
     table = against(stored, plain)
     table = table[(table["metric"] == "AP_L") & ~table["variant"].str.contains("~")]
     if table.empty or plain.split(": ")[-1] != "FPN":
@@ -70,7 +70,7 @@ def _repairs(stored: Stored, plain: str) -> str:
 
 
 def _moved(row: Any, metric: str) -> str:
-    """What happened to a metric, as sure as its interval allows."""
+    """Say what happened to a metric, as sure as its interval allows."""
     change = f"{metric} {'rises' if row.difference > 0 else 'falls'} by"
     if row.low != row.low:
         return f"{metric} {signed(row.difference)} points, without an interval"
@@ -117,7 +117,7 @@ def numbers(stored: Stored, verdicts: Sequence[Mapping[str, Any]] = ()) -> list[
 
 
 def _effect(stored: Stored, verdict: Mapping[str, Any]) -> Number:
-    """What an intervention does to the metric that an explanation speaks of."""
+    """Set what an intervention does to the metric that an explanation speaks of."""
     metric = stored.name_metric(str(verdict["metric"]))
     detail = str(verdict["verdict"])
     if verdict["low"] is not None:

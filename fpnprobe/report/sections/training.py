@@ -160,7 +160,7 @@ def _losses(stored: Stored) -> list[Block]:
 
 
 def _fell(table: pd.DataFrame) -> str:
-    """Whose total loss fell, from its first to its last stretch."""
+    """Say whose total loss fell, from its first to its last stretch."""
     ends = {}
     for name, rows in split(table[table["name"] == TOTAL], "variant"):
         line = rows.sort_values("iteration")["value"].to_numpy(float)

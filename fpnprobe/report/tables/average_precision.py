@@ -1,4 +1,4 @@
-"""What was measured in AP: last values, means with intervals, differences to the baseline."""
+"""Tables of measured AP: last values, means with intervals, differences to the baseline."""
 
 import numpy as np
 import pandas as pd

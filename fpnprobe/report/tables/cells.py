@@ -43,7 +43,7 @@ def plain(value: object) -> str:
 
 
 def label(name: object) -> str:
-    """What the report calls a variant: its name on one line, cut where it is very long.
+    """Name a variant as the report does: on one line, cut where it is very long.
 
     >>> label("x" * 200) == label("x" * 199), label("FPN")
     (False, 'FPN')

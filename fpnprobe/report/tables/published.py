@@ -1,4 +1,4 @@
-"""What the paper printed, in percent, as tables that join with measurements."""
+"""The paper's printed numbers, in percent, as tables that join with measurements."""
 
 import json
 import re
@@ -28,7 +28,7 @@ METRICS = ("AP", "AP_S", "AP_M", "AP_L")
 
 @cache
 def notes() -> dict[str, str]:
-    """What does not add up in the paper, by the figure or table that it bears on."""
+    """Say what does not add up in the paper, by the figure or table that it bears on."""
     text = (files("fpnprobe.report.tables") / "notes.json").read_text(encoding="utf-8")
     content: dict[str, str] = json.loads(text)
     return content

@@ -1,4 +1,4 @@
-"""What a study left on disk, read without torch; whatever is missing is named, never fatal."""
+"""Reads what a study left on disk, without torch; whatever is missing is named, never fatal."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -70,7 +70,7 @@ class Stored:
 
     @property
     def reason_to_compare(self) -> str:
-        """Why sizes with other bounds than COCO's are set beside the paper's; else empty."""
+        """The reason to set sizes with other bounds than COCO's beside the paper's; else empty."""
         reasons = {str(study.get("compare_with_paper") or "") for study in self.studies}
         return " ".join(sorted(reasons)) if "" not in reasons else ""
 
@@ -81,7 +81,7 @@ class Stored:
 
     @property
     def iou_type(self) -> str:
-        """What the studies judge, boxes or masks: "bbox" where any cell has it, else "segm"."""
+        """The kind that the studies judge: "bbox" where any cell has it, else "segm"."""
         kinds = set(self.evaluation["iou_type"]) or {"bbox"}
         return "bbox" if "bbox" in kinds else str(min(kinds))
 
@@ -215,7 +215,7 @@ def _evidence_of_runs(study: StoredStudy, holes: list[str]) -> dict[str, pd.Data
 
 
 def _names(studies: Sequence[StoredStudy]) -> list[str]:
-    """What the report calls each study: its name, or its folder where two have one name.
+    """Name each study as the report does: by its name, or its folder where two have one name.
 
     Raises:
         FpnProbeError: if a folder is given twice.

@@ -92,7 +92,7 @@ def _interval(
 
 
 def measured_on(stored: Stored) -> str:
-    """What the shares of stages were measured on, in words that follow a number."""
+    """Say what the shares of stages were measured on, in words that follow a number."""
     if not stored.measures_ends:
         return "while training"
     images = {
@@ -104,6 +104,6 @@ def measured_on(stored: Stored) -> str:
 
 
 def sampled_over(table: pd.DataFrame, stored: Stored) -> str:
-    """What the intervals of `share_intervals` are over."""
+    """Say what the intervals of `share_intervals` are over."""
     what = "images" if stored.measures_ends else "samples"
     return f"{what} and seeds" if (table["seeds"] > 1).all() else what

@@ -20,13 +20,13 @@ class CellWork:
     """A cell in the hands of the process that runs it.
 
     Attributes:
-        output: the study, its data and its folder.
-        cell: the cell.
+        output: The study, its data and its folder.
+        cell: The cell.
         device: "cpu" or "cuda".
-        manifest: content of the manifest, written after each step.
-        progress: tells where the cell is.
-        stop: whether the process was asked to stop.
-        team: the processes that work on the cell together.
+        manifest: Content of the manifest, written after each step.
+        progress: Tells where the cell is.
+        stop: Whether the process was asked to stop.
+        team: The processes that work on the cell together.
     """
 
     output: Output

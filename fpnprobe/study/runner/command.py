@@ -82,7 +82,7 @@ def run(
     as one at a time until it is done or failed, at most `resources.minutes` after it.
 
     Raises:
-        Interrupted: on Ctrl-C; commands that still run are ended, cells handed in go on.
+        Interrupted: On Ctrl-C; commands that still run are ended, cells handed in go on.
     """
     tracked = [Tracked(cell, result.iterations) for cell in selected]
     for cell_run in tracked:

@@ -21,8 +21,8 @@ class Display:
     """Draws the cells; a `fpnprobe.study.runner.tracked_cells.Watcher`.
 
     Args:
-        jobs: cells at the same time.
-        images: validation images of a cell.
+        jobs: Cells at the same time.
+        images: Validation images of a cell.
     """
 
     def __init__(self, *, jobs: int, images: int) -> None:

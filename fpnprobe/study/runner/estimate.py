@@ -13,11 +13,11 @@ class Remaining:
     """One cell: what is left of it and what it measured.
 
     Attributes:
-        variant: variant of the cell.
-        iterations: iterations left.
-        per_iteration: seconds per iteration measured by this cell, or None.
-        tail: seconds of evaluation measured, or None.
-        started: whether its process has started.
+        variant: Variant of the cell.
+        iterations: Iterations left.
+        per_iteration: Seconds per iteration measured by this cell, or None.
+        tail: Seconds of evaluation measured, or None.
+        started: Whether its process has started.
     """
 
     variant: str
@@ -38,11 +38,11 @@ def seconds_left(
     """Seconds until all cells are done, or None while no speed was measured.
 
     Args:
-        todo: cells not done, those that run first.
-        jobs: cells at the same time.
-        images: validation images of a cell.
-        known: seconds per iteration by variant, of cells that are done.
-        tails: seconds of evaluation of cells that are done.
+        todo: Cells not done, those that run first.
+        jobs: Cells at the same time.
+        images: Validation images of a cell.
+        known: Seconds per iteration by variant, of cells that are done.
+        tails: Seconds of evaluation of cells that are done.
 
     >>> seconds_left([Remaining("FPN", 100, 0.5, 8.0, True)], jobs=2, images=10)
     58.0

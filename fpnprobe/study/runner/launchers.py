@@ -47,8 +47,8 @@ class Launch:
 
     Attributes:
         device: "cpu" or "cuda".
-        nproc: processes per cell and node; several train together, each on its part of a batch.
-        jobs: cells that run on this machine at the same time, which share its CPUs.
+        nproc: Processes per cell and node; several train together, each on its part of a batch.
+        jobs: Cells that run on this machine at the same time, which share its CPUs.
     """
 
     device: str = "cpu"
@@ -66,10 +66,10 @@ class Launch:
         """Return the command line of a cell's process.
 
         Args:
-            out: folder of the study.
-            cell: the cell.
-            rendezvous: where several nodes meet; None for this machine alone.
-            watched: whether the process stops when who started it is gone.
+            out: Folder of the study.
+            cell: The cell.
+            rendezvous: Where several nodes meet; None for this machine alone.
+            watched: Whether the process stops when who started it is gone.
         """
         work = ["-m", "fpnprobe.study.runner.worker", str(out), *worker_options(cell, self.device)]
         if watched:
@@ -144,7 +144,7 @@ def check(
     """Check a launcher and its number of processes before anything starts.
 
     Raises:
-        FpnProbeError: for an unknown launcher, a batch that cannot be split, nodes without Slurm,
+        FpnProbeError: For an unknown launcher, a batch that cannot be split, nodes without Slurm,
             or a template that is missing, has no `{cell}`, or goes with another launcher.
     """
     if launcher not in STUDY_LAUNCHERS:

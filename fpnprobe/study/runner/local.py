@@ -32,15 +32,15 @@ def run(
     """Run what is missing of the selected cells; return all of them with their states.
 
     Args:
-        result: the study in its folder, `study.json` written.
-        selected: cells to run.
-        launch: how a cell's process is started.
-        jobs: cells at the same time.
-        keep_going: whether the others go on when a cell fails.
-        watcher: is told how it goes.
+        result: The study in its folder, `study.json` written.
+        selected: Cells to run.
+        launch: How a cell's process is started.
+        jobs: Cells at the same time.
+        keep_going: Whether the others go on when a cell fails.
+        watcher: Is told how it goes.
 
     Raises:
-        Interrupted: on Ctrl-C, after every cell has saved its state.
+        Interrupted: On Ctrl-C, after every cell has saved its state.
     """
     tracked = [Tracked(cell, result.iterations) for cell in selected]
     for cell_run in tracked:

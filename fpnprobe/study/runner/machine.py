@@ -23,7 +23,7 @@ def check_device(device: str) -> str:
     """The device that "auto" means, or the one asked for.
 
     Raises:
-        EnvironmentProblem: if CUDA is asked for and absent.
+        EnvironmentProblem: If CUDA is asked for and absent.
     """
     if device == "cpu":
         return device

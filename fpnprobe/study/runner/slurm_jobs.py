@@ -23,9 +23,9 @@ class CellJob:
     """The work of one job; picklable, and told by submitit when it is preempted or times out.
 
     Attributes:
-        result: the study in its folder, which all nodes share.
-        cell: the cell.
-        launch: how its process is started, on each node.
+        result: The study in its folder, which all nodes share.
+        cell: The cell.
+        launch: How its process is started, on each node.
     """
 
     result: Output
@@ -89,8 +89,8 @@ def executor(result: Output, *, jobs: int | None) -> Any:
     """Submitit's executor for this cluster.
 
     Raises:
-        EnvironmentProblem: without submitit, or away from a Slurm cluster.
-        FpnProbeError: for a parameter in `resources.slurm` that submitit does not know.
+        EnvironmentProblem: Without submitit, or away from a Slurm cluster.
+        FpnProbeError: For a parameter in `resources.slurm` that submitit does not know.
     """
     try:
         from submitit.slurm.slurm import SlurmExecutor

@@ -1,4 +1,4 @@
-"""Which object every prior of a dense head is assigned to, by the head's own rule."""
+"""Assigns every prior of a dense head to its object, by the head's own rule."""
 
 from collections.abc import Sequence
 from typing import Any

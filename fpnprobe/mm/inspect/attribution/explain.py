@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Attribution:
-    """Where the targets of one image rest.
+    """The attribution of the targets of one image to stages or levels.
 
     Attributes:
         image_id: the image.

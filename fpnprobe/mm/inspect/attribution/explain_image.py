@@ -18,7 +18,7 @@ def ask(
     bucket: str | None = None,
     **options: Any,
 ) -> Attribution:
-    """Where one detection, object or bucket of an image rests, or each of its objects.
+    """Attribute one detection, object or bucket of an image, or each of its objects.
 
     Args:
         cell: a trained cell.

@@ -13,7 +13,7 @@ from fpnprobe.mm.inspect.attribution.target import Target
 
 @dataclass(frozen=True, slots=True)
 class DetectorImage:
-    """What a detector gets, and what is in it.
+    """One image as a detector gets it, with its objects.
 
     Attributes:
         image_id: id in the annotation file.

@@ -26,7 +26,7 @@ from fpnprobe.store.study import StoredStudy, read_cell
 
 @dataclass(frozen=True, slots=True)
 class StudyAttribution:
-    """What `attribute_run` found.
+    """The result of `attribute_run`.
 
     Attributes:
         rows: all cells' rows.

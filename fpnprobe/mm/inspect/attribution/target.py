@@ -1,4 +1,4 @@
-"""What is attributed: class logits at fixed places of a detector's head."""
+"""Targets of an attribution: class logits at fixed places of a detector's head."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

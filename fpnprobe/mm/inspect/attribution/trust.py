@@ -38,7 +38,7 @@ def trust(
     steps: int = 32,
     batch: int = INTERNAL_BATCH,
 ) -> pd.DataFrame:
-    """How far the maps of each method can be trusted.
+    """Measure how far the maps of each method can be trusted.
 
     Returns:
         One row per target and method: `deletion_gain` and `insertion_gain` (above 0: better than

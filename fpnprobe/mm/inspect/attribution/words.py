@@ -1,4 +1,4 @@
-"""What a command line may ask for."""
+"""Checks the words with which a command line asks for an attribution."""
 
 from collections.abc import Sequence
 from typing import Any, get_args
