@@ -21,12 +21,12 @@ import torch
 from torch import Tensor, nn
 
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.interventions.arriving import Arriving
 from fpnprobe.interventions.balance import Balance
 from fpnprobe.interventions.edges import Place, ScaledEdges
 from fpnprobe.interventions.gains import Intervention
 from fpnprobe.interventions.loss_rules import RuledBackward
 from fpnprobe.interventions.masks import Factors, groups, masked
+from fpnprobe.interventions.running_energies import RunningEnergies
 from fpnprobe.probing.graph import Edge
 from fpnprobe.probing.partition import LossPartition
 from fpnprobe.probing.passes.arrivals import only_arrives
@@ -48,18 +48,14 @@ class IntervenedBackward:
 
     def __init__(self, intervention: Intervention) -> None:
         self.intervention = intervention
-        self._energy: dict[str, npt.NDArray[np.float64]] = {}
-        self._arriving: Arriving | None = None
+        self._energies = RunningEnergies(intervention.balance)
         self.reduction = Reduction()
         self._ruled = RuledBackward(intervention.rule) if intervention.rule else None
 
     @property
     def energy(self) -> dict[str, npt.NDArray[np.float64]]:
         """The running squared norms after the last step; waits until that has been computed."""
-        if self._arriving is not None:
-            energies, self._arriving = self._arriving.wait(), None
-            self._update_energies(energies)
-        return self._energy
+        return self._energies.after_last_step()
 
     @contextmanager
     def around(
@@ -95,7 +91,7 @@ class IntervenedBackward:
         )
         self._refuse_missing(features, edges)
         gains = [gain for gain in self.intervention.gains if gain.acts(iteration)]
-        moving = self._balancing_gains(iteration)
+        moving = self._energies.gains(iteration)
         base, differing = groups(gains, partition.labels, partition.terms, moving)
         extra: dict[str, Tensor] = {}
         if differing or self.intervention.balance:
@@ -177,27 +173,7 @@ class IntervenedBackward:
                 if gradient is not None:
                     energies[i][label] = (gradient.detach().double() / factor).square().sum()
         stacked = torch.stack([torch.stack(row) for row in energies])  # (stages, buckets)
-        self._arriving = Arriving(self.reduction.sum(stacked))
-
-    def _update_energies(self, energies: npt.NDArray[np.float64]) -> None:
-        """Take the squared norms of a step, (stages, buckets), into the running means."""
-        balance = self.intervention.balance
-        if balance is None or not np.isfinite(energies).all():
-            return  # an overflow of half precision, which skips the step
-        for stage, now in zip(balance.stages, energies, strict=True):
-            before = self._energy.get(stage)
-            decay = balance.decay
-            self._energy[stage] = now if before is None else decay * before + (1 - decay) * now
-
-    def _balancing_gains(self, iteration: int) -> dict[Place, list[float]]:
-        balance = self.intervention.balance
-        energies = self.energy  # of the steps before this one
-        if balance is None or iteration < balance.begin:
-            return {}
-        return {
-            (stage, balance.route): [*balance.gains(energy).tolist(), 1.0]
-            for stage, energy in energies.items()
-        }
+        self._energies.add_step(self.reduction.sum(stacked))
 
     def _refuse_missing(
         self, features: Mapping[str, Tensor | None], edges: Mapping[Place, list[Edge]]
@@ -235,8 +211,7 @@ class IntervenedBackward:
         if self._ruled is not None:
             self._ruled.load_state_dict(state)
             return
-        self._arriving = None
-        self._energy = {stage: np.asarray(energy, float) for stage, energy in state.items()}
+        self._energies.load(state)
 
 
 def _adding_hook(addition: Tensor) -> Any:

@@ -52,7 +52,7 @@ class RowCotangents:
 
     Attributes:
         call: The loss call.
-        cotangent: C_k, in the shape of its rows.
+        cotangent: c_k, in the shape of its rows.
         closed: Edges that a pass from these rows must not go over, because what flows there is
             part of other calls.
     """

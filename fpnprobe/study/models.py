@@ -9,7 +9,7 @@ from fpnprobe.study.folder.cells import Cell
 from fpnprobe.study.folder.study_folder import Output
 
 
-def check_models(result: Output, cells: Iterable[Cell]) -> None:
+def check_models(output: Output, cells: Iterable[Cell]) -> None:
     """Make the model config of each variant that has a cell to run.
 
     Raises:
@@ -21,9 +21,9 @@ def check_models(result: Output, cells: Iterable[Cell]) -> None:
     from fpnprobe.mm.training.model import has_masks, model_config
 
     for variant, seed in to_run.items():
-        config = CellConfig.of(result.study, variant, seed)
+        config = CellConfig.of(output.study, variant, seed)
         try:
-            model = model_config(config, classes=len(result.source.classes))
+            model = model_config(config, classes=len(output.source.classes))
         except FpnProbeError as error:
             raise FpnProbeError(f"variant {variant}: {error}") from error
         except (TypeError, ValueError, KeyError, AttributeError, ImportError) as error:
@@ -32,18 +32,18 @@ def check_models(result: Output, cells: Iterable[Cell]) -> None:
                 f"variant {variant} makes no model ({type(error).__name__}: {line}): check "
                 "detector and the variant's options in the study"
             ) from error
-        if "segm" in result.study.evaluation.iou_types and not has_masks(model):
+        if "segm" in output.study.evaluation.iou_types and not has_masks(model):
             raise FpnProbeError(
                 f"variant {variant} has no mask head, and evaluation.iou_type is "
-                f"{result.study.evaluation.iou_type!r}: judge its boxes ('bbox'), or take a "
+                f"{output.study.evaluation.iou_type!r}: judge its boxes ('bbox'), or take a "
                 "detector with masks (Mask R-CNN)"
             )
-        _check_masks(result, variant, trains=has_masks(model))
+        _check_masks(output, variant, trains=has_masks(model))
 
 
-def _check_masks(result: Output, variant: str, *, trains: bool) -> None:
+def _check_masks(output: Output, variant: str, *, trains: bool) -> None:
     """Refuse data without the masks that a variant trains on, or that are to be judged."""
-    source, study = result.source, result.study
+    source, study = output.source, output.study
     trained, judged = source.unmasked
     if trains and trained and study.data.scenes is None:  # of scenes the box is the mask
         raise FpnProbeError(

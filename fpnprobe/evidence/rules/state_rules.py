@@ -40,7 +40,7 @@ def judge_frozen(subject: Subject) -> Finding:
     for ledger in subject.ledgers:
         rows = ledger.frame[ledger.frame["tap"].str.fullmatch(r"C\d+")]
         stages |= set(rows["tap"])
-        frozen |= set(rows.loc[rows["state"] == "frozen", "tap"])
+        frozen |= set(rows.loc[rows["state"].isin(("frozen", "would_arrive")), "tap"])
     names = ", ".join(sorted(frozen))
     return Finding(
         rule="frozen",

@@ -18,8 +18,8 @@ class Flow:
     """The cotangents that flowed over the edges of one loss call.
 
     Attributes:
-        cotangent: C_k: the sum of what came over its edges.
-        outer: U_k = dL/do_k.
+        cotangent: c_k: the sum of what came over its edges.
+        outer: u_k = dL/do_k.
     """
 
     cotangent: Tensor

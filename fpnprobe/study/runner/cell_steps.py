@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def train_to_end(
-    result: Output,
+    output: Output,
     cell: Cell,
     *,
     device: str,
@@ -42,31 +42,31 @@ def train_to_end(
     """Train a cell and take its steps; write into its manifest how that ended."""
     for note in notes:
         print(note)  # noqa: T201 - the log
-    progress = ProgressWriter(cell.folder, iterations=result.iterations)
+    progress = ProgressWriter(cell.folder, iterations=output.iterations)
     content = manifest.begin(
         cell,
-        study=result.study,
-        source=result.source,
-        iterations=result.iterations,
-        command=result.command,
+        study=output.study,
+        source=output.source,
+        iterations=output.iterations,
+        command=output.command,
         device=device,
     )
     content["notes"] = [*notes, *content["notes"]]
     try:
         write_manifest(cell.folder, content)
         with join() as team:
-            work = CellWork(result, cell, device, content, progress, stop.is_set, team)
+            work = CellWork(output, cell, device, content, progress, stop.is_set, team)
             train_cell(work)
             for step in STEPS:
                 if not step.is_done(work):
                     progress(stage=step.name)
                     _run_step(step, work)
                     write_manifest(cell.folder, content)
-        if not result.study.resources.keep_checkpoint:
+        if not output.study.resources.keep_checkpoint:
             shutil.rmtree(cell.folder / "checkpoints", ignore_errors=True)
         moment = datetime.now(UTC).isoformat(timespec="seconds")
         content |= {"state": "done", "finished": moment, "files": digest_folder(cell.folder)}
-        progress(stage="done", iteration=result.iterations)
+        progress(stage="done", iteration=output.iterations)
         write_manifest(cell.folder, content)
     except Interrupted:
         progress(stage="interrupted")
@@ -82,7 +82,7 @@ def train_to_end(
 
 
 def remake_files(
-    result: Output,
+    output: Output,
     cell: Cell,
     stored: StoredCell,
     damage: Damage,
@@ -92,17 +92,17 @@ def remake_files(
     join: "Join",
 ) -> int:
     """Make the damaged files of a finished cell again; its manifest says done all the while."""
-    config = cell_key.cell_config(result.study, cell.variant, cell.seed)
+    config = cell_key.cell_config(output.study, cell.variant, cell.seed)
     content = {**stored.manifest, "reason": "", "config": config}  # not what a file says
     notes = [f"{name} was {kind}: made again" for name, kind in damage.remade.items()]
     content["notes"] = [*notes, *(stored.manifest.get("notes") or [])]
     content |= {"timings": dict(content.get("timings") or {}), "holes": {}}
-    progress = ProgressWriter(cell.folder, iterations=result.iterations)
+    progress = ProgressWriter(cell.folder, iterations=output.iterations)
     try:
         print(*notes, sep="\n")  # noqa: T201 - the log
         remove_damage(stored, damage)
         with join() as team:
-            work = CellWork(result, cell, device, content, progress, stop.is_set, team)
+            work = CellWork(output, cell, device, content, progress, stop.is_set, team)
             for step in STEPS:
                 if step.name in damage.steps:
                     progress(stage=step.name)
@@ -110,7 +110,7 @@ def remake_files(
         now = digest_folder(cell.folder)
         remade_files = {name: entry for name, entry in now.items() if step_of(name) in damage.steps}
         content["files"] = {**(stored.manifest.get("files") or {}), **remade_files}
-        progress(stage="done", iteration=result.iterations)
+        progress(stage="done", iteration=output.iterations)
         write_manifest(cell.folder, content)
     except Interrupted:
         return STOPPED

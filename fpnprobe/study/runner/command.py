@@ -54,12 +54,12 @@ class Template:
             line = line.replace(f"{{{word}}}", value)
         return line
 
-    def start(self, result: Output, cell: Cell) -> "subprocess.Popen[bytes]":
+    def start(self, output: Output, cell: Cell) -> "subprocess.Popen[bytes]":
         """Run the line; what it prints goes to `command.txt` in the cell's folder."""
         cell.folder.mkdir(parents=True, exist_ok=True)
         with (cell.folder / LOG).open("ab") as log:
             return subprocess.Popen(
-                self.fill(result.out, cell),
+                self.fill(output.out, cell),
                 shell=True,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -69,7 +69,7 @@ class Template:
 
 
 def run(
-    result: Output,
+    output: Output,
     selected: Sequence[Cell],
     *,
     template: Template,
@@ -84,18 +84,18 @@ def run(
     Raises:
         Interrupted: On Ctrl-C; commands that still run are ended, cells handed in go on.
     """
-    tracked = [Tracked(cell, result.iterations) for cell in selected]
+    tracked = [Tracked(cell, output.iterations) for cell in selected]
     for cell_run in tracked:
         check_if_done(cell_run)
     try:
         while any(cell_run.state in (State.PENDING, State.RUNNING) for cell_run in tracked):
             for cell_run in tracked:
                 if cell_run.state is State.RUNNING:
-                    _follow(cell_run, patience=result.study.resources.minutes * 60)
+                    _follow(cell_run, patience=output.study.resources.minutes * 60)
             running = sum(cell_run.state is State.RUNNING for cell_run in tracked)
             for cell_run in tracked:
                 if running < jobs and cell_run.state is State.PENDING:
-                    cell_run.process = template.start(result, cell_run.cell)
+                    cell_run.process = template.start(output, cell_run.cell)
                     cell_run.state, cell_run.started, cell_run.elsewhere = (
                         State.RUNNING,
                         time.time(),

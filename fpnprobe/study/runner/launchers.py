@@ -82,7 +82,7 @@ class Launch:
 
     def start(
         self,
-        result: Output,
+        output: Output,
         cell: Cell,
         *,
         slot: int = 0,
@@ -95,11 +95,11 @@ class Launch:
         cell.folder.mkdir(parents=True, exist_ok=True)
         with (cell.folder / "log.txt").open("ab") as log:  # until the cell has opened it itself
             return subprocess.Popen(
-                self.command(result.out, cell, rendezvous=rendezvous),
+                self.command(output.out, cell, rendezvous=rendezvous),
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
-                env=self.environment(result.study.resources.threads, slot=slot),
+                env=self.environment(output.study.resources.threads, slot=slot),
                 start_new_session=True,  # Ctrl-C reaches us alone, and we tell the cells
             )
 

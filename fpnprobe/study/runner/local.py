@@ -21,7 +21,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 def run(
-    result: Output,
+    output: Output,
     selected: Sequence[Cell],
     *,
     launch: Launch,
@@ -32,7 +32,7 @@ def run(
     """Run what is missing of the selected cells; return all of them with their states.
 
     Args:
-        result: The study in its folder, `study.json` written.
+        output: The study in its folder, `study.json` written.
         selected: Cells to run.
         launch: How a cell's process is started.
         jobs: Cells at the same time.
@@ -42,7 +42,7 @@ def run(
     Raises:
         Interrupted: On Ctrl-C, after every cell has saved its state.
     """
-    tracked = [Tracked(cell, result.iterations) for cell in selected]
+    tracked = [Tracked(cell, output.iterations) for cell in selected]
     for cell_run in tracked:
         check_if_done(cell_run)
     try:
@@ -52,7 +52,7 @@ def run(
             if failed and not keep_going:
                 _stop(tracked, watcher)
                 break
-            _start(result, tracked, launch=launch, jobs=jobs)
+            _start(output, tracked, launch=launch, jobs=jobs)
             watcher.update(tracked)
             time.sleep(_POLL)
     except KeyboardInterrupt:
@@ -72,7 +72,7 @@ def _finished(tracked: Sequence[Tracked]) -> bool:
     )
 
 
-def _start(result: Output, tracked: Sequence[Tracked], *, launch: Launch, jobs: int) -> None:
+def _start(output: Output, tracked: Sequence[Tracked], *, launch: Launch, jobs: int) -> None:
     for cell_run in tracked:
         if sum(other.process is not None for other in tracked) >= jobs:
             return
@@ -89,7 +89,7 @@ def _start(result: Output, tracked: Sequence[Tracked], *, launch: Launch, jobs: 
         cell_run.cell.folder.mkdir(parents=True, exist_ok=True)
         busy = {other.slot for other in tracked if other.process is not None}
         cell_run.slot = min(set(range(jobs)) - busy)
-        cell_run.process = launch.start(result, cell_run.cell, slot=cell_run.slot)
+        cell_run.process = launch.start(output, cell_run.cell, slot=cell_run.slot)
         cell_run.state, cell_run.started = State.RUNNING, time.time()
 
 

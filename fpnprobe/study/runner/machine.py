@@ -6,17 +6,17 @@ from fpnprobe.errors import EnvironmentProblem, FpnProbeError
 from fpnprobe.study.folder.study_folder import Output
 
 
-def default_jobs(result: Output, device: str, requested: int | None, *, nproc: int = 1) -> int:
+def default_jobs(output: Output, device: str, requested: int | None, *, nproc: int = 1) -> int:
     """Cells at the same time: as asked, else by the study and its processors or GPUs."""
     if requested is not None:
         return requested
     if device.startswith("cuda"):
         import torch
 
-        at_once = torch.cuda.device_count() * result.study.resources.cells_per_gpu
+        at_once = torch.cuda.device_count() * output.study.resources.cells_per_gpu
         return max(1, at_once // nproc)
     processors = len(os.sched_getaffinity(0))
-    return max(1, min(result.study.resources.jobs, processors // result.study.resources.threads))
+    return max(1, min(output.study.resources.jobs, processors // output.study.resources.threads))
 
 
 def check_device(device: str) -> str:

@@ -34,7 +34,7 @@ _WAITING = {
 
 
 def run(
-    result: Output,
+    output: Output,
     selected: Sequence[Cell],
     *,
     launch: Launch,
@@ -46,7 +46,7 @@ def run(
     Ctrl-C ends the waiting and leaves the jobs running; the same command waits for them again,
     since a cell that another job holds or has done is not run twice.
     """
-    tracked = [Tracked(cell, result.iterations) for cell in selected]
+    tracked = [Tracked(cell, output.iterations) for cell in selected]
     for cell_run in tracked:
         check_if_done(cell_run)
     missing = [cell_run for cell_run in tracked if cell_run.state is State.PENDING]
@@ -54,7 +54,7 @@ def run(
     if missing:
         with via.batch():
             submitted += [
-                via.submit(CellJob(result, cell_run.cell, launch)) for cell_run in missing
+                via.submit(CellJob(output, cell_run.cell, launch)) for cell_run in missing
             ]
     jobs = list(zip(missing, submitted, strict=True))
     for cell_run, _ in jobs:

@@ -23,20 +23,20 @@ class CellJob:
     """The work of one job; picklable, and told by submitit when it is preempted or times out.
 
     Attributes:
-        result: The study in its folder, which all nodes share.
+        output: The study in its folder, which all nodes share.
         cell: The cell.
         launch: How its process is started, on each node.
     """
 
-    result: Output
+    output: Output
     cell: Cell
     launch: Launch
     _process: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
 
     def __call__(self) -> int:
         """Run the cell, or this node's part of it, to its end; return the process's exit code."""
-        meeting = find_rendezvous() if self.result.study.resources.nodes > 1 else None
-        self._process = self.launch.start(self.result, self.cell, rendezvous=meeting)
+        meeting = find_rendezvous() if self.output.study.resources.nodes > 1 else None
+        self._process = self.launch.start(self.output, self.cell, rendezvous=meeting)
         return self._process.wait()
 
     def checkpoint(self) -> Any:
@@ -47,7 +47,7 @@ class CellJob:
             self._process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(timeout=_PATIENCE)
-        return DelayedSubmission(CellJob(self.result, self.cell, self.launch))
+        return DelayedSubmission(CellJob(self.output, self.cell, self.launch))
 
 
 def find_rendezvous() -> Rendezvous:
@@ -64,28 +64,28 @@ def find_rendezvous() -> Rendezvous:
     )
 
 
-def parameters(result: Output, *, jobs: int | None) -> dict[str, Any]:
+def parameters(output: Output, *, jobs: int | None) -> dict[str, Any]:
     """Submitit's Slurm parameters from the `resources` of a study.
 
     `resources.slurm` gives any further ones by submitit's names, such as `partition`.
     """
-    resources = result.study.resources
+    resources = output.study.resources
     options = {
-        "job_name": f"fpnprobe-{result.study.name}",
+        "job_name": f"fpnprobe-{output.study.name}",
         "time": resources.minutes,
         "nodes": resources.nodes,
         "ntasks_per_node": 1,
         "cpus_per_task": resources.cpus_per_cell,
         "gpus_per_node": resources.gpus_per_cell,
         "mem": f"{resources.memory_gb}GB",
-        "array_parallelism": jobs or len(result.cells),
+        "array_parallelism": jobs or len(output.cells),
         "signal_delay_s": int(_PATIENCE),
         "additional_parameters": {"requeue": True},
     }
-    return options | dict(result.study.resources.slurm)
+    return options | dict(output.study.resources.slurm)
 
 
-def executor(result: Output, *, jobs: int | None) -> Any:
+def executor(output: Output, *, jobs: int | None) -> Any:
     """Submitit's executor for this cluster.
 
     Raises:
@@ -99,20 +99,20 @@ def executor(result: Output, *, jobs: int | None) -> Any:
             "--launcher slurm needs submitit: pip install 'fpnprobe[slurm]'"
         ) from None
     try:
-        slurm = SlurmExecutor(folder=folder(result))
+        slurm = SlurmExecutor(folder=folder(output))
     except RuntimeError:
         raise EnvironmentProblem(
             "--launcher slurm: there is no `srun` on this machine; run it on a login node of the "
             "cluster, or leave the option out"
         ) from None
     try:
-        slurm.update_parameters(**parameters(result, jobs=jobs))
+        slurm.update_parameters(**parameters(output, jobs=jobs))
     except (ValueError, TypeError) as error:
         line = str(error).splitlines()[0]
         raise FpnProbeError(f"resources.slurm: {line}; use submitit's Slurm parameters") from None
     return slurm
 
 
-def folder(result: Output) -> Path:
+def folder(output: Output) -> Path:
     """Return the folder of submitit's job files and the jobs' own logs."""
-    return result.out.resolve() / "slurm" / "%j"
+    return output.out.resolve() / "slurm" / "%j"

@@ -91,26 +91,26 @@ def holds_weights_of(stored: StoredCell, key: str) -> bool:
     return False
 
 
-def training(result: Output, cell: Cell, *, device: str) -> "Training":
+def training(output: Output, cell: Cell, *, device: str) -> "Training":
     """Collect what the training of a cell needs."""
     from fpnprobe.mm.training.task import Training
 
     return Training(
-        config=CellConfig.of(result.study, cell.variant, cell.seed),
+        config=CellConfig.of(output.study, cell.variant, cell.seed),
         key=cell.key,
         folder=cell.folder,
-        root=result.source.root,
-        annotations=result.source.train,
-        classes=result.source.classes,
-        iterations=result.iterations,
-        rate=result.study.schedule.rate,
-        buckets=result.study.scale_buckets(),
+        root=output.source.root,
+        annotations=output.source.train,
+        classes=output.source.classes,
+        iterations=output.iterations,
+        rate=output.study.schedule.rate,
+        buckets=output.study.scale_buckets(),
         device=device,
     )
 
 
 def assist(
-    result: Output, cell: Cell, *, team: "Team", device: str, stop: Callable[[], bool]
+    output: Output, cell: Cell, *, team: "Team", device: str, stop: Callable[[], bool]
 ) -> bool:
     """Take part in what the first process of a cell does; return whether nobody asked to stop."""
     from fpnprobe.mm.training.loop import Stopped
@@ -120,18 +120,18 @@ def assist(
         with contextlib.suppress(Stopped, Interrupted):  # the first one tells what comes of it
             if task == "train":
                 train(
-                    training(result, cell, device=device),
+                    training(output, cell, device=device),
                     report=lambda *_: None,
                     stop=stop,
                     checkpoint_every=float("inf"),
                 )
             else:
-                _predict_share(result, cell, weights=weights, team=team, device=device, stop=stop)
+                _predict_share(output, cell, weights=weights, team=team, device=device, stop=stop)
     return not stop()
 
 
 def _predict_share(
-    result: Output,
+    output: Output,
     cell: Cell,
     *,
     weights: str,
@@ -144,7 +144,7 @@ def _predict_share(
     from fpnprobe.mm.training.predict import predict
     from fpnprobe.mm.training.trained_model import load_final
 
-    config, classes = CellConfig.of(result.study, cell.variant, cell.seed), result.source.classes
+    config, classes = CellConfig.of(output.study, cell.variant, cell.seed), output.source.classes
 
     def go_on(_count: int) -> None:
         if stop():
@@ -156,13 +156,13 @@ def _predict_share(
         ),
         open_images(
             config,
-            root=result.source.root,
-            annotations=result.source.val,
+            root=output.source.root,
+            annotations=output.source.val,
             classes=classes,
             with_loss=False,
         ),
         file=cell.folder / "detections.json.gz",
         report=go_on,
-        masks="segm" in result.study.evaluation.iou_types,
+        masks="segm" in output.study.evaluation.iou_types,
         team=team,
     )

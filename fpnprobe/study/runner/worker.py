@@ -57,28 +57,28 @@ def main(arguments: list[str] | None = None) -> int:
     return run(result, *variant_and_seed, device=device, stop=stop_requested)
 
 
-def run(result: Output, variant: str, seed: int, *, device: str, stop: threading.Event) -> int:
+def run(output: Output, variant: str, seed: int, *, device: str, stop: threading.Event) -> int:
     """Run one cell to its end, unless another process has it or it is done."""
-    cell = result.cell(variant, seed)
+    cell = output.cell(variant, seed)
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        return _lead(result, cell, device=device, stop=stop, join=partial(_join, result, device))
-    with _join(result, device) as team:
+        return _lead(output, cell, device=device, stop=stop, join=partial(_join, output, device))
+    with _join(output, device) as team:
         if team.rank > 0:
-            has_finished = assist(result, cell, team=team, device=device, stop=stop.is_set)
+            has_finished = assist(output, cell, team=team, device=device, stop=stop.is_set)
             return DONE if has_finished else STOPPED
-        return _lead(result, cell, device=device, stop=stop, join=lambda: nullcontext(team))
+        return _lead(output, cell, device=device, stop=stop, join=lambda: nullcontext(team))
 
 
 @contextlib.contextmanager
-def _join(result: Output, device: str) -> Iterator["Team"]:
+def _join(output: Output, device: str) -> Iterator["Team"]:
     """Prepare the device and join the processes of a cell."""
     from fpnprobe.mm.training.team import join_team
 
-    with join_team(device, deterministic=result.study.schedule.deterministic) as team:
+    with join_team(device, deterministic=output.study.schedule.deterministic) as team:
         yield team
 
 
-def _lead(result: Output, cell: Cell, *, device: str, stop: threading.Event, join: "Join") -> int:
+def _lead(output: Output, cell: Cell, *, device: str, stop: threading.Event, join: "Join") -> int:
     """Run a cell as its only process, or as the one that the others follow."""
     try:
         with locks.held(cell.lock):
@@ -92,9 +92,9 @@ def _lead(result: Output, cell: Cell, *, device: str, stop: threading.Event, joi
             with _logged(cell.folder / LOG):
                 if damage.remade:
                     return remake_files(
-                        result, cell, stored, damage, device=device, stop=stop, join=join
+                        output, cell, stored, damage, device=device, stop=stop, join=join
                     )
-                return train_to_end(result, cell, device=device, stop=stop, join=join, notes=notes)
+                return train_to_end(output, cell, device=device, stop=stop, join=join, notes=notes)
     except locks.Taken:
         return BUSY
 

@@ -176,6 +176,8 @@ def test_a_trial_holds_objects_of_all_sizes_and_masks(
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:__array__ implementation")  # of pycocotools
+@pytest.mark.filterwarnings("ignore:torch.meshgrid:UserWarning")  # mmdet's FCOS, the old way
+@pytest.mark.filterwarnings("ignore:Sparse invariant checks:UserWarning")  # FreeAnchor's table
 @pytest.mark.filterwarnings("ignore:To copy construct from a tensor:UserWarning")  # cascades
 @pytest.mark.filterwarnings("ignore:DeprecationWarning. `num_anchors`:UserWarning")  # mmdet's ATSS
 @pytest.mark.parametrize("file", FILES, ids=IDS)

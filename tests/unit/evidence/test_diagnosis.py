@@ -142,3 +142,10 @@ def test_resamples_without_any_gradient_decide_nothing() -> None:
 def test_an_empty_ledger_is_not_measured() -> None:
     found = diagnose({"FPN": [Ledger.of([])]}, buckets=BUCKETS)
     assert {f.verdict for f in found} == {"not measured"}
+
+
+def test_a_stage_where_gradients_only_would_arrive_is_frozen() -> None:
+    """The probe measures what would reach a frozen stage: that it is measured trains nothing."""
+    found = one("frozen", ledger(HEALTHY, state="would_arrive"))
+    assert found.verdict == "found"
+    assert found.stage == ", ".join(sorted(HEALTHY))

@@ -60,8 +60,8 @@ def test_the_running_mean_is_that_of_the_equation() -> None:
 def test_it_acts_from_its_first_iteration_on() -> None:
     backward = IntervenedBackward(rule(begin=5))
     step(backward, images(0), 0)
-    assert backward._balancing_gains(4) == {}
-    moving = backward._balancing_gains(5)
+    assert backward._energies.gains(4) == {}
+    moving = backward._energies.gains(5)
     assert set(moving) == {("C2", "direct"), ("C3", "direct")}
     for (stage, _), factors in moving.items():
         gains = Balance().gains(backward.energy[stage]).tolist()
