@@ -84,7 +84,7 @@ def _word(ax: Axes, rows_of_route: pd.DataFrame, route: str, y: float) -> None:
     if any(math.isnan(gain) for gain in gains):
         text = "="
     elif set(gains) <= {0.0, 1.0}:
-        text = "✕"
+        text = "×"
     else:
         text = " ".join(f"×{gain:g}" for gain in sorted(set(gains) - {1.0}))
     middle = (len(gains) - 1) / 2

@@ -91,8 +91,8 @@ def test_silenced_lines_are_dashed_and_marked(name: str) -> None:
     assert len(lines) == len(table)
     dashed = [line for line in lines if line.get_linestyle() != "-"]
     assert len(dashed) == int((table["gain"] == 0).sum())
-    signs = [t.get_text() for t in ax.texts if t.get_text() in "✕="]
-    assert signs == ["=" if name == "balanced" else "✕"] * 3
+    signs = [t.get_text() for t in ax.texts if t.get_text() in "×="]
+    assert signs == ["=" if name == "balanced" else "×"] * 3
 
 
 def test_factors_and_auxiliary_heads_are_named() -> None:
