@@ -99,6 +99,27 @@ def gather(directory: Path, name: str, columns: Columns, *, first: int, last: in
             file.unlink()
 
 
+def count_rows(directory: Path, name: str, *, before: int) -> int:
+    """Count the rows of earlier iterations, in the whole file and its parts."""
+    return sum(
+        int(pc.sum(pc.less(table["iteration"], before)).as_py() or 0)
+        for table in _tables(directory, name)
+    )
+
+
+def first_gap(directory: Path, name: str) -> str:
+    """Name of the first part that is missing between others; "" if none is.
+
+    What comes after the last part is not known, and is no gap.
+    """
+    end = _appends(directory / f"{name}.parquet") - 1
+    for _, first, last in parts(directory, name):
+        if first > end + 1:
+            return f"{name}.parts/{part_name(end + 1, first - 1)}"
+        end = last
+    return ""
+
+
 def merge(
     directory: Path, name: str, columns: Columns, *, before: int | None = None, appends: int = 0
 ) -> int:

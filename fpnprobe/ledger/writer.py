@@ -57,18 +57,26 @@ class LedgerWriter:
         self._closed = False
         self._next = max(parts.next_append(self._directory, name) for name in _TABLES)
         self._rows: dict[str, int] = {}
+        for name, expected in (resume_rows or {}).items():
+            if name in _TABLES:  # before anything is written: a file that is put back counts
+                self._refuse_lost_rows(name, expected, resume_at)
         for name, columns in _TABLES.items():
             parts.sweep(self._directory, name)
             self._rows[name] = parts.merge(
                 self._directory, name, columns, before=resume_at, appends=self._next
             )
-        for name, expected in (resume_rows or {}).items():
-            if self._rows.get(name, expected) < expected:
-                raise FpnProbeError(
-                    f"{self._directory / name}.parquet has lost rows: {self._rows[name]} of "
-                    f"{expected} are there up to iteration {resume_at}; put the file back from a "
-                    "copy, or begin again (run-study --fresh)"
-                )
+
+    def _refuse_lost_rows(self, name: str, expected: int, resume_at: int) -> None:
+        rows = parts.count_rows(self._directory, name, before=resume_at)
+        if rows >= expected:
+            return
+        gap = parts.first_gap(self._directory, name)
+        where = f": {gap} is missing" if gap else f", {name}.parts included"
+        raise FpnProbeError(
+            f"{self._directory / name}.parquet has lost rows: {rows} of {expected} are there up to "
+            f"iteration {resume_at}{where}; put the file back from a copy, or begin again "
+            "(run-study --fresh)"
+        )
 
     @property
     def rows(self) -> Mapping[str, int]:

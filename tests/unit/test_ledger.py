@@ -198,6 +198,24 @@ def test_a_resumed_ledger_that_lost_rows_is_an_error(tmp_path: Path) -> None:
         LedgerWriter(tmp_path, resume_at=6, resume_rows=rows)
 
 
+def test_a_part_that_is_gone_is_named_and_counts_when_it_is_put_back(tmp_path: Path) -> None:
+    writer = LedgerWriter(tmp_path)
+    for i in range(4):
+        writer.append([at(i)])
+    rows = writer.rows  # and here its process is killed
+    folder = tmp_path / "ledger.parts"
+    second, last = (folder / f"{n:08d}-{n:08d}.parquet" for n in (1, 3))
+    for part, where in ((second, rf"3 of 4 .*ledger\.parts/{second.name} is missing"),
+                        (last, r"3 of 4 .*ledger\.parts included")):  # fmt: skip
+        content = part.read_bytes()
+        part.unlink()
+        with pytest.raises(FpnProbeError, match=where):
+            LedgerWriter(tmp_path, resume_at=4, resume_rows=rows)
+        part.write_bytes(content)
+    with LedgerWriter(tmp_path, resume_at=4, resume_rows=rows) as again:
+        assert again.rows == rows
+
+
 def test_a_flipped_bit_is_noticed(tmp_path: Path) -> None:
     with LedgerWriter(tmp_path) as writer:
         for i in range(50):

@@ -102,7 +102,9 @@ def record_exit(out: Path, whole: Path, code: int, damaged: str) -> str:
             return f"WRONG: done and different after {damaged or 'kills'}: {str(error)[:200]}"
         return "equal"
     name = damaged.split(" ")[0]
-    if name and Path(name).name in reason:
+    file = Path(name)
+    # Of a part that is gone, and the last one, nothing tells the name: its folder is told.
+    if name and (file.name in reason or (file.parent.name or file.name) in reason):
         return "named"
     return f"WRONG: {tracked.state}, code {code}, after {damaged or 'kills'}: {reason[:200]}"
 
