@@ -1,6 +1,7 @@
 """AP of a training's validations: from its detections, or as mmdet's metric prints it."""
 
 import gzip
+import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from fpnprobe.data.annotation_file import documents
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.evaluation import evaluate
 from fpnprobe.mm.hook.runner_facts import find_annotation_file, find_validation_images
@@ -51,11 +53,35 @@ class ValidationRecord:
         for metric in getattr(runner.val_loop.evaluator, "metrics", ()):
             if hasattr(metric, "outfile_prefix") and metric.outfile_prefix is None:
                 metric.outfile_prefix = str(self._folder / DETECTIONS)
-                self._annotations = find_annotation_file(runner)
+                self._annotations = self._annotations_of_validated(runner)
         count = len(runner.val_loop.dataloader.dataset)
         self._file.update(
             images=[self._file.content["images"][0], count], data=find_validation_images(runner)
         )
+
+    def _annotations_of_validated(self, runner: Any) -> str | None:
+        """Path of the annotations; a part of them where fewer images are validated on.
+
+        A dataset with `indices`, say, predicts on some images: the others' objects are not missed.
+        """
+        file = find_annotation_file(runner)
+        dataset = runner.val_loop.dataloader.dataset
+        if file is None or not hasattr(dataset, "get_data_info"):
+            return file
+        validated = {dataset.get_data_info(i).get("img_id") for i in range(len(dataset))}
+        content = documents.read_json(file)
+        images = [image for image in content["images"] if image["id"] in validated]
+        if len(images) == len(content["images"]):
+            return file
+        runner.logger.warning(
+            f"fpnprobe: {len(images)} of {len(content['images'])} images of {file} are validated: "
+            "AP in fpnprobe's files is over these; mmdet's counts the others' objects as missed"
+        )
+        objects = [entry for entry in content["annotations"] if entry["image_id"] in validated]
+        part = self._folder / "validated.json"
+        text = json.dumps({**content, "images": images, "annotations": objects})
+        atomic.write_bytes(part, text.encode())
+        return str(part.resolve())
 
     def take(self, runner: Any, metrics: Mapping[str, Any] | None) -> None:
         """Keep the AP of a validation: from the detections, else as mmengine's evaluator says."""

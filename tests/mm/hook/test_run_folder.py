@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 import fpnprobe
 from fpnprobe.cli.main import app, register
 from fpnprobe.data import scenes
+from fpnprobe.evaluation import evaluate
 from fpnprobe.report.build import build
 from fpnprobe.store.run_file import read_run_file
 from tests.mm import small
@@ -210,3 +211,24 @@ def test_areas_of_boxes_are_those_of_ap_too(root: Path, tmp_path: Path) -> None:
     areas = [entry["bbox"][2] * entry["bbox"][3] for entry in content["annotations"]]
     for letter, (low, high) in zip("SML", sides, strict=True):
         assert (judged[f"AP_{letter}"] >= 0) == any(low <= area < high for area in areas)
+
+
+def test_objects_of_images_that_were_not_validated_are_not_missed(
+    root: Path, tmp_path: Path
+) -> None:
+    """A dataset with `indices` predicts on some images alone."""
+    config = config_of(root, tmp_path / "some", seed=0, iterations=2)
+    config.val_dataloader.dataset.indices = 1
+    config.model.test_cfg.score_thr = 0.0
+    Runner.from_cfg(config).train()
+    run = read_run_file(tmp_path / "some")
+    assert run is not None and run["images"][1] == 1
+    part = json.loads(Path(run["annotations"]).read_text())
+    whole = json.loads((root / "annotations" / "val.json").read_text())
+    assert part["images"] == whole["images"][:1] and part["categories"] == whole["categories"]
+    first = whole["images"][0]["id"]
+    assert part["annotations"] == [a for a in whole["annotations"] if a["image_id"] == first]
+    detections = tmp_path / "some" / "detections.json.gz"
+    expected = evaluate(part, detections, buckets=small.BUCKETS).metrics
+    stored = pd.read_parquet(tmp_path / "some" / "evaluation.parquet").set_index("metric")["value"]
+    assert stored["AP"] == pytest.approx(expected["AP"], nan_ok=True)
