@@ -29,17 +29,17 @@ def draw(table: pd.DataFrame, ax: Axes) -> Axes:
     pairs = list(dict.fromkeys(zip(table["bucket_a"], table["bucket_b"], strict=True)))
     for row in rows(table):
         x, y = pairs.index((row.bucket_a, row.bucket_b)), taps.index(row.tap)
-        known = row.cosine == row.cosine
+        measured = row.cosine == row.cosine
         color = to_rgba(LINE, 0.4)
-        if known:
+        if measured:
             color = to_rgba(ACCENT if row.cosine >= 0 else AGAINST, tint(abs(row.cosine)))
         cell = Rectangle((x + 0.02, y + 0.05), 0.96, 0.9, linewidth=0, facecolor=color)
-        value = f"{row.cosine:+.3f}" if known else "not measured"
+        value = f"{row.cosine:+.3f}" if measured else "not measured"
         mark(cell, f"{row.variant}, {row.tap}: {row.bucket_a} and {row.bucket_b}: cosine {value}")
         ax.add_patch(cell)
         ax.text(
-            x + 0.5, y + 0.5, f"{row.cosine:+.2f}".replace("-", "−") if known else "–",
-            ha="center", va="center_baseline", color=INK if known else MUTED, fontsize=10.5,
+            x + 0.5, y + 0.5, f"{row.cosine:+.2f}".replace("-", "−") if measured else "–",
+            ha="center", va="center_baseline", color=INK if measured else MUTED, fontsize=10.5,
         )  # fmt: skip
     for x, (a, b) in enumerate(pairs):
         ax.text(x + 0.5, -0.15, f"{a} · {b}", ha="center", va="bottom", fontsize=9, color=MUTED)

@@ -63,4 +63,4 @@ def _colors_of_numbers(ax: Axes, wide: pd.DataFrame) -> list[str]:
     """The color of every cell of a heat map that has a number, in their order."""
     mesh: Any = ax.collections[0]
     colors = zip(mesh.get_facecolor(), wide.notna().to_numpy().ravel(), strict=True)
-    return [to_hex(color) for color, known in colors if known]
+    return [to_hex(color) for color, measured in colors if measured]

@@ -41,8 +41,8 @@ def letter(svg: str) -> str:
     shapes = list(_filled_shapes(svg))
     letters: list[str] = []
 
-    def lift(found: re.Match[str]) -> str:
-        group, attributes, text = found[1] or "", found[2], found[3]
+    def lift(match: re.Match[str]) -> str:
+        group, attributes, text = match[1] or "", match[2], match[3]
         ground = _ground(attributes, shapes)
         if ground:
             attributes = attributes.replace('style="', 'style="stroke: none; ', 1) + ground
@@ -61,11 +61,11 @@ def letter(svg: str) -> str:
 
 def _filled_shapes(svg: str) -> Iterator[_Shape]:
     drawn = re.sub(r"<(defs|clipPath)>?.*?</\1>", "", svg, flags=re.DOTALL)
-    for found in re.finditer(r"<path ([^>]*)/>", drawn):
-        style = dict(re.findall(r"([a-z-]+): ([^;\"]+)", found[1]))
+    for shape in re.finditer(r"<path ([^>]*)/>", drawn):
+        style = dict(re.findall(r"([a-z-]+): ([^;\"]+)", shape[1]))
         color = style.get("fill", "#000000")
         opacity = float(style.get("opacity", 1)) * float(style.get("fill-opacity", 1))
-        numbers = [float(n) for n in _NUMBER.findall(_attribute(found[1], "d"))]
+        numbers = [float(n) for n in _NUMBER.findall(_attribute(shape[1], "d"))]
         points = list(zip(numbers[::2], numbers[1::2], strict=False))
         if not color.startswith("#") or opacity <= 0 or len(points) < 3:
             continue
@@ -84,16 +84,16 @@ def _ground(attributes: str, shapes: list[_Shape]) -> str:
 
 def _middle(attributes: str) -> tuple[float, float]:
     """A point within the first letters of a text that begins, or is centered, there."""
-    place = [_attribute(attributes, name) for name in ("x", "y")]
-    if not all(place):
+    center = [_attribute(attributes, name) for name in ("x", "y")]
+    if not all(center):
         moved = re.search(r"translate\(([-\d.]+)[ ,]+([-\d.]+)\)", attributes)
-        place = [moved[1], moved[2]] if moved else ["-1", "-1"]
+        center = [moved[1], moved[2]] if moved else ["-1", "-1"]
     size = float(next(iter(re.findall(r"font-size: ([\d.]+)px", attributes)), "10"))
     toward = {"end": -0.5, "start": 0.5}
     anchor = next(iter(re.findall(r"text-anchor: (\w+)", attributes)), "start")
-    return float(place[0]) + toward.get(anchor, 0.0) * size, float(place[1]) - 0.35 * size
+    return float(center[0]) + toward.get(anchor, 0.0) * size, float(center[1]) - 0.35 * size
 
 
 def _attribute(attributes: str, name: str) -> str:
-    found = re.search(rf'(?:^| ){name}="([^"]*)"', attributes)
-    return found[1] if found else ""
+    match = re.search(rf'(?:^| ){name}="([^"]*)"', attributes)
+    return match[1] if match else ""

@@ -20,8 +20,8 @@ _CELL = ["variant", "seed", "image_id"]
 
 def choices(detections: pd.DataFrame, images: tuple[int, ...]) -> pd.DataFrame:
     """The detections that can be shown: on a stored picture, of some confidence."""
-    shown = detections["image_id"].isin(images) & (detections["score"] >= LEAST_SCORE)
-    return detections[shown].reset_index(drop=True)
+    listed = detections["image_id"].isin(images) & (detections["score"] >= LEAST_SCORE)
+    return detections[listed].reset_index(drop=True)
 
 
 def name_choice(row: object) -> str:
@@ -36,19 +36,19 @@ def name_choice(row: object) -> str:
 
 
 def at_detection(
-    chosen: pd.Series, detections: pd.DataFrame, attribution: pd.DataFrame, picture: Features
+    selected_row: pd.Series, detections: pd.DataFrame, attribution: pd.DataFrame, picture: Features
 ) -> Drawing:
     """Draw a detection among those of its image, and the shares of its class score by level.
 
     Args:
-        chosen: A row of `choices`.
+        selected_row: A row of `choices`.
         detections: All choices.
         attribution: What `fpnprobe attribute` has stored, possibly nothing.
         picture: The stored picture of its image.
     """
-    here = (detections[_CELL] == chosen[_CELL]).all(axis=1)
-    image = detections[here].assign(chosen=lambda t: t["detection"] == chosen["detection"])
-    shares = _shares(chosen, attribution)
+    here = (detections[_CELL] == selected_row[_CELL]).all(axis=1)
+    image = detections[here].assign(chosen=lambda t: t["detection"] == selected_row["detection"])
+    shares = _shares(selected_row, attribution)
     panels = [Panel("the image", partial(_draw_image, image, picture=picture))]
     panels += [
         Panel(f"its score by {place}", partial(_draw_shares, part))
@@ -62,7 +62,7 @@ def at_detection(
     figure = Figure(
         "a-detection",
         "One detection",
-        f"{name_choice(chosen)}. {resting}",
+        f"{name_choice(selected_row)}. {resting}",
         panels,
         image,
         columns=3,
@@ -72,12 +72,14 @@ def at_detection(
     return Drawing(figure)
 
 
-def _shares(chosen: pd.Series, attribution: pd.DataFrame) -> pd.DataFrame:
+def _shares(selected_row: pd.Series, attribution: pd.DataFrame) -> pd.DataFrame:
     if attribution.empty:
         return attribution.reindex(columns=["place", "level", "share"])
-    here = (attribution[_CELL] == chosen[_CELL]).all(axis=1)
-    here &= (attribution["kind"] == "detection") & (attribution["object"] == chosen["detection"])
-    table: pd.DataFrame = attribution[here]
+    is_of_row = (attribution[_CELL] == selected_row[_CELL]).all(axis=1)
+    is_of_row &= (attribution["kind"] == "detection") & (
+        attribution["object"] == selected_row["detection"]
+    )
+    table: pd.DataFrame = attribution[is_of_row]
     table = table[table["method"] == table["method"].iloc[0]] if len(table) else table
     return table.sort_values(["place", "level"], kind="stable")
 

@@ -126,10 +126,10 @@ def _direction(stored: Stored, moves: Mapping[str, float]) -> str:
         return "Neither variant finds anything"
     if not moves["AP_S"] > 0 > moves["AP_L"]:
         return "Not the direction of the paper, whose AP_S rises and whose AP_L falls"
-    found = compared(stored)
-    found = found[(found["variant"] == "FPN") & (found["baseline"] == "DC5")]
-    found = found[found["metric"].isin(moves) & (found["source"] != "images")]
-    if len(found) == len(moves) and ((found["low"] > 0) | (found["high"] < 0)).all():
+    pair = compared(stored)
+    pair = pair[(pair["variant"] == "FPN") & (pair["baseline"] == "DC5")]
+    pair = pair[pair["metric"].isin(moves) & (pair["source"] != "images")]
+    if len(pair) == len(moves) and ((pair["low"] > 0) | (pair["high"] < 0)).all():
         return "The pyramid helps small objects and costs large ones, the direction of the paper"
     return "The direction of the paper, whose AP_S rises and whose AP_L falls, but not beyond doubt"
 
@@ -139,12 +139,12 @@ def _gain(paper: Mapping[Any, float], metric: str) -> float:
 
 
 def _sentence(table: pd.DataFrame) -> str:
-    parts = []
+    clauses = []
     for metric, size in (("AP_S", "small"), ("AP_L", "large")):
-        known = table[table["metric"] == metric].dropna(subset="value")
-        if len(known):
-            best = largest(known, "value")
-            parts.append(
+        measured = table[table["metric"] == metric].dropna(subset="value")
+        if len(measured):
+            best = largest(measured, "value")
+            clauses.append(
                 f"on {size} objects {best.variant} is highest ({best.value:.1f})"
                 if best.value > 0
                 else f"no variant finds {size} objects (0.0)"
@@ -154,8 +154,8 @@ def _sentence(table: pd.DataFrame) -> str:
     sure = f" {where} one seed, small gaps are noise." if 1 in seeds else ""
     if (table["high"] > ap_bars.reach(table)).any():
         sure += " Arrows: the interval goes on; two seeds say little."
-    said = " and ".join(parts)
-    return f"{said[:1].upper()}{said[1:]}.{sure}" if parts else "No AP by size was measured."
+    said = " and ".join(clauses)
+    return f"{said[:1].upper()}{said[1:]}.{sure}" if clauses else "No AP by size was measured."
 
 
 def _differences(table: pd.DataFrame, stored: Stored, name: str, title: str) -> list[Figure]:
@@ -167,12 +167,12 @@ def _differences(table: pd.DataFrame, stored: Stored, name: str, title: str) -> 
             f"{variant} − {base}",
             partial(
                 differences.draw,
-                part.assign(metric=part["metric"].map(stored.name_metric)),
+                rows_of_variant.assign(metric=rows_of_variant["metric"].map(stored.name_metric)),
                 colors=stored.colors,
                 cap=cap,
             ),
         )
-        for (variant, base), part in table.groupby(["variant", "baseline"], sort=False)
+        for (variant, base), rows_of_variant in table.groupby(["variant", "baseline"], sort=False)
     ]
     sure = table.dropna(subset=["low", "high"])
     clear = sure[((sure["low"] > 0) | (sure["high"] < 0)) & sure["metric"].isin(["AP_S", "AP_L"])]
@@ -181,9 +181,10 @@ def _differences(table: pd.DataFrame, stored: Stored, name: str, title: str) -> 
         "; ".join(
             f"{variant} "
             + ", ".join(
-                f"{stored.name_metric(str(r.metric))} {signed(r.difference)}" for r in rows(part)
+                f"{stored.name_metric(str(r.metric))} {signed(r.difference)}"
+                for r in rows(rows_of_variant)
             )
-            for variant, part in split(chosen, "variant")
+            for variant, rows_of_variant in split(chosen, "variant")
         )
         for chosen in (clear[~single], clear[single])
     )

@@ -31,7 +31,7 @@ def table(stored: Stored) -> list[Block]:
     found = predict_held_back(points)
     if found.empty:
         return []
-    said = " ".join(_sentence(row, stored) for row in rows(found[found["chosen"]]))
+    sentence = " ".join(_sentence(row, stored) for row in rows(found[found["chosen"]]))
     frame = found.sort_values("chosen", ascending=False, kind="stable").assign(
         ledger=found["ledger"].map(LEDGERS),
         measure=found["measure"].map({
@@ -39,20 +39,20 @@ def table(stored: Stored) -> list[Block]:
         }),
         metric=found["metric"].map(stored.name_metric) + " change",
     )  # fmt: skip
-    chosen = int(found["chosen"].sum())
+    chosen_measures = int(found["chosen"].sum())
     return [
         Table(
             "held-back",
             f"Does what holds in {found['fitted'].iloc[0]} foretell other results?",
-            f"{said} Each metric's measure was chosen by its rank correlation over the variants of "
-            f"{found['fitted'].iloc[0]} alone, and a line fitted to them. Skill: 1, the line "
-            "foretells the others; 0, no better than the mean change of the fitted ones; below 0, "
-            "it misleads. 95 % intervals over the variants foretold.",
+            f"{sentence} Each metric's measure was chosen by its rank correlation over the "
+            f"variants of {found['fitted'].iloc[0]} alone, and a line fitted to them. Skill: 1, "
+            "the line foretells the others; 0, no better than the mean change of the fitted ones; "
+            "below 0, it misleads. 95 % intervals over the variants foretold.",
             frame[list(_HEADERS)].reset_index(drop=True),
             _HEADERS,
             dict.fromkeys(_NUMBERS, "{:.2f}"),
-            rest="Measures that were not chosen" if len(frame) > chosen else "",
-            shown=chosen,
+            rest="Measures that were not chosen" if len(frame) > chosen_measures else "",
+            shown=chosen_measures,
         )
     ]
 

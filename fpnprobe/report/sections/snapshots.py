@@ -99,8 +99,8 @@ def _shares(stored: Stored, table: pd.DataFrame) -> list[Block]:
 def _moved(table: pd.DataFrame, what: str) -> str:
     """From the first to the last weights, in total."""
     said = []
-    for name, part in split(table[table["route"] == "total"], "variant"):
-        line = part.sort_values("trained")
+    for name, rows_of_variant in split(table[table["route"] == "total"], "variant"):
+        line = rows_of_variant.sort_values("trained")
         first, last = line["value"].iloc[0], line["value"].iloc[-1]
         said.append(
             f"{name} {first:.0f} → {last:.0f} %" if len(line) > 1 else f"{name} {last:.0f} %"
@@ -159,12 +159,12 @@ def _figure(
             Panel(
                 f"{tap} {route}",
                 partial(
-                    kept_weights.draw, part, colors=stored.colors, what=f"{tap} {route}, {what}",
-                    unit=unit, limits=limits,
+                    kept_weights.draw, rows_of_tap, colors=stored.colors,
+                    what=f"{tap} {route}, {what}", unit=unit, limits=limits,
                 ),
                 new_row=not at,
             )
-            for at, (tap, part) in enumerate(split(here, "tap"))
+            for at, (tap, rows_of_tap) in enumerate(split(here, "tap"))
         ]  # fmt: skip
     columns = ["variant", "tap", "route", "bucket", "trained", "value", "low", "high", "seeds"]
     return Figure(
@@ -178,13 +178,15 @@ def _numbers(table: pd.DataFrame) -> Table:
     """A row per variant, stage, route and quantity, a column per moment."""
     moments = sorted(set(table["trained"]))
     records = []
-    for (variant, tap, route, quantity, bucket), part in table.groupby(_KEYS[:-1], sort=False):
+    for (variant, tap, route, quantity, bucket), rows_of_variant in table.groupby(
+        _KEYS[:-1], sort=False
+    ):
         share = quantity == "share"
         record = {
             "variant": variant, "stage": tap, "route": route,
             "of": f"{bucket} objects, %" if share else "index",
         }  # fmt: skip
-        for row in rows(part):
+        for row in rows(rows_of_variant):
             record[str(row.trained)] = _spread(row, 100 if share else 1, 1 if share else 2)
         records.append(record)
     names = [str(moment) for moment in moments]

@@ -36,7 +36,7 @@ def by_variant(stored: Stored) -> pd.DataFrame:
     paper = published.by_variant(detectors.pop() if len(detectors) == 1 else "")
     if not stored.compares_with_paper:
         paper = paper[paper["metric"] == "AP"]
-    wanted = paper.set_index(["variant", "metric"])["published"].to_dict()
+    published_ap = paper.set_index(["variant", "metric"])["published"].to_dict()
     rows = []
     for metric in METRICS:
         for variant in stored.variants:
@@ -48,7 +48,7 @@ def by_variant(stored: Stored) -> pd.DataFrame:
                     "variant": variant, "metric": metric, "value": spread.mean,
                     "low": float(np.clip(spread.low, 0, 100)),
                     "high": float(np.clip(spread.high, 0, 100)),
-                    "seeds": tuple(seeds), "published": wanted.get((variant, metric), np.nan),
+                    "seeds": tuple(seeds), "published": published_ap.get((variant, metric), np.nan),
                 }
             )  # fmt: skip
     columns = ["variant", "metric", "value", "low", "high", "seeds", "published"]
@@ -63,23 +63,24 @@ def baseline(stored: Stored) -> str:
 def focus(stored: Stored) -> tuple[str, str]:
     """The pair that the summary speaks of: the baseline, and FPN or the next variant."""
     base = baseline(stored)
-    others = [name for name in _evaluated(stored, stored.variants) if name != base]
+    other_variants = [name for name in _evaluated(stored, stored.variants) if name != base]
     return base, next(
-        (n for n in others if n.split(": ")[-1] == "FPN"), others[0] if others else ""
+        (n for n in other_variants if n.split(": ")[-1] == "FPN"),
+        other_variants[0] if other_variants else "",
     )
 
 
 def _baselines(stored: Stored) -> list[str]:
     """The baseline of each study, by its name in the report."""
-    found = []
+    baselines = []
     for study in stored.studies:
         cells = [cell for cell in stored.cells if cell.study == study["name"]]
         names = {cell.name: cell.variant for cell in cells}
         here = _evaluated(stored, list(names.values()))
         names = {name: variant for name, variant in names.items() if variant in here}
         first = [name for name in (study.get("baseline"), "DC5", *names) if name in names]
-        found += [names[str(first[0])]] if first else []
-    return found
+        baselines += [names[str(first[0])]] if first else []
+    return baselines
 
 
 def _evaluated(stored: Stored, variants: list[str]) -> list[str]:
@@ -92,9 +93,9 @@ def compared(stored: Stored) -> pd.DataFrame:
     """Differences to the baseline in AP points: the stored evidence, or paired seeds without it."""
     evidence = stored.evidence.get("comparison")
     if evidence is not None:
-        found = _stored(evidence, _baselines(stored))
-        if not found.empty:
-            return found
+        comparisons = _stored(evidence, _baselines(stored))
+        if not comparisons.empty:
+            return comparisons
     table, base = final(stored), baseline(stored)
     rows = []
     wide = table.pivot_table(index=["metric", "seed"], columns="variant", values="value")
@@ -117,10 +118,10 @@ def against(stored: Stored, base: str) -> pd.DataFrame:
     evidence = stored.evidence.get("comparison")
     if evidence is None:
         return pd.DataFrame(columns=_COMPARED)
-    found = _stored(evidence, [base])
+    rows_against = _stored(evidence, [base])
     later = stored.variants[stored.variants.index(base) + 1 :] if base in stored.variants else []
     later = [name for name in later if not name.split(": ")[-1].startswith("DC5")]
-    return found[found["variant"].isin(later)].reset_index(drop=True)
+    return rows_against[rows_against["variant"].isin(later)].reset_index(drop=True)
 
 
 def _stored(evidence: pd.DataFrame, baselines: list[str]) -> pd.DataFrame:
