@@ -133,7 +133,9 @@ def _test(tree: Path, tests: list[str]) -> None:
         del sys.modules[name]
     hypothesis.settings.register_profile("mutation", deadline=None, database=None)
     hypothesis.settings.load_profile("mutation")
-    sys.exit(pytest.main(["-q", "-x", "-p", "no:cacheprovider", *tests]))
+    # Libraries are imported before, which pytest would take for a mistake.
+    quiet_option = "ignore:Module already imported:pytest.PytestAssertRewriteWarning"
+    sys.exit(pytest.main(["-q", "-x", "-W", quiet_option, "-p", "no:cacheprovider", *tests]))
 
 
 def run(packages: list[str], count: int, seed: int) -> None:
