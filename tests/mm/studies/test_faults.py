@@ -66,6 +66,7 @@ def by_either_name(*names: str) -> Any:
 
 # the old name first: an installed fpnprobe has the new one
 worker = by_either_name("fpnprobe.study.worker", "fpnprobe.study.runner.worker")
+DONE, FAILED = 0, 1  # exit codes of a cell
 locks = by_either_name("fpnprobe.study.locks", "fpnprobe.store.locks")
 
 
@@ -102,7 +103,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study of two cells with its evidence, made by the command line."""
     root = tmp_path_factory.mktemp("finished")
     for variant in ("DC5", "FPN"):
-        assert run_cell(root / "out", variant) == worker.DONE
+        assert run_cell(root / "out", variant) == DONE
     file = study_file(root / "study", **CHANGES)
     words = ["fpnprobe", "run-study", str(file), "--out", str(root / "out")]
     with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as end:
@@ -136,7 +137,7 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.Tensor, "backward", backward)
         code = worker.run(tiny(out, **CHANGES), "FPN", 0, device="cpu", stop=stop)
-    assert code not in (worker.DONE, worker.FAILED)
+    assert code not in (DONE, FAILED)
     assert (cell_of(out) / "checkpoints" / "resume.pt").is_file()
     return out
 
@@ -421,13 +422,13 @@ def test_f13_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_f14_lost_ledger(resumed: Path) -> None:
     for file in cell_of(resumed).glob("ledger*"):
         shutil.rmtree(file) if file.is_dir() else file.unlink()
-    assert run_cell(resumed) == worker.FAILED
+    assert run_cell(resumed) == FAILED
     assert "ledger" in str(manifest_of(resumed)["reason"])
 
 
 def reason_after(resumed: Path, change: Callable[[Path], object]) -> str:
     change(cell_of(resumed) / "checkpoints" / "resume.pt")
-    assert run_cell(resumed) == worker.FAILED
+    assert run_cell(resumed) == FAILED
     return str(manifest_of(resumed)["reason"])
 
 
@@ -466,5 +467,5 @@ def test_f17_cut_table_or_missing_table(
     file = cell_of(copy) / "evaluation.parquet"
     whole = pd.read_parquet(cell_of(finished) / "evaluation.parquet")
     file.write_bytes(file.read_bytes()[:500]) if damage == "cut" else file.unlink()
-    assert run_cell(copy) == worker.DONE
+    assert run_cell(copy) == DONE
     pd.testing.assert_frame_equal(pd.read_parquet(file), whole)
