@@ -97,4 +97,4 @@ def test_doctor_of_a_broken_machine_exits_with_3(monkeypatch: pytest.MonkeyPatch
     ]
     code, out = run_doctor()
     assert code == 3
-    assert "problem: no torch\n  fix: pip install torch\nnot ok" in out
+    assert "problem: no torch\n  fix: pip install torch\nproblem: no study runs here\n" in out
