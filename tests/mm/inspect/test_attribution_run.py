@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,24 @@ def test_a_survey_of_detections_and_of_buckets(fpn: TrainedCell) -> None:
     found = survey(fpn, images=1, methods=("grad_cam",), kind="bucket", places=("stages",))
     assert found["object"].eq(-1).all()
     assert {*found["place"]} == {"stages"}
+
+
+def test_images_without_objects_are_passed_over(
+    fpn: TrainedCell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of COCO's first images some have none: `--images 1` is the first one that has."""
+    original = fpn.at
+
+    def at(_cell: TrainedCell, position: int) -> DetectorImage:
+        image = original(position)
+        if position == 0:
+            nothing = torch.zeros(0, dtype=torch.long)
+            image = replace(image, boxes=image.boxes[:0], labels=nothing, areas=image.areas[:0])
+        return image
+
+    monkeypatch.setattr(TrainedCell, "at", at)
+    frame = survey(fpn, images=1, methods=("activation_x_gradient",), places=("stages",))
+    assert {*frame["image_id"]} == {original(1).image_id}
 
 
 def test_more_images_than_there_are_is_all_of_them(fpn: TrainedCell) -> None:

@@ -1,6 +1,7 @@
 """A whole data set attributed: one table per cell, and the same over the cells of a study."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 
 import pandas as pd
 
@@ -9,6 +10,7 @@ from fpnprobe.attribution.methods import INTERNAL_BATCH, STEPS
 from fpnprobe.attribution.table import concat
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm.inspect.attribution.explain import explain, targets_of
+from fpnprobe.mm.inspect.attribution.image import DetectorImage
 from fpnprobe.mm.inspect.attribution.target import Kind
 from fpnprobe.mm.inspect.trained_cell import TrainedCell
 
@@ -24,14 +26,14 @@ def survey(
     internal_batch_size: int = INTERNAL_BATCH,
     report: Callable[[int], None] = lambda _: None,
 ) -> pd.DataFrame:
-    """Attribute the targets of the first `images` validation images of a cell.
+    """Attribute the targets of the first validation images of a cell that hold an object.
 
     Args:
         cell: a trained cell.
-        images: how many; the same images for every cell of a study.
+        images: how many; the same images for every cell of a study, since the annotations choose.
         methods: keys of `fpnprobe.attribution.methods.METHODS`.
         places: `stages`, `pyramid`; by default all that the detector has.
-        kind: objects, detections or buckets; images without any are passed over.
+        kind: objects, detections or buckets.
         steps: of path methods.
         internal_batch_size: most examples in memory at once.
         report: called with the number of images done.
@@ -49,9 +51,8 @@ def survey(
     for place in chosen:
         chain.levels(place)
     frames = []
-    count = min(images, len(cell.images))
-    for position in range(count):
-        image = cell.at(position)
+    done = 0
+    for done, image in enumerate(islice(_images_with_objects(cell), images), 1):
         found = (
             image.detections(chain)
             if kind == "detection"
@@ -73,10 +74,17 @@ def survey(
                 for method in methods
                 for place in chosen
             ]
-        report(position + 1)
+        report(done)
     if not frames:
         raise FpnProbeError(
-            f"the first {count} images have no {kind} to attribute: take more images"
+            f"the first {done} images with objects have no {kind} to attribute: take more images"
             + (", or lower the detector's score_thr" if kind == "detection" else "")
         )
     return concat(frames)
+
+
+def _images_with_objects(cell: TrainedCell) -> Iterator[DetectorImage]:
+    for position in range(len(cell.images)):
+        image = cell.at(position)
+        if len(image.boxes):
+            yield image
