@@ -48,9 +48,8 @@ def compose(
     names = [str(study["name"]) for study in stored.studies]
     questions = [str(s["question"]) for s in stored.studies if s.get("question")]
     expected = [str(s["expected"]) for s in stored.studies if s.get("expected")]
-    sections = [
-        section
-        for section in (
+    sections = _filled(
+        (
             average_precision.section(stored),
             claims.section(claim_verdicts, name_metric=stored.name_metric),
             interventions.section(stored, verdicts),
@@ -64,8 +63,7 @@ def compose(
             soundness.section(stored),
             soundness.provenance(stored),
         )
-        if section is not None and _has_content(section)
-    ]
+    )
     first, sections = _first_screen(stored, sections)
     return Report(
         title=" + ".join(names),
@@ -79,6 +77,21 @@ def compose(
         first=first,
         origin=soundness.origin(stored),
     )
+
+
+def _filled(sections: Sequence[Section | None]) -> list[Section]:
+    """The sections that have content, without figures in which nothing would be drawn."""
+    drawn = [
+        replace(
+            section,
+            blocks=[
+                block for block in section.blocks if not isinstance(block, Figure) or block.panels
+            ],
+        )
+        for section in sections
+        if section is not None
+    ]
+    return [section for section in drawn if section.blocks and _has_content(section)]
 
 
 def _first_screen(stored: Stored, sections: Sequence[Section]) -> tuple[list[Block], list[Section]]:
@@ -106,7 +119,7 @@ def _compose_of_runs(stored: Stored, findings: Sequence[Finding]) -> Report:
         soundness.section(stored),
         soundness.provenance(stored),
     )
-    sections = [entry for entry in every if entry is not None and _has_content(entry)]
+    sections = _filled(every)
     first, sections = _first_screen(stored, sections)
     return Report(
         title=" + ".join(str(study["name"]) for study in stored.studies),

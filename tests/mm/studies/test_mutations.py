@@ -56,6 +56,14 @@ def test_the_good_file_goes_to_the_report(
     assert not hold_to_the_whole_law(root, [], both=True, masks=masks).startswith("refused")
 
 
+def test_folders_that_once_broke_the_law(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No object in the first image, and so few that no share is known: found by the test below."""
+    monkeypatch.setenv("FPNPROBE_CACHE", str(root / "cache"))
+    drop = mutations._drop("annotations", 0)
+    few = [drop, drop, mutations._set("annotations", 0, "ignore", 0), drop]
+    assert hold_to_the_whole_law(root, few, both=True, masks=False).startswith("accepted")
+
+
 @pytest.mark.slow
 def test_every_mutation_goes_to_the_report_or_is_refused(
     root: Path, monkeypatch: pytest.MonkeyPatch
