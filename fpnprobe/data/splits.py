@@ -66,9 +66,11 @@ class Split:
 
     def images_of(self, training: "Split") -> tuple[Notice, ...]:
         """Tell which images are images of the training, too: their AP says little of others."""
+        if training.name == self.name:
+            return ()
         trained = set(training.paths())
         shared = [str(path) for path in self.paths() if path in trained]
-        if not shared or training.name == self.name:
+        if not shared:
             return ()
         sentence = f"are images of {training.name} too: AP on them is that of what was trained on"
         return (Notice(sentence, len(shared), len(self.paths()), "images", shared[0]),)
