@@ -41,7 +41,7 @@ def compare_runs(
             cell_settings.append((truth, study.buckets, study.iou_types[0], kind_of_area))
         else:
             files.append(path)
-    if annotations is None and len({settings[0] for settings in cell_settings}) != 1:
+    if annotations is None and not _are_alike([settings[0] for settings in cell_settings]):
         raise FpnProbeError(
             "the two runs were evaluated on different annotations: they cannot be paired"
             if cell_settings
@@ -70,6 +70,16 @@ def compare_runs(
         if stored is None:
             raise
         return stored
+
+
+def _are_alike(files: list[str]) -> bool:
+    """Whether annotation files are one, or the same to the byte: a run may write its own part."""
+    paths = [Path(file) for file in files]
+    if len(set(paths)) == 1:
+        return True
+    return bool(paths) and all(
+        path.is_file() and path.read_bytes() == paths[0].read_bytes() for path in paths
+    )
 
 
 def _stored_comparison(a: Path, b: Path) -> Comparison | None:

@@ -1,6 +1,7 @@
 """The folder of a training with the hook is a run: report, open, compare and status take it."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import fpnprobe
 from fpnprobe.cli.main import app, register
 from fpnprobe.data import scenes
 from fpnprobe.evaluation import evaluate
+from fpnprobe.evaluation.run_comparison import compare_runs
 from fpnprobe.report.build import build
 from fpnprobe.store.run_file import read_run_file
 from tests.mm import small
@@ -223,6 +225,11 @@ def test_objects_of_images_that_were_not_validated_are_not_missed(
     Runner.from_cfg(config).train()
     run = read_run_file(tmp_path / "some")
     assert run is not None and run["images"][1] == 1
+    shutil.copytree(tmp_path / "some", tmp_path / "other")
+    told = json.loads((tmp_path / "other" / "fpnprobe.json").read_text())
+    told["annotations"] = str(tmp_path / "other" / "validated.json")
+    (tmp_path / "other" / "fpnprobe.json").write_text(json.dumps(told))
+    assert compare_runs(tmp_path / "some", tmp_path / "other", resamples=10).images == 1
     part = json.loads(Path(run["annotations"]).read_text())
     whole = json.loads((root / "annotations" / "val.json").read_text())
     assert part["images"] == whole["images"][:1] and part["categories"] == whole["categories"]
