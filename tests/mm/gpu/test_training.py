@@ -87,7 +87,7 @@ def test_a_cell_trains_and_is_sound(tmp_path: Path, variant: str) -> None:
 def test_a_stopped_cell_goes_on_where_it_was(tmp_path: Path, amp: str | None) -> None:
     if amp and DEVICE == "cpu":
         pytest.skip("AMP is for CUDA")
-    changes = {"schedule__amp": amp, "schedule__deterministic": True}
+    changes: dict[str, Any] = {"schedule__amp": amp, "schedule__deterministic": True}
     whole = run(tmp_path / "whole", **changes)
     stopped = tmp_path / "stopped"
     run(stopped, stop=StopAfter(4), **changes)
