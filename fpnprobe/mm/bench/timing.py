@@ -48,7 +48,9 @@ def peak_memory(
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler's own chatter on stderr
     before = sum(tensor.nbytes for tensor in held())
     activities = [torch.profiler.ProfilerActivity.CPU]
-    with torch.profiler.profile(activities=activities, profile_memory=True) as profile:
+    with torch.profiler.profile(
+        activities=activities, profile_memory=True, acc_events=True
+    ) as profile:
         work()
     changes = [
         (event.start_ns(), event.nbytes())
