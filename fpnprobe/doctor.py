@@ -17,6 +17,7 @@ from fpnprobe.store.installed import installed
 
 _GIB = 2**30
 _LEAST_FREE = 1.0  # GiB; a study keeps images, tables and a checkpoint per cell
+_MODULES = ("fpnprobe.config.loading", "fpnprobe.report.build", "fpnprobe.study.commands")
 _HEADLESS = "opencv-python-headless"
 
 
@@ -101,7 +102,14 @@ def _count_processors() -> int | None:
 
 
 def _missing_libraries() -> Iterator[Problem]:
-    """OpenCV with windows needs libGL, which servers and containers lack."""
+    """What our own modules import, and OpenCV, which with windows needs libGL that servers lack."""
+    for module in _MODULES:
+        try:
+            importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            yield Problem(
+                f"{error.name} is missing: {module} does not load", f"pip install {error.name}"
+            )
     try:
         importlib.import_module("cv2")
     except ImportError as error:

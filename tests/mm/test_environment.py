@@ -3,7 +3,7 @@
 import importlib
 import json
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 import typer
@@ -70,6 +70,19 @@ def test_an_extension_that_does_not_load_is_a_note() -> None:
     notes = [problem for problem in found.problems if "mmcv's extension" in problem.what]
     assert [note.fatal for note in notes] == [False]
     assert found.ok
+
+
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(name: str) -> object:
+        if name == "fpnprobe.config.loading":
+            raise ModuleNotFoundError("No module named 'pydantic'", name="pydantic")
+        return importlib.import_module(name)
+
+    monkeypatch.setattr(fpnprobe.doctor, "importlib", SimpleNamespace(import_module=load))
+    found = examine(dict)
+    assert not found.ok
+    (problem,) = [each for each in found.problems if "pydantic" in each.what]
+    assert problem.fix == "pip install pydantic"
 
 
 def run_doctor(*arguments: str) -> tuple[int, str]:

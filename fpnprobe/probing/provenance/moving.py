@@ -63,9 +63,9 @@ def gather(operation: Operation) -> None:
 @rule("index", "_unsafe_index")
 def index(operation: Operation) -> None:
     """Elements chosen by numbers or by a mask."""
-    source, indices = operation.args[0], operation.argument(1, "indices")
-    found = torch.ops.aten.index(operation.marks(source).contiguous(), indices)
-    reader = index_marks(operation, source, indices, found.shape)
+    indices = operation.argument(1, "indices")
+    found = torch.ops.aten.index(operation.marks(operation.args[0]).contiguous(), indices)
+    reader = index_marks(operation, indices, found.shape)
     operation.give(operation.out, _unless_known(operation, found, reader))
 
 
@@ -75,9 +75,7 @@ def _unless_known(operation: Operation, found: Tensor, reader: Tensor) -> Tensor
     return torch.where((found == NONE) & is_object(reader), reader, found)
 
 
-def index_marks(
-    operation: Operation, source: Tensor, indices: list[Tensor | None], shape: torch.Size
-) -> Tensor:
+def index_marks(operation: Operation, indices: list[Tensor | None], shape: torch.Size) -> Tensor:
     """Marks of the numbers (or mask) that chose each element of an indexing result."""
     block: Tensor | None = None
     used: list[int] = []
@@ -96,10 +94,10 @@ def index_marks(
             dim += 1
         block = marks if block is None else _latest(block, marks)
     if block is None:
-        return torch.full((), NONE, dtype=torch.int32, device=source.device)
+        return operation.marks(None)
     is_together = used == list(range(used[0], used[-1] + 1))
     trailing = len(shape) - block.dim() - (used[0] if is_together else 0)
-    return block.reshape(*block.shape, *[1] * max(trailing, 0)).to(source.device)
+    return block.reshape(*block.shape, *[1] * max(trailing, 0))
 
 
 def _latest(first: Tensor, second: Tensor) -> Tensor:

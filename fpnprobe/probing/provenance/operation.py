@@ -69,10 +69,14 @@ class Operation:
         return self.kwargs.get(name, default)
 
     def marks(self, value: Any) -> Tensor:
-        """Marks of an argument; of a number, none."""
+        """Marks of an argument, on the device of the result; of a number, none.
+
+        Operators on a GPU take numbers, masks and places that lie on the CPU.
+        """
+        device = next((tensor.device for tensor in self.outputs()), torch.device("cpu"))
         if isinstance(value, Tensor):
-            return self.memory.read(value)
-        return torch.tensor(NONE, dtype=torch.int32)
+            return self.memory.read(value).to(device)
+        return torch.full((), NONE, dtype=torch.int32, device=device)
 
     def give(self, tensor: Tensor, marks: Tensor) -> None:
         """Set the marks of a result, or of an argument that was changed."""

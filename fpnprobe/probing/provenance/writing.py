@@ -35,7 +35,7 @@ def masked_fill(operation: Operation) -> None:
     mask = operation.argument(1, "mask")
     value = operation.argument(2, "value")
     target = _target(operation)
-    new = operation.marks(value).to(target.device)
+    new = operation.marks(value)
     is_float = target.dtype == torch.bool or target.is_floating_point()
     if is_float and not any_object(new) and float(value) == 1.0:
         new = operation.marks(mask)
@@ -84,7 +84,7 @@ def index_put(operation: Operation) -> None:
     indices = operation.argument(1, "indices")
     marks = operation.marks(source).contiguous().clone()
     shape = torch.ops.aten.index(marks, indices).shape
-    places = index_marks(operation, source, indices, shape).expand(shape)
+    places = index_marks(operation, indices, shape).expand(shape)
     new = operation.marks(operation.argument(2, "values")).expand(shape)
     is_masked = all(i is None or i.dtype in _MASKS for i in indices)
     takes_place = is_lost(new) if is_masked else is_lost(new) | (new == NONE)
