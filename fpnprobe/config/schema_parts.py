@@ -83,6 +83,8 @@ class Data(Spec):
     """Most px that a `size` of "auto" takes from the data."""
     short_sides: tuple[Side, Side] | None = None
     """Least and greatest short side that a training image is drawn to, in px (multi-scale)."""
+    pad: int | None = Field(default=None, ge=1, le=MOST)
+    """Sides of a batch are padded to multiples of this, in px; None for the detector's own, 32."""
     flip: float = Field(default=0.5, ge=0, le=1)
     """Chance that a training image is mirrored."""
     cache: bool | Literal["auto"] = Field(default="auto", json_schema_extra=UNKEYED)

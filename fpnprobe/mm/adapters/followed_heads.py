@@ -16,7 +16,7 @@ from fpnprobe.mm.adapters.loss_values import bound_arguments
 from fpnprobe.mm.adapters.mask_doors import MaskDoors
 from fpnprobe.mm.adapters.module_paths import term_of
 from fpnprobe.mm.adapters.objects import Objects
-from fpnprobe.mm.adapters.row_marks import check_rows, label_rows
+from fpnprobe.mm.adapters.row_marks import MarkedRows, check_rows, label_rows
 from fpnprobe.probing.partition import LossPartition
 from fpnprobe.probing.provenance import (
     BACKGROUND,
@@ -50,7 +50,7 @@ class FollowedHeads:
         self._partition, self._is_collecting = partition, collect
         self._objects: Objects | None = None
         self._depth = 0
-        self._calls: list[ExitStack] = []
+        self._calls: list[tuple[ExitStack, list[Tensor]]] = []  # what each has returned
         self._heads: dict[str, str] = {}  # class of each module that owns a loss, and its path
         self._start(None)
 
@@ -164,31 +164,38 @@ class FollowedHeads:
     def _watch_loss(self, path: str, module: nn.Module, head: nn.Module, undo: ExitStack) -> None:
         def before(_module: nn.Module, args: Any, kwargs: Any) -> None:
             call = ExitStack()
-            self._calls.append(call)
+            self._calls.append((call, []))
             if self._depth and len(self._calls) == 1 and torch.is_grad_enabled():
                 with unobserved():
-                    self._label(path, module, head, args, kwargs, call)
+                    rows = self._label(path, module, head, args, kwargs, call)
+                if rows is not None:
+                    taken = self._provenance.taken_whole(rows.prediction, rows.labels)
+                    self._calls[-1] = call, call.enter_context(taken)
 
-        def after(_module: nn.Module, _args: Any, _out: Any) -> None:
+        def after(_module: nn.Module, _args: Any, out: Any) -> None:
             if self._calls:
-                self._calls.pop().close()
+                call, returned = self._calls.pop()
+                if isinstance(out, Tensor):
+                    returned.append(out)
+                call.close()
 
         undo.callback(module.register_forward_pre_hook(before, with_kwargs=True).remove)
         undo.callback(module.register_forward_hook(after, always_call=True).remove)
 
     def _label(
         self, path: str, module: nn.Module, head: nn.Module, args: Any, kwargs: Any, call: ExitStack
-    ) -> None:
+    ) -> MarkedRows | None:
         call.enter_context(self._functions.paused())
         call.enter_context(self._provenance.inside(path, term_of(path)))
         arguments = bound_arguments(module, args, kwargs)
         rows = label_rows(arguments, self._provenance)
         if rows is None:
-            return
+            return None
         count = getattr(head, "num_classes", None)
         self.witness.width = count if isinstance(count, int) else None
         check_rows(path, arguments, rows, self.witness)
         call.enter_context(self._provenance.labeled(rows.prediction, rows.labels))
+        return rows
 
 
 def _modules_with_teacher(detector: nn.Module) -> Iterator[tuple[str, nn.Module]]:

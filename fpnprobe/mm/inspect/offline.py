@@ -29,6 +29,7 @@ from fpnprobe.mm.training.dataset import CellImages
 from fpnprobe.probing.probe import Probe
 from fpnprobe.probing.sample import Sample
 from fpnprobe.probing.sampling.schedule import Schedule
+from fpnprobe.probing.soundness.arithmetic import whole_float32
 from fpnprobe.probing.step_context import StepContext
 from fpnprobe.scales import BACKGROUND, COCO_BUCKETS, ScaleBucket, check_buckets
 from fpnprobe.statistics import gradient_shares
@@ -210,18 +211,16 @@ def _measured(
 @contextlib.contextmanager
 def _evaluating(detector: Any) -> Iterator[None]:
     modes = [(module, module.training) for module in detector.modules()]
-    cuda = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     chosen = torch.backends.cudnn.benchmark
     deterministic = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     detector.eval()
     torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.benchmark = False
     try:
-        yield
+        with whole_float32():
+            yield
     finally:
-        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = cuda
         torch.backends.cudnn.benchmark = chosen
         torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
         for module, training in modes:

@@ -31,4 +31,7 @@ def model_config(config: CellConfig, *, classes: int) -> ConfigDict:
     variant = config.variant
     spec = {**config.study.detector, **variant.detector}
     base, _ = split_variant(variant.built)
-    return apply_variant(detector_config(spec, classes), base, **variant.options)
+    model = apply_variant(detector_config(spec, classes), base, **variant.options)
+    if config.data.pad is not None:
+        model.data_preprocessor.pad_size_divisor = config.data.pad
+    return model

@@ -59,6 +59,8 @@ class Provenance(TorchDispatchMode):
         self.is_filling = False
         self._arrays: dict[int, tuple[Any, Tensor]] = {}
         self._pending: list[tuple[Cut, Edge | None, tuple[str, str]]] = []
+        # Prediction and labels of the loss that is computed now.
+        self._whole: tuple[Tensor, Tensor] | None = None
 
     def mark(self, tensor: Tensor, numbers: Tensor) -> None:
         """Say which object each element of an annotation belongs to.
@@ -128,6 +130,50 @@ class Provenance(TorchDispatchMode):
                 with unobserved():
                     self.memory.write(prediction, before)
 
+    @contextmanager
+    def taken_whole(self, rows: Tensor, labels: Tensor) -> Iterator[list[Tensor]]:
+        """Inside, a loss is computed; rows that no operator tells of are taken where it ends.
+
+        A loss that was compiled beside torch's dispatcher is computed unseen. What it makes of each
+        element has the element's label; where it joins them, too, its rows are cut between the
+        prediction and what it returned.
+
+        Args:
+            rows: Prediction that the loss is given.
+            labels: Label of each of its elements.
+
+        Yields:
+            An empty list, to which the caller appends what the loss returned.
+        """
+        cuts, returned = len(self.cuts) + len(self._pending), list[Tensor]()
+        self._whole = rows, labels
+        try:
+            yield returned
+        finally:
+            self._whole = None
+        if len(self.cuts) + len(self._pending) > cuts:
+            return
+        for result in returned:
+            with unobserved():
+                is_labeled = bool((self.memory.read(result) != NONE).any())
+            if result.grad_fn is not None and result is not rows and not is_labeled:
+                cut = Cut(rows, labels.clone(), result, self.scope[-1][0])
+                self._pending.append((cut, _edge_of(rows), self.scope[-1]))
+
+    def _label_unseen(self, inputs: list[Tensor]) -> None:
+        """Label what a function of its own kind has made of each element of the prediction."""
+        assert self._whole is not None
+        rows, labels = self._whole
+        for tensor in inputs:
+            if (
+                isinstance(tensor.grad_fn, torch.autograd.function.BackwardCFunction)
+                and tensor.shape == rows.shape
+                and not self.memory.knows(tensor)
+                and any(edge == _edge_of(rows) for edge in tensor.grad_fn.next_functions)
+            ):
+                with unobserved():
+                    self.memory.write(tensor, labels.expand(tensor.shape))
+
     def settle(self) -> None:
         """Find the graph edges of cuts whose operator has returned."""
         for cut, edge, (name, term) in self._pending:
@@ -165,6 +211,8 @@ class Provenance(TorchDispatchMode):
         in_graph = torch.is_grad_enabled() and any(t.requires_grad for t in inputs)
         edges = {}
         if in_graph:
+            if self._whole is not None:
+                self._label_unseen(inputs)
             edges = {id(t): _edge_of(t) for t in inputs if t.requires_grad}
         out = func(*args, **kwargs)
         name = func._schema.name.partition("::")[2].removesuffix("_")

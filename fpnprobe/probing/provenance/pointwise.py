@@ -22,6 +22,7 @@ _EXTREMES = {"maximum": torch.ge, "minimum": torch.le, "fmax": torch.ge, "fmin":
 
 
 @rule("pointwise", "rsub", "xlogy", "dropout", "native_dropout", "nan_to_num", "clamp", "lerp")
+@rule("log_sigmoid_forward")
 def elementwise(operation: Operation) -> None:
     """The object of the only operand that has one; two different ones are lost."""
     out = operation.outputs()[0]

@@ -10,6 +10,7 @@ from fpnprobe.interventions import Intervention
 from fpnprobe.interventions.backward import IntervenedBackward
 from fpnprobe.mm.adapters import observe
 from fpnprobe.probing import Probe
+from fpnprobe.probing.soundness.arithmetic import whole_float32
 from fpnprobe.testing import assert_no_hooks_left, assert_same_records
 from tests.mm.adapters import test_followed_heads
 from tests.mm.adapters.frameworks import BUCKETS, CONFIGS, loss_of
@@ -20,12 +21,14 @@ from tests.unit.probing.provenance.libraries.test_torchvision import torchvision
 
 pytestmark = NEEDS_DEVICE
 DOUBLE = [name for name in CONFIGS if name != "sparse_rcnn"]  # whose head computes in float32
-TWICE = EDGES["every object twice"]
+TWICE, UNLIKE = EDGES["every object twice"], EDGES["unlike sizes"]
 
 
-def measure(name: str, device: str, *, dtype: torch.dtype = torch.float64) -> Any:
-    with on(device, built(name), dtype=dtype) as detector:
-        data = detector.data_preprocessor(batch(TWICE), training=True)
+def measure(
+    name: str, device: str, *, dtype: torch.dtype = torch.float64, images: Any = TWICE
+) -> Any:
+    with on(device, built(name), dtype=dtype) as detector, whole_float32():
+        data = detector.data_preprocessor(batch(images), training=True)
         data["inputs"] = data["inputs"].to(dtype)
         with observe(detector, BUCKETS) as seen:
             loss = loss_of(detector, data)
@@ -41,23 +44,25 @@ def test_sums_hold_in_float64(name: str) -> None:
     assert not residuals.loss > 1e-6  # some heads weight their rows in float32
 
 
+# Of equal candidates, a GPU may choose others: no object is there twice.
 # Swin draws its dropped paths on the device, where the same seed gives other numbers
 @pytest.mark.parametrize("name", [name for name in DOUBLE if name != "swin"])
 def test_records_are_those_of_a_cpu(name: str) -> None:
-    assert_same_records(measure(name, DEVICE), measure(name, "cpu"), tolerance=1e-5)
+    one, two = (measure(name, device, images=UNLIKE) for device in (DEVICE, "cpu"))
+    assert_same_records(one, two, tolerance=1e-5)
 
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_sums_hold_in_float32(name: str) -> None:
     residuals = measure(name, DEVICE, dtype=torch.float32).residuals
-    assert max(residuals.gradient, residuals.routes) < 1e-4
-    assert not residuals.loss > 1e-4
+    assert max(residuals.gradient, residuals.routes) < 1e-5
+    assert not residuals.loss > 1e-5
 
 
 @pytest.mark.parametrize("edge", ["every object twice", "unlike sizes"])
 @pytest.mark.parametrize("name", CONFIGS)
 def test_provenance_gives_the_rows_of_the_adapters(name: str, edge: str) -> None:
-    with on(DEVICE, built(name), dtype=torch.float32):
+    with on(DEVICE, built(name), dtype=torch.float32), whole_float32():
         test_followed_heads.compare(name, EDGES[edge])
 
 
