@@ -46,7 +46,8 @@ def compute(
 ) -> Tensor:
     """All of `FocalLoss` in the extension, its weights and sum too."""
     assert isinstance(self.loss_weight, float)
-    return Summed.apply(pred, target.long(), weight, avg_factor)
+    loss: Tensor = Summed.apply(pred, target.long(), weight, avg_factor)
+    return loss
 
 
 class Summed(torch.autograd.Function):

@@ -1,5 +1,8 @@
 """What is measured on a GPU is exact there, and what a CPU measures."""
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import pytest
@@ -44,9 +47,10 @@ def test_sums_hold_in_float64(name: str) -> None:
     assert not residuals.loss > 1e-6  # some heads weight their rows in float32
 
 
-# Of equal candidates, a GPU may choose others: no object is there twice.
-# Swin draws its dropped paths on the device, where the same seed gives other numbers
-@pytest.mark.parametrize("name", [name for name in DOUBLE if name != "swin"])
+# Of equal candidates a GPU may choose others: no object is there twice, and FreeAnchor, whose bags
+# are filled with anchors that overlap nothing, is left out. Swin draws its dropped paths on the
+# device, where the same seed gives other numbers.
+@pytest.mark.parametrize("name", [n for n in DOUBLE if n not in ("swin", "free_anchor")])
 def test_records_are_those_of_a_cpu(name: str) -> None:
     one, two = (measure(name, device, images=UNLIKE) for device in (DEVICE, "cpu"))
     assert_same_records(one, two, tolerance=1e-5)
@@ -73,6 +77,18 @@ CHANGES: dict[str, Any] = {
 }
 
 
+@contextmanager
+def refused_waiting() -> Iterator[None]:
+    """An operator for which the host would wait for the GPU is an error inside."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that torch does not see all of them
+        torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
 def intervened(change: Intervention, device: str, *, silent: bool) -> list[torch.Tensor]:
     """Gradients of the backbone after two steps; `silent` refuses to wait for the device."""
     with on(device, built("faster_rcnn")) as detector:
@@ -87,14 +103,8 @@ def intervened(change: Intervention, device: str, *, silent: bool) -> list[torch
             change_of_step = backward.around(
                 *places, iteration=100 + step, auxiliary=seen.auxiliary
             )
-            waiting = torch.cuda.get_sync_debug_mode() if silent else 0
-            if silent:
-                torch.cuda.set_sync_debug_mode("error")
-            try:
+            with refused_waiting() if silent else nullcontext():
                 change_of_step.__enter__()
-            finally:
-                if silent:
-                    torch.cuda.set_sync_debug_mode(waiting)
             loss.backward()
             change_of_step.__exit__(None, None, None)
         return [p.grad.cpu().clone() for p in detector.backbone.parameters() if p.grad is not None]
