@@ -64,7 +64,7 @@ class Summed(torch.autograd.Function):
             return total.detach().clone()
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> Any:
         return ctx.slope * gradient, None, None, None
 
 
@@ -100,4 +100,5 @@ def unseen_elements(
 ) -> Tensor:
     loss: Tensor = Compiled.apply(pred, torch.where(target.any(1), target.argmax(1), target.shape[1]))
     loss = loss if weight is None else loss * weight.reshape(-1, 1)
-    return loss.sum() / avg_factor
+    total: Tensor = loss.sum() / avg_factor
+    return total
