@@ -25,7 +25,8 @@ def usable(annotations: Annotations) -> tuple[Annotations, tuple[Notice, ...]]:
     """The annotations as every step uses them, and what was left out or changed.
 
     Boxes are clipped to their images; `area` stays what the annotators measured, unless it is that
-    of the boxes. The result of a result is itself.
+    of the boxes: what no clipped box can hold becomes the area of the box. The result of a result
+    is itself.
 
     Raises:
         FpnProbeError: Where the meaning of the file would have to be guessed.
@@ -152,10 +153,7 @@ def _check_areas(annotations: Annotations) -> None:
     """Refuse an object that is larger than its box, or a file whose areas are no px^2."""
     if annotations.area_of_box or not len(annotations.areas):
         return
-    sides = annotations.boxes[:, 2:].clip(max=LARGEST_SIDE)  # where nothing was clipped to an image
-    # a mask drawn over whole pixels may reach one pixel out of a box of its corners on each side
-    most = (sides + 2).prod(axis=1) * 1.05
-    large = (annotations.areas > most) & ~annotations.crowd
+    large = (annotations.areas > _largest_areas(annotations.boxes)) & ~annotations.crowd
     problems = Problems(annotations.where, "annotations")
     fix = 'correct it, or take it from the boxes: area="box" (`--set data.area=box`, `--area box`)'
     if large.any():
@@ -166,10 +164,20 @@ def _check_areas(annotations: Annotations) -> None:
         )
         problem = "have an area that is larger than their box"
         problems.add(problem, example, fix, count=int(large.sum()))
-    if annotations.areas.max() <= 1 and np.median(sides.prod(axis=1)) > 16:
+    of_boxes = annotations.boxes[:, 2:].clip(max=LARGEST_SIDE).prod(axis=1)
+    if annotations.areas.max() <= 1 and np.median(of_boxes) > 16:
         example = f"{annotations.name_of(0)}, area {annotations.areas[0]:g}"
         problems.add("have an area of at most 1, which looks like a share", example, fix)
     problems.refuse(len(annotations.areas))
+
+
+def _largest_areas(boxes: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the largest areas that objects in boxes `(N, 4)` may have, in px^2.
+
+    A mask drawn over whole pixels may reach one pixel out of a box of its corners on each side.
+    """
+    sides = boxes[:, 2:].clip(max=LARGEST_SIDE)  # where nothing was clipped to an image
+    return np.asarray((sides + 2).prod(axis=1) * 1.05)
 
 
 def _clip(
@@ -183,7 +191,12 @@ def _clip(
     sentence = "stick out of their image and were clipped"
     notices.append(Notice(sentence, int(moved.sum()), len(moved), "boxes", example))
     boxes = np.where(moved[:, None], inside, annotations.boxes)
-    areas = boxes[:, 2] * boxes[:, 3] if annotations.area_of_box else annotations.areas
+    of_boxes = boxes[:, 2] * boxes[:, 3]
+    if annotations.area_of_box:
+        return replace(annotations, boxes=boxes, areas=of_boxes)
+    # an area that was taken from the whole box is not that of what lies in the image
+    of_whole = moved & (annotations.areas > _largest_areas(boxes))
+    areas = np.where(of_whole, of_boxes, annotations.areas)
     return replace(annotations, boxes=boxes, areas=areas)
 
 

@@ -31,7 +31,7 @@ class Compiled(torch.autograd.Function):
         return output
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> Any:
         logits, target = ctx.saved_tensors
         slope = torch.empty_like(logits)
         with unobserved():
@@ -59,12 +59,12 @@ class Summed(torch.autograd.Function):
             leaf = logits.detach().requires_grad_()
             loss = Compiled.apply(leaf, target)
             loss = loss if weight is None else loss * weight.reshape(-1, 1)
-            total = loss.sum() / divisor
+            total: Tensor = loss.sum() / divisor
             (ctx.slope,) = torch.autograd.grad(total, leaf)
             return total.detach().clone()
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> Any:
         return ctx.slope * gradient, None, None, None
 
 
@@ -98,6 +98,7 @@ def test_the_plain_loss_is_the_same(reduction: str, monkeypatch: pytest.MonkeyPa
 def unseen_elements(
     pred: Tensor, target: Tensor, weight: Any = None, avg_factor: Any = None, **_: Any
 ) -> Tensor:
-    loss = Compiled.apply(pred, torch.where(target.any(1), target.argmax(1), target.shape[1]))
+    loss: Tensor = Compiled.apply(pred, torch.where(target.any(1), target.argmax(1), target.shape[1]))
     loss = loss if weight is None else loss * weight.reshape(-1, 1)
-    return loss.sum() / avg_factor
+    total: Tensor = loss.sum() / avg_factor
+    return total

@@ -14,6 +14,7 @@ from PIL import Image
 from fpnprobe.data import coco, splits
 from fpnprobe.data.image_files import images
 from fpnprobe.errors import FpnProbeError
+from tests.unit.data.law import assert_readers_agree
 
 Content = dict[str, Any]
 
@@ -263,6 +264,15 @@ def test_boxes_that_stick_out_are_clipped_and_counted(root: Path) -> None:
     found = splits.open_split(root, "train").annotations
     assert found.boxes[0].tolist() == [0.0, 20.0, 80.0, 30.0]
     assert found.areas[0] == 123.0
+
+
+def test_the_area_of_a_whole_box_is_clipped_with_it(root: Path) -> None:
+    """As converters write it, width times height of a box that sticks out of its image."""
+    edit(root, lambda c: first(c).update(bbox=[-120, 20, 200, 30], area=6000.0))
+    split = splits.open_split(root, "train")
+    assert split.annotations.boxes[0].tolist() == [0.0, 20.0, 80.0, 30.0]
+    assert split.annotations.areas[0] == 2400.0
+    assert_readers_agree(root, split)  # the part that a training reads is accepted
 
 
 def test_rounding_is_not_sticking_out(root: Path) -> None:
