@@ -118,7 +118,7 @@ def read(folders: Sequence[Path], *, names: Sequence[str] = ()) -> Stored:
     All trainings are one study together; `names` says what they are called.
 
     Raises:
-        FpnProbeError: if a folder is neither a study (`study.json` or a cell) nor has a ledger.
+        FpnProbeError: If a folder is neither a study (`study.json` or a cell) nor has a ledger.
     """
     holes: list[str] = []
     studies: list[dict[str, Any]] = []
@@ -185,7 +185,7 @@ def read_studies(folders: Sequence[Path], *, names: Sequence[str] = ()) -> list[
     """The studies among some folders, and one more of all trainings that are no study's cells.
 
     Raises:
-        FpnProbeError: see `read`.
+        FpnProbeError: See `read`.
     """
     studies: list[StoredStudy] = []
     runs: list[Path] = []
@@ -218,7 +218,7 @@ def _names(studies: Sequence[StoredStudy]) -> list[str]:
     """Name each study as the report does: by its name, or its folder where two have one name.
 
     Raises:
-        FpnProbeError: if a folder is given twice.
+        FpnProbeError: If a folder is given twice.
     """
     names = [plain(study.name) for study in studies]
     places = [study.folder.resolve() for study in studies]
