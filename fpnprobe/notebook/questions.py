@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.report.tables.read_studies import Stored
 from fpnprobe.report.tables.share_intervals import measured_on, share_intervals
+from fpnprobe.report.tables.stored import Stored
 from fpnprobe.store.cell import StoredCell
 from fpnprobe.store.tables import read_parquet
 from fpnprobe.suggestions import suggest
