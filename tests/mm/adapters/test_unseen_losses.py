@@ -98,7 +98,9 @@ def test_the_plain_loss_is_the_same(reduction: str, monkeypatch: pytest.MonkeyPa
 def unseen_elements(
     pred: Tensor, target: Tensor, weight: Any = None, avg_factor: Any = None, **_: Any
 ) -> Tensor:
-    loss: Tensor = Compiled.apply(pred, torch.where(target.any(1), target.argmax(1), target.shape[1]))
+    loss: Tensor = Compiled.apply(
+        pred, torch.where(target.any(1), target.argmax(1), target.shape[1])
+    )
     loss = loss if weight is None else loss * weight.reshape(-1, 1)
     total: Tensor = loss.sum() / avg_factor
     return total
