@@ -87,7 +87,6 @@ def add(app: typer.Typer) -> None:
                     f"{row['peak_memory_ratio']:.2f}"
                 )
                 continue
-            followed_ratio = row["followed_ratio"]
             way = ("derived" if row["derived"] else "audited") if row["passes"] else ""
             typer.echo(
                 f"{row['mode']:8}{way:9}step {row['step_s']:.4f} s, probed "
@@ -95,9 +94,5 @@ def add(app: typer.Typer) -> None:
                 f"{row['peak_memory_ratio']:.2f}, {100 * row['overhead']:.2f} % at interval "
                 f"{row['interval']}"
                 + (f", {row['speedup']:.1f} x faster than by hand" if row["passes"] else "")
-                + (
-                    f", {row['followed_ratio']:.2f} x by provenance"
-                    if row["followed_ratio"]
-                    else ""
-                )
+                + f", {row['followed_ratio']:.2f} x by provenance" * bool(row["followed_ratio"])
             )

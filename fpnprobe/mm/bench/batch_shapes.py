@@ -48,7 +48,8 @@ class ShapesHook(Hook):
         none.
         """
         seen: set[tuple[int, ...]] = set()
-        new_s, seen_s = [], []
+        new_s: list[float] = []
+        seen_s: list[float] = []
         for shape, seconds in self._iterations:
             (seen_s if shape in seen else new_s).append(seconds)
             seen.add(shape)
