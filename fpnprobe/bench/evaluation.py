@@ -10,8 +10,8 @@ import typer
 
 from fpnprobe.errors import ClaimFailed, FpnProbeError
 from fpnprobe.evaluation import Detections, Evaluation, GroundTruth, compare, evaluate
+from fpnprobe.evaluation.bootstrap.reference import copied
 from fpnprobe.evaluation.generated import generate
-from fpnprobe.evaluation.reference_bootstrap import copied
 from fpnprobe.evaluation.resampling import Resampled, resample
 from fpnprobe.statistics import resample_counts
 

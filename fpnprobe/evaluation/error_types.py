@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fpnprobe.evaluation.bootstrap import resampled_ap
+from fpnprobe.evaluation.bootstrap.average_precision import resampled_ap
 from fpnprobe.evaluation.detections import Detections
 from fpnprobe.evaluation.ground_truth import Bools, Floats, GroundTruth, Ints
 from fpnprobe.evaluation.masks import check_iou_type
-from fpnprobe.evaluation.matching import HIT, IGNORED, MISS, Matches, match
-from fpnprobe.evaluation.overlap import Pairs, overlapping
+from fpnprobe.evaluation.matching.greedy import HIT, IGNORED, MISS, Matches, match
+from fpnprobe.evaluation.matching.overlap import Pairs, overlapping
 from fpnprobe.evaluation.ranges import area_ranges
 from fpnprobe.scales import COCO_BUCKETS, ScaleBucket, check_buckets
 

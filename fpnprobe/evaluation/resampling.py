@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fpnprobe.evaluation.bootstrap import resampled_ap
+from fpnprobe.evaluation.bootstrap.average_precision import resampled_ap
 from fpnprobe.evaluation.detections import Detections
 from fpnprobe.evaluation.evaluation import bucket_metrics
 from fpnprobe.evaluation.ground_truth import Floats, GroundTruth, Ints
-from fpnprobe.evaluation.matching import match
+from fpnprobe.evaluation.matching.greedy import match
 from fpnprobe.evaluation.ranges import area_ranges, half_open
 from fpnprobe.evaluation.size_bins import size_edges
 from fpnprobe.scales import COCO_BUCKETS, ScaleBucket

@@ -12,7 +12,7 @@ import numpy as np
 from fpnprobe.data.annotation_file.box_forms import FORMS, suspected_form, to_plain
 from fpnprobe.evaluation.detections import Detections
 from fpnprobe.evaluation.ground_truth import Floats, GroundTruth
-from fpnprobe.evaluation.overlap import overlapping
+from fpnprobe.evaluation.matching.overlap import overlapping
 
 _BEST = 2000  # detections that are looked at
 _OVERLAP = 0.75

@@ -1,4 +1,4 @@
-"""Adapters, which tell the probe whose each row of a head's loss is: one file a head family.
+"""Adapters, which tell the probe whose each row of a head's loss is; `heads` has one file a family.
 
 `observe` arms a detector for a forward pass; `register_head` adds a head of your own (a worked
 example is in its docstring). What each family can do, and where a new one would have to be told:
@@ -26,8 +26,16 @@ which anchors an object's choice of level drops, and whose bag a row is.
 rows that a study is compared with are found by `fpnprobe.evidence.published`.
 """
 
-from fpnprobe.mm.adapters import anchor, fcos, free_anchor, fsaf, mask, roi_box, sparse_rcnn  # noqa: F401
 from fpnprobe.mm.adapters.adapter import HeadAdapter, objects_of_samples, sampling_results
+from fpnprobe.mm.adapters.heads import (  # noqa: F401 - each registers its adapter
+    anchor,
+    fcos,
+    free_anchor,
+    fsaf,
+    mask,
+    roi_box,
+    sparse_rcnn,
+)
 from fpnprobe.mm.adapters.observation import Observation
 from fpnprobe.mm.adapters.observe import observe
 from fpnprobe.mm.adapters.registry import adapter_for, register_head

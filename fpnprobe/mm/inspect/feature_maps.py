@@ -13,7 +13,7 @@ from fpnprobe.attribution.chain import Chain
 from fpnprobe.mm.inspect import channel_groups
 from fpnprobe.mm.inspect.attribution.image import DetectorImage
 from fpnprobe.mm.inspect.attribution.segments import build_chain
-from fpnprobe.mm.training.dataset import CellImages
+from fpnprobe.mm.training.images.dataset import CellImages
 from fpnprobe.scales import COCO_BUCKETS, ScaleBucket, bucket_index
 from fpnprobe.store import atomic
 from fpnprobe.store.feature_maps import Features, group_compactness

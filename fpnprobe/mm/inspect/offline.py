@@ -25,7 +25,7 @@ from fpnprobe.ledger import Ledger, LedgerWriter
 from fpnprobe.mm.adapters import observe
 from fpnprobe.mm.hook.statistics import Account
 from fpnprobe.mm.inspect.open_detector import open_given
-from fpnprobe.mm.training.dataset import CellImages
+from fpnprobe.mm.training.images.dataset import CellImages
 from fpnprobe.probing.probe import Probe
 from fpnprobe.probing.sample import Sample
 from fpnprobe.probing.sampling.schedule import Schedule

@@ -14,7 +14,7 @@ from fpnprobe.mm.detectors import build_detector
 from fpnprobe.mm.detectors.stock import read_config, stock_model
 from fpnprobe.mm.inspect.trained_cell import TrainedCell
 from fpnprobe.mm.inspect.weights import load_weights, read_weights
-from fpnprobe.mm.training.dataset import CellImages
+from fpnprobe.mm.training.images.dataset import CellImages
 from fpnprobe.scales import COCO_BUCKETS, ScaleBucket
 from fpnprobe.store.cell import MANIFEST
 from fpnprobe.store.runs import is_run

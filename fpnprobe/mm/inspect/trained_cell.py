@@ -15,8 +15,8 @@ from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm.inspect.attribution.image import DetectorImage
 from fpnprobe.mm.inspect.attribution.segments import build_chain
 from fpnprobe.mm.inspect.trained_run import open_run_images, open_trained_run
-from fpnprobe.mm.training.cell_images import open_images
-from fpnprobe.mm.training.dataset import CellImages
+from fpnprobe.mm.training.images.cell_images import open_images
+from fpnprobe.mm.training.images.dataset import CellImages
 from fpnprobe.mm.training.trained_model import load_final
 from fpnprobe.scales import ScaleBucket
 from fpnprobe.store.cell import MANIFEST, StoredCell
@@ -144,7 +144,7 @@ def read_config(stored: StoredCell) -> CellConfig:
 
 
 def open_stored_images(stored: StoredCell, *, with_loss: bool) -> CellImages:
-    """Open the validation images of a cell on disk; see `fpnprobe.mm.training.cell_images`.
+    """Open the validation images of a cell on disk; see `fpnprobe.mm.training.images.cell_images`.
 
     Raises:
         FpnProbeError: if its manifest does not say how the images were taken.

@@ -9,7 +9,7 @@ from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm.detectors import build_detector
 from fpnprobe.mm.detectors.stock import without_downloads
 from fpnprobe.mm.inspect.weights import load_weights, read_weights
-from fpnprobe.mm.training.dataset import CellImages
+from fpnprobe.mm.training.images.dataset import CellImages
 from fpnprobe.store.cell import StoredCell
 
 

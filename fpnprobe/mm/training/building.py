@@ -10,10 +10,10 @@ from mmengine.dist import get_rank, get_world_size
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm.hook import GradientProbeHook
-from fpnprobe.mm.training.cell_images import open_images
-from fpnprobe.mm.training.dataset import Positions
 from fpnprobe.mm.training.formatter import import_formatter
-from fpnprobe.mm.training.loader import collate, count_workers, limit_threads
+from fpnprobe.mm.training.images.cell_images import open_images
+from fpnprobe.mm.training.images.dataset import Positions
+from fpnprobe.mm.training.images.loader import collate, count_workers, limit_threads
 from fpnprobe.mm.training.log import TrainingLog
 from fpnprobe.mm.training.loop import CellRunner
 from fpnprobe.mm.training.model import has_masks, model_config

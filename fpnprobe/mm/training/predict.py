@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from fpnprobe.mm.training.dataset import CellImages
-from fpnprobe.mm.training.loader import prediction_loader
+from fpnprobe.mm.training.images.dataset import CellImages
+from fpnprobe.mm.training.images.loader import prediction_loader
 from fpnprobe.mm.training.team import Team
 from fpnprobe.store import atomic
 

@@ -11,7 +11,7 @@ from fpnprobe.study.folder.study_folder import Output
 from fpnprobe.study.runner.failures import Interrupted
 
 if TYPE_CHECKING:
-    from fpnprobe.mm.training.dataset import CellImages
+    from fpnprobe.mm.training.images.dataset import CellImages
     from fpnprobe.mm.training.team import Team
 
 
@@ -66,7 +66,7 @@ class CellWork:
 
     def images(self, *, with_loss: bool = False) -> "CellImages":
         """Open the validation images, in order and unchanged; see `open_images`."""
-        from fpnprobe.mm.training.cell_images import open_images
+        from fpnprobe.mm.training.images.cell_images import open_images
 
         if with_loss not in self._images:
             source = self.output.source

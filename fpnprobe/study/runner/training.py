@@ -140,7 +140,7 @@ def _predict_share(
     stop: Callable[[], bool],
 ) -> None:
     """Predict this process's share of the validation images."""
-    from fpnprobe.mm.training.cell_images import open_images
+    from fpnprobe.mm.training.images.cell_images import open_images
     from fpnprobe.mm.training.predict import predict
     from fpnprobe.mm.training.trained_model import load_final
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm.adapters import label_check as module
 from fpnprobe.mm.adapters import observe
-from fpnprobe.mm.adapters.fsaf import FSAFAdapter
+from fpnprobe.mm.adapters.heads.fsaf import FSAFAdapter
 from fpnprobe.mm.adapters.objects import Objects
 from fpnprobe.testing import assert_no_hooks_left
 from tests.mm.adapters.frameworks import BUCKETS, CONFIGS, loss_of, tiny

@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from mmdet.datasets import CocoDataset
 
-from tests.mm.training.test_masks import run_lengths
+from tests.mm.training.images.test_masks import run_lengths
 
 STUDIES = Path(__file__).parents[3] / "studies"
 SPLITS = {"train": (118_287, 860_001), "val": (5_000, 36_781)}  # images, annotations

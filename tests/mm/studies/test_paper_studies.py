@@ -30,7 +30,7 @@ from fpnprobe.scales import COCO_BUCKETS
 from fpnprobe.study import load
 from fpnprobe.study.folder import cell_key, dataset, study_folder
 from fpnprobe.study.runner import exit_codes, training, worker
-from tests.mm.training.test_masks import run_lengths
+from tests.mm.training.images.test_masks import run_lengths
 
 ROOT = Path(__file__).parents[3] / "studies"
 FILES = sorted(

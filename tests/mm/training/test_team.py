@@ -14,9 +14,9 @@ import torch
 from torch.utils.data import get_worker_info
 
 from fpnprobe.config.cell_config import CellConfig
-from fpnprobe.mm.training import loader as loading
-from fpnprobe.mm.training.cell_images import open_images
-from fpnprobe.mm.training.loader import count_workers, prediction_loader
+from fpnprobe.mm.training.images import loader as loading
+from fpnprobe.mm.training.images.cell_images import open_images
+from fpnprobe.mm.training.images.loader import count_workers, prediction_loader
 from fpnprobe.mm.training.team import Team
 from fpnprobe.study.folder.study_folder import Output
 from fpnprobe.study.runner import exit_codes, launchers

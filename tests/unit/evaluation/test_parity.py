@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fpnprobe.evaluation import Detections, GroundTruth, evaluate
-from fpnprobe.evaluation.bootstrap import resampled_ap
-from fpnprobe.evaluation.matching import match
+from fpnprobe.evaluation.bootstrap.average_precision import resampled_ap
+from fpnprobe.evaluation.matching.greedy import match
 from fpnprobe.evaluation.ranges import area_ranges
 from fpnprobe.scales import COCO_BUCKETS, ScaleBucket
 from tests.unit.evaluation.oracle import NAMES, cases, coco_stats

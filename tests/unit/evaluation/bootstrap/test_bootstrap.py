@@ -12,17 +12,17 @@ from hypothesis.extra import numpy as hnp
 from fpnprobe.bench.evaluation import run
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.evaluation import Detections, GroundTruth, compare, evaluate, size_curve
-from fpnprobe.evaluation.bootstrap import resampled_ap
+from fpnprobe.evaluation.bootstrap.average_precision import resampled_ap
+from fpnprobe.evaluation.bootstrap.reference import copied
+from fpnprobe.evaluation.bootstrap.scans import falling_maximum, running_sums
 from fpnprobe.evaluation.generated import as_documents, generate
-from fpnprobe.evaluation.matching import match
+from fpnprobe.evaluation.matching.greedy import match
 from fpnprobe.evaluation.ranges import area_ranges, half_open
-from fpnprobe.evaluation.reference_bootstrap import copied
 from fpnprobe.evaluation.resampling import resample
-from fpnprobe.evaluation.scans import falling_maximum, running_sums
 from fpnprobe.evaluation.size_bins import bin_table, size_edges
 from fpnprobe.scales import COCO_BUCKETS, ScaleBucket
 from fpnprobe.statistics import percentile_interval, resample_counts
-from tests.unit.evaluation.coverage import coverage
+from tests.unit.evaluation.bootstrap.coverage import coverage
 from tests.unit.evaluation.oracle import cases
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

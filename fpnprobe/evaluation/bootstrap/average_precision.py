@@ -15,11 +15,11 @@ another order.
 import numpy as np
 import numpy.typing as npt
 
-from fpnprobe.evaluation.bootstrap_index import Block, blocks_of
+from fpnprobe.evaluation.bootstrap.row_index import Block, blocks_of
+from fpnprobe.evaluation.bootstrap.scans import falling_maximum, running_sums
 from fpnprobe.evaluation.ground_truth import Floats, Ints
-from fpnprobe.evaluation.matching import Matches
+from fpnprobe.evaluation.matching.greedy import Matches
 from fpnprobe.evaluation.ranges import RECALL_POINTS
-from fpnprobe.evaluation.scans import falling_maximum, running_sums
 
 _COLUMNS = 64  # resamples worked on together: a block's rows should stay in the processor's cache
 _STEPS = len(RECALL_POINTS) - 1

@@ -11,8 +11,8 @@ from mmdet.structures.mask import BitmapMasks, PolygonMasks
 
 from fpnprobe.data.annotation_file import reader
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.mm.training.dataset import CellImages
-from fpnprobe.mm.training.masks import load_masks
+from fpnprobe.mm.training.images.dataset import CellImages
+from fpnprobe.mm.training.images.masks import load_masks
 
 # mmdet gives its masks to NumPy, pycocotools its own to it.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation")

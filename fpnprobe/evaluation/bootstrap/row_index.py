@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fpnprobe.evaluation.ground_truth import Bools, Ints
-from fpnprobe.evaluation.matching import HIT, IGNORED, Matches
+from fpnprobe.evaluation.matching.greedy import HIT, IGNORED, Matches
 
 _ROWS = 1500  # hits in a block, about; one category is never split
 

@@ -8,7 +8,7 @@ import cv2
 import torch
 from torch.utils.data import DataLoader
 
-from fpnprobe.mm.training.dataset import CellImages
+from fpnprobe.mm.training.images.dataset import CellImages
 
 CPUS = "FPNPROBE_CPUS"  # set by the launcher of cells that run side by side
 _MOST_WORKERS = 8

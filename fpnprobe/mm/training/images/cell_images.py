@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from fpnprobe.config.cell_config import CellConfig
-from fpnprobe.mm.training.dataset import CellImages
+from fpnprobe.mm.training.images.dataset import CellImages
 from fpnprobe.mm.training.model import has_masks, model_config
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from fpnprobe.data import scenes
-from fpnprobe.mm.training.dataset import CellImages
-from fpnprobe.mm.training.shapes import grouped
+from fpnprobe.mm.training.images.dataset import CellImages
+from fpnprobe.mm.training.images.shapes import grouped
 
 
 @pytest.mark.parametrize("batch", [1, 3, 4, 8])

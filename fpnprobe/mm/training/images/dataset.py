@@ -15,8 +15,8 @@ from torch.utils.data import Dataset, Sampler
 from fpnprobe.data import splits
 from fpnprobe.data.annotation_file.column_file import read_usable
 from fpnprobe.data.image_files import pixels
-from fpnprobe.mm.training.masks import load_masks
-from fpnprobe.mm.training.shapes import grouped
+from fpnprobe.mm.training.images.masks import load_masks
+from fpnprobe.mm.training.images.shapes import grouped
 
 Floats = npt.NDArray[np.float64]
 
@@ -29,7 +29,7 @@ class CellImages(Dataset[dict[str, Any]]):
     ignored instances. An index is a position in training: position p takes image
     `permutation(seed, p // n)[p % n]` and draws its flip from (seed, p), so any process at any
     time gives the same sample. The permutation is drawn at random, then put in an order in which
-    a batch is wide or tall as a whole (`fpnprobe.mm.training.shapes`).
+    a batch is wide or tall as a whole (`fpnprobe.mm.training.images.shapes`).
 
     Args:
         root: Data folder.

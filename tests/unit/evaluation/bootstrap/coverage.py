@@ -3,8 +3,8 @@
 Reports have the expanded percentile interval (Hesterberg, 2015). Beside it are tried the plain
 percentiles, BCa (Efron, 1987), and Student's t with the jackknife's standard error.
 
-`python -m tests.unit.evaluation.coverage 600 200` prints, for 600 sets of 200 images, how often the
-interval of each kind holds B's gain over A. It takes half a second a set.
+`python -m tests.unit.evaluation.bootstrap.coverage 600 200` prints, for 600 sets of 200 images, how
+often the interval of each kind holds B's gain over A. It takes half a second a set.
 """
 
 import sys

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from fpnprobe.evaluation.detections import Detections
 from fpnprobe.evaluation.ground_truth import Bools, Floats, GroundTruth, Ints
-from fpnprobe.evaluation.overlap import Pairs, overlapping
+from fpnprobe.evaluation.matching.overlap import Pairs, overlapping
 from fpnprobe.evaluation.ranges import IOU_THRESHOLDS, MAX_DETECTIONS, AreaRange
 
 HIT, MISS, IGNORED = 1, 0, -1

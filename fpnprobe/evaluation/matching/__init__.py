@@ -1,0 +1,1 @@
+"""COCO's matching of detections with objects, and the overlaps that it reads."""
