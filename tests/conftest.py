@@ -1,4 +1,4 @@
-"""Every test starts from the same random state, on one thread, and on the CPU unless it says GPU."""
+"""Tests start from the same random state, on one thread, and without a GPU unless they ask for it."""
 
 import os
 import random
