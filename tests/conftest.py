@@ -1,4 +1,4 @@
-"""Tests start from the same random state, on one thread, and without a GPU unless they ask for it."""
+"""Tests start from one random state, on one thread, and without a GPU unless they ask for it."""
 
 import os
 import random
