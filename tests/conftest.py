@@ -1,4 +1,4 @@
-"""Every test starts from the same random state, on one thread."""
+"""Tests start from one random state, on one thread, and without a GPU unless they ask for it."""
 
 import os
 import random
@@ -7,6 +7,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Hide GPUs from a run that does not ask for them: mmengine trains on what it sees."""
+    if "gpu" not in str(config.option.markexpr).replace("not gpu", ""):
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
 @pytest.fixture(autouse=True)

@@ -13,6 +13,7 @@ def run(
     batch: int = 2,
     repeats: int = 15,
     device: str = "cpu",
+    followed: bool = True,
 ) -> list[dict[str, Any]]:
     """Time plain and probed training steps by turns, in this process, on one generated batch.
 
@@ -30,7 +31,7 @@ def run(
     - `naive_s`, `speedup`: one more forward and backward pass for each bucket and the background,
       and their time over what the probe adds to a step;
     - `followed_step_s`, `followed_ratio`: the same probed step with the rows' objects read by
-      provenance where an adapter would say them, and that over probed_step_s.
+      provenance where an adapter would say them, and that over probed_step_s; 0 without `followed`.
 
     Mode `norms` makes no pass: its limit is reading every gradient once (a copy of it). Rows `twin:
     ...` are what users have without this package, at every step and beside a plain one: histograms
@@ -43,10 +44,13 @@ def run(
         batch: Images in the batch.
         repeats: Timed steps of each kind.
         device: "cpu" or "cuda".
+        followed: Time provenance, too, which waits for a GPU at each operator that it follows.
     """
     from fpnprobe.mm.bench.probe import measure
 
-    return measure(config=config, size=size, batch=batch, repeats=repeats, device=device)
+    return measure(
+        config=config, size=size, batch=batch, repeats=repeats, device=device, followed=followed
+    )
 
 
 def add(app: typer.Typer) -> None:
@@ -61,10 +65,18 @@ def add(app: typer.Typer) -> None:
         batch: Annotated[int, typer.Option(help="Images in the batch.")] = 2,
         repeats: Annotated[int, typer.Option(help="Timed steps of each kind.")] = 15,
         device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+        followed: Annotated[bool, typer.Option(help="Time provenance, too: slow on a GPU.")] = True,
         as_json: Annotated[bool, typer.Option("--json", help="Print the rows as JSON.")] = False,
     ) -> None:
         """Time probed training steps against plain ones, their limit, and one pass per bucket."""
-        rows = run(config=config, size=size, batch=batch, repeats=repeats, device=device)
+        rows = run(
+            config=config,
+            size=size,
+            batch=batch,
+            repeats=repeats,
+            device=device,
+            followed=followed,
+        )
         if as_json:
             typer.echo(json.dumps(rows))
             return
@@ -82,5 +94,5 @@ def add(app: typer.Typer) -> None:
                 f"{row['peak_memory_ratio']:.2f}, {100 * row['overhead']:.2f} % at interval "
                 f"{row['interval']}"
                 + (f", {row['speedup']:.1f} x faster than by hand" if row["passes"] else "")
-                + (f", {row['followed_ratio']:.2f} x by provenance" if row["passes"] else "")
+                + f", {row['followed_ratio']:.2f} x by provenance" * bool(row["followed_ratio"])
             )

@@ -113,4 +113,9 @@ def add(app: typer.Typer) -> None:
         whole = sum(result["parts"].values())
         percents = (f"{name} {100 * s / whole:.0f} %" for name, s in result["parts"].items())
         typer.echo(f"where the time of ours goes: {', '.join(percents)}")
+        shapes = result["shapes"]
+        typer.echo(
+            f"{shapes['shapes']} shapes of batches: an iteration takes {shapes['new_s']:.3f} s "
+            f"where the shape is new, else {shapes['seen_s']:.3f} s"
+        )
         typer.echo(f"ours is {result['speedup']:.2f} x as fast ({result['cpu_speedup']:.2f} x CPU)")

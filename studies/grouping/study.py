@@ -64,3 +64,17 @@ buckets = [("small", 0, 24**2), ("medium", 24**2, 72**2), ("large", 72**2, None)
 schedule = dict(iterations=500, batch=4, lr=2e-3, warmup=50, clip=10.0)
 probe = dict(mode=None)
 resources = dict(jobs=2, threads=1)
+
+# three times as long: what remains of the differences between one, two and three stages
+presets = {"longer": {
+    "question": "Does what grouping wins or costs in 500 iterations remain after 1,500?",
+    "expected": (
+        "All are well above their AP after 500 iterations. FPN-CFG2 and FPN-CFG3 are still above "
+        "FPN, by less than the 2 to 10 AP of the short training; FPN-CFG1 is within 2 AP of FPN. "
+        "None is below FPN by more than seeds differ, 6 AP."
+    ),
+    "variants": ["FPN", "FPN-CFG1", "FPN-CFG2", "FPN-CFG3"],
+    "schedule.iterations": 1500,
+    "schedule.warmup": 150,
+    "probe.snapshots": [0.33, 0.67],
+}}  # fmt: skip

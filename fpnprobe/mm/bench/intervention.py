@@ -10,7 +10,7 @@ from fpnprobe.interventions.backward import IntervenedBackward
 from fpnprobe.interventions.masks import groups
 from fpnprobe.mm.bench.bench_policy import BenchPolicy
 from fpnprobe.mm.bench.steps import Steps
-from fpnprobe.mm.bench.timing import Clock
+from fpnprobe.mm.bench.timing import Clock, turns
 from fpnprobe.mm.hook.partition_observer import PartitionObserver
 from fpnprobe.mm.hook.training_step import observed_steps
 from fpnprobe.probing.probe import Probe
@@ -29,7 +29,7 @@ def measure(
         raise EnvironmentProblem(f"device {device!r}: no CUDA device here; use --device cpu")
     steps, clock = Steps(config, size=size, batch=batch, device=device), Clock(device != "cpu")
     acting = {name: _Acting(steps, name) for name in READY_MADE}
-    for turn in range(repeats + 1):
+    for turn in turns("bench intervention", repeats + 1):
         clock.time("step", steps.step)
         loss, inputs = steps.inputs("routes")
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from fpnprobe.errors import EnvironmentProblem
 from fpnprobe.methods import CascadedGrouping, twins
-from fpnprobe.mm.bench.timing import Clock, peak_memory
+from fpnprobe.mm.bench.timing import Clock, peak_memory, turns
 from fpnprobe.mm.detectors import build_detector, detector_config
 from fpnprobe.mm.detectors.complexity import complexity
 from fpnprobe.mm.variants import apply_variant
@@ -85,7 +85,9 @@ def _rows(
     works: dict[tuple[str, str], tuple[nn.Module, list[Tensor]]], *, repeats: int, device: str
 ) -> list[dict[str, Any]]:
     clock = Clock(device.startswith("cuda"))
-    for turn in range(repeats + 1):  # by turns, so that what disturbs one disturbs all
+    for turn in turns(
+        "bench neck", repeats + 1
+    ):  # by turns, so that what disturbs one disturbs all
         for key, (module, inputs) in works.items():
             for kind, work in _kinds(module, inputs).items():
                 name = "/".join((*key, kind)) if turn else "warm-up"
@@ -144,7 +146,7 @@ def detector_slowdown(
     shape = dict.fromkeys(("img_shape", "ori_shape", "pad_shape", "batch_input_shape"), size)
     sample = DetDataSample(metainfo={**shape, "scale_factor": (1.0, 1.0)})
     clock = Clock(device.startswith("cuda"))
-    for turn in range(repeats + 1):
+    for turn in turns("bench neck", repeats + 1):
         for name, model in models.items():
             predict = functools.partial(model, image, [sample], mode="predict")
             with torch.no_grad():

@@ -9,7 +9,7 @@ from fpnprobe.errors import EnvironmentProblem, FpnProbeError
 from fpnprobe.mm.bench.bench_policy import BenchPolicy
 from fpnprobe.mm.bench.rival_steps import rival_works
 from fpnprobe.mm.bench.steps import Steps
-from fpnprobe.mm.bench.timing import Clock, peak_memory
+from fpnprobe.mm.bench.timing import Clock, peak_memory, turns
 from fpnprobe.mm.hook.norms_observer import NormsObserver, stage_parameters
 from fpnprobe.mm.hook.training_step import observed_steps
 from fpnprobe.probing.probe import Mode
@@ -26,7 +26,7 @@ _NORMS_STEPS = 100
 
 
 def measure(
-    *, config: str | None, size: int, batch: int, repeats: int, device: str
+    *, config: str | None, size: int, batch: int, repeats: int, device: str, followed: bool
 ) -> list[dict[str, Any]]:
     """Rows of `fpnprobe.bench.probe.run`, which documents them."""
     if min(size, batch, repeats) < 1:
@@ -34,8 +34,8 @@ def measure(
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise EnvironmentProblem(f"device {device!r}: no CUDA device here; use --device cpu")
     steps, clock = Steps(config, size=size, batch=batch, device=device), Clock(device != "cpu")
-    for turn in range(repeats + 1):
-        _turn(steps, clock)
+    for turn in turns("bench probe", repeats + 1):
+        _turn(steps, clock, followed=followed)
         if turn == 0:  # warming up
             clock.times.clear()
     plain_memory = peak_memory(steps.step, device, held=steps.held)
@@ -46,7 +46,7 @@ def measure(
         passes = len(COCO_BUCKETS) + (not derived)
         limit = clock["step"] + passes * clock[f"{mode} pass"]
         probed = clock[f"{mode} {derived}"]
-        followed = clock[f"{mode} {derived} followed"]
+        followed_s = clock[f"{mode} {derived} followed"] if followed else 0.0
         extra = probed - clock["step"]
         naive = (len(COCO_BUCKETS) + 1) * clock["naive"]
         rows.append(
@@ -64,8 +64,8 @@ def measure(
                 "peak_memory_ratio": memory / plain_memory,
                 "naive_s": naive,
                 "speedup": naive / extra,
-                "followed_step_s": followed,
-                "followed_ratio": followed / probed,
+                "followed_step_s": followed_s,
+                "followed_ratio": followed_s / probed,
             }
         )
     return [*rows, *_rival_rows(steps, clock, plain_memory, device)]
@@ -99,15 +99,16 @@ def _rival_rows(steps: Steps, clock: Clock, plain_memory: int, device: str) -> l
     return rows
 
 
-def _turn(steps: Steps, clock: Clock) -> None:
+def _turn(steps: Steps, clock: Clock, *, followed: bool) -> None:
     """Everything once, by turns, so that a busy machine slows all of it alike."""
     clock.time("step", steps.step)
     for mode, derived in _KINDS:
         with observed_steps(steps.wrapper, steps.observer(mode, derived=derived)):
             clock.time(f"{mode} {derived}", steps.step)
-        followed = steps.observer(mode, derived=derived, labels="provenance")
-        with observed_steps(steps.wrapper, followed):
-            clock.time(f"{mode} {derived} followed", steps.step)
+        if followed:
+            observer = steps.observer(mode, derived=derived, labels="provenance")
+            with observed_steps(steps.wrapper, observer):
+                clock.time(f"{mode} {derived} followed", steps.step)
     for mode in ("routes", "full"):
         loss, inputs = steps.inputs(mode)
         clock.time(f"{mode} pass", functools.partial(_pass, loss, inputs))

@@ -2,12 +2,15 @@
 
 import gc
 import os
+import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from statistics import median
 
 import torch
+
+_PATIENCE = 5.0  # s without a word
 
 
 @dataclass
@@ -32,6 +35,16 @@ class Clock:
 
     def __getitem__(self, name: str) -> float:
         return median(self.times[name])
+
+
+def turns(name: str, count: int) -> Iterator[int]:
+    """Yield the numbers of `count` turns; while they take long, each is told on stderr."""
+    began = told = time.monotonic()
+    for turn in range(count):
+        yield turn
+        if time.monotonic() - told > _PATIENCE:
+            told = time.monotonic()
+            sys.stderr.write(f"{name}: turn {turn + 1} of {count}, {told - began:.0f} s\n")
 
 
 def peak_memory(

@@ -18,6 +18,7 @@ from mmengine.runner import Runner
 from fpnprobe.config.cell_config import CellConfig
 from fpnprobe.config.schema_parts import ProbeSpec
 from fpnprobe.mm import quiet
+from fpnprobe.mm.bench.batch_shapes import ShapesHook
 from fpnprobe.mm.bench.probe import INTERVALS
 from fpnprobe.mm.bench.stock_runner import stock_runner
 from fpnprobe.mm.bench.training_parts import PartClock, PartsHook
@@ -50,10 +51,12 @@ def compare(task: Training, *, warmup: int, rounds: int) -> dict[str, Any]:
     `wall` and `cpu` are seconds per iteration; `cpu` is that of the training process, so the stock
     runner's loader processes are left out of it; `loader_cpu` is theirs. `speedup` and
     `cpu_speedup` are stock over ours, the latter with the loaders' time. `parts` has the wall time
-    of ours per iteration by `data`, `forward`, `backward`, `optimizer` and `other`.
+    of ours per iteration by `data`, `forward`, `backward`, `optimizer` and `other`; `shapes` what
+    iterations with a batch of a new shape take, see `ShapesHook`.
     """
     count = task.iterations - warmup
     rows: dict[str, list[tuple[float, float, float]]] = {"ours": [], "stock": []}
+    shapes = ShapesHook()
     for _ in range(rounds):
         for name, make in (("ours", _ours), ("stock", stock_runner)):
             with (
@@ -62,7 +65,8 @@ def compare(task: Training, *, warmup: int, rounds: int) -> dict[str, Any]:
                 contextlib.redirect_stdout(io.StringIO()),  # pycocotools tells of its index
             ):
                 before = _children()
-                clock = _run(make, task, scratch, warmup)
+                is_first = name == "ours" and not rows[name]
+                clock = _run(make, task, scratch, warmup, *([shapes] if is_first else []))
                 loaders = (_children() - before) / task.iterations
             wall, cpu = clock.end - clock.begin, clock.cpu_end - clock.cpu_begin
             rows[name].append((wall / count, cpu / count, loaders))
@@ -75,6 +79,7 @@ def compare(task: Training, *, warmup: int, rounds: int) -> dict[str, Any]:
     result["cpu_speedup"] = (stock["cpu"] + stock["loader_cpu"]) / (
         ours["cpu"] + ours["loader_cpu"]
     )
+    result["shapes"] = shapes.summary()
     result["parts"] = _measure_parts(task, warmup=warmup)
     return result
 
@@ -114,9 +119,12 @@ def measure_probe(task: Training) -> float:
     return float(extra / (probe.interval or INTERVALS[probe.mode or "routes"]))
 
 
-def _run(make: Callable[..., Runner], task: Training, scratch: str, warmup: int) -> _Clock:
+def _run(
+    make: Callable[..., Runner], task: Training, scratch: str, warmup: int, *hooks: Hook
+) -> _Clock:
     runner, clock = make(task, scratch=scratch), _Clock(warmup)
-    runner.register_hook(clock, priority="LOWEST")
+    for hook in (clock, *hooks):
+        runner.register_hook(hook, priority="LOWEST")
     runner.train()
     del runner
     return clock

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from fpnprobe.bench.probe import run
 from fpnprobe.cli import main
 from fpnprobe.errors import EnvironmentProblem, FpnProbeError
+from fpnprobe.mm.bench import timing
 from fpnprobe.mm.bench.rival_steps import RIVALS, rival_works
 from fpnprobe.mm.bench.steps import Steps
 from fpnprobe.mm.bench.timing import peak_memory
@@ -38,8 +39,26 @@ def test_rows_have_the_documented_keys() -> None:
         assert row["limit"] >= row["step_s"] > 0
         assert row["peak_memory_ratio"] > (0.99 if "twin" in row["mode"] else 0.999)
     assert rows[0]["overhead"] < 0.05
+    assert all((row["followed_ratio"] > 0) == (row["passes"] > 0) for row in rows)
     jacobian = next(row for row in rows if "Jacobian" in row["mode"])
     assert jacobian["peak_memory_ratio"] > 1.1  # a gradient of all parameters for each loss
+
+
+def test_provenance_need_not_be_timed() -> None:
+    rows = run(size=64, batch=1, repeats=1, followed=False)
+    assert not any(row["followed_ratio"] for row in rows)
+
+
+def test_long_turns_are_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(timing, "_PATIENCE", -1.0)
+    assert list(timing.turns("bench x", 2)) == [0, 1]
+    told = capsys.readouterr().err.splitlines()
+    assert [line.partition(",")[0] for line in told] == [
+        "bench x: turn 1 of 2",
+        "bench x: turn 2 of 2",
+    ]
 
 
 def test_twins_leave_the_gradients_of_a_plain_step() -> None:

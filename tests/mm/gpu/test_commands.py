@@ -68,7 +68,8 @@ def test_bench_neck() -> None:
 def test_bench_training(tmp_path: Path) -> None:
     folder = study_file(tmp_path / "study")
     words = ("--iterations", "4", "--warmup", "1", "--rounds", "1", "--device", DEVICE, "--json")
-    assert rows_of(call("bench", "training", str(folder), *words), '{"')["speedup"] > 0
+    result = rows_of(call("bench", "training", str(folder), *words), '{"')
+    assert result["speedup"] > 0 and result["shapes"]["new_s"] > 0
 
 
 @pytest.mark.parametrize("config", ["retinanet_r50_fpn_1x_coco"])
