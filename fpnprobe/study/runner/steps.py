@@ -138,7 +138,7 @@ def _offline_folders(work: CellWork) -> tuple[str, ...]:
 
 
 def _offline(work: CellWork) -> None:
-    from fpnprobe.mm.inspect.offline import probe_images
+    from fpnprobe.mm.inspect.probe_images import probe_images
     from fpnprobe.mm.training.weight_snapshots import kept_name
     from fpnprobe.probing.probe import Probe
 

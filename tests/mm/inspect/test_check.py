@@ -12,7 +12,7 @@ from fpnprobe.cli import main
 from fpnprobe.data import scenes
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm.inspect import check, check_table
-from fpnprobe.mm.inspect.check_result import CheckResult
+from fpnprobe.mm.inspect.check.result import CheckResult
 from fpnprobe.probing import Residuals
 from tests.mm.adapters.frameworks import CLASSES, CONFIGS, tiny
 
