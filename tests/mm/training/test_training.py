@@ -67,7 +67,7 @@ def test_boxes_areas_and_crowds(folder: Path) -> None:
     found = dataset(folder)[0]["data_samples"]
     assert found.gt_instances.bboxes.tolist() == [[10, 10, 30, 20], [50, 30, 60, 40]]
     assert found.gt_instances.labels.tolist() == [1, 0]
-    assert found.gt_instances.areas.tolist() == [150.5, 400.0]
+    assert found.gt_instances.areas.tolist() == [150.5, 100.0]  # of what lies in the image
     assert found.ignored_instances.bboxes.tolist() == [[0, 0, 30, 30]]
     assert found.img_id == 1
 
@@ -119,7 +119,7 @@ def test_multi_scale_draws_a_side_by_position(folder: Path) -> None:
         assert sample.scale_factor == (width / full_width, height / full_height)
         assert sample.gt_instances.bboxes[:, 2].max() <= width
         assert torch.equal(other[position]["inputs"], item["inputs"])
-        areas = {150.5, 400.0, 270.0}
+        areas = {150.5, 100.0, 270.0}
         assert set(sample.gt_instances.areas.tolist()) <= areas  # of the original image
     assert min(sides) >= 20
     assert max(sides) <= 40
