@@ -33,7 +33,7 @@ def add(app: typer.Typer) -> None:
     group = typer.Typer(cls=Benches, no_args_is_help=True)
 
     @group.callback()
-    def _group() -> None:
+    def _describe_group() -> None:
         """Measure speed, as ratios in one process."""
 
     app.add_typer(group, name="bench")

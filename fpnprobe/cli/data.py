@@ -10,7 +10,7 @@ _JSON = typer.Option("--json", help="Print the result as JSON.")
 _AREA = typer.Option(help="box: take each object's area from its box, for data without `area`.")
 
 
-def _result(content: dict[str, Any], *, as_json: bool) -> None:
+def _print_result(content: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(content))
         return
@@ -42,7 +42,7 @@ def add(app: typer.Typer) -> None:
 
         folder = scenes.make(root, train=train, val=val, size=size, seed=seed)
         objects = {split: coco.check(folder, split).objects for split in ("train", "val")}
-        _result(
+        _print_result(
             {"root": str(folder), "train": train, "val": val, "objects": objects}, as_json=as_json
         )
 
@@ -79,7 +79,7 @@ def add(app: typer.Typer) -> None:
             typer.echo(json.dumps({"splits": [summary.to_dict() for summary in summaries]}))
             return
         for summary in summaries:
-            _result(summary.to_dict(), as_json=False)
+            _print_result(summary.to_dict(), as_json=False)
 
     @verb.command()
     def subset(
@@ -120,4 +120,4 @@ def add(app: typer.Typer) -> None:
             split: {"images": s.images, "objects": s.objects} for split, s in summaries.items()
         }
         names = list(summaries["train"].categories)
-        _result({"root": str(folder), **counts, "classes": names}, as_json=as_json)
+        _print_result({"root": str(folder), **counts, "classes": names}, as_json=as_json)

@@ -31,16 +31,20 @@ app = typer.Typer(
 )
 
 
-def _version(show: bool) -> None:
+def _print_version(show: bool) -> None:
     if show:
         typer.echo(fpnprobe.__version__)
         raise typer.Exit
 
 
 @app.callback()
-def _root(
+def _run_before_verb(
     version: bool = typer.Option(
-        False, "--version", callback=_version, is_eager=True, help="Print the version and exit."
+        False,
+        "--version",
+        callback=_print_version,
+        is_eager=True,
+        help="Print the version and exit.",
     ),
 ) -> None:
     """Run before every verb."""
@@ -54,15 +58,15 @@ def register() -> None:
     panels = {verb: (at, task) for task, verbs in _TASKS.items() for at, verb in enumerate(verbs)}
     order = [verb for verbs in _TASKS.values() for verb in verbs]
     for command in app.registered_commands:
-        command.rich_help_panel = panels.get(_verb(command), (0, "More"))[1]
+        command.rich_help_panel = panels.get(_name_verb(command), (0, "More"))[1]
     for group in app.registered_groups:
         group.rich_help_panel = panels.get(str(group.name), (0, "More"))[1]
     app.registered_commands.sort(
-        key=lambda command: order.index(v) if (v := _verb(command)) in order else len(order)
+        key=lambda command: order.index(v) if (v := _name_verb(command)) in order else len(order)
     )
 
 
-def _verb(command: CommandInfo) -> str:
+def _name_verb(command: CommandInfo) -> str:
     """The name of a command, which is its function's where it was given none."""
     return str(command.name or getattr(command.callback, "__name__", ""))
 
@@ -78,17 +82,17 @@ def entry() -> None:
         typer.echo(str(error), err=True)
         sys.exit(error.exit_code)
     except FpnProbeError as error:
-        code = _told(str(error), error.exit_code)
+        code = _print_error(str(error), error.exit_code)
     except KeyboardInterrupt:
         code = _INTERRUPTED
     except Exception as error:
-        code = _misused(error)
+        code = _report_misuse(error)
     if code == _INTERRUPTED:
         typer.echo("interrupted; run the same command again to go on", err=True)
     sys.exit(code or 0)
 
 
-def _misused(error: Exception) -> int:
+def _report_misuse(error: Exception) -> int:
     """The parser's own errors, which have no public base class; any other is raised again."""
     message, command = getattr(error, "format_message", None), getattr(error, "ctx", None)
     if message is None:
@@ -97,12 +101,12 @@ def _misused(error: Exception) -> int:
     if not sentence:  # no arguments at all: the help was printed
         return FpnProbeError.exit_code
     path = "fpnprobe" if command is None else command.command_path
-    return _told(
+    return _print_error(
         f"{path}: {sentence.removesuffix('.')} (see {path} --help)", FpnProbeError.exit_code
     )
 
 
-def _told(message: str, code: int) -> int:
+def _print_error(message: str, code: int) -> int:
     line = " ".join(message.split())
     if "--json" in sys.argv:
         typer.echo(json.dumps({"error": line, "exit_code": code}))

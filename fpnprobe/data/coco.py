@@ -131,8 +131,8 @@ def summarize(
         root=str(split.root),
         split=split.name,
         layout=split.layout,
-        annotations=_from(split.root, split.file),
-        folder=_from(split.root, split.folder),
+        annotations=_relative_to(split.root, split.file),
+        folder=_relative_to(split.root, split.folder),
         images=len(annotations.image_keys),
         objects=int(single.sum()),
         crowds=int(annotations.crowd.sum()),
@@ -150,5 +150,5 @@ def summarize(
     )
 
 
-def _from(root: Path, path: Path) -> str:
+def _relative_to(root: Path, path: Path) -> str:
     return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)

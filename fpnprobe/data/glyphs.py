@@ -16,7 +16,7 @@ CLASSES = ("ring", "square", "triangle", "plus", "hourglass")
 _FRACTION_BITS = 4  # OpenCV draws at sixteenths of a pixel
 
 
-def _circle() -> Points:
+def _circle_outline() -> Points:
     angle = np.linspace(0, 2 * np.pi, 32, endpoint=False)
     return np.stack([np.cos(angle), np.sin(angle)], axis=1)
 
@@ -30,7 +30,7 @@ def strokes(name: str) -> list[tuple[Points, bool]]:
         "hourglass": [([(-0.85, -1), (0.85, -1), (-0.85, 1), (0.85, 1)], True)],
     }
     if name == "ring":
-        return [(_circle(), True)]
+        return [(_circle_outline(), True)]
     return [(np.array(points, dtype=np.float64), closed) for points, closed in shapes[name]]
 
 

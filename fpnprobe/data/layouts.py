@@ -63,7 +63,7 @@ def find_layout(root: str | Path, split: str) -> Layout:
             f"no data folder {folder}: give a COCO folder, or generate one with "
             "`fpnprobe data make FOLDER`"
         )
-    for name, files in _candidates(folder, split):
+    for name, files in _list_candidates(folder, split):
         present = sorted({file.resolve(): file for file in files if file.is_file()}.values())
         if len(present) > 1:
             names = ", ".join(str(file.relative_to(folder)) for file in present)
@@ -73,7 +73,7 @@ def find_layout(root: str | Path, split: str) -> Layout:
             )
         if present:
             return Layout(name, folder, split, present[0])
-    raise FpnProbeError(_missing(folder, split))
+    raise FpnProbeError(_describe_missing(folder, split))
 
 
 def find_images(root: Path, file: Path, names: Sequence[str]) -> Path:
@@ -104,7 +104,7 @@ def find_images(root: Path, file: Path, names: Sequence[str]) -> Path:
     return usual if usual.is_dir() or not present else present[0]
 
 
-def _candidates(folder: Path, split: str) -> Iterator[tuple[str, list[Path]]]:
+def _list_candidates(folder: Path, split: str) -> Iterator[tuple[str, list[Path]]]:
     """Name of a layout and the files that a split may have in it, in turn."""
     lists = folder / "annotations"
     if split and not Path(split).is_absolute() and ".." not in Path(split).parts:
@@ -131,7 +131,7 @@ def _name_of(folder: Path, split: str) -> str:
     return "images/ and annotations/" if (folder / "images").is_dir() else "an image folder a split"
 
 
-def _missing(folder: Path, split: str) -> str:
+def _describe_missing(folder: Path, split: str) -> str:
     lists = folder / "annotations"
     present = sorted(path.stem for path in lists.glob("*.json")) if lists.is_dir() else []
     inside = sorted(str(path.parent.relative_to(folder)) for path in folder.glob(f"*/{_ROBOFLOW}"))
@@ -146,7 +146,7 @@ def _missing(folder: Path, split: str) -> str:
     for below in sorted(subfolder for subfolder in folder.glob("*") if subfolder.is_dir()):
         if any(
             files
-            for _, candidates in _candidates(below, split)
+            for _, candidates in _list_candidates(below, split)
             for files in candidates
             if files.is_file()
         ):

@@ -68,12 +68,14 @@ def draw_scene(
 ) -> tuple[glyphs.Image, list[tuple[int, Box]]]:
     """An image `(size, size, 3)` and its objects as (class index, box x1, y1, x2, y2 in px)."""
     side = recipe.size * _OVERSAMPLE
-    canvas = cv2.resize(_background(recipe.size, rng), (side, side), interpolation=cv2.INTER_LINEAR)
+    canvas = cv2.resize(
+        _draw_background(recipe.size, rng), (side, side), interpolation=cv2.INTER_LINEAR
+    )
     base = canvas.mean(axis=(0, 1))
     for _ in range(int(rng.integers(*recipe.clutter))):
-        glyphs.draw_clutter(canvas, rng, color=_color(base, rng), scale=_OVERSAMPLE)
+        glyphs.draw_clutter(canvas, rng, color=_draw_color(base, rng), scale=_OVERSAMPLE)
     objects = []
-    for box in _boxes(recipe, rng):
+    for box in _draw_boxes(recipe, rng):
         label = int(rng.integers(len(glyphs.CLASSES)))
         shorter = math.sqrt((box[2] - box[0]) * (box[3] - box[1])) * _OVERSAMPLE
         glyphs.draw_glyph(
@@ -81,7 +83,7 @@ def draw_scene(
             glyphs.CLASSES[label],
             tuple(edge * _OVERSAMPLE for edge in box),  # type: ignore[arg-type]
             rotation=rng.uniform(-0.3, 0.3),
-            color=_color(base, rng),
+            color=_draw_color(base, rng),
             thickness=int(np.clip(round(shorter * rng.uniform(0.07, 0.13)), 2, 7)),
         )
         objects.append((label, box))
@@ -90,7 +92,7 @@ def draw_scene(
     return np.clip(image + grain, 0, 255).astype(np.uint8), objects
 
 
-def _background(size: int, rng: np.random.Generator) -> glyphs.Image:
+def _draw_background(size: int, rng: np.random.Generator) -> glyphs.Image:
     """Cloudy noise, mostly gray, at three spatial frequencies."""
     image = np.full((size, size, 3), rng.uniform(75, 165), dtype=np.float32)
     for cells, amplitude in _OCTAVES:
@@ -100,7 +102,7 @@ def _background(size: int, rng: np.random.Generator) -> glyphs.Image:
     return np.clip(image, 0, 255).astype(np.uint8)
 
 
-def _color(base: npt.NDArray[np.float64], rng: np.random.Generator) -> glyphs.Color:
+def _draw_color(base: npt.NDArray[np.float64], rng: np.random.Generator) -> glyphs.Color:
     """A color that is clearly darker or brighter than the background, away from saturation."""
     brighter = rng.random() < np.clip((165 - base.mean()) / 75, 0, 1)
     shift = rng.uniform(45, 110) * (1 if brighter else -1)
@@ -109,19 +111,21 @@ def _color(base: npt.NDArray[np.float64], rng: np.random.Generator) -> glyphs.Co
     return float(first), float(second), float(third)
 
 
-def _boxes(recipe: Recipe, rng: np.random.Generator) -> list[Box]:
+def _draw_boxes(recipe: Recipe, rng: np.random.Generator) -> list[Box]:
     """Boxes from large to small, so that large ones find a place."""
     count = int(rng.integers(recipe.objects[0], recipe.objects[1] + 1))
     bucket_indices = sorted(rng.choice(3, size=count, p=recipe.mix), reverse=True)
     placed: list[Box] = []
     for bucket in bucket_indices:
-        box = _place(recipe, rng, int(bucket), placed)
+        box = _find_place(recipe, rng, int(bucket), placed)
         if box is not None:
             placed.append(box)
     return placed
 
 
-def _place(recipe: Recipe, rng: np.random.Generator, bucket: int, placed: list[Box]) -> Box | None:
+def _find_place(
+    recipe: Recipe, rng: np.random.Generator, bucket: int, placed: list[Box]
+) -> Box | None:
     """A free place for a glyph of a bucket, or None after some tries."""
     low, high = recipe.sides[bucket]
     for _ in range(_TRIES):
@@ -131,14 +135,14 @@ def _place(recipe: Recipe, rng: np.random.Generator, bucket: int, placed: list[B
         x = rng.uniform(1, recipe.size - width - 1)
         y = rng.uniform(1, recipe.size - height - 1)
         box = (x, y, x + width, y + height)
-        overlap = max((_iou(box, other) for other in placed), default=0.0)
+        overlap = max((_overlap_of(box, other) for other in placed), default=0.0)
         tolerated = _MOST_OVERLAP if bucket == 2 or rng.random() > 0.6 else 0.0
         if overlap <= tolerated:
             return box
     return None
 
 
-def _iou(first: Box, second: Box) -> float:
+def _overlap_of(first: Box, second: Box) -> float:
     width = min(first[2], second[2]) - max(first[0], second[0])
     height = min(first[3], second[3]) - max(first[1], second[1])
     if width <= 0 or height <= 0:

@@ -75,7 +75,7 @@ def make(
     scene_recipe = Recipe(size=size, **recipe)
     with _one_thread():
         for number, (split, count) in enumerate(zip(_SPLITS, (train, val), strict=True)):
-            content = _split(root / "images", split, count, scene_recipe, [seed, number])
+            content = _write_split(root / "images", split, count, scene_recipe, [seed, number])
             if outlines:
                 for annotation in content["annotations"]:
                     x, y, w, h = annotation["bbox"]
@@ -121,7 +121,9 @@ def cached(
     return target
 
 
-def _split(folder: Path, split: str, count: int, recipe: Recipe, seed: list[int]) -> dict[str, Any]:
+def _write_split(
+    folder: Path, split: str, count: int, recipe: Recipe, seed: list[int]
+) -> dict[str, Any]:
     """Write the images of a split and return its annotation file."""
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []

@@ -70,7 +70,7 @@ def select(
     objects = np.bincount(selection.image[~selection.crowd], minlength=total)
     enough = np.flatnonzero(objects >= min_objects)
     if images is not None and images < len(enough):
-        ranked = sorted(enough.tolist(), key=lambda i: _rank(seed, selection.image_names[i]))
+        ranked = sorted(enough.tolist(), key=lambda i: _rank_image(seed, selection.image_names[i]))
         enough = np.array(ranked[:images], dtype=np.int64)
     if not len(enough):
         raise FpnProbeError(
@@ -119,7 +119,7 @@ def make(
                     f"both splits of {root} have an image named {name}, which the subset's one "
                     "folder cannot hold: rename the images of one split"
                 )
-            _copy(picture, folder / "images" / name, link=link)
+            _copy_file(picture, folder / "images" / name, link=link)
         parts.write_part(
             folder / "annotations" / f"{split}.json",
             with_plain_ids(selection),
@@ -129,11 +129,11 @@ def make(
     return folder
 
 
-def _rank(seed: int, name: str) -> str:
+def _rank_image(seed: int, name: str) -> str:
     return hashlib.sha256(f"{seed}:{name}".encode()).hexdigest()
 
 
-def _copy(source: Path, target: Path, *, link: bool) -> None:
+def _copy_file(source: Path, target: Path, *, link: bool) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.exists():  # an image of both splits

@@ -51,15 +51,15 @@ def predict_held_back(points: pd.DataFrame) -> pd.DataFrame:
             **row,
         }
         for tested in studies[1:]
-        for key, fit, held_back in _pairs(points, studies[0], tested)
-        if (row := _judge(fit, held_back))
+        for key, fit, held_back in _pair_parts(points, studies[0], tested)
+        if (row := _judge_prediction(fit, held_back))
     ]
     table = pd.DataFrame(rows, columns=COLUMNS)
     best = table["rho"].abs().groupby([table["tested"], table["metric"]]).idxmax()
     return table.assign(chosen=table.index.isin(best))
 
 
-def _pairs(
+def _pair_parts(
     points: pd.DataFrame, fitted: str, tested: str
 ) -> Iterator[tuple[tuple[str, ...], pd.DataFrame, pd.DataFrame]]:
     means = points.groupby(["study", "name", *QUANTITY], sort=False)[["value", "change"]].mean()
@@ -71,7 +71,7 @@ def _pairs(
         yield tuple(map(str, quantity)), fit, held_back
 
 
-def _judge(fit: pd.DataFrame, held_back: pd.DataFrame) -> dict[str, object]:
+def _judge_prediction(fit: pd.DataFrame, held_back: pd.DataFrame) -> dict[str, object]:
     varies = len(fit) >= FEWEST and len(held_back) >= _FEWEST_HELD_BACK
     if not varies or not np.ptp(fit["value"]) or not np.ptp(fit["change"]):
         return {}
@@ -80,20 +80,20 @@ def _judge(fit: pd.DataFrame, held_back: pd.DataFrame) -> dict[str, object]:
     missed = (actual - (slope * held_back["value"].to_numpy(np.float64) + start)) ** 2
     spread = (actual - float(fit["change"].mean())) ** 2
     drawn = np.random.default_rng(0).integers(0, len(actual), (_RESAMPLES, len(actual)))
-    low, high = np.nanquantile(_skill(missed[drawn], spread[drawn]), [0.025, 0.975])
+    low, high = np.nanquantile(_compute_skill(missed[drawn], spread[drawn]), [0.025, 0.975])
     return {
         "fresh": not held_back["name"].isin(fit["name"]).any(),
         "variants": len(fit),
         "held_back": len(held_back),
         "rho": rank_correlation(fit["value"], fit["change"]).rho,
         "rho_held_back": rank_correlation(held_back["value"], held_back["change"]).rho,
-        "skill": float(_skill(missed, spread)),
+        "skill": float(_compute_skill(missed, spread)),
         "low": float(low),
         "high": float(high),
     }
 
 
-def _skill(missed: Floats, spread: Floats) -> Floats:
+def _compute_skill(missed: Floats, spread: Floats) -> Floats:
     whole = np.asarray(spread.sum(-1))  # 0 where all variants drawn have the mean change
     ratio: Floats = np.divide(
         missed.sum(-1), whole, out=np.full_like(whole, np.nan), where=whole > 0

@@ -47,7 +47,7 @@ def draw(table: pd.DataFrame, ax: Axes, *, colors: Mapping[str, str]) -> Axes:
                 alpha=0.45, solid_capstyle="butt",
             )  # fmt: skip
         (dot,) = ax.plot(row.difference, at, marker="o", markersize=8, color=color)
-        mark(dot, _say(row))
+        mark(dot, _describe_row(row))
         if len(row.seeds) > 1:
             ax.plot(
                 row.seeds, [at] * len(row.seeds), linestyle="none", marker="o", markersize=3.4,
@@ -62,19 +62,21 @@ def draw(table: pd.DataFrame, ax: Axes, *, colors: Mapping[str, str]) -> Axes:
         xlim=(min(ends) - pad, max(ends) + pad),
         ylim=(len(table) - 0.5, -0.8),
     )
-    ax.set_yticks(range(len(table)), [short(_own(name), 18) for name in table["variant"]])
+    ax.set_yticks(
+        range(len(table)), [short(_name_intervention(name), 18) for name in table["variant"]]
+    )
     ax.tick_params(axis="y", labelcolor=INK)
     ax.grid(axis="x")
     ax.spines[["left", "bottom"]].set_visible(False)
     return ax
 
 
-def _own(name: str) -> str:
+def _name_intervention(name: str) -> str:
     """Name the intervention without the pyramid's name."""
     return name.partition("~")[2] or name
 
 
-def _say(row: object) -> str:
+def _describe_row(row: object) -> str:
     sentence = f"{row.variant} − {row.twin}, {row.metric}: {row.difference:+.1f}"  # type: ignore[attr-defined]
     for name, low, high in (
         ("seeds and images", row.low, row.high),  # type: ignore[attr-defined]

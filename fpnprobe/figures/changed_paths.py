@@ -40,24 +40,24 @@ def draw(table: pd.DataFrame, ax: Axes) -> Axes:
             off = (at - (len(lines) - 1) / 2) * _SPACING
             if route == "deeper" and y < top:
                 x = _STAGE + 2.2 * off
-                _line(ax, (x, y + 1.6 - _HALF), (x, y + _HALF), row, buckets)
+                _draw_line(ax, (x, y + 1.6 - _HALF), (x, y + _HALF), row, buckets)
             elif route == "direct":
-                _line(ax, (_LEVEL - 0.8, y - off), (_STAGE + 0.8, y - off), row, buckets)
+                _draw_line(ax, (_LEVEL - 0.8, y - off), (_STAGE + 0.8, y - off), row, buckets)
             elif route == "auxiliary":
-                _line(ax, (_AUXILIARY + 0.6, y - off), (_STAGE - 0.8, y - off), row, buckets)
-        _word(ax, rows_of_group, str(route), y)
+                _draw_line(ax, (_AUXILIARY + 0.6, y - off), (_STAGE - 0.8, y - off), row, buckets)
+        _write_word(ax, rows_of_group, str(route), y)
     for name, rows_of_group in split(table, "stage"):
-        _box(ax, name, (_STAGE, height[name]))
+        _draw_box(ax, name, (_STAGE, height[name]))
         if (rows_of_group["route"] == "direct").any():
-            _box(ax, f"P{name[1:]}", (_LEVEL, height[name]))
+            _draw_box(ax, f"P{name[1:]}", (_LEVEL, height[name]))
         if (rows_of_group["route"] == "auxiliary").any():
-            _box(ax, "aux", (_AUXILIARY, height[name]))
+            _draw_box(ax, "aux", (_AUXILIARY, height[name]))
     ax.set(xlim=(-0.3, 10), ylim=(-0.6, top + 0.6))
     ax.axis("off")
     return ax
 
 
-def _line(
+def _draw_line(
     ax: Axes, start: tuple[float, float], end: tuple[float, float], row: object, buckets: list[str]
 ) -> None:
     gain = float(row.gain)  # type: ignore[attr-defined]
@@ -76,7 +76,7 @@ def _line(
         )
 
 
-def _word(ax: Axes, rows_of_route: pd.DataFrame, route: str, y: float) -> None:
+def _write_word(ax: Axes, rows_of_route: pd.DataFrame, route: str, y: float) -> None:
     """Write what happens to a route in the middle of its lines."""
     gains = list(rows_of_route["gain"])
     if all(gain == 1 for gain in gains):
@@ -100,7 +100,7 @@ def _word(ax: Axes, rows_of_route: pd.DataFrame, route: str, y: float) -> None:
     )  # fmt: skip
 
 
-def _box(ax: Axes, name: str, at: tuple[float, float]) -> None:
+def _draw_box(ax: Axes, name: str, at: tuple[float, float]) -> None:
     ax.add_patch(
         FancyBboxPatch(
             (at[0] - 0.62, at[1] - _HALF + 0.08), 1.24, 2 * _HALF - 0.16,

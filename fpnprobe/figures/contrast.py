@@ -28,7 +28,7 @@ def contrast(first: str, second: str) -> float:
     >>> round(contrast("#ffffff", "#000000"), 1)
     21.0
     """
-    low, high = sorted((_luminance(first), _luminance(second)))
+    low, high = sorted((_compute_luminance(first), _compute_luminance(second)))
     return (high + 0.05) / (low + 0.05)
 
 
@@ -38,17 +38,17 @@ def mix(color: str, ground: str, opacity: float) -> str:
     >>> mix("#000000", "#ffffff", 0.5)
     '#808080'
     """
-    pairs = zip(_channels(color), _channels(ground), strict=True)
+    pairs = zip(_read_channels(color), _read_channels(ground), strict=True)
     return "#" + "".join(f"{round(opacity * a + (1 - opacity) * b):02x}" for a, b in pairs)
 
 
-def _luminance(color: str) -> float:
+def _compute_luminance(color: str) -> float:
     linear = [
         value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4
-        for value in (channel / 255 for channel in _channels(color))
+        for value in (channel / 255 for channel in _read_channels(color))
     ]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-def _channels(color: str) -> tuple[int, int, int]:
+def _read_channels(color: str) -> tuple[int, int, int]:
     return int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16)

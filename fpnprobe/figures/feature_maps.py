@@ -53,7 +53,11 @@ def draw(
     ax.set_aspect("equal", anchor="NW")
     ax.spines[:].set_visible(False)
     ax.imshow(
-        values, cmap=COLORS, norm=_norm(top), interpolation="none", extent=(0, width, height, 0)
+        values,
+        cmap=COLORS,
+        norm=_brightness_norm(top),
+        interpolation="none",
+        extent=(0, width, height, 0),
     )
     for box in rows(table):
         corner, width_, height_ = (box.x0, box.y0), box.x1 - box.x0, box.y1 - box.y0
@@ -91,7 +95,7 @@ def draw_scale(ax: Axes, *, top: float, title: str) -> Axes:
     ax.axis("off")
     bar = ax.inset_axes((0.0, 0.55, 3.2, 0.14))
     bar.imshow(
-        np.linspace(0, top, 256)[None], cmap=COLORS, norm=_norm(top), aspect="auto",
+        np.linspace(0, top, 256)[None], cmap=COLORS, norm=_brightness_norm(top), aspect="auto",
         extent=(0, top, 0, 1),
     )  # fmt: skip
     bar.set(yticks=[], xticks=[0, top / 4, top], xticklabels=["0", f"{top / 4:.2g}", f"{top:.2g}"])
@@ -100,5 +104,5 @@ def draw_scale(ax: Axes, *, top: float, title: str) -> Axes:
     return ax
 
 
-def _norm(top: float) -> PowerNorm:
+def _brightness_norm(top: float) -> PowerNorm:
     return PowerNorm(0.5, 0, top, clip=True)

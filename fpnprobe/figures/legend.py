@@ -43,7 +43,7 @@ def wrap(keys: Sequence[Key], width: int) -> list[list[tuple[float, Key]]]:
     lines: list[list[tuple[float, Key]]] = []
     x = width + 1.0
     for key in keys:
-        key_width = _swatch(key) + 6 + _text_width(short(key.label, 44), _SIZE) + 18
+        key_width = _measure_swatch(key) + 6 + _text_width(short(key.label, 44), _SIZE) + 18
         if x + key_width > width:
             lines.append([])
             x = 2.0
@@ -69,7 +69,7 @@ def draw(
                 artist.set(hatch="////", edgecolor=SURFACE)
             artist.set_transform(figure.transFigure)
         elif key.shape in ("line", "dash"):
-            (x0, y0), (x1, _) = place(x, y), place(x + _swatch(key), y)
+            (x0, y0), (x1, _) = place(x, y), place(x + _measure_swatch(key), y)
             artist = Line2D(
                 [x0, x1], [y0, y0], color=key.color,
                 linewidth=2.2 if key.shape == "line" else 1.4,
@@ -83,7 +83,7 @@ def draw(
             )  # fmt: skip
         figure.add_artist(artist)
         text = figure.text(
-            *place(x + _swatch(key) + 6, y),
+            *place(x + _measure_swatch(key) + 6, y),
             short(key.label, 44),
             fontsize=_SIZE,
             va="center_baseline",
@@ -94,6 +94,6 @@ def draw(
                 drawn.set_gid(LEGEND + key.series)
 
 
-def _swatch(key: Key) -> int:
+def _measure_swatch(key: Key) -> int:
     """Room of a key's sample in px; a dashed line needs more to show its dashes."""
     return 14 if key.dash == SOLID else 26

@@ -43,7 +43,7 @@ def letter(svg: str) -> str:
 
     def lift(match: re.Match[str]) -> str:
         group, attributes, text = match[1] or "", match[2], match[3]
-        ground = _ground(attributes, shapes)
+        ground = _find_ground(attributes, shapes)
         if ground:
             attributes = attributes.replace('style="', 'style="stroke: none; ', 1) + ground
         lifted = f"<text{attributes}>{text}</text>"
@@ -65,7 +65,7 @@ def _filled_shapes(svg: str) -> Iterator[_Shape]:
         style = dict(re.findall(r"([a-z-]+): ([^;\"]+)", shape[1]))
         color = style.get("fill", "#000000")
         opacity = float(style.get("opacity", 1)) * float(style.get("fill-opacity", 1))
-        numbers = [float(n) for n in _NUMBER.findall(_attribute(shape[1], "d"))]
+        numbers = [float(n) for n in _NUMBER.findall(_read_attribute(shape[1], "d"))]
         points = list(zip(numbers[::2], numbers[1::2], strict=False))
         if not color.startswith("#") or opacity <= 0 or len(points) < 3:
             continue
@@ -73,18 +73,18 @@ def _filled_shapes(svg: str) -> Iterator[_Shape]:
         yield _Shape(Path(points), min(across), min(down), max(across), max(down), color, opacity)
 
 
-def _ground(attributes: str, shapes: list[_Shape]) -> str:
+def _find_ground(attributes: str, shapes: list[_Shape]) -> str:
     """The attribute that names the topmost shape under a text, or "" where none is."""
-    x, y = _middle(attributes)
+    x, y = _find_middle(attributes)
     for shape in reversed(shapes):
         if shape.holds(x, y):
             return f' data-ground="{shape.color} {shape.opacity:.3g}"'
     return ""
 
 
-def _middle(attributes: str) -> tuple[float, float]:
+def _find_middle(attributes: str) -> tuple[float, float]:
     """A point within the first letters of a text that begins, or is centered, there."""
-    center = [_attribute(attributes, name) for name in ("x", "y")]
+    center = [_read_attribute(attributes, name) for name in ("x", "y")]
     if not all(center):
         moved = re.search(r"translate\(([-\d.]+)[ ,]+([-\d.]+)\)", attributes)
         center = [moved[1], moved[2]] if moved else ["-1", "-1"]
@@ -94,6 +94,6 @@ def _middle(attributes: str) -> tuple[float, float]:
     return float(center[0]) + toward.get(anchor, 0.0) * size, float(center[1]) - 0.35 * size
 
 
-def _attribute(attributes: str, name: str) -> str:
+def _read_attribute(attributes: str, name: str) -> str:
     match = re.search(rf'(?:^| ){name}="([^"]*)"', attributes)
     return match[1] if match else ""

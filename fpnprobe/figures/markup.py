@@ -18,10 +18,10 @@ def finish(raw: str, slug: str) -> str:
     svg = re.sub(r"\s*<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r' style="[^"]*"', _own_font, svg)
     svg = re.sub(r' transform="rotate\(-0 [^)]*\)"', "", svg)
-    svg = re.sub(r' (d|x|y|transform|points)="([^"]*)"', _round, svg)
-    svg = re.sub(rf"<g id=([\"']){MARK}(.*?)\1>", _title, svg)  # ' where the text holds a "
-    svg = re.sub(rf"<g id=([\"']){SERIES}(.*?)\1>", _series, svg)
-    svg = re.sub(rf"<g id=([\"']){LEGEND}(.*?)\1>", _legend, svg)
+    svg = re.sub(r' (d|x|y|transform|points)="([^"]*)"', _round_number, svg)
+    svg = re.sub(rf"<g id=([\"']){MARK}(.*?)\1>", _write_title, svg)  # ' where the text holds a "
+    svg = re.sub(rf"<g id=([\"']){SERIES}(.*?)\1>", _write_series, svg)
+    svg = re.sub(rf"<g id=([\"']){LEGEND}(.*?)\1>", _write_legend, svg)
     svg = re.sub(r'<path d="M [\d.]+ [\d.]+" [^>]*/>', "", svg)  # the line of a single dot
     svg = re.sub(r'\s*<g id="[^"]*"/>', "", svg)
     svg = letter(re.sub(r'<g id="[^"]*">', "<g>", svg))
@@ -46,26 +46,26 @@ def _own_font(style: re.Match[str]) -> str:
     return re.sub(r"\s*font-family: [^;\"]*;?", "", style[0])
 
 
-def _title(group: re.Match[str]) -> str:
+def _write_title(group: re.Match[str]) -> str:
     text, _, series = group[2].partition(BETWEEN)
-    belongs = f" {_attribute(series)}" if series else ""
+    belongs = f" {_series_attribute(series)}" if series else ""
     return f'<g class="mark"{belongs}><title>{text}</title>'
 
 
-def _series(group: re.Match[str]) -> str:
-    return f"<g {_attribute(group[2])}>"
+def _write_series(group: re.Match[str]) -> str:
+    return f"<g {_series_attribute(group[2])}>"
 
 
-def _legend(group: re.Match[str]) -> str:
-    return f'<g class="key" {_attribute(group[2])}>'
+def _write_legend(group: re.Match[str]) -> str:
+    return f'<g class="key" {_series_attribute(group[2])}>'
 
 
-def _attribute(series: str) -> str:
+def _series_attribute(series: str) -> str:
     """The series as an attribute; what stands in it is escaped already, but for a quote."""
     return 'data-series="{}"'.format(series.replace('"', "&quot;"))
 
 
-def _round(match: re.Match[str]) -> str:
+def _round_number(match: re.Match[str]) -> str:
     value = re.sub(r"(\d+\.\d\d)\d+", r"\1", match[2])
     return f' {match[1]}="{" ".join(value.split())}"'
 
@@ -76,15 +76,15 @@ def themed(svg: str) -> str:
     Text says its color and its ground as any text of a page does, so that its contrast can be told.
     """
     svg = svg.replace(" font-family=\"'DejaVu Sans', sans-serif\"", "", 1)
-    svg = re.sub(r'<text style="([^"]*)" ([^>]*)>(.*?)</text>', _text, svg, flags=re.DOTALL)
-    return re.sub(r"\b(fill|stroke|color): (#[0-9a-f]{6})", _variable, svg)
+    svg = re.sub(r'<text style="([^"]*)" ([^>]*)>(.*?)</text>', _write_text, svg, flags=re.DOTALL)
+    return re.sub(r"\b(fill|stroke|color): (#[0-9a-f]{6})", _write_variable, svg)
 
 
-def _variable(match: re.Match[str]) -> str:
+def _write_variable(match: re.Match[str]) -> str:
     return f"{match[1]}: {_in_theme(match[2])}"
 
 
-def _text(match: re.Match[str]) -> str:
+def _write_text(match: re.Match[str]) -> str:
     style = re.sub(r"fill: (#[0-9a-f]{6})", r"color: \1; fill: currentColor", match[1])
     ground = re.search(r' data-ground="(#[0-9a-f]{6}) ([\d.]+)"', match[2])
     if ground is None:

@@ -43,7 +43,7 @@ def draw(table: pd.DataFrame, ax: Axes, *, colors: Mapping[str, str], reach: flo
             fontsize=9, color=MUTED,
         )  # fmt: skip
         ax.text(
-            0.975, at - 0.14, _count(row.parameters) if has_parameters else "–",
+            0.975, at - 0.14, _write_count(row.parameters) if has_parameters else "–",
             va="center_baseline",
             ha="right", fontsize=10, color=INK,
         )  # fmt: skip
@@ -52,7 +52,7 @@ def draw(table: pd.DataFrame, ax: Axes, *, colors: Mapping[str, str], reach: flo
     return ax
 
 
-def _count(parameters: float) -> str:
+def _write_count(parameters: float) -> str:
     for size, letter in ((1e6, "M"), (1e3, "k")):
         if parameters >= size:
             return f"{parameters / size:.1f} {letter}"

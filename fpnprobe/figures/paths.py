@@ -58,28 +58,28 @@ def draw(table: pd.DataFrame, ax: Axes, *, levels: pd.DataFrame) -> Axes:
     height = {tap: 0.9 + _PITCH * at for at, tap in enumerate(stages)}
     direct = table[(table["route"] == "direct") & (table["part"] > 0)]
     if levels.empty and len(direct):
-        _box(ax, "head", _P, height[max(direct["tap"])])
+        _draw_box(ax, "head", _P, height[max(direct["tap"])])
     sources = sorted(set(table["source"]) - {""} | set(levels["tap"]))
     height_of_source = {name: height.get(f"C{name[1:]}", height[stages[-1]]) for name in sources}
     for tap in stages:
-        _box(ax, tap, _C, height[tap])
+        _draw_box(ax, tap, _C, height[tap])
         if not (table[table["tap"] == tap]["part"] > 0).any():
             ax.text(
                 sum(_C) / 2, height[tap] - 0.42, "no gradient", ha="center", va="center_baseline",
                 fontsize=9, color=MUTED, zorder=3,
             )  # fmt: skip
-        _routes(ax, table[table["tap"] == tap], buckets, height, height_of_source)
+        _draw_routes(ax, table[table["tap"] == tap], buckets, height, height_of_source)
     for name in sources:
         if f"C{name[1:]}" in height:
-            _box(ax, name, _P, height_of_source[name])
-            _stack(ax, levels[levels["tap"] == name], buckets, height_of_source[name])
+            _draw_box(ax, name, _P, height_of_source[name])
+            _draw_stack(ax, levels[levels["tap"] == name], buckets, height_of_source[name])
     ax.set(xlim=(-0.1, 10), ylim=(0, 0.9 + _PITCH * (len(stages) - 1) + 1.1))
     ax.set_aspect("equal", anchor="W")
     ax.axis("off")
     return ax
 
 
-def _routes(
+def _draw_routes(
     ax: Axes,
     table: pd.DataFrame,
     buckets: list[str],
@@ -97,24 +97,24 @@ def _routes(
         order = (len(height) - int(tap[1:]) + 1) / len(height) - 0.5
         shift = 0.0 if start == y and not row.source else -order * 0.7
         end = top - width / 2
-        _ribbon(ax, (_P[0], start + (shift or end - y)), (_C[1], end), width, row, buckets)
+        _draw_ribbon(ax, (_P[0], start + (shift or end - y)), (_C[1], end), width, row, buckets)
         top -= width
-    _label(ax, direct, "direct", (_C[1] + 0.15, y + _WIDTH * direct["part"].sum() / 2 + 0.07))
+    _write_label(ax, direct, "direct", (_C[1] + 0.15, y + _WIDTH * direct["part"].sum() / 2 + 0.07))
     auxiliary = table[table["route"] == "auxiliary"]
     top = y + _WIDTH * auxiliary["part"].sum() / 2
     for row in rows(auxiliary):
         width = _WIDTH * row.part
-        _ribbon(ax, (0.75, top - width / 2), (_C[0], top - width / 2), width, row, buckets)
+        _draw_ribbon(ax, (0.75, top - width / 2), (_C[0], top - width / 2), width, row, buckets)
         top -= width
     if len(auxiliary):
         ax.text(0.7, y, "aux", ha="right", va="center_baseline", color=MUTED, fontsize=9.5)
-        _label(ax, auxiliary, "", (1.25, y + _WIDTH * auxiliary["part"].sum() / 2 + 0.05))
+        _write_label(ax, auxiliary, "", (1.25, y + _WIDTH * auxiliary["part"].sum() / 2 + 0.05))
     deeper = table[table["route"] == "deeper"]
     left = sum(_C) / 2 - _WIDTH * deeper["part"].sum() / 2
     for row in rows(deeper):
         width = _WIDTH * row.part
         x = left + width / 2
-        _down(ax, x, y + _PITCH - _BOX / 2, y + _BOX / 2, width, row, buckets)
+        _draw_downward(ax, x, y + _PITCH - _BOX / 2, y + _BOX / 2, width, row, buckets)
         left += width
     if len(deeper):
         text = f"deeper {100 * deeper['part'].sum():.0f} %"
@@ -124,14 +124,14 @@ def _routes(
         )  # fmt: skip
 
 
-def _label(ax: Axes, table: pd.DataFrame, name: str, at: tuple[float, float]) -> None:
+def _write_label(ax: Axes, table: pd.DataFrame, name: str, at: tuple[float, float]) -> None:
     if len(table):
         text = f"{name} {100 * table['part'].sum():.0f} %".strip()
         left = "left" if name else "center"
         ax.text(*at, text, ha=left, va="bottom", color=MUTED, fontsize=9.5)
 
 
-def _say(row: object) -> str:
+def _describe_row(row: object) -> str:
     source = f" from {row.source}" if row.source else ""  # type: ignore[attr-defined]
     return (
         f"{row.variant}, {row.tap} {row.route}{source}, {row.bucket}: "  # type: ignore[attr-defined]
@@ -139,7 +139,7 @@ def _say(row: object) -> str:
     )
 
 
-def _ribbon(
+def _draw_ribbon(
     ax: Axes,
     start: tuple[float, float],
     end: tuple[float, float],
@@ -155,25 +155,25 @@ def _ribbon(
         (x0, y0 + h), (middle, y0 + h), (middle, y1 + h), (tip, y1 + h), (x1, y1),
         (tip, y1 - h), (middle, y1 - h), (middle, y0 - h), (x0, y0 - h), (x0, y0 + h),
     ]  # fmt: skip
-    _patch(ax, Path(vertices, [M, C, C, C, L, L, C, C, C, L]), row, buckets)
+    _draw_patch(ax, Path(vertices, [M, C, C, C, L, L, C, C, C, L]), row, buckets)
 
 
-def _down(
+def _draw_downward(
     ax: Axes, x: float, top: float, end: float, width: float, row: object, buckets: list[str]
 ) -> None:
     h, tip = width / 2, end + _TIP
     vertices = [(x - h, top), (x - h, tip), (x, end), (x + h, tip), (x + h, top), (x - h, top)]
-    _patch(ax, Path(vertices), row, buckets)
+    _draw_patch(ax, Path(vertices), row, buckets)
 
 
-def _patch(ax: Axes, path: Path, row: object, buckets: list[str]) -> None:
+def _draw_patch(ax: Axes, path: Path, row: object, buckets: list[str]) -> None:
     color = bucket_color(row.bucket, buckets)  # type: ignore[attr-defined]
     patch = PathPatch(path, facecolor=color, linewidth=0, alpha=0.88)
-    mark(patch, _say(row))
+    mark(patch, _describe_row(row))
     ax.add_patch(patch)
 
 
-def _box(ax: Axes, name: str, across: tuple[float, float], y: float) -> None:
+def _draw_box(ax: Axes, name: str, across: tuple[float, float], y: float) -> None:
     ax.add_patch(
         FancyBboxPatch(
             (across[0] + 0.08, y - _BOX / 2 + 0.08), across[1] - across[0] - 0.16, _BOX - 0.16,
@@ -188,7 +188,7 @@ def _box(ax: Axes, name: str, across: tuple[float, float], y: float) -> None:
     )  # fmt: skip
 
 
-def _stack(ax: Axes, levels: pd.DataFrame, buckets: list[str], y: float) -> None:
+def _draw_stack(ax: Axes, levels: pd.DataFrame, buckets: list[str], y: float) -> None:
     """The buckets' shares at a level, as a bar inside its box."""
     x, room = _P[0] + 0.2, _P[1] - _P[0] - 0.4
     for row in rows(levels):

@@ -49,7 +49,7 @@ def draw(table: pd.DataFrame, ax: Axes) -> Axes:
         ax.text(start, -0.62, route, va="bottom", fontsize=10.5, color=INK)
         for index, bucket in enumerate(buckets):
             ax.text(
-                start + index + 0.5, -0.12, _initial(bucket, buckets), ha="center", va="bottom",
+                start + index + 0.5, -0.12, _initial_of(bucket, buckets), ha="center", va="bottom",
                 fontsize=9.5, color=MUTED,
             )  # fmt: skip
     ax.set(xlim=(0, len(routes) * pitch - 0.45), ylim=(len(taps), -1.05))
@@ -60,7 +60,7 @@ def draw(table: pd.DataFrame, ax: Axes) -> Axes:
     return ax
 
 
-def _initial(bucket: str, buckets: list[str]) -> str:
+def _initial_of(bucket: str, buckets: list[str]) -> str:
     for length in range(1, 6):
         start = bucket[:length]
         if sum(other.startswith(start) for other in buckets) == 1:

@@ -76,7 +76,7 @@ def draw(
     sizes = table.loc[table["ap"].notna(), "sqrt_area"]
     if len(sizes):  # bins without an object take no room
         ax.set_xlim(float(sizes.min()) * 0.93, float(sizes.max()) * 1.07)
-    ticks = [t for t in (4, 8, 16, 32, 64, 128, 256, 512, 1024) if _inside(t, sizes)]
+    ticks = [t for t in (4, 8, 16, 32, 64, 128, 256, 512, 1024) if _lies_inside(t, sizes)]
     ax.set_xticks(ticks, [str(t) for t in ticks])
     ax.minorticks_off()
     top = 1.5 * table["ap"].max()  # a band of two seeds, wider than all else, runs out of the panel
@@ -88,5 +88,5 @@ def draw(
     return ax
 
 
-def _inside(tick: float, sizes: "pd.Series[float]") -> bool:
+def _lies_inside(tick: float, sizes: "pd.Series[float]") -> bool:
     return bool(sizes.min() * 0.9 <= tick <= sizes.max() * 1.1)

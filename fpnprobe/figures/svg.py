@@ -73,12 +73,12 @@ def compose(
         share: Axes on one scale in all panels: `y`, `xy`, or none.
     """
     columns = max(1, min(columns, len(panels)))
-    places = _places(panels, columns)
+    places = _place_panels(panels, columns)
     with mpl.rc_context(STYLE), warnings.catch_warnings():
         # A name may hold an emoji that the layout font lacks; the reader's own font draws it.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         lines = legend.wrap(keys, width)
-        starts, _, total = _down(panels, places, height, bottom, len(lines))
+        starts, _, total = _place_rows(panels, places, height, bottom, len(lines))
         figure = Figure(figsize=(width / 72, total / 72), facecolor="none")
         for at, line in enumerate(lines):
             legend.draw(figure, line, y=legend.LINE_HEIGHT * (at + 0.5), width=width, height=total)
@@ -118,13 +118,15 @@ def row_cuts(
     keys: Sequence[Key] = (),
 ) -> tuple[float, ...]:
     """Heights in px between the rows of panels of what `compose` draws of the same."""
-    places = _places(panels, max(1, min(columns, len(panels))))
+    places = _place_panels(panels, max(1, min(columns, len(panels))))
     with mpl.rc_context(STYLE):
-        starts, titles, _ = _down(panels, places, height, bottom, len(legend.wrap(keys, width)))
+        starts, titles, _ = _place_rows(
+            panels, places, height, bottom, len(legend.wrap(keys, width))
+        )
     return tuple(float(y - title) for y, title in zip(starts[1:], titles[1:], strict=True))
 
 
-def _down(
+def _place_rows(
     panels: Sequence[Panel],
     places: Sequence[tuple[int, int]],
     height: int,
@@ -146,7 +148,7 @@ def to_svg(figure: Figure, slug: str) -> str:
     """The SVG of a composed figure; `slug` begins every id, unique within a page."""
     with mpl.rc_context(STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        return finish(_save(figure), slug)
+        return finish(_save_svg(figure), slug)
 
 
 def render(panels: Sequence[Panel], *, slug: str, columns: int, **layout: Any) -> str:
@@ -154,7 +156,7 @@ def render(panels: Sequence[Panel], *, slug: str, columns: int, **layout: Any) -
     return to_svg(compose(panels, columns=columns, **layout), slug)
 
 
-def _places(panels: Sequence[Panel], columns: int) -> list[tuple[int, int]]:
+def _place_panels(panels: Sequence[Panel], columns: int) -> list[tuple[int, int]]:
     """Row and column of each panel."""
     places: list[tuple[int, int]] = []
     for panel in panels:
@@ -174,7 +176,7 @@ def _one_scale(axes: Sequence[Axes], axis: str) -> None:
         getattr(ax, f"set_{axis}lim")((low, high) if first <= last else (high, low))
 
 
-def _save(figure: Figure) -> str:
+def _save_svg(figure: Figure) -> str:
     buffer = io.BytesIO()
     keep = {"Date": None, "Creator": None, "Format": None, "Type": None}
     figure.savefig(buffer, format="svg", metadata=keep)

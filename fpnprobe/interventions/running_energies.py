@@ -36,7 +36,7 @@ class RunningEnergies:
         """Return the means by stage; waits until the last step's norms have been computed."""
         if self._arriving is not None:
             energies, self._arriving = self._arriving.wait(), None
-            self._update(energies)
+            self._update_means(energies)
         return self._means
 
     def gains(self, iteration: int) -> dict[Place, list[float]]:
@@ -58,7 +58,7 @@ class RunningEnergies:
         self._arriving = None
         self._means = {stage: np.asarray(mean, float) for stage, mean in state.items()}
 
-    def _update(self, energies: Energies) -> None:
+    def _update_means(self, energies: Energies) -> None:
         balance = self._balance
         if balance is None or not np.isfinite(energies).all():
             return  # an overflow of half precision, which skips the step

@@ -46,7 +46,7 @@ def part_name(first: int, last: int) -> str:
 
 def parts(directory: Path, name: str) -> list[tuple[Path, int, int]]:
     """Part files with their first and last append, in order, without what a crash left over."""
-    current, end = [], _appends(directory / f"{name}.parquet") - 1
+    current, end = [], _count_appends(directory / f"{name}.parquet") - 1
     for file_and_appends in sorted(
         _all_parts(directory, name),
         key=lambda file_and_appends: (file_and_appends[1], -file_and_appends[2]),
@@ -60,14 +60,14 @@ def parts(directory: Path, name: str) -> list[tuple[Path, int, int]]:
 def next_append(directory: Path, name: str) -> int:
     """Number of the append that comes next."""
     ends = [last + 1 for _, _, last in _all_parts(directory, name)]
-    return max([_appends(directory / f"{name}.parquet"), *ends])
+    return max([_count_appends(directory / f"{name}.parquet"), *ends])
 
 
 def read(directory: Path, name: str) -> pd.DataFrame | None:
     """Read `<name>.parquet` and the parts beside it, or None where neither exists."""
     for _ in range(_TRIES):
         try:
-            frames = [to_frame(table, directory / name) for table in _tables(directory, name)]
+            frames = [to_frame(table, directory / name) for table in _read_tables(directory, name)]
             break
         except FileNotFoundError:  # its writer has just merged the parts
             continue
@@ -103,7 +103,7 @@ def count_rows(directory: Path, name: str, *, before: int) -> int:
     """Count the rows of earlier iterations, in the whole file and its parts."""
     return sum(
         int(pc.sum(pc.less(table["iteration"], before)).as_py() or 0)
-        for table in _tables(directory, name)
+        for table in _read_tables(directory, name)
     )
 
 
@@ -112,7 +112,7 @@ def first_gap(directory: Path, name: str) -> str:
 
     What comes after the last part is not known, and is no gap.
     """
-    end = _appends(directory / f"{name}.parquet") - 1
+    end = _count_appends(directory / f"{name}.parquet") - 1
     for _, first, last in parts(directory, name):
         if first > end + 1:
             return f"{name}.parts/{part_name(end + 1, first - 1)}"
@@ -140,7 +140,7 @@ def merge(
 
     def kept() -> Iterator[pa.Table]:
         nonlocal rows
-        for table in _tables(directory, name) if before != 0 else ():
+        for table in _read_tables(directory, name) if before != 0 else ():
             table = conform(table, schema, directory / name)
             if before is not None:
                 table = table.filter(pc.less(table["iteration"], before))
@@ -163,7 +163,7 @@ def sweep(directory: Path, name: str) -> None:
             file.unlink(missing_ok=True)
 
 
-def _tables(directory: Path, name: str) -> Iterator[pa.Table]:
+def _read_tables(directory: Path, name: str) -> Iterator[pa.Table]:
     whole = directory / f"{name}.parquet"
     if whole.exists():
         yield read_table(whole)
@@ -180,7 +180,7 @@ def _all_parts(directory: Path, name: str) -> list[tuple[Path, int, int]]:
     return part_files
 
 
-def _appends(whole: Path) -> int:
+def _count_appends(whole: Path) -> int:
     try:
         metadata = pq.read_schema(whole).metadata or {}
         return int(metadata.get(_APPENDS, b"0"))

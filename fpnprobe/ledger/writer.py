@@ -101,7 +101,7 @@ class LedgerWriter:
         self._next += 1
         for size in (_GATHERED, _GATHERED**2):  # each row is written three times, and once at last
             if self._next % size == 0:
-                self._gather(self._next - size)
+                self._gather_parts(self._next - size)
 
     def flush(self) -> None:
         """Merge the parts into `ledger.parquet` and `conflict.parquet`."""
@@ -114,7 +114,7 @@ class LedgerWriter:
             self.flush()
             self._closed = True
 
-    def _gather(self, first: int) -> None:
+    def _gather_parts(self, first: int) -> None:
         for name, columns in _TABLES.items():
             parts.gather(self._directory, name, columns, first=first, last=self._next - 1)
 

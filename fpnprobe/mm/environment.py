@@ -20,7 +20,7 @@ _DISTRIBUTIONS = {
 }
 
 
-def _version(names: tuple[str, ...]) -> str | None:
+def _version_of(names: tuple[str, ...]) -> str | None:
     return next((version for name in names if (version := installed(name))), None)
 
 
@@ -35,7 +35,7 @@ def describe() -> dict[str, Any]:
     cuda = torch.cuda.is_available()
     return {
         "python": platform.python_version(),
-        **{module: _version(names) for module, names in _DISTRIBUTIONS.items()},
+        **{module: _version_of(names) for module, names in _DISTRIBUTIONS.items()},
         "device": torch.cuda.get_device_name(0) if cuda else "cpu",
         "cuda": torch.version.cuda if cuda else None,
         "ops_backend": operators.name,

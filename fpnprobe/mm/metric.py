@@ -87,9 +87,9 @@ class SizeBucketMetric(BaseMetric):
         truth, ids = self._of_classes()
         metrics: dict[str, float] = {}
         for iou_type in self.iou_types:
-            rows = _rows(results, ids, iou_type)
+            rows = _result_rows(results, ids, iou_type)
             if self.out_file is not None:
-                _store(_named(self.out_file, iou_type, self.iou_types), rows)
+                _store_rows(_name_file(self.out_file, iou_type, self.iou_types), rows)
             evaluation = evaluate(
                 truth, rows, iou_type=iou_type, buckets=self.buckets, engine=self.engine
             )
@@ -115,7 +115,9 @@ class SizeBucketMetric(BaseMetric):
         ]
 
 
-def _rows(results: list[dict[str, Any]], ids: list[Key], iou_type: str) -> list[dict[str, Any]]:
+def _result_rows(
+    results: list[dict[str, Any]], ids: list[Key], iou_type: str
+) -> list[dict[str, Any]]:
     rows = []
     for result in results:
         masks = result.get("masks") if iou_type == "segm" else None
@@ -131,13 +133,13 @@ def _rows(results: list[dict[str, Any]], ids: list[Key], iou_type: str) -> list[
     return rows
 
 
-def _named(out_file: str, iou_type: str, iou_types: list[str]) -> str:
+def _name_file(out_file: str, iou_type: str, iou_types: list[str]) -> str:
     """The file itself, or one for each type where there are two."""
     path = Path(out_file)
     return out_file if len(iou_types) == 1 else str(path.with_name(f"{iou_type}.{path.name}"))
 
 
-def _store(path: str, rows: list[dict[str, Any]]) -> None:
+def _store_rows(path: str, rows: list[dict[str, Any]]) -> None:
     def plain(value: Any) -> str:
         return str(value.decode())  # the counts of an RLE
 

@@ -48,7 +48,7 @@ def at_detection(
     """
     here = (detections[_CELL] == selected_row[_CELL]).all(axis=1)
     image = detections[here].assign(chosen=lambda t: t["detection"] == selected_row["detection"])
-    shares = _shares(selected_row, attribution)
+    shares = _select_shares(selected_row, attribution)
     panels = [Panel("the image", partial(_draw_image, image, picture=picture))]
     panels += [
         Panel(f"its score by {place}", partial(_draw_shares, part))
@@ -72,7 +72,7 @@ def at_detection(
     return Drawing(figure)
 
 
-def _shares(selected_row: pd.Series, attribution: pd.DataFrame) -> pd.DataFrame:
+def _select_shares(selected_row: pd.Series, attribution: pd.DataFrame) -> pd.DataFrame:
     if attribution.empty:
         return attribution.reindex(columns=["place", "level", "share"])
     is_of_row = (attribution[_CELL] == selected_row[_CELL]).all(axis=1)

@@ -82,7 +82,7 @@ class Drawing:
         Raises:
             FpnProbeError: For another ending, or a width or size that is none.
         """
-        target, points = Path(path), _points(width)
+        target, points = Path(path), _parse_width(width)
         kind = target.suffix.lower().removeprefix(".")
         if kind not in ("svg", "pdf", "png"):
             raise FpnProbeError(
@@ -96,7 +96,7 @@ class Drawing:
             content = svg.encode()
         else:
             kind_of_page: Literal["pdf", "png"] = "png" if kind == "png" else "pdf"
-            content = _typeset(svg, points, height, kind=kind_of_page, dpi=dpi)
+            content = _typeset_picture(svg, points, height, kind=kind_of_page, dpi=dpi)
         target.parent.mkdir(parents=True, exist_ok=True)
         atomic.write_bytes(target, content)
         return target
@@ -114,10 +114,10 @@ class Drawing:
         return svg.replace("<svg ", size, 1), height
 
 
-def _points(width: str | float) -> float:
+def _parse_width(width: str | float) -> float:
     """A width on paper in points.
 
-    >>> round(_points("3.3in"), 1), round(_points(1), 1)
+    >>> round(_parse_width("3.3in"), 1), round(_parse_width(1), 1)
     (237.6, 72.0)
     """
     if isinstance(width, int | float) and not isinstance(width, bool):
@@ -133,7 +133,7 @@ def _points(width: str | float) -> float:
     return points
 
 
-def _typeset(
+def _typeset_picture(
     svg: str, width: float, height: float, *, kind: Literal["pdf", "png"], dpi: int
 ) -> bytes:
     """The picture alone on a page of its size."""

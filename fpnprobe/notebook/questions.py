@@ -121,13 +121,13 @@ def differences_as_text(
 
 def detection_table(cells: Sequence[StoredCell]) -> pd.DataFrame:
     """Every stored detection; `detection` counts those of an image from the most confident."""
-    frames = [frame for cell in cells for frame in _detections(cell)]
+    frames = [frame for cell in cells for frame in _read_detections(cell)]
     if not frames:
         return pd.DataFrame(columns=DETECTIONS)
     return pd.concat(frames, ignore_index=True)[DETECTIONS]
 
 
-def _detections(cell: StoredCell) -> list[pd.DataFrame]:
+def _read_detections(cell: StoredCell) -> list[pd.DataFrame]:
     path = Path(cell.folder) / "detections.json.gz"
     if not path.is_file():
         return []

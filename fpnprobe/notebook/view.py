@@ -26,7 +26,7 @@ def at_moment(stored: Stored, moment: int, *, stages: str = "all", route: str = 
         stages: One stage, or all.
         route: One route, or all.
     """
-    table = _stretch(stored.gradients.history, moment)
+    table = _average_stretch(stored.gradients.history, moment)
     if stages != "all":
         table = table[table["tap"] == stages]
     if route != "all":
@@ -58,7 +58,7 @@ def moments(stored: Stored) -> int:
     return int(history.groupby(["variant", "seed"])["iteration"].nunique().min())
 
 
-def _stretch(history: pd.DataFrame, moment: int) -> pd.DataFrame:
+def _average_stretch(history: pd.DataFrame, moment: int) -> pd.DataFrame:
     """The shares of the stretch of that number of each cell, averaged over seeds."""
     keys = ["variant", "seed", "tap", "route"]
     stretch = history.groupby([*keys, "bucket"])["iteration"].rank(method="dense") - 1

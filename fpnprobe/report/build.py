@@ -59,7 +59,7 @@ def build(
         raise FpnProbeError(f"cannot write to {out}: it is a file, expected a folder")
     folders = [Path(folder) for folder in folder_list]
     stored = read(folders, names=names)
-    target = _target(folders, out, of_runs=stored.is_of_runs)
+    target = _choose_target(folders, out, of_runs=stored.is_of_runs)
     studies = [folder for folder in folders if (folder / STUDY).is_file()]
     verdicts = interventions.judged(studies, stored.holes)
     findings = rules.diagnose(stored)
@@ -80,7 +80,7 @@ def build(
     beside = (target / "README.md").is_file()
     atomic.write_text(target / "report.html", page(report, drawings, readme=beside))
     atomic.write_text(target / "report.md", markdown(report))
-    note = _pdf(report, drawings, target / "report.pdf")
+    note = _write_pdf(report, drawings, target / "report.pdf")
     return {
         "html": str(target / "report.html"),
         "markdown": str(target / "report.md"),
@@ -95,7 +95,7 @@ def build(
     }
 
 
-def _target(folders: Sequence[Path], out: str | Path | None, *, of_runs: bool) -> Path:
+def _choose_target(folders: Sequence[Path], out: str | Path | None, *, of_runs: bool) -> Path:
     """Choose the folder of the report; never among the files of a training."""
     if out is not None:
         return Path(out)
@@ -111,10 +111,10 @@ def tables(report: Report) -> list[tuple[str, str]]:
     frames = [(figure.name, figure.table) for figure in report.figures()]
     frames += [(table.name, table.frame) for table in report.tables()]
     # The last digits of a sum depend on the processor; a table does not.
-    return [(name, _csv(frame)) for name, frame in frames]
+    return [(name, _write_csv(frame)) for name, frame in frames]
 
 
-def _csv(frame: pd.DataFrame) -> str:
+def _write_csv(frame: pd.DataFrame) -> str:
     """A table as CSV in which no cell is a formula: spreadsheets run what begins with = + - @."""
     plain = frame.rename(columns=_without_formula)
     for column in plain.columns[~plain.dtypes.map(pd.api.types.is_numeric_dtype)]:
@@ -142,7 +142,7 @@ def _remove_former(folder: Path, written: set[str]) -> None:
             path.unlink()
 
 
-def _pdf(report: Report, drawings: Mapping[str, Drawing], path: Path) -> str:
+def _write_pdf(report: Report, drawings: Mapping[str, Drawing], path: Path) -> str:
     try:
         content = typeset(report, drawings)
     except FpnProbeError as error:

@@ -49,7 +49,7 @@ def compose(
     names = [str(study["name"]) for study in stored.studies]
     questions = [str(s["question"]) for s in stored.studies if s.get("question")]
     expected = [str(s["expected"]) for s in stored.studies if s.get("expected")]
-    sections = _filled(
+    sections = _drop_empty(
         (
             average_precision.section(stored),
             claims.section(claim_verdicts, name_metric=stored.name_metric),
@@ -80,7 +80,7 @@ def compose(
     )
 
 
-def _filled(sections: Sequence[Section | None]) -> list[Section]:
+def _drop_empty(sections: Sequence[Section | None]) -> list[Section]:
     """The sections that have content, without figures in which nothing would be drawn."""
     drawn = [
         replace(
@@ -120,7 +120,7 @@ def _compose_of_runs(stored: Stored, findings: Sequence[Finding]) -> Report:
         soundness.section(stored),
         cell_facts.section(stored),
     )
-    sections = _filled(every)
+    sections = _drop_empty(every)
     first, sections = _first_screen(stored, sections)
     return Report(
         title=" + ".join(str(study["name"]) for study in stored.studies),

@@ -139,7 +139,7 @@ class StoredCell:
     @property
     def annotations(self) -> Path:
         """The annotation file it was evaluated on."""
-        return paths.from_stored(self._text("annotations"), study=self.study_folder)
+        return paths.from_stored(self._read_text("annotations"), study=self.study_folder)
 
     @property
     def data_root(self) -> Path:
@@ -189,7 +189,7 @@ class StoredCell:
             return {}
         return find_damage(self.folder, self.manifest.get("files") or {}, names or None)
 
-    def _text(self, key: str) -> str:
+    def _read_text(self, key: str) -> str:
         text = self.manifest.get(key) or ""
         if not text or "\0" in text:
             raise FpnProbeError(f"{self.folder / MANIFEST} has no {key!r}: is it damaged?")

@@ -68,13 +68,13 @@ class Features:
         for tap, values in self.maps.items():
             squares = np.square(values.astype(np.float64))
             for index in np.unique(of):
-                inside = self._mask(values.shape, self.boxes[of == index])
+                inside = self._mask_boxes(values.shape, self.boxes[of == index])
                 energy = float(squares[inside].sum() / max(squares.sum(), 1e-30))
                 area = float(inside.mean())
                 rows.append((tap, buckets[index].name, energy, area, energy / max(area, 1e-30)))
         return pd.DataFrame(rows, columns=["tap", "bucket", "energy", "area", "contrast"])
 
-    def _mask(self, shape: tuple[int, ...], boxes: Floats) -> npt.NDArray[np.bool_]:
+    def _mask_boxes(self, shape: tuple[int, ...], boxes: Floats) -> npt.NDArray[np.bool_]:
         """Cells that any of the boxes touches."""
         height, width = shape
         mask = np.zeros((height, width), dtype=bool)
@@ -176,14 +176,14 @@ def group_compactness(energy: npt.ArrayLike, *, groups: int = GROUPS) -> float:
     halves = [
         pattern[of[sums[of] > 0]] for of in np.array_split(np.arange(len(values)), max(1, groups))
     ]
-    alike, pairs = np.sum([_cosines(half) for half in halves], axis=0)
-    every, count = _cosines(np.concatenate(halves))
+    alike, pairs = np.sum([_sum_cosines(half) for half in halves], axis=0)
+    every, count = _sum_cosines(np.concatenate(halves))
     if not pairs or not count - every > 1e-12 * count:
         return float("nan")
     return float(1 - (1 - alike / pairs) / (1 - every / count))
 
 
-def _cosines(pattern: npt.NDArray[np.float64]) -> tuple[float, float]:
+def _sum_cosines(pattern: npt.NDArray[np.float64]) -> tuple[float, float]:
     """Sum of the cosines of all pairs of unit vectors `(n, cells)`, and the number of pairs."""
     count = len(pattern)
     return float((np.square(pattern.sum(axis=0)).sum() - count) / 2), count * (count - 1) / 2

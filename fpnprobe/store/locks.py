@@ -49,7 +49,7 @@ def held(path: str | Path, *, wait: float = 1.0) -> Iterator[None]:
             f"cannot write {file.parent}: {error.strerror}; choose a folder that you can write to"
         ) from error
     until = time.monotonic() + wait
-    while (handles := _try(file)) is None:
+    while (handles := _try_to_lock(file)) is None:
         if time.monotonic() >= until:
             raise Taken(f"{file.parent} is in use by {holder(file)}")
         time.sleep(0.05)
@@ -60,7 +60,7 @@ def held(path: str | Path, *, wait: float = 1.0) -> Iterator[None]:
         _open_handles.difference_update(handles)
         with contextlib.suppress(OSError):
             file.unlink(missing_ok=True)
-        _close(handles)
+        _close_handles(handles)
 
 
 def is_held(path: str | Path) -> bool:
@@ -89,15 +89,17 @@ def find_local_only(folder: str | Path, *, mounts: str | Path = "/proc/self/moun
     except (OSError, ValueError):
         return ""
     resolved = Path(folder).resolve()
-    above = [row for row in rows if len(row) > 3 and resolved.is_relative_to(_decode(row[1]))]
+    above = [row for row in rows if len(row) > 3 and resolved.is_relative_to(_decode_mount(row[1]))]
     if not above:
         return ""
-    _, mount, kind, options, *_ = max(above, key=lambda row: len(_decode(row[1])))
+    _, mount, kind, options, *_ = max(above, key=lambda row: len(_decode_mount(row[1])))
     local = {"nolock", "local_lock=all", "local_lock=flock"}.intersection(options.split(","))
-    return f"{_decode(mount)} ({kind}, {min(local)})" if kind.startswith("nfs") and local else ""
+    return (
+        f"{_decode_mount(mount)} ({kind}, {min(local)})" if kind.startswith("nfs") and local else ""
+    )
 
 
-def _decode(mount: str) -> str:
+def _decode_mount(mount: str) -> str:
     """A path of the mount table, which writes blanks as octal numbers."""
     return mount.replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\")
 
@@ -116,28 +118,28 @@ def _is_locked(path: Path) -> bool:
     return False
 
 
-def _try(file: Path) -> tuple[int, ...] | None:
+def _try_to_lock(file: Path) -> tuple[int, ...] | None:
     """Locked handles of the folder and the file at the path now; None if somebody has them."""
     handles: list[int] = []
     try:
         handles.append(os.open(file.parent, os.O_RDONLY))
-        if not _lock(handles[0], file, required=False):
-            _close(handles)
+        if not _lock_handle(handles[0], file, required=False):
+            _close_handles(handles)
             return None
         # no links: the file that a link leads to would be emptied below
         handles.append(os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644))
-        if not _lock(handles[1], file, required=True) or not _is_at(handles[1], file):
-            _close(handles)
+        if not _lock_handle(handles[1], file, required=True) or not _is_at(handles[1], file):
+            _close_handles(handles)
             return None
         os.ftruncate(handles[1], 0)
         who = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}
         with contextlib.suppress(OSError):  # a full disk: the lock holds without the name
             os.pwrite(handles[1], json.dumps(who).encode(), 0)
     except EnvironmentProblem:
-        _close(handles)
+        _close_handles(handles)
         raise
     except OSError as error:
-        _close(handles)
+        _close_handles(handles)
         if not file.parent.is_dir():
             file.parent.mkdir(parents=True, exist_ok=True)
             return None
@@ -146,7 +148,7 @@ def _try(file: Path) -> tuple[int, ...] | None:
     return tuple(handles)
 
 
-def _lock(handle: int, file: Path, *, required: bool) -> bool:
+def _lock_handle(handle: int, file: Path, *, required: bool) -> bool:
     """Lock a handle; a file system that cannot lock folders is passed where it is not needed."""
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -171,7 +173,7 @@ def _is_at(handle: int, file: Path) -> bool:
     return (opened.st_dev, opened.st_ino) == (current.st_dev, current.st_ino)
 
 
-def _close(handles: list[int] | tuple[int, ...]) -> None:
+def _close_handles(handles: list[int] | tuple[int, ...]) -> None:
     for handle in handles:
         os.close(handle)
 

@@ -18,8 +18,8 @@ def to_stored(path: str | Path, *, study: str | Path) -> str:
     >>> to_stored("/datasets/coco", study="reports/quickstart")
     '/datasets/coco'
     """
-    absolute, home = _plain(path), Path.cwd()
-    folder = _plain(study)
+    absolute, home = _make_absolute(path), Path.cwd()
+    folder = _make_absolute(study)
     if not (absolute.is_relative_to(home) and folder.is_relative_to(home)):
         return str(absolute)
     return Path(os.path.relpath(absolute, folder)).as_posix()
@@ -31,9 +31,9 @@ def from_stored(text: str, *, study: str | Path) -> Path:
     >>> from_stored("/datasets/coco", study="reports/quickstart").as_posix()
     '/datasets/coco'
     """
-    return _plain(Path(study) / text)
+    return _make_absolute(Path(study) / text)
 
 
-def _plain(path: str | Path) -> Path:
+def _make_absolute(path: str | Path) -> Path:
     """Absolute, without `..`; symbolic links stay as they are."""
     return Path(os.path.normpath(Path(path).absolute()))

@@ -38,10 +38,10 @@ def find_runs(tree: str | Path) -> Iterator[Path]:
     if is_run(root):
         yield root
         return
-    yield from _below(root, _DEEPEST)
+    yield from _folders_below(root, _DEEPEST)
 
 
-def _below(directory: Path, depth: int) -> Iterator[Path]:
+def _folders_below(directory: Path, depth: int) -> Iterator[Path]:
     if depth == 0 or (directory / "study.json").exists():
         return
     try:
@@ -54,7 +54,7 @@ def _below(directory: Path, depth: int) -> Iterator[Path]:
         if is_run(child):
             yield child
         else:
-            yield from _below(child, depth - 1)
+            yield from _folders_below(child, depth - 1)
 
 
 def read_run(folder: str | Path, *, variant: str = "", seed: int | None = None) -> StoredCell:
@@ -70,8 +70,8 @@ def read_run(folder: str | Path, *, variant: str = "", seed: int | None = None) 
     state, reason = State.DONE, ""
     if (path / NAME).exists():
         try:
-            content = _checked(read_run_file(path))
-            state, reason = _state(content)
+            content = _check_types(read_run_file(path))
+            state, reason = _read_state(content)
         except FpnProbeError as error:
             state, reason = State.DAMAGED, str(error).replace(f"{path}/", "")
     return StoredCell(
@@ -147,7 +147,7 @@ _TYPES: Mapping[str, type | tuple[type, ...]] = {
 }
 
 
-def _checked(content: Mapping[str, Any]) -> dict[str, Any]:
+def _check_types(content: Mapping[str, Any]) -> dict[str, Any]:
     """The content, or an error for an entry of another type."""
     for key, value in content.items():
         if value is not None and key in _TYPES and not isinstance(value, _TYPES[key]):
@@ -156,7 +156,7 @@ def _checked(content: Mapping[str, Any]) -> dict[str, Any]:
     return dict(content)
 
 
-def _state(content: Mapping[str, Any]) -> tuple[State, str]:
+def _read_state(content: Mapping[str, Any]) -> tuple[State, str]:
     stored = content.get("state")
     reason = " ".join(str(content.get("reason") or "").split())
     if stored == "running":

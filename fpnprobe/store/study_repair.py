@@ -42,11 +42,11 @@ def repair(content: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]
 
 
 def _is_variant(value: Any) -> bool:
-    return isinstance(value["name"] if _has(value, "name") else value, str)
+    return isinstance(value["name"] if _has_key(value, "name") else value, str)
 
 
 def _is_cell(value: Any) -> bool:
-    if not all(_has(value, key) for key in ("variant", "seed", "key")):
+    if not all(_has_key(value, key) for key in ("variant", "seed", "key")):
         return False
     return (
         isinstance(value["variant"], str)
@@ -55,7 +55,7 @@ def _is_cell(value: Any) -> bool:
     )
 
 
-def _has(value: Any, key: str) -> bool:
+def _has_key(value: Any, key: str) -> bool:
     return isinstance(value, Mapping) and key in value
 
 

@@ -68,13 +68,13 @@ def read_parquet(path: Path, expected: Mapping[str, str] | None = None, **option
 def _check_columns(frame: pd.DataFrame, columns: Mapping[str, str], path: Path) -> None:
     for name, kind in columns.items():
         if name not in frame:
-            raise DamagedTable(f"{path} has no column {name!r}; expected {_listed([*columns])}")
+            raise DamagedTable(f"{path} has no column {name!r}; expected {_list_names([*columns])}")
         numeric = pd.api.types.is_numeric_dtype(frame[name].dtype)
         if len(frame) and numeric != (kind == "number"):
             raise DamagedTable(f"{path} has no {kind} in the column {name!r}")
 
 
-def _listed(names: Sequence[str]) -> str:
+def _list_names(names: Sequence[str]) -> str:
     return ", ".join(names)
 
 

@@ -45,7 +45,7 @@ def read_header(file: Path) -> Header | None:
         tail = os.pread(handle, 12, max(0, length - 12))
         for size in _HEADS:
             head = os.pread(handle, size, 0)
-            header = _parsed(head, tail)
+            header = _parse_header(head, tail)
             if header is not None and header.whole and head[:8] == _PNG:
                 return replace(header, whole=_has_all_chunks(handle, length))
             if header is not None or length <= size:
@@ -55,19 +55,19 @@ def read_header(file: Path) -> Header | None:
     return None
 
 
-def _parsed(head: bytes, tail: bytes) -> Header | None:
+def _parse_header(head: bytes, tail: bytes) -> Header | None:
     """The header, or None where it is unusual, or does not end within `head`."""
     try:
         if head[:3] == b"\xff\xd8\xff":
-            return _jpeg(head, tail)
+            return _read_jpeg(head, tail)
         if head[:8] == _PNG:
-            return _png(head, tail)
+            return _read_png(head, tail)
     except (struct.error, IndexError):
         pass
     return None
 
 
-def _png(head: bytes, tail: bytes) -> Header | None:
+def _read_png(head: bytes, tail: bytes) -> Header | None:
     width, height, bits = struct.unpack(">IIB", head[16:25])
     position, orientation = 8, 1
     while position + 8 <= len(head):
@@ -93,7 +93,7 @@ def _has_all_chunks(handle: int, length: int) -> bool:
     return False
 
 
-def _jpeg(head: bytes, tail: bytes) -> Header | None:
+def _read_jpeg(head: bytes, tail: bytes) -> Header | None:
     position, orientation = 2, 1
     while position + 4 <= len(head):
         if head[position] != 0xFF:

@@ -25,7 +25,7 @@ def check_image_file(
         raise FpnProbeError(f"{file} cannot be read: {error.strerror}") from error
     _refuse_large(file, header)
     if header is None or not header.whole or header.bits != 8 or decode:
-        decoded_size = _decoded(file, read_messages)
+        decoded_size = _decode_size(file, read_messages)
         header = header or _header_of_decoded(file, decoded_size)
     elif header.orientation >= 5:
         decoded_size = header.size[::-1]
@@ -73,7 +73,7 @@ def _size_by_pillow(file: Path) -> tuple[int, int]:
         return 0, 0
 
 
-def _decoded(file: Path, read_messages: Callable[[], str]) -> tuple[int, int]:
+def _decode_size(file: Path, read_messages: Callable[[], str]) -> tuple[int, int]:
     """Height and width of the picture as the training's decoder gives it."""
     picture = read_picture(file, read_messages)
     if picture.pixels is None or picture.cut:

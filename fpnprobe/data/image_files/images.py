@@ -102,7 +102,11 @@ def check(
     """
     stamp = f"{_VERSION}{folder.resolve()}{fingerprint(folder, names, sizes, times=True)}"
     decode_all = is_small(folder, names)
-    notes = [_note(stamp)] if decode_all else [_note(f"{stamp}decoded"), _note(stamp)]
+    notes = (
+        [_note_of_passing(stamp)]
+        if decode_all
+        else [_note_of_passing(f"{stamp}decoded"), _note_of_passing(stamp)]
+    )
     if decode:
         notes, decode_all = notes[:1], True
     for note in notes:
@@ -127,17 +131,17 @@ def check(
             f"(first: {folder / unclear[0]}), and their size does not tell whether their boxes "
             "are: store the pixels as the boxes lie, without the tag"
         )
-    notices = _notices(len(names), turned + unclear, deep)
+    notices = _list_notices(len(names), turned + unclear, deep)
     atomic.write_json(notes[-1], [asdict(notice) for notice in notices])
     return notices
 
 
-def _note(stamp: str) -> Path:
+def _note_of_passing(stamp: str) -> Path:
     """The file that remembers that a set has passed."""
     return cache.folder() / "checked" / f"{hashlib.sha256(stamp.encode()).hexdigest()}.json"
 
 
-def _notices(total: int, turned: list[str], deep: list[str]) -> tuple[Notice, ...]:
+def _list_notices(total: int, turned: list[str], deep: list[str]) -> tuple[Notice, ...]:
     lines = {
         "are turned by their EXIF tag, as their boxes are": turned,
         "have 16 bits a channel and are read as 8 (value / 256)": deep,

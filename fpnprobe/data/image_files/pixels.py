@@ -102,21 +102,21 @@ def store(
     total = sum(height * width * 3 for height, width in shapes)
     if cache is False or (cache == "auto" and total > _AUTO_LIMIT):
         return ImageStore(files, shapes, None)
-    file = cache_folder() / "pixels" / f"{_identity(files, shapes)}.npy"
+    file = cache_folder() / "pixels" / f"{_hash_identity(files, shapes)}.npy"
     result = ImageStore(files, shapes, file)
     if not file.is_file():
-        atomic.write(file, lambda out: _fill(out, result, total))
+        atomic.write(file, lambda out: _fill_pixels(out, result, total))
     return result
 
 
-def _fill(out: Any, images: ImageStore, total: int) -> None:
+def _fill_pixels(out: Any, images: ImageStore, total: int) -> None:
     header = {"descr": "|u1", "fortran_order": False, "shape": (total,)}
     np.lib.format.write_array_header_1_0(out, header)  # type: ignore[no-untyped-call]
     for path, shape in zip(images.paths, images.shapes, strict=True):
         out.write(decode(path, shape, strict=True).tobytes())
 
 
-def _identity(paths: Sequence[Path], shapes: Sequence[tuple[int, int]]) -> str:
+def _hash_identity(paths: Sequence[Path], shapes: Sequence[tuple[int, int]]) -> str:
     """Hash of which files, of what length and time, at which size."""
     facts = []
     for path, shape in zip(paths, shapes, strict=True):

@@ -21,7 +21,7 @@ def measure_cancellation(subject: Subject) -> list[Candidate] | str:
             squares = [np.nan_to_num(energy[:, at, number]) for energy in (total, direct, deeper)]
             if not (squares[1].sum() > 0 and squares[2].sum() > 0):
                 continue
-            value = float(_cosine(*(energy.sum() for energy in squares)))
+            value = float(_cosine_of_parts(*(energy.sum() for energy in squares)))
 
             def describe(
                 _verdict: Verdict,
@@ -40,7 +40,7 @@ def measure_cancellation(subject: Subject) -> list[Candidate] | str:
                 Candidate(
                     stage=stage,
                     value=value,
-                    resampled=_cosine(*(subject.draws @ energy for energy in squares)),
+                    resampled=_cosine_of_parts(*(subject.draws @ energy for energy in squares)),
                     samples=subject.count_samples_with(number),
                     describe=describe,
                     advice="cut one route in the backward pass and watch AP: "
@@ -101,7 +101,7 @@ def measure_conflict(subject: Subject) -> list[Candidate] | str:
     return candidates or "cosines are measured in mode full"
 
 
-def _cosine(total: Floats, direct: Floats, deeper: Floats) -> Floats:
+def _cosine_of_parts(total: Floats, direct: Floats, deeper: Floats) -> Floats:
     """Cosine between two parts whose sum is the total, from squared lengths."""
     with np.errstate(invalid="ignore", divide="ignore"):
         cosine = (total - direct - deeper) / (2 * np.sqrt(direct * deeper))

@@ -81,10 +81,10 @@ class Rule:
                 verdict="not measured",
                 sentence=candidates,
             )
-        findings = [self._decide(subject, candidate) for candidate in candidates]
-        return max(findings, key=_order)
+        findings = [self._decide_candidate(subject, candidate) for candidate in candidates]
+        return max(findings, key=_rank_finding)
 
-    def _decide(self, subject: Subject, candidate: Candidate) -> Finding:
+    def _decide_candidate(self, subject: Subject, candidate: Candidate) -> Finding:
         verdict, low, high = decide(
             candidate.resampled,
             candidate.value,
@@ -134,7 +134,7 @@ def share_of(squares: Floats, bucket: int) -> Floats:
     return share
 
 
-def _order(finding: Finding) -> tuple[int, float]:
+def _rank_finding(finding: Finding) -> tuple[int, float]:
     """Key that is largest for the finding most beyond its threshold."""
     rank = _RANKS[finding.verdict]
     if finding.verdict == "undecided" and finding.samples < FEWEST:

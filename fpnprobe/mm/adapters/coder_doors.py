@@ -28,14 +28,14 @@ class CoderDoors:
     def opened(self) -> Iterator[None]:
         """Inside, every box coder's `encode` is watched; afterwards the classes are as before."""
         with ExitStack() as undo:
-            for kind in _subclasses(BaseBBoxCoder):
+            for kind in _list_subclasses(BaseBBoxCoder):
                 if "encode" in vars(kind):
                     original = vars(kind)["encode"]
-                    kind.encode = self._watching(original)
+                    kind.encode = self._watch_coder(original)
                     undo.callback(setattr, kind, "encode", original)
             yield
 
-    def _watching(self, original: Callable[..., Any]) -> Callable[..., Any]:
+    def _watch_coder(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
         def encode(coder: Any, priors: Any, boxes: Any, *args: Any, **kwargs: Any) -> Any:
             target = getattr(boxes, "tensor", boxes)
@@ -51,7 +51,7 @@ class CoderDoors:
         return encode
 
 
-def _subclasses(kind: Any) -> Iterator[Any]:
+def _list_subclasses(kind: Any) -> Iterator[Any]:
     for child in kind.__subclasses__():
         yield child
-        yield from _subclasses(child)
+        yield from _list_subclasses(child)

@@ -41,7 +41,7 @@ class MaskDoors:
         if isinstance(array, np.ndarray):
             self._provenance.mark_array(array, numbers)
 
-    def _of(self, masks: Any) -> Tensor | None:
+    def _marks_of(self, masks: Any) -> Tensor | None:
         found = self._numbers.get(id(masks))
         return None if found is None else found[1]
 
@@ -52,25 +52,27 @@ class MaskDoors:
             for kind in (BitmapMasks, PolygonMasks):
                 for name in (*_SAME_MASKS, "__getitem__", "crop_and_resize"):
                     if name in vars(kind):
-                        _patch(undo, kind, name, functools.partial(self._masks_to_masks, name))
-                _patch(undo, kind, "to_ndarray", self._masks_to_array)
-                _patch(undo, kind, "to_tensor", self._masks_to_tensor)
+                        _wrap_function(
+                            undo, kind, name, functools.partial(self._masks_to_masks, name)
+                        )
+                _wrap_function(undo, kind, "to_ndarray", self._masks_to_array)
+                _wrap_function(undo, kind, "to_tensor", self._masks_to_tensor)
             for module in list(sys.modules.values()):
                 if getattr(module, "__name__", "").startswith("mmdet.models"):
                     for name in _GAUSSIAN:
                         if callable(vars(module).get(name)):
-                            _patch(undo, module, name, self._draw_gaussian)
-            _patch(undo, GridHead, "get_targets", self._mark_grids)
-            _patch(undo, GuidedAnchorHead, "ga_loc_targets", self._fill_places)
+                            _wrap_function(undo, module, name, self._draw_gaussian)
+            _wrap_function(undo, GridHead, "get_targets", self._mark_grids)
+            _wrap_function(undo, GuidedAnchorHead, "ga_loc_targets", self._fill_places)
             for name in _RESIZERS:
-                _patch(undo, mmcv, name, self._resize_array)
+                _wrap_function(undo, mmcv, name, self._resize_array)
             yield
 
     def _masks_to_masks(
         self, name: str, original: Callable[..., Any], masks: Any, *args: Any, **kwargs: Any
     ) -> Any:
         found = original(masks, *args, **kwargs)
-        numbers = self._of(masks)
+        numbers = self._marks_of(masks)
         if numbers is not None:
             if name == "__getitem__":
                 numbers = torch.atleast_1d(numbers[_as_index(args[0])])
@@ -83,7 +85,7 @@ class MaskDoors:
 
     def _masks_to_array(self, original: Callable[..., Any], masks: Any) -> Any:
         found = original(masks)
-        numbers = self._of(masks)
+        numbers = self._marks_of(masks)
         if numbers is not None and len(numbers):
             self._provenance.mark_array(found, numbers)
         return found
@@ -92,7 +94,7 @@ class MaskDoors:
         self, original: Callable[..., Any], masks: Any, *args: Any, **kwargs: Any
     ) -> Any:
         found = original(masks, *args, **kwargs)
-        numbers = self._of(masks)
+        numbers = self._marks_of(masks)
         if numbers is not None and len(numbers):
             self._provenance.mark(found, numbers[:, None, None])
         return found
@@ -156,7 +158,7 @@ def _as_index(value: Any) -> Any:
     return torch.from_numpy(value) if isinstance(value, np.ndarray) else value
 
 
-def _patch(undo: ExitStack, owner: Any, name: str, around: Callable[..., Any]) -> None:
+def _wrap_function(undo: ExitStack, owner: Any, name: str, around: Callable[..., Any]) -> None:
     original = vars(owner)[name]
 
     @functools.wraps(original)

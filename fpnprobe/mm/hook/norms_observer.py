@@ -80,7 +80,7 @@ class NormsObserver:
         table = torch.stack(self._norms).tolist()
         start = time.perf_counter()
         records = [
-            self._record(step, tap, l2)
+            self._make_record(step, tap, l2)
             for step, norms in zip(self._steps, table, strict=True)
             for tap, l2 in zip(self._taps, norms, strict=True)
         ]
@@ -88,7 +88,7 @@ class NormsObserver:
         self._steps, self._norms, self._seconds = [], [], 0.0
         self._policy.take_norms(records, seconds)
 
-    def _record(self, step: tuple[int, int], tap: str, l2: float) -> GradientRecord:
+    def _make_record(self, step: tuple[int, int], tap: str, l2: float) -> GradientRecord:
         frozen = not self._stages[self._taps.index(tap)]
         return GradientRecord(
             iteration=step[0],

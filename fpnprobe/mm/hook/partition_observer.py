@@ -101,7 +101,7 @@ class PartitionObserver:
             with ExitStack() as stack:
                 model_loss = self._model_loss(observation, loss)
                 if self._sampled:
-                    stack.enter_context(self._measuring(observation, model_loss))
+                    stack.enter_context(self._measure_backward(observation, model_loss))
                 if self._intervened is not None:
                     self._pending_intervention = observation, model_loss
                 yield
@@ -110,7 +110,7 @@ class PartitionObserver:
             observation.release()
 
     @contextmanager
-    def _measuring(self, observation: Observation, loss: torch.Tensor) -> Iterator[None]:
+    def _measure_backward(self, observation: Observation, loss: torch.Tensor) -> Iterator[None]:
         iteration, epoch = self._policy.position()
         # The first sample is audited: it tells which label is best derived in later ones.
         audited = self._policy.is_audited() or self._steadiest_label < 0
@@ -128,7 +128,7 @@ class PartitionObserver:
             measurement.run()
             if self._intervened is not None:
                 measurement.total_now()  # the training's own pass will be another one
-                self._finish(measurement)
+                self._finish_measurement(measurement)
                 yield
                 return
             self._measurement = measurement
@@ -143,7 +143,7 @@ class PartitionObserver:
         measurement, self._measurement = self._measurement, None
         pending, self._pending_intervention = self._pending_intervention, None
         if pending is not None and self._intervened is not None:
-            with self._changed(self._intervened, *pending):
+            with self._change_backward(self._intervened, *pending):
                 yield
             return
         if measurement is None:
@@ -151,9 +151,9 @@ class PartitionObserver:
             return
         with measurement.total_from_backward():
             yield
-        self._finish(measurement)
+        self._finish_measurement(measurement)
 
-    def _finish(self, measurement: Measurement) -> None:
+    def _finish_measurement(self, measurement: Measurement) -> None:
         sample = self._look.review(self._model, measurement.finish())
         if sample.sound and not math.isnan(sample.residuals.gradient):
             self._steadiest_label = steadiest(sample)
@@ -165,7 +165,7 @@ class PartitionObserver:
         return self._look.proof
 
     @contextmanager
-    def _changed(
+    def _change_backward(
         self, intervened: IntervenedBackward, observation: Observation, loss: torch.Tensor
     ) -> Iterator[None]:
         factor = loss_weight(self._wrapper) * float(loss_scale(self._wrapper, loss))

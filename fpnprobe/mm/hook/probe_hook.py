@@ -142,7 +142,7 @@ class GradientProbeHook(Hook):
 
     def before_run(self, runner: Any) -> None:
         """Put the coming training inside the probe."""
-        around_training(runner, lambda: self._probing(runner))
+        around_training(runner, lambda: self._probe_training(runner))
 
     def after_run(self, runner: Any) -> None:
         """Nothing is left, even if no training came."""
@@ -158,7 +158,7 @@ class GradientProbeHook(Hook):
             self._warned.add(sentence)
             self._logger.warning(f"fpnprobe: {sentence}")
 
-    def _cell(self, runner: Any) -> dict[str, Any]:
+    def _name_cell(self, runner: Any) -> dict[str, Any]:
         study, variant, seed = self._names
         drawn = getattr(runner, "_randomness_cfg", {}).get("seed") if seed is None else seed
         return {"study": study, "variant": variant or config_name(runner), "seed": drawn or 0}
@@ -171,12 +171,12 @@ class GradientProbeHook(Hook):
         return f"mode {self.mode}, {every}"
 
     @contextmanager
-    def _probing(self, runner: Any) -> Iterator[None]:
+    def _probe_training(self, runner: Any) -> Iterator[None]:
         with ExitStack() as undo:
             undo.callback(self._forget)
             refuse_sharded(runner.model)
             self._logger = runner.logger
-            folder, cell = Path(self.out_dir or runner.work_dir), self._cell(runner)
+            folder, cell = Path(self.out_dir or runner.work_dir), self._name_cell(runner)
             if is_main_process():
                 self._writer = undo.enter_context(
                     LedgerWriter(folder, **cell, resume_at=runner.iter, resume_rows=self._rows)

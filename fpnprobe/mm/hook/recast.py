@@ -26,11 +26,14 @@ class MixedTypes(TorchFunctionMode):
         if func is Tensor.__setitem__:
             args = (*args[:2], args[2].to(args[0].dtype))
         else:
-            args, kwargs = map(_widen, args), {key: _widen(one) for key, one in kwargs.items()}
+            args, kwargs = (
+                map(_widen_tensor, args),
+                {key: _widen_tensor(one) for key, one in kwargs.items()},
+            )
         return func(*args, **kwargs)
 
 
-def _widen(value: Any) -> Any:
+def _widen_tensor(value: Any) -> Any:
     is_narrow = isinstance(value, Tensor) and value.dtype == torch.float32
     return value.double() if is_narrow else value
 

@@ -49,14 +49,14 @@ def restart_workers(runner: Runner, loop: Any) -> None:
     random = torch.get_rng_state()
     loop.dataloader = DataLoader(
         old.dataset,
-        **_samplers(runner, config, old),
+        **_build_samplers(runner, config, old),
         **{name: getattr(old, name) for name in _KEPT if getattr(old, name, None)},
     )
     loop.dataloader_iterator = type(iterator)(loop.dataloader)
     torch.set_rng_state(random)
 
 
-def _samplers(runner: Runner, config: Mapping[str, Any], old: Any) -> dict[str, Any]:
+def _build_samplers(runner: Runner, config: Mapping[str, Any], old: Any) -> dict[str, Any]:
     seed = None if runner._randomness_cfg.get("diff_rank_seed", False) else runner.seed
     sampler = DATA_SAMPLERS.build(
         copy.deepcopy(config["sampler"]), default_args={"dataset": old.dataset, "seed": seed}

@@ -85,7 +85,7 @@ class ValidationRecord:
 
     def take(self, runner: Any, metrics: Mapping[str, Any] | None) -> None:
         """Keep the AP of a validation: from the detections, else as mmengine's evaluator says."""
-        table = self._evaluated(runner.iter)
+        table = self._evaluate_results(runner.iter)
         if table is None:
             table = _rows_of_metrics(metrics or {}, self._cell, runner.iter)
         if table.empty:
@@ -96,7 +96,7 @@ class ValidationRecord:
             table = pd.concat([before[before["iteration"] < runner.iter], table])
         atomic.write(path, lambda file: table.to_parquet(file, index=False))
 
-    def _evaluated(self, iteration: int) -> pd.DataFrame | None:
+    def _evaluate_results(self, iteration: int) -> pd.DataFrame | None:
         tables = []
         files: dict[str, str] = {}
         for kind in ("bbox", "segm"):
@@ -114,13 +114,13 @@ class ValidationRecord:
             except FpnProbeError:
                 file.unlink()
                 continue
-            files[kind] = _compress(file)
+            files[kind] = _compress_file(file)
             tables.append(result.to_pandas(**self._cell, iteration=iteration))
         self._file.update(detections=files, annotations=self._annotations)
         return pd.concat(tables, ignore_index=True) if tables else None
 
 
-def _compress(file: Path) -> str:
+def _compress_file(file: Path) -> str:
     """Compress a result file of COCO's metric; return the new name."""
     kind = file.name.split(".")[1]
     name = f"{DETECTIONS}.json.gz" if kind == "bbox" else f"{DETECTIONS}.{kind}.json.gz"

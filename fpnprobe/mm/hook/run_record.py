@@ -75,8 +75,8 @@ class RunRecord:
         )
         taps = ", ".join(f"{n} (frozen)" if n in self._frozen else n for n in parameters)
         runner.logger.info(
-            f"fpnprobe: {taps} and the levels of the neck; {_bounds(buckets)}; {probe}; ledger in "
-            f"{folder}{'. ' + self._thaw if self._thaw else ''}"
+            f"fpnprobe: {taps} and the levels of the neck; {_write_bounds(buckets)}; {probe}; ledger "
+            f"in {folder}{'. ' + self._thaw if self._thaw else ''}"
         )
 
     def progress(self, iteration: int, summary: Mapping[str, Any]) -> None:
@@ -177,11 +177,11 @@ def closing(summary: Mapping[str, Any]) -> str:
     return f"{summary['samples']} samples{spent}{worst}{bad}"
 
 
-def _bounds(buckets: tuple[ScaleBucket, ...]) -> str:
+def _write_bounds(buckets: tuple[ScaleBucket, ...]) -> str:
     """The buckets by the side of a square of their area.
 
     >>> from fpnprobe.scales import COCO_BUCKETS
-    >>> _bounds(COCO_BUCKETS)
+    >>> _write_bounds(COCO_BUCKETS)
     'small < 32 px <= medium < 96 px <= large'
     """
     phrases = [buckets[0].name]

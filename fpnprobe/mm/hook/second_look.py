@@ -71,74 +71,80 @@ class SecondLook:
             return sample
         if verdict.over == ("loss",):
             # Where the values of a loss do not split by bucket, an audited sample tells it.
-            self._split = self._split or verdict.sound or self._splits(model, step, sample)
+            self._split = self._split or verdict.sound or self._values_split(model, step, sample)
             return sample.judged(replace(verdict, sound=self._split))
         reduced = verdict.arithmetic not in WHOLE
-        if verdict.over and _size(sample.residuals) <= self._limit:
+        if verdict.over and _worst_residual(sample.residuals) <= self._limit:
             return sample.judged(replace(verdict, sound=True, tolerance=self._limit))
         if reduced and self.proof is None:
-            return self._prove(model, step, sample)
+            return self._prove_first(model, step, sample)
         if verdict.over and self._looks < LOOKS:
             self._looks += 1
-            return sample.judged(self._finer(model, step, sample))
+            return sample.judged(self._judge_finer(model, step, sample))
         return sample
 
-    def _splits(self, model: Any, step: Step, sample: Sample) -> bool:
+    def _values_split(self, model: Any, step: Step, sample: Sample) -> bool:
         whole = torch.float64 if sample.verdict.arithmetic == "float64" else torch.float32
-        residuals, _ = self._again(model, step, whole)
+        residuals, _ = self._measure_again(model, step, whole)
         return residuals is not None and residuals.judge(str(whole).removeprefix("torch.")).sound
 
-    def _prove(self, model: Any, step: Step, sample: Sample) -> Sample:
-        residuals, problem = self._again(model, step, torch.float32)
+    def _prove_first(self, model: Any, step: Step, sample: Sample) -> Sample:
+        residuals, problem = self._measure_again(model, step, torch.float32)
         if residuals is None:
             self.proof = {"arithmetic": "float32", "residual": None, "reason": problem}
             self._tell(f"could not be measured again in float32 ({problem})")
             return sample
         verdict = residuals.judge("float32")
         if not verdict.sound:
-            verdict = self._rounding(model, step, residuals, verdict, "float64")
-        size = _size(residuals)
+            verdict = self._judge_rounding(model, step, residuals, verdict, "float64")
+        size = _worst_residual(residuals)
         self.proof = {"arithmetic": "float32", "residual": size, "holds": verdict.sound}
         if not verdict.sound:
             sentence = f"measured again in float32, {verdict.sentence}"
             return sample.judged(replace(sample.verdict, sound=False, sentence=sentence))
         if sample.verdict.over:
-            return sample.judged(self._acquitted(sample, f"{size:.1e} in float32"))
+            return sample.judged(self._acquit_sample(sample, f"{size:.1e} in float32"))
         return sample
 
-    def _finer(self, model: Any, step: Step, sample: Sample) -> Verdict:
+    def _judge_finer(self, model: Any, step: Step, sample: Sample) -> Verdict:
         verdict = sample.verdict
         finer = {"float64": "", "float32": "float64"}.get(verdict.arithmetic, "float32")
-        return self._rounding(model, step, sample.residuals, verdict, finer) if finer else verdict
+        return (
+            self._judge_rounding(model, step, sample.residuals, verdict, finer)
+            if finer
+            else verdict
+        )
 
-    def _rounding(
+    def _judge_rounding(
         self, model: Any, step: Step, residuals: Residuals, verdict: Verdict, finer: str
     ) -> Verdict:
         """The verdict, or that it was rounding if it goes away in the finer arithmetic."""
-        finer_residuals, problem = self._again(model, step, getattr(torch, finer))
+        finer_residuals, problem = self._measure_again(model, step, getattr(torch, finer))
         if finer_residuals is None:
             return replace(
                 verdict,
                 sentence=f"{verdict.sentence} (it could not be measured again in {finer}, "
                 f"{problem}: rounding is not excluded)",
             )
-        before, after = _size(residuals), _size(finer_residuals)
+        before, after = _worst_residual(residuals), _worst_residual(finer_residuals)
         if after > max(TOLERANCES[finer], ROUNDING * before):
             return replace(verdict, sentence=f"{verdict.sentence} ({after:.1e} in {finer} too)")
         self._limit = max(self._limit, MARGIN * before)
-        return self._rounded(verdict, before, f"{after:.1e} in {finer}")
+        return self._call_rounding(verdict, before, f"{after:.1e} in {finer}")
 
-    def _acquitted(self, sample: Sample, evidence: str) -> Verdict:
-        before = _size(sample.residuals)
+    def _acquit_sample(self, sample: Sample, evidence: str) -> Verdict:
+        before = _worst_residual(sample.residuals)
         self._limit = max(self._limit, MARGIN * before)
-        return self._rounded(sample.verdict, before, evidence)
+        return self._call_rounding(sample.verdict, before, evidence)
 
-    def _rounded(self, verdict: Verdict, before: float, evidence: str) -> Verdict:
+    def _call_rounding(self, verdict: Verdict, before: float, evidence: str) -> Verdict:
         sentence = f"the residual of {before:.1e} is rounding of {verdict.arithmetic}: {evidence}"
         self._tell(sentence)
         return replace(verdict, sound=True, tolerance=self._limit, sentence=sentence)
 
-    def _again(self, model: Any, step: Step, dtype: torch.dtype) -> tuple[Residuals | None, str]:
+    def _measure_again(
+        self, model: Any, step: Step, dtype: torch.dtype
+    ) -> tuple[Residuals | None, str]:
         """Residuals of the same step in another type, or why there are none."""
         try:
             return measure_again(model, step, dtype, self._probe, self._buckets), ""
@@ -146,7 +152,7 @@ class SecondLook:
             return None, " ".join(str(error).split())[:160] or type(error).__name__
 
 
-def _size(residuals: Residuals) -> float:
+def _worst_residual(residuals: Residuals) -> float:
     """Return the worst of gradients and routes; of values where neither was measured."""
     gradient_residual = worst((residuals.activation, residuals.parameter, residuals.routes))
     return residuals.loss if gradient_residual != gradient_residual else gradient_residual

@@ -86,9 +86,9 @@ class Account:
             "interval": interval,
             "iterations": sorted(self.schedule.iterations) if budget is None else [],
             "budget": None if budget is None else budget.fraction,
-            "cost": _number(self.fraction),
-            "step_s": _number(self.cost.step_s),
-            "extra_s": _number(self.cost.extra_s),
+            "cost": _number_or_none(self.fraction),
+            "step_s": _number_or_none(self.cost.step_s),
+            "extra_s": _number_or_none(self.cost.extra_s),
             **self.soundness.summary(),
             "facts": self.facts,
         }
@@ -129,5 +129,5 @@ def circumstances(runner: Any) -> dict[str, Any]:
     }
 
 
-def _number(value: float) -> float | None:
+def _number_or_none(value: float) -> float | None:
     return value if math.isfinite(value) else None

@@ -50,13 +50,13 @@ def observed_steps(wrapper: OptimWrapper, observer: StepObserver) -> Iterator[No
             setattr(wrapper, name, make(getattr(wrapper, name)))
             undo.callback(vars(wrapper).pop, name, None)
 
-        cover("optim_context", lambda original: _forward(original, observer))
-        cover("update_params", lambda original: _update(original, observer))
-        cover("backward", lambda original: _backward(original, observer))
+        cover("optim_context", lambda original: _wrap_forward(original, observer))
+        cover("update_params", lambda original: _wrap_update(original, observer))
+        cover("backward", lambda original: _wrap_backward(original, observer))
         yield
 
 
-def _forward(original: Any, observer: StepObserver) -> Any:
+def _wrap_forward(original: Any, observer: StepObserver) -> Any:
     @contextmanager
     def optim_context(model: torch.nn.Module) -> Iterator[None]:
         with original(model), observer.forward():
@@ -65,7 +65,7 @@ def _forward(original: Any, observer: StepObserver) -> Any:
     return optim_context
 
 
-def _update(original: Any, observer: StepObserver) -> Any:
+def _wrap_update(original: Any, observer: StepObserver) -> Any:
     def update_params(loss: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
         with observer.update(loss):
             return original(loss, *args, **kwargs)
@@ -73,7 +73,7 @@ def _update(original: Any, observer: StepObserver) -> Any:
     return update_params
 
 
-def _backward(original: Any, observer: StepObserver) -> Any:
+def _wrap_backward(original: Any, observer: StepObserver) -> Any:
     def backward(*args: Any, **kwargs: Any) -> Any:
         with observer.backward():
             return original(*args, **kwargs)

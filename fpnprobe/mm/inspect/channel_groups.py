@@ -37,24 +37,24 @@ def listening(neck: nn.Module | None) -> Iterator[ChannelGroups]:
         if stages:
             found.groups = stages[-1].levels
             swaps = list(stages[-1].swaps)
-            for name, swap in zip(_names(len(swaps)), swaps, strict=True):
-                handles.append(swap.register_forward_hook(_swapped(found, name)))
+            for name, swap in zip(_name_groups(len(swaps)), swaps, strict=True):
+                handles.append(swap.register_forward_hook(_read_swapped(found, name)))
         else:
             count = len(getattr(neck, "lateral_convs", ()))
             smooth = list(getattr(neck, "fpn_convs", ()))[:count]
-            for name, conv in zip(_names(count), smooth, strict=False):
-                handles.append(conv.register_forward_pre_hook(_smoothed(found, name)))
+            for name, conv in zip(_name_groups(count), smooth, strict=False):
+                handles.append(conv.register_forward_pre_hook(_read_smoothed(found, name)))
         yield found
     finally:
         for handle in handles:
             handle.remove()
 
 
-def _names(count: int) -> list[str]:
+def _name_groups(count: int) -> list[str]:
     return [f"P{_LAST - count + 1 + at}" for at in range(count)]
 
 
-def _swapped(found: ChannelGroups, name: str) -> Any:
+def _read_swapped(found: ChannelGroups, name: str) -> Any:
     def hook(_module: nn.Module, inputs: tuple[Tensor, ...], matrix: Tensor) -> None:
         feature = inputs[0].detach()
         swapped = matrix.detach() @ feature.flatten(2)  # (B, Z, Z) (B, Z, HW)
@@ -63,7 +63,7 @@ def _swapped(found: ChannelGroups, name: str) -> Any:
     return hook
 
 
-def _smoothed(found: ChannelGroups, name: str) -> Any:
+def _read_smoothed(found: ChannelGroups, name: str) -> Any:
     def hook(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         found.maps[name] = inputs[0].detach()
 

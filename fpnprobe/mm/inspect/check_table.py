@@ -31,7 +31,7 @@ def problem(results: Sequence[CheckResult]) -> str | None:
 
 def row(result: CheckResult) -> list[str]:
     """Cells of one config."""
-    name = _short(result.config)
+    name = _shorten_name(result.config)
     if result.error:
         return [name, *["-"] * len(RESIDUALS), "-", f"NO: {result.error}"]
     loss, *others = (getattr(result.residuals, one) for one in RESIDUALS)
@@ -44,13 +44,13 @@ def head(names: Sequence[str], *, markdown: bool = False) -> list[str]:
     """First lines of the table of these configs."""
     if markdown:
         rule = ["---", *["---:"] * (len(_COLUMNS) - 1)]
-        return [_markdown(_COLUMNS), _markdown(rule)]
-    return [_aligned(_COLUMNS, names)]
+        return [_write_markdown(_COLUMNS), _write_markdown(rule)]
+    return [_write_aligned(_COLUMNS, names)]
 
 
 def line(result: CheckResult, names: Sequence[str], *, markdown: bool = False) -> str:
     """The line of one of these configs, as aligned text or as Markdown."""
-    return _markdown(row(result)) if markdown else _aligned(row(result), names)
+    return _write_markdown(row(result)) if markdown else _write_aligned(row(result), names)
 
 
 def table(results: Sequence[CheckResult], *, markdown: bool = False) -> str:
@@ -60,17 +60,17 @@ def table(results: Sequence[CheckResult], *, markdown: bool = False) -> str:
     return "\n".join([*head(names, markdown=markdown), *lines])
 
 
-def _markdown(cells: Sequence[str]) -> str:
+def _write_markdown(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _aligned(cells: Sequence[str], names: Sequence[str]) -> str:
-    width = max(len(_short(name)) for name in [*names, "config"])
+def _write_aligned(cells: Sequence[str], names: Sequence[str]) -> str:
+    width = max(len(_shorten_name(name)) for name in [*names, "config"])
     first, *middle, last = cells
     return "  ".join([first.ljust(width), *(cell.rjust(11) for cell in middle), last])
 
 
-def _short(name: str) -> str:
+def _shorten_name(name: str) -> str:
     return name.rpartition("/")[2].removesuffix(".py")
 
 

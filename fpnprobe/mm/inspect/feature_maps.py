@@ -75,9 +75,11 @@ def extract(chain: Chain, image: DetectorImage, *, thumbnail: Tensor) -> Feature
             for name, level in zip(
                 chain.levels(place), chain.features(image.pixels, place), strict=True
             ):
-                maps[name] = _pooled(_seen(level, image).mean(1, keepdim=True))[0].sqrt()
+                maps[name] = _pool_map(_crop_padding(level, image).mean(1, keepdim=True))[0].sqrt()
     compactness = {
-        name: group_compactness(_pooled(_seen(level, image)).cpu().numpy(), groups=heard.groups)
+        name: group_compactness(
+            _pool_map(_crop_padding(level, image)).cpu().numpy(), groups=heard.groups
+        )
         for name, level in heard.maps.items()
     }
     original = image.meta["ori_shape"]
@@ -89,12 +91,12 @@ def extract(chain: Chain, image: DetectorImage, *, thumbnail: Tensor) -> Feature
         areas=image.areas.double().cpu().numpy(),
         labels=image.labels.cpu().numpy(),
         size=(int(original[1]), int(original[0])),
-        image=_small(thumbnail),
+        image=_shrink_picture(thumbnail),
         compactness=compactness,
     )
 
 
-def _seen(level: Tensor, image: DetectorImage) -> Tensor:
+def _crop_padding(level: Tensor, image: DetectorImage) -> Tensor:
     """Squares of a level `(1, Z, h, w)` without the padding."""
     height, width = image.meta["img_shape"]
     padded = image.pixels.shape[-2:]
@@ -106,7 +108,7 @@ def _seen(level: Tensor, image: DetectorImage) -> Tensor:
     return part.double().square()
 
 
-def _pooled(squares: Tensor) -> Tensor:
+def _pool_map(squares: Tensor) -> Tensor:
     """`(1, n, h, w)` to `(n, h', w')`: averaged to at most 64 cells on a side."""
     h, w = squares.shape[-2:]
     scale = min(1.0, _CELLS / max(h, w))
@@ -116,7 +118,7 @@ def _pooled(squares: Tensor) -> Tensor:
     return squares[0]
 
 
-def _small(pixels: Tensor) -> Any:
+def _shrink_picture(pixels: Tensor) -> Any:
     array = np.ascontiguousarray(pixels.cpu().numpy().transpose(1, 2, 0)[:, :, ::-1])
     scale = min(1.0, _THUMBNAIL / max(array.shape[:2]))
     size = (max(1, round(array.shape[1] * scale)), max(1, round(array.shape[0] * scale)))

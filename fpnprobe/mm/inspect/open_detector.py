@@ -141,7 +141,7 @@ def open_config(
         found.file,
         classes=classes,
         area=area,
-        size=size or _scale(loaded),
+        size=size or _find_scale(loaded),
         seed=None,
         cache=False,
         masks=getattr(detector, "with_mask", False),
@@ -160,22 +160,22 @@ def _trained_classes(
         dataset = config.get("train_dataloader", {}).get("dataset", {})
         found = (dataset.get("metainfo") or {}).get("classes")
     if not found:
-        count = _largest(config.get("model"), "num_classes")
+        count = _find_largest(config.get("model"), "num_classes")
         found = CocoDataset.METAINFO["classes"] if count == 80 else names[:count]
     return (found,) if isinstance(found, str) else tuple(found)
 
 
-def _largest(config: Any, key: str) -> int:
+def _find_largest(config: Any, key: str) -> int:
     if isinstance(config, dict):
         own = config.get(key)
-        inner = [_largest(value, key) for value in config.values()]
+        inner = [_find_largest(value, key) for value in config.values()]
         return max([own if isinstance(own, int) else 1, *inner])
     if isinstance(config, list | tuple):
-        return max((_largest(value, key) for value in config), default=1)
+        return max((_find_largest(value, key) for value in config), default=1)
     return 1
 
 
-def _scale(config: Any) -> tuple[int, int] | None:
+def _find_scale(config: Any) -> tuple[int, int] | None:
     """(short, long) side of the config's test images; None where it does not resize."""
     loader = config.get("test_dataloader") or config.get("val_dataloader") or {}
     for step in loader.get("dataset", {}).get("pipeline", []):

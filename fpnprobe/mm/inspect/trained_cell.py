@@ -118,14 +118,14 @@ class TrainedCell:
 
     def picture(self, image_id: int) -> npt.NDArray[np.uint8]:
         """The image as `(H, W, 3)`, RGB, in the detector's pixels, without padding."""
-        pixels = self.images[self._position(image_id)]["inputs"]  # (3, H, W), BGR
+        pixels = self.images[self._find_position(image_id)]["inputs"]  # (3, H, W), BGR
         return np.ascontiguousarray(pixels.numpy().transpose(1, 2, 0)[:, :, ::-1])
 
     def image(self, image_id: int) -> DetectorImage:
         """The image with an id of the annotation file."""
-        return self.at(self._position(image_id))
+        return self.at(self._find_position(image_id))
 
-    def _position(self, image_id: int) -> int:
+    def _find_position(self, image_id: int) -> int:
         if image_id not in self.ids:
             raise FpnProbeError(
                 f"image {image_id} is not among the {len(self.ids)} validation images: expected an "

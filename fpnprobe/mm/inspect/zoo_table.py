@@ -130,13 +130,13 @@ def support_table(rows: Sequence[ZooRow]) -> str:
         if group:
             lines.append(f"| **{title}: {len(group)}** | | | | |")
         for row in group:
-            cells = [row.worst, _percent(row.unlabeled), f"{row.witnessed} of {row.rows}"]
+            cells = [row.worst, _write_percent(row.unlabeled), f"{row.witnessed} of {row.rows}"]
             if not row.worst:
                 cells = [row.sentence.replace("|", "/"), "", ""]
             lines.append(f"| {row.family} | {row.config} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def _percent(text: str) -> str:
+def _write_percent(text: str) -> str:
     share = float(text or "nan")
     return "?" if math.isnan(share) else f"{100 * share:.3g} %" if share else "0"

@@ -28,7 +28,10 @@ def _convolve_deformed(
     input: Tensor, offset: Tensor, weight: Tensor, mask: Tensor | None, places: dict[str, Any]
 ) -> Tensor:
     size = _output_size(input, weight, places)
-    offset, mask = _read(offset, size), None if mask is None else _read(mask, size)
+    offset, mask = (
+        _read_as_kernel(offset, size),
+        None if mask is None else _read_as_kernel(mask, size),
+    )
     output: Tensor = deform_conv2d(
         at_least_float32(input),
         at_least_float32(offset),
@@ -53,7 +56,7 @@ def _output_size(input: Tensor, weight: Tensor, places: dict[str, Any]) -> tuple
     return height, width
 
 
-def _read(map_: Tensor, size: tuple[int, int]) -> Tensor:
+def _read_as_kernel(map_: Tensor, size: tuple[int, int]) -> Tensor:
     """Read offsets or a mask as the compiled kernel does: an image's numbers, one after another.
 
     The kernel takes maps larger than the output without a word, and reads the first numbers of

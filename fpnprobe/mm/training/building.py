@@ -75,8 +75,8 @@ def build_runner(task: Training, *, scratch: str) -> CellRunner:
     runner._train_dataloader = loader
     runner.register_hook(TrainingLog(task.folder, passes=passes))
     runner.register_hook(KeptWeights(task))
-    if task.config.probe.mode is not None or _intervention(task) is not None:
-        runner.register_hook(_probe(task))
+    if task.config.probe.mode is not None or _read_intervention(task) is not None:
+        runner.register_hook(_build_probe(task))
     if schedule.channels_last:
         runner.model.to(memory_format=torch.channels_last)
     return runner
@@ -112,18 +112,18 @@ def train_loader(task: Training, *, passes: int, size: int) -> Any:
     )
 
 
-def _intervention(task: Training) -> Any:
+def _read_intervention(task: Training) -> Any:
     return task.config.variant.intervention
 
 
-def _probe(task: Training) -> GradientProbeHook:
+def _build_probe(task: Training) -> GradientProbeHook:
     probe = task.config.probe.online
     if probe["mode"] is None:  # an intervention without a probe: no step is measured
         never = task.iterations * task.config.schedule.accumulate
         probe = {"mode": "routes", "interval": [never]}
     return GradientProbeHook(
         **probe,
-        intervention=_intervention(task),
+        intervention=_read_intervention(task),
         buckets=task.buckets,
         out_dir=str(task.folder),
         study=task.config.study.name,

@@ -52,7 +52,7 @@ class TrainingLog(Hook):
             return
         losses = {name: value for name, value in (outputs or {}).items() if "loss" in name}
         rate = runner.optim_wrapper.param_groups[0]["lr"]
-        alphas = dict(_alphas(bare(runner.model)))
+        alphas = dict(_list_alphas(bare(runner.model)))
         for name, value in {**losses, "lr": rate, **alphas}.items():
             self._rows.append((batch_idx, name, float(torch.as_tensor(value).detach())))
 
@@ -68,7 +68,7 @@ class TrainingLog(Hook):
             atomic.write_bytes(self.path, buffer.getvalue())
 
 
-def _alphas(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+def _list_alphas(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
     """Each alpha of the last pass with the name of its curve: its stage, and its part."""
     for path, module in model.named_modules():
         if isinstance(module, HeadUncertainty):

@@ -63,13 +63,13 @@ def state_set_aside() -> Iterator[None]:
         module._buffers.update(original_buffers.pop(module, {}))
 
     with ExitStack() as undo:
-        undo.callback(_restore, original_buffers)
+        undo.callback(_restore_buffers, original_buffers)
         undo.callback(register_module_forward_pre_hook(lend_copies).remove)
         undo.callback(register_module_forward_hook(take_back, always_call=True).remove)
         yield
 
 
-def _restore(buffers_by_module: dict[nn.Module, dict[str, Tensor]]) -> None:
+def _restore_buffers(buffers_by_module: dict[nn.Module, dict[str, Tensor]]) -> None:
     for module, buffers in buffers_by_module.items():
         module._buffers.update(buffers)
     buffers_by_module.clear()

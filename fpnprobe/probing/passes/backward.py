@@ -102,18 +102,18 @@ class Passes:
 
     def of_rows(self, rows: Sequence[Tensor], starts: Sequence[Tensor], sink: Sink) -> None:
         """Gradients of the rows, from their cotangents; no rows give no gradient, and no pass."""
-        self._run(rows, starts, sink)
+        self._run_pass(rows, starts, sink)
 
     def of_loss(self, sink: Sink) -> None:
         """Undivided gradients, by a pass of their own."""
         roots = [self._loss] if self._loss.requires_grad else []
-        self._run(roots, [torch.full_like(root, self.factor) for root in roots], sink)
+        self._run_pass(roots, [torch.full_like(root, self.factor) for root in roots], sink)
 
     @contextmanager
     def observed(self, sink: Sink) -> Iterator[None]:
         """Give the undivided gradients of a backward pass made inside."""
         by_tensor: dict[Tensor, Tensor] = {}
-        with self._listening(self._tensors, sink, graph=False) as delivered, ExitStack() as undo:
+        with self._deliver_taps(self._tensors, sink, graph=False) as delivered, ExitStack() as undo:
             for parameter in self._all_parameters:
                 source: Any = parameter  # its register_hook is not typed
 
@@ -132,21 +132,21 @@ class Passes:
     def _all_parameters(self) -> list[nn.Parameter]:
         return [p for stage in self._parameters.values() for p in stage]
 
-    def _run(self, outputs: Sequence[Tensor], starts: Sequence[Tensor], sink: Sink) -> None:
+    def _run_pass(self, outputs: Sequence[Tensor], starts: Sequence[Tensor], sink: Sink) -> None:
         inputs: list[Tensor] = [self._tensors[name] for name in self._shallowest_taps]
         inputs += self._all_parameters
         if not outputs or not inputs:
             self._deliver_remaining(set(), {}, sink)
             return
         self.count += 1
-        with self._listening(self._taps_on_the_way, sink) as delivered:
+        with self._deliver_taps(self._taps_on_the_way, sink) as delivered:
             gradients = torch.autograd.grad(
                 outputs, inputs, starts, retain_graph=True, allow_unused=True
             )
         self._deliver_remaining(delivered, dict(zip(inputs, gradients, strict=True)), sink)
 
     @contextmanager
-    def _listening(
+    def _deliver_taps(
         self, names: Iterable[str], sink: Sink, *, graph: bool = True
     ) -> Iterator[set[str]]:
         """While a pass runs, give each tap's gradients away once whole; yields the names given."""
@@ -177,7 +177,7 @@ class Passes:
                 sink(self._of_tap(name, by_tensor.get(tensor), graph=graph))
         for key in self.keys:
             if key.kind == "parameter":
-                sink({key: self._mean(self._parameters[key.tap], by_tensor)})
+                sink({key: self._mean_over_processes(self._parameters[key.tap], by_tensor)})
 
     def _of_tap(
         self, name: str, gradient: Tensor | None, *, graph: bool
@@ -190,15 +190,15 @@ class Passes:
             else ("direct", "auxiliary")
         )
         return {
-            key: [self._plain(gradient if key.route == "total" else by_route.get(key.route))]
+            key: [self._unscale(gradient if key.route == "total" else by_route.get(key.route))]
             for key in self.keys
             if (key.tap, key.kind) == (name, "activation") and key.route not in unknown
         }
 
-    def _mean(
+    def _mean_over_processes(
         self, parameters: Sequence[nn.Parameter], by_tensor: Mapping[Tensor, Tensor | None]
     ) -> Gradients:
-        plain = [self._plain(by_tensor.get(p)) for p in parameters]
+        plain = [self._unscale(by_tensor.get(p)) for p in parameters]
         if self._reduction.processes == 1:
             return plain
         # Every process must bring every tensor, or they would wait for each other.
@@ -208,7 +208,7 @@ class Passes:
         ]
         return self._reduction.mean(whole)
 
-    def _plain(self, gradient: Tensor | None) -> Tensor | None:
+    def _unscale(self, gradient: Tensor | None) -> Tensor | None:
         """Detached, at least float32, and without the loss scale."""
         if gradient is None:
             return None

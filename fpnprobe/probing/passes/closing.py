@@ -46,11 +46,11 @@ def read_edges(loss: Tensor, calls: Sequence[LossCall]) -> list[Flow | None]:
             before = cotangents[number]
             cotangents[number] = gradient if before is None else before + gradient
             outers[number] = outputs[0]
-            return _replaced(inputs, index, _flowing_on(calls[number], gradient))
+            return _replace_input(inputs, index, _flowing_on(calls[number], gradient))
 
         return take_and_close
 
-    ends = [GradientEdge(*_below(call)) for call in calls]
+    ends = [GradientEdge(*_edge_below(call)) for call in calls]
     with ExitStack() as undo:
         for number, call in enumerate(calls):
             for node, index in call.edges:
@@ -62,7 +62,7 @@ def read_edges(loss: Tensor, calls: Sequence[LossCall]) -> list[Flow | None]:
     ]
 
 
-def _below(call: LossCall) -> Edge:
+def _edge_below(call: LossCall) -> Edge:
     node, index = call.edges[0]
     below = node.next_functions[index]
     assert below[0] is not None
@@ -90,7 +90,11 @@ def closed(edges: Sequence[Edge]) -> Iterator[None]:
 
             def close(inputs: Any, _outputs: Any, index: int = index) -> Any:
                 gradient = inputs[index]
-                return None if gradient is None else _replaced(inputs, index, _zero(gradient))
+                return (
+                    None
+                    if gradient is None
+                    else _replace_input(inputs, index, _return_zero(gradient))
+                )
 
             undo.callback(node.register_hook(close).remove)
         yield
@@ -123,15 +127,15 @@ def reaches_leaf(loss: Tensor, edges: Sequence[Edge]) -> bool:
 def _flowing_on(call: LossCall, gradient: Tensor) -> Tensor:
     is_joined = call.labels == JOINED
     if not bool(is_joined.any()):
-        return _zero(gradient)
+        return _return_zero(gradient)
     trailing = gradient.dim() - is_joined.dim()
     shape = (*is_joined.shape, *[1] * trailing) if gradient.dim() else ()
     return torch.where(is_joined.reshape(shape), gradient, torch.zeros_like(gradient))
 
 
-def _zero(gradient: Tensor) -> Tensor:
+def _return_zero(gradient: Tensor) -> Tensor:
     return torch.zeros_like(gradient)
 
 
-def _replaced(inputs: Any, index: int, gradient: Tensor) -> tuple[Any, ...]:
+def _replace_input(inputs: Any, index: int, gradient: Tensor) -> tuple[Any, ...]:
     return (*inputs[:index], gradient, *inputs[index + 1 :])

@@ -91,11 +91,11 @@ class Measurement:
         self._values = values * self._step.weight
         if self._derive:
             chosen_label = self._plan.derived
-            self._derived = chosen_label if chosen_label >= 0 else self._largest(cotangents)
+            self._derived = chosen_label if chosen_label >= 0 else self._find_largest(cotangents)
         with state_set_aside():
             for label in range(len(self._partition.labels)):
                 if label != self._derived:
-                    self._pass_rows(cotangents, label, "all", partial(self._add, label))
+                    self._pass_rows(cotangents, label, "all", partial(self._add_gradients, label))
             for term in self._plan.terms:
                 for label in range(len(self._partition.labels)):
                     self._pass_rows(cotangents, label, term, partial(self._add_term, term))
@@ -164,12 +164,12 @@ class Measurement:
     def __exit__(self, *_error: object) -> None:
         self.close()
 
-    def _add(self, label: int, by_place: Mapping[GradientKey, Gradients]) -> None:
+    def _add_gradients(self, label: int, by_place: Mapping[GradientKey, Gradients]) -> None:
         route_sums: dict[str, Gradients] = {}
         for key, gradients in by_place.items():
             self._moments[key].add(label, gradients)
             if self._arithmetic == "float16":
-                self._count(label, key, gradients)
+                self._count_underflow(label, key, gradients)
             if key.kind == "activation" and key.route != "total":
                 route_sums[key.tap] = plus(route_sums.get(key.tap, [None]), gradients)
         for key, gradients in by_place.items():
@@ -178,7 +178,7 @@ class Measurement:
                 pair = [square(gap), square(gradients)]
                 self._gaps.setdefault((key, "all"), []).extend(pair)
 
-    def _count(self, label: int, key: GradientKey, gradients: Gradients) -> None:
+    def _count_underflow(self, label: int, key: GradientKey, gradients: Gradients) -> None:
         if (key.kind, key.route) == ("activation", "total"):
             none = torch.zeros((), dtype=torch.float64)
             counts = self._nonzero_counts.setdefault(key.tap, [none] * len(self._partition.labels))
@@ -202,7 +202,7 @@ class Measurement:
             self._moments[deeper].add_total(by_place[deeper])
             self._moments[deeper].derive(self._derived, remainder)
 
-    def _largest(self, cotangents: Sequence[RowCotangents]) -> int:
+    def _find_largest(self, cotangents: Sequence[RowCotangents]) -> int:
         """Label with the most cotangent energy: its rounding error weighs least when derived."""
         energy = torch.zeros_like(self._values)
         for row_cotangents in cotangents:

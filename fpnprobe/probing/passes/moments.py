@@ -82,8 +82,8 @@ class GramAccumulator:
 
     def add(self, label: int, gradients: Gradients) -> None:
         """Take the gradient of one bucket."""
-        self._square(label, gradients)
-        self._multiply(label, gradients)
+        self._add_square(label, gradients)
+        self._add_products(label, gradients)
         exact = self._compare == "exact"
         is_last = len(self._gradients_by_label) >= self._labels - 1  # nothing is multiplied with it
         if self.gram and (exact or not is_last):
@@ -91,9 +91,9 @@ class GramAccumulator:
         if self._compare == "sketch":
             self._sum = plus(self._sum, sketch(gradients))
         elif exact and not self.gram:
-            self._accumulate(gradients)
+            self._accumulate_sum(gradients)
 
-    def _accumulate(self, gradients: Gradients) -> None:
+    def _accumulate_sum(self, gradients: Gradients) -> None:
         for i, gradient in enumerate(gradients):
             partial_sum = self._sum[i]
             if partial_sum is None:
@@ -107,7 +107,7 @@ class GramAccumulator:
 
         That is the gradient of the `derived` bucket, if one was left out.
         """
-        residual = self._residual(gradients)
+        residual = self._subtract_sum(gradients)
         if derived >= 0:
             self.derive(derived, residual)
         gap = square(residual) if derived < 0 else torch.zeros((), dtype=torch.float64)
@@ -118,8 +118,8 @@ class GramAccumulator:
 
     def derive(self, label: int, gradients: Gradients) -> None:
         """Take the gradient of the bucket that was left out."""
-        self._square(label, gradients)
-        self._multiply(label, gradients)
+        self._add_square(label, gradients)
+        self._add_products(label, gradients)
 
     def scaled_squares(self) -> Tensor | None:
         """Squares of what the optimizer makes of each bucket, then of the whole: `(L + 1,)`.
@@ -139,7 +139,7 @@ class GramAccumulator:
         Without an undivided gradient the sum stands for it, and the distance is zero.
         """
         none = torch.zeros((), dtype=torch.float64)
-        whole = square(self._residual([None] * len(self._sum))) if self._ends is None else none
+        whole = square(self._subtract_sum([None] * len(self._sum))) if self._ends is None else none
         total, gap = self._ends or (whole, none)
         cells = [
             self._products.get((a, b)) for a in range(self._labels) for b in range(self._labels)
@@ -148,7 +148,7 @@ class GramAccumulator:
         device = next((x.device for x in flat if x.device.type != "cpu"), none.device)
         return torch.stack([x.to(device) for x in flat])
 
-    def _square(self, label: int, gradients: Gradients) -> None:
+    def _add_square(self, label: int, gradients: Gradients) -> None:
         self._products[label, label] = square(gradients)
         self._square_scaled(label, gradients)
 
@@ -160,12 +160,12 @@ class GramAccumulator:
                     term = square([gradient * self._scale(i)])
                     self._scaled[label] = self._scaled[label].to(term) + term
 
-    def _multiply(self, label: int, gradients: Gradients) -> None:
+    def _add_products(self, label: int, gradients: Gradients) -> None:
         for other, earlier in self._gradients_by_label.items():
             product = inner(earlier, gradients)
             self._products[label, other] = self._products[other, label] = product
 
-    def _residual(self, gradients: Gradients) -> list[Tensor | None]:
+    def _subtract_sum(self, gradients: Gradients) -> list[Tensor | None]:
         """`gradients` minus all that was added, or the sketch of that."""
         if self._compare == "nothing":
             return [None] * len(gradients)

@@ -75,9 +75,9 @@ class Routes:
                 self.edges[name, _AT_EXIT] = auxiliary_edges
         for key, edges in self.edges.items():
             for node, index in edges:
-                self._listen(node, index, key)
+                self._listen_to_node(node, index, key)
 
-    def _listen(self, node: Node, index: int, key: tuple[str, str]) -> None:
+    def _listen_to_node(self, node: Node, index: int, key: tuple[str, str]) -> None:
         def add_to_route(inputs: Any, _outputs: Any) -> None:
             gradient = inputs[index]
             if gradient is not None and not self._pulling:

@@ -20,10 +20,10 @@ def sketch(tensors: Sequence[Tensor | None]) -> list[Tensor | None]:
     >>> [part.tolist() for part in sketch([torch.ones(128)])]
     [[8.0, 8.0]]
     """
-    return [None if tensor is None else _of(tensor.flatten()) for tensor in tensors]
+    return [None if tensor is None else _sketch_flat(tensor.flatten()) for tensor in tensors]
 
 
-def _of(flat: Tensor) -> Tensor:
+def _sketch_flat(flat: Tensor) -> Tensor:
     signs = torch.tensor(
         [1.0 if sign == "+" else -1.0 for sign in _SIGNS], dtype=flat.dtype, device=flat.device
     )

@@ -48,12 +48,14 @@ def summarize(
 ) -> Sample:
     """Join the processes, check the invariants, and write the records."""
     size = len(partition.labels)
-    joined = _joined(
+    joined = _join_vectors(
         {(p, "all"): m.flat_statistics() for p, m in totals.moments.items()}, reduction
     )
     moments = {key: vector for (key, _), vector in joined.items()}
-    terms = _joined({key: _stacked(s) for key, s in totals.terms.items()}, reduction)
-    gaps = _joined({key: _stacked(pairs) for key, pairs in totals.gaps.items()}, reduction)
+    terms = _join_vectors({key: _stack_scalars(s) for key, s in totals.terms.items()}, reduction)
+    gaps = _join_vectors(
+        {key: _stack_scalars(pairs) for key, pairs in totals.gaps.items()}, reduction
+    )
     names = list(dict.fromkeys(("all", *(term for _, term in totals.terms))))
     local_counts = torch.tensor([[*partition.objects, 0], *map(partition.count, names)]).double()
     counts = reduction.sum(local_counts.to(totals.loss.device)).long().tolist()
@@ -65,11 +67,11 @@ def summarize(
     rows = dict(zip(names, counts[1:], strict=True))
     residuals = Residuals(
         # Beside all rows flows what they lack: their sum is then no witness.
-        loss=_NAN if has_rest else _relative(abs(loss - sum(values)), abs(loss)),
+        loss=_NAN if has_rest else _relative_gap(abs(loss - sum(values)), abs(loss)),
         activation=_worst_gap(moments, "activation") if totals.audited else _NAN,
         parameter=_worst_gap(moments, "parameter") if totals.audited else _NAN,
         routes=worst(
-            [_relative(*np.sqrt(pair)) for v in gaps.values() for pair in v.reshape(-1, 2)]
+            [_relative_gap(*np.sqrt(pair)) for v in gaps.values() for pair in v.reshape(-1, 2)]
         ),
     )
     objects = tuple(max(-1, n) for n in counts[0][:-1])
@@ -121,11 +123,11 @@ def summarize(
         residuals=residuals,
         finite=finite,
         verdict=verdict,
-        unlabeled=_relative(rest_value, abs(loss)) if has_rest else 0.0,
+        unlabeled=_relative_gap(rest_value, abs(loss)) if has_rest else 0.0,
     )
 
 
-def _joined(vectors: Mapping[_Key, Tensor], reduction: Reduction) -> dict[_Key, Floats]:
+def _join_vectors(vectors: Mapping[_Key, Tensor], reduction: Reduction) -> dict[_Key, Floats]:
     """Vectors of activations summed over processes and divided by W^2, in one exchange."""
     split = [key for key in vectors if key[0].kind == "activation"]
     joined_vectors = dict(vectors)
@@ -139,7 +141,7 @@ def _joined(vectors: Mapping[_Key, Tensor], reduction: Reduction) -> dict[_Key, 
     return {key: vector.cpu().numpy() for key, vector in joined_vectors.items()}
 
 
-def _stacked(values: Sequence[Tensor]) -> Tensor:
+def _stack_scalars(values: Sequence[Tensor]) -> Tensor:
     """Scalars on the device that holds any of them: zeros of no tensor are on the CPU."""
     device = next((x.device for x in values if x.device.type != "cpu"), torch.device("cpu"))
     return torch.stack([x.to(device) for x in values])
@@ -147,9 +149,9 @@ def _stacked(values: Sequence[Tensor]) -> Tensor:
 
 def _worst_gap(moments: Mapping[GradientKey, Floats], kind: str) -> float:
     pairs = [v[-2:] for key, v in moments.items() if (key.kind, key.route) == (kind, "total")]
-    return worst([_relative(np.sqrt(gap), np.sqrt(total)) for total, gap in pairs])
+    return worst([_relative_gap(np.sqrt(gap), np.sqrt(total)) for total, gap in pairs])
 
 
-def _relative(gap: float, size: float) -> float:
+def _relative_gap(gap: float, size: float) -> float:
     """Return gap / size; 0 where both are zero, and infinite where only the size is."""
     return float(gap / size) if size else 0.0 if not gap else float("inf")

@@ -41,17 +41,19 @@ class Budget:
     def begin(self, iteration: int) -> bool:
         """A step begins; return whether to probe it. Call it once for each iteration."""
         if self._next is None:
-            self._next = iteration + _FIRST if self.interval is None else self._at(iteration)
+            self._next = (
+                iteration + _FIRST if self.interval is None else self._next_on_grid(iteration)
+            )
         probed = iteration >= self._next
         if self.cost.begin(probed=probed):
             interval = self.interval_for(step_s=self.cost.step_s, extra_s=self.cost.extra_s)
             self.interval = self._agree(interval)
-            self._next = self._at(iteration)
+            self._next = self._next_on_grid(iteration)
         elif probed:
-            self._next = self._at(iteration + 1) if self.interval else iteration + _AGAIN
+            self._next = self._next_on_grid(iteration + 1) if self.interval else iteration + _AGAIN
         return probed
 
-    def _at(self, iteration: int) -> int:
+    def _next_on_grid(self, iteration: int) -> int:
         """The next iteration on the grid; near the beginning one more comes for calibration."""
         assert self.interval is not None
         if self.cost.samples == 1:

@@ -48,7 +48,7 @@ class Cost:
         """A step begins and the one before it ends; return whether that one was measured."""
         measured = self._probed and self._mark_time is not None
         if self._steps_begun == 1 or (self._steps_begun > 1 and (probed or self._probed)):
-            self._read()
+            self._read_times()
         self._steps_begun += 1
         self._steps_since_mark += 1
         self._probed = probed
@@ -56,7 +56,7 @@ class Cost:
         self.samples += probed
         return measured
 
-    def _read(self) -> None:
+    def _read_times(self) -> None:
         self.wait()
         now = self._clock()
         if self._mark_time is not None:

@@ -48,7 +48,7 @@ class Soundness:
         self.tolerance = worst((self.tolerance, verdict.tolerance))
         if not sample.finite:
             self.nonfinite += 1
-            self._warn("nonfinite", f"{when}: a gradient is not finite, its rows are left out")
+            self._warn_once("nonfinite", f"{when}: a gradient is not finite, its rows are left out")
             return sample
         for name in _NAMES:
             residual = getattr(sample.residuals, name)
@@ -58,16 +58,16 @@ class Soundness:
             self.sentence = self.sentence or verdict.sentence
             if self._strict:
                 raise FpnProbeError(f"{when}: {verdict.sentence}")
-            self._warn(
+            self._warn_once(
                 "unsound",
                 f"{when}: {verdict.sentence}; its rows are unsound and left out of every figure",
             )
         elif verdict.sentence:
-            self._warn("note", f"{when}: {verdict.sentence}")
+            self._warn_once("note", f"{when}: {verdict.sentence}")
         if sample.underflows:
             self.underflow += 1
             lost = ", ".join(sample.underflows[:3]) + (", ..." if sample.underflows[3:] else "")
-            self._warn(
+            self._warn_once(
                 "underflow",
                 f"{when}: float16 cannot hold the gradient of {lost}: those rows say underflow",
             )
@@ -84,7 +84,7 @@ class Soundness:
 
     def note(self, sentence: str) -> None:
         """Say something that is no fault, once."""
-        self._warn(sentence, sentence)
+        self._warn_once(sentence, sentence)
 
     def summary(self) -> dict[str, Any]:
         """For run file and manifest: JSON, with None for what was not measured."""
@@ -94,10 +94,10 @@ class Soundness:
             "nonfinite": self.nonfinite,
             "underflow": self.underflow,
             "arithmetic": self.arithmetic or None,
-            "tolerance": _number(self.tolerance),
+            "tolerance": _number_or_none(self.tolerance),
             "proof": self.proof,
             "problem": self.sentence,
-            "residuals": {name: _number(value) for name, value in self.residuals.items()},
+            "residuals": {name: _number_or_none(value) for name, value in self.residuals.items()},
         }
 
     def state_dict(self) -> dict[str, Any]:
@@ -111,11 +111,11 @@ class Soundness:
             setattr(self, name, state.get(name, getattr(self, name)))
         self.residuals = dict(state["residuals"])
 
-    def _warn(self, kind: str, sentence: str) -> None:
+    def _warn_once(self, kind: str, sentence: str) -> None:
         if kind not in self._told_sentences:
             self._told_sentences.add(kind)
             self._tell(sentence)
 
 
-def _number(value: float) -> float | None:
+def _number_or_none(value: float) -> float | None:
     return value if math.isfinite(value) else None

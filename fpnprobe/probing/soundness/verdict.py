@@ -46,12 +46,12 @@ def judge(
     audited = any(by_name.get(name, float("nan")) == by_name.get(name) for name in _GRADIENT)
     gradient = [name for name in _GRADIENT if name in over]
     sound = not gradient and "routes" not in over and (audited or "loss" not in over)
-    return Verdict(arithmetic, limit, over, sound, _sentence(by_name, over, audited=audited))
+    return Verdict(arithmetic, limit, over, sound, _write_sentence(by_name, over, audited=audited))
 
 
-def _sentence(by_name: dict[str, float], over: tuple[str, ...], *, audited: bool) -> str:
+def _write_sentence(by_name: dict[str, float], over: tuple[str, ...], *, audited: bool) -> str:
     lacks = [
-        f"{_percent(by_name[name])} at the {place_name}"
+        f"{_write_percent(by_name[name])} at the {place_name}"
         for name, place_name in (("activation", "activations"), ("parameter", "stage parameters"))
         if name in over
     ]
@@ -61,8 +61,8 @@ def _sentence(by_name: dict[str, float], over: tuple[str, ...], *, audited: bool
             f"the gradient of the buckets lacks {' and '.join(lacks)}: "
             + (
                 f"a term of the loss is outside the known rows (values lack "
-                f"{_percent(by_name['loss'])}), such as a penalty computed in the detector or a "
-                "functional loss"
+                f"{_write_percent(by_name['loss'])}), such as a penalty computed in the detector or "
+                "a functional loss"
                 if "loss" in over
                 else "a term whose value is zero or small but whose gradient is not is outside the "
                 "known rows, or a second forward pass, a compiled stage or a checkpoint hides a "
@@ -71,7 +71,7 @@ def _sentence(by_name: dict[str, float], over: tuple[str, ...], *, audited: bool
         )
     elif "loss" in over:
         clauses.append(
-            f"the values of the buckets lack {_percent(by_name['loss'])} of the loss"
+            f"the values of the buckets lack {_write_percent(by_name['loss'])} of the loss"
             + (
                 ", their gradients nothing: some loss is no sum over its rows (as GHM's), or has a "
                 "part without a gradient at the stages"
@@ -81,16 +81,16 @@ def _sentence(by_name: dict[str, float], over: tuple[str, ...], *, audited: bool
         )
     if "routes" in over:
         clauses.append(
-            f"the routes lack {_percent(by_name['routes'])} of a bucket's gradient: a stage's "
-            "output is changed in place, or read where the graph does not show it"
+            f"the routes lack {_write_percent(by_name['routes'])} of a bucket's gradient: a "
+            "stage's output is changed in place, or read where the graph does not show it"
         )
     return "; ".join(clauses)
 
 
-def _percent(value: float) -> str:
+def _write_percent(value: float) -> str:
     """A relative residual as set in a sentence.
 
-    >>> _percent(1.27), _percent(3e-5)
+    >>> _write_percent(1.27), _write_percent(3e-5)
     ('127 %', '0.003 %')
     """
     return f"{100 * value:.3g} %"

@@ -128,7 +128,7 @@ def watch(
                     study=study,
                     buckets=checked,
                     device="cuda" if any(p.is_cuda for p in model.parameters()) else "cpu",
-                    stages=_stages(stages),
+                    stages=_describe_stages(stages),
                 ),
             )
         on_gpu = any(p.is_cuda for p in model.parameters())
@@ -139,7 +139,7 @@ def watch(
             stages,
             buckets=checked,
             schedule=Schedule.of(interval) if budget is None else None,
-            budget=None if budget is None else _budget(budget, cost, batch),
+            budget=None if budget is None else _make_budget(budget, cost, batch),
             sink=WatchedSamples(
                 out_dir=None if out_dir is None else Path(out_dir), writer=writer, run=run
             ),
@@ -155,7 +155,7 @@ def watch(
         yield watcher
 
 
-def _budget(fraction: float, cost: Cost, batch: Batch) -> Budget:
+def _make_budget(fraction: float, cost: Cost, batch: Batch) -> Budget:
     """The budget; processes that measure together measure at the same iterations."""
     if batch == "global":
         return Budget(fraction, cost=cost, agree=agree_on_first)
@@ -176,7 +176,7 @@ def _refuse_to_overwrite(out_dir: Path, start: int | None) -> None:
         )
 
 
-def _stages(stages: Mapping[str, nn.Module]) -> dict[str, dict[str, Any]]:
+def _describe_stages(stages: Mapping[str, nn.Module]) -> dict[str, dict[str, Any]]:
     """Tell by name which stages train."""
     return {
         name: {"frozen": not any(p.requires_grad for p in module.parameters())}

@@ -61,7 +61,7 @@ class Watch:
         self._armed = ExitStack()
 
     def __enter__(self) -> "Watch":
-        self._arm()
+        self._arm_iteration()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: object, _trace: object) -> None:
@@ -75,7 +75,7 @@ class Watch:
                 "no sample was taken: call probe.measure(loss, ...) once in every iteration"
             )
 
-    def _arm(self) -> None:
+    def _arm_iteration(self) -> None:
         """Get ready for an iteration: where it is measured, nothing may hide its graph."""
         self._due = self.outputs.is_listening = self._is_due()
         if self._due:
@@ -188,18 +188,18 @@ class Watch:
             loss_parts: Any = partition if rows is None or labels is None else (rows, labels)
             if marking is not None and loss_parts is None:
                 loss_parts = marking.partition()
-            sample = self._measured(loss, loss_parts, iteration=iteration, epoch=epoch)
+            sample = self._measure_loss(loss, loss_parts, iteration=iteration, epoch=epoch)
             if again is not None and self._needs_proof(sample):
-                sample = self._proven(sample, again)
+                sample = self._prove_sample(sample, again)
             self._sink.add(self.soundness.add(sample))
             self._tell_run(state="running", reason="")
             return sample
         finally:
             self._forget()
             self._iteration = iteration + 1
-            self._arm()
+            self._arm_iteration()
 
-    def _measured(
+    def _measure_loss(
         self, loss: Tensor, loss_parts: LossParts | None, *, iteration: int = 0, epoch: int = 0
     ) -> Sample:
         partition, taps = to_partition(loss_parts, self._buckets), self.outputs.taps()
@@ -217,7 +217,7 @@ class Watch:
     def _needs_proof(self, sample: Sample) -> bool:
         return sample.verdict.arithmetic not in WHOLE and self.soundness.proof is None
 
-    def _proven(self, sample: Sample, again: Callable[[], tuple[Any, ...]]) -> Sample:
+    def _prove_sample(self, sample: Sample, again: Callable[[], tuple[Any, ...]]) -> Sample:
         """The sample under the verdict of the same step in whole float32."""
         self._forget()
         self.outputs.is_listening = True
@@ -225,7 +225,7 @@ class Watch:
         with whole_float32(), state_set_aside(), torch.random.fork_rng(devices=devices):
             loss, *loss_parts = again()
             self.outputs.is_listening = False
-            proof = self._measured(
+            proof = self._measure_loss(
                 loss, loss_parts[0] if len(loss_parts) == 1 else (loss_parts[0], loss_parts[1])
             )
         return self.soundness.prove(sample, proof.residuals)

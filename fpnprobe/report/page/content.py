@@ -49,7 +49,7 @@ class Table:
     def rows(self) -> list[list[str]]:
         """Cells as text, row by row."""
         return [
-            [self._cell(name, record[name]) for name in self.headers]
+            [self._write_cell(name, record[name]) for name in self.headers]
             for record in self.frame.to_dict("records")
         ]
 
@@ -66,7 +66,7 @@ class Table:
             for name in self.headers
         ]
 
-    def _cell(self, name: str, value: Any) -> str:
+    def _write_cell(self, name: str, value: Any) -> str:
         if value is None or (isinstance(value, float) and value != value) or value is pd.NA:
             return MISSING
         if name in self.formats and not isinstance(value, str):

@@ -24,7 +24,7 @@ def lacking(texts: Iterable[str]) -> frozenset[str]:
     ['猫']
     """
     characters = frozenset().union(*texts) - _JOINING
-    covered = _characters(FOLDER / "DejaVuSans.ttf")
+    covered = _list_characters(FOLDER / "DejaVuSans.ttf")
     return frozenset(
         character
         for character in characters
@@ -38,7 +38,7 @@ def in_no_font(characters: frozenset[str]) -> frozenset[str]:
     for file in sorted(findSystemFonts()):
         if not left:
             break
-        covered = _characters(Path(file))
+        covered = _list_characters(Path(file))
         left = frozenset(path for path in left if ord(path) not in covered)
     return left
 
@@ -54,7 +54,7 @@ def name_characters(characters: frozenset[str]) -> str:
 
 
 @functools.lru_cache(maxsize=256)
-def _characters(file: Path) -> frozenset[int]:
+def _list_characters(file: Path) -> frozenset[int]:
     """The characters that a font file has glyphs for; none where it cannot be read."""
     try:
         with file.open("rb") as opened, TTFont(opened, fontNumber=0, lazy=True) as font:

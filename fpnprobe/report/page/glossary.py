@@ -84,13 +84,15 @@ def explained(text: str) -> Markup:
     if len(spans) > 1 and len(spans) % 2:
         explained_terms: set[str] = set()
         return Markup("").join(
-            Markup("<code>{}</code>").format(span) if at % 2 else _explained(span, explained_terms)
+            Markup("<code>{}</code>").format(span)
+            if at % 2
+            else _explain_terms(span, explained_terms)
             for at, span in enumerate(spans)
         )
-    return _explained(text, set())
+    return _explain_terms(text, set())
 
 
-def _explained(text: str, explained_terms: set[str]) -> Markup:
+def _explain_terms(text: str, explained_terms: set[str]) -> Markup:
     """The text as HTML; `explained_terms` are explained already."""
     pieces: list[Markup] = []
     at = 0

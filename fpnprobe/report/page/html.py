@@ -36,39 +36,39 @@ def page(report: Report, drawings: Mapping[str, Drawing], *, readme: bool = Fals
     environment.tests["text"] = lambda block: isinstance(block, Text)
     environment.tests["table"] = lambda block: isinstance(block, Table)
     environment.tests["figure"] = lambda block: isinstance(block, Figure)
-    template = environment.from_string(_asset("template.html.jinja"))
+    template = environment.from_string(_read_asset("template.html.jinja"))
     return template.render(
         report=report,
-        style=Markup(_asset("style.css").replace("/*dark*/", _dark())),
-        script=Markup(_asset("script.js")),
+        style=Markup(_read_asset("style.css").replace("/*dark*/", _dark_style())),
+        script=Markup(_read_asset("script.js")),
         version=__version__,
         explained=explained,
         coded=coded,
         words=words_of(texts_of(report)),
         links=[*LINKS, *([("README of this study", "README.md")] if readme else [])],
         svg={
-            name: (_named(drawing.wide, name), _named(drawing.narrow, name))
+            name: (_name_svg(drawing.wide, name), _name_svg(drawing.narrow, name))
             for name, drawing in drawings.items()
         },
-        csv=lambda block: _data(block.table if isinstance(block, Figure) else block.frame),
+        csv=lambda block: _embed_csv(block.table if isinstance(block, Figure) else block.frame),
     )
 
 
-def _named(svg: str, name: str) -> Markup:
+def _name_svg(svg: str, name: str) -> Markup:
     """The SVG as one image to assistive technology, called what its heading says."""
     label = f'<svg role="img" aria-labelledby="{name}-title" '
     return Markup(themed(svg).replace("<svg ", label, 1))
 
 
-def _asset(name: str) -> str:
+def _read_asset(name: str) -> str:
     return (files("fpnprobe.report.page") / name).read_text(encoding="utf-8")
 
 
-def _dark() -> str:
+def _dark_style() -> str:
     return "".join(f"--c{light[1:]}:{dark};" for light, dark in DARK.items())
 
 
-def _data(frame: object) -> Markup:
+def _embed_csv(frame: object) -> Markup:
     """CSV inside a script element: only `</` could end it, so `<` is written as a code."""
     text = frame.to_csv(index=False, float_format="%.6g")  # type: ignore[attr-defined]
     return Markup(text.replace("&", "&amp;").replace("<", "&lt;"))

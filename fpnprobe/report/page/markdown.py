@@ -20,11 +20,11 @@ def markdown(report: Report) -> str:
         lines += [f"- {warning}" for warning in report.warnings]
     lines.append("")
     for block in report.first:
-        lines += _block(block)
+        lines += _write_block(block)
     for section in report.sections:
         lines += [f"## {section.title}", ""]
         for block in section.blocks:
-            lines += _block(block)
+            lines += _write_block(block)
     words = words_of(texts_of(report))
     if words:
         lines += ["## Words", "", *(f"- **{word}**: {meaning}" for word, meaning in words), ""]
@@ -64,7 +64,7 @@ def texts_of(report: Report) -> list[str]:
     return texts
 
 
-def _block(block: Block) -> Iterator[str]:
+def _write_block(block: Block) -> Iterator[str]:
     if isinstance(block, Text):
         yield from (block.body, "")
         return
@@ -77,11 +77,11 @@ def _block(block: Block) -> Iterator[str]:
         yield from (f"{len(rows)} rows: tables/{block.name}.csv", "")
     elif rows:
         numeric = block.numeric()
-        yield _row(list(block.headers.values()))
-        yield _row(["---:" if line else "---" for line in numeric])
-        yield from map(_row, rows)
+        yield _write_row(list(block.headers.values()))
+        yield _write_row(["---:" if line else "---" for line in numeric])
+        yield from map(_write_row, rows)
         yield ""
 
 
-def _row(cells: list[str]) -> str:
+def _write_row(cells: list[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

@@ -59,7 +59,7 @@ def content_of(report: Report, drawings: Mapping[str, Drawing]) -> tuple[dict[st
 
     Characters that no font has are told on the first page.
     """
-    content: dict[str, Any] = _bound(_content(report, drawings))
+    content: dict[str, Any] = _bind_units(_list_content(report, drawings))
     texts = [json.dumps(content, ensure_ascii=False), *(block.wide for block in drawings.values())]
     foreign = fonts.lacking(texts)
     if missing := fonts.in_no_font(foreign):
@@ -71,18 +71,18 @@ def content_of(report: Report, drawings: Mapping[str, Drawing]) -> tuple[dict[st
     return content, foreign > missing
 
 
-def _bound(value: Any) -> Any:
+def _bind_units(value: Any) -> Any:
     """The content with every number and its unit on one line."""
     if isinstance(value, str):
         return bind(value)
     if isinstance(value, list):
-        return [_bound(item) for item in value]
+        return [_bind_units(item) for item in value]
     if isinstance(value, dict):
-        return {name: _bound(item) for name, item in value.items()}
+        return {name: _bind_units(item) for name, item in value.items()}
     return value
 
 
-def _content(report: Report, drawings: Mapping[str, Drawing]) -> dict[str, Any]:
+def _list_content(report: Report, drawings: Mapping[str, Drawing]) -> dict[str, Any]:
     return {
         "version": __version__,
         "title": report.title,
@@ -95,15 +95,18 @@ def _content(report: Report, drawings: Mapping[str, Drawing]) -> dict[str, Any]:
         "warnings": list(report.warnings),
         "origin": report.origin,
         "words": [{"word": w, "meaning": m} for w, m in words_of(texts_of(report))],
-        "first": [_block(block, drawings) for block in report.first],
+        "first": [_describe_block(block, drawings) for block in report.first],
         "sections": [
-            {"title": section.title, "blocks": [_block(b, drawings) for b in section.blocks]}
+            {
+                "title": section.title,
+                "blocks": [_describe_block(b, drawings) for b in section.blocks],
+            }
             for section in report.sections
         ],
     }
 
 
-def _block(block: Block, drawings: Mapping[str, Drawing]) -> dict[str, Any]:
+def _describe_block(block: Block, drawings: Mapping[str, Drawing]) -> dict[str, Any]:
     if isinstance(block, Text):
         return {"is": "text", "body": block.body, "tone": block.tone}
     common = {"title": block.title, "caption": block.caption}

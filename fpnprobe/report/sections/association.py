@@ -43,7 +43,7 @@ def correlations(stored: Stored) -> list[Block]:
         Table(
             "correlations",
             "What goes with AP: every stage and route",
-            stored.add_bounds(_verdict(tested))
+            stored.add_bounds(_count_verdicts(tested))
             + " Spearman's rank correlation over all cells of a study with the change of AP to "
             f"{'its baseline' if several else baseline(stored)}; the interval counts variants, "
             "not seeds, as witnesses; q is the false discovery rate over all rows of a study.",
@@ -60,7 +60,7 @@ def correlations(stored: Stored) -> list[Block]:
     ]  # fmt: skip
 
 
-def _verdict(tested: pd.DataFrame) -> str:
+def _count_verdicts(tested: pd.DataFrame) -> str:
     """Count the intervals that exclude 0, those that would by chance, and those left after that."""
     clear = tested[(tested["low"] > 0) | (tested["high"] < 0)]
     if clear.empty:

@@ -36,7 +36,7 @@ def section(stored: Stored) -> Section:
     figure = Figure(
         "figure-3",
         "AP by object size (Figure 3 of the paper)",
-        _sentence(table)
+        _name_best(table)
         + (
             " Hollow diamonds are the paper's values: other data and a larger model, so compare "
             "directions, not heights."
@@ -64,10 +64,10 @@ def section(stored: Stored) -> Section:
             against(stored, plain), stored, "repairs", f"What changes against {plain}"
         ),
     ]
-    return Section("results", "Average precision by object size", [*blocks, _table(stored)])
+    return Section("results", "Average precision by object size", [*blocks, _list_cells(stored)])
 
 
-def _sentence(table: pd.DataFrame) -> str:
+def _name_best(table: pd.DataFrame) -> str:
     clauses = []
     for metric, size in (("AP_S", "small"), ("AP_L", "large")):
         measured = table[table["metric"] == metric].dropna(subset="value")
@@ -87,7 +87,7 @@ def _sentence(table: pd.DataFrame) -> str:
     return f"{said[:1].upper()}{said[1:]}.{sure}" if clauses else "No AP by size was measured."
 
 
-def _table(stored: Stored) -> Table:
+def _list_cells(stored: Stored) -> Table:
     table = final(stored)
     every = ["AP", "AP_50", "AP_75", "AP_S", "AP_M", "AP_L"]
     value = table.set_index(["variant", "seed", "metric"])["value"].to_dict()

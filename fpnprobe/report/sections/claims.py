@@ -71,7 +71,7 @@ def section(
                     for printed in claim["printed"]
                 ),
                 "measured": claim["measured"],
-                "interval": _interval(claim),
+                "interval": _write_interval(claim),
                 "seeds": claim["seeds"],
                 "verdict": f"{_SIGNS[claim['verdict']]} {claim['verdict']}",
                 "p_holm": claim["p_holm"],
@@ -103,6 +103,6 @@ def section(
     return Section("verdicts", "What the paper says", [*blocks, table])
 
 
-def _interval(claim: Mapping[str, Any]) -> str | None:
+def _write_interval(claim: Mapping[str, Any]) -> str | None:
     low, high = claim["low"], claim["high"]
     return None if low is None or high is None else f"{signed(low)} to {signed(high)}"

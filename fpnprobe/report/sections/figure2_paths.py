@@ -37,7 +37,7 @@ def figure(stored: Stored) -> list[Block]:
     drawn = Figure(
         "figure-2",
         "The ways of the gradient, measured (Figure 2 of the paper)",
-        _caption(table, main_variants, buckets)
+        _write_caption(table, main_variants, buckets)
         + f" Measured: {measured_on(stored)}."
         + " A ribbon's width is its part of the squared norms that arrive at a stage, so the "
         "ribbons into each stage have the same width together; its color is the object size. Bars "
@@ -48,7 +48,7 @@ def figure(stored: Stored) -> list[Block]:
                 partial(
                     paths.draw,
                     table[table["variant"] == name],
-                    levels=_of(levels, name),
+                    levels=_select_variant(levels, name),
                 ),
             )
             for name in main_variants
@@ -60,10 +60,10 @@ def figure(stored: Stored) -> list[Block]:
         bottom=6,
     )
     other_variants = [name for name in dict.fromkeys(table["variant"]) if name not in main_variants]
-    return [drawn, *_others(table, levels, other_variants, buckets)]
+    return [drawn, *_draw_others(table, levels, other_variants, buckets)]
 
 
-def _others(
+def _draw_others(
     table: pd.DataFrame, levels: pd.DataFrame, names: Sequence[str], buckets: Sequence[str]
 ) -> list[Block]:
     """The same picture of the other variants, smaller."""
@@ -73,11 +73,15 @@ def _others(
         Figure(
             "figure-2-others",
             "The ways of the gradient in the other variants",
-            f"{_caption(table, names, buckets)} Drawn as Figure 2.",
+            f"{_write_caption(table, names, buckets)} Drawn as Figure 2.",
             [
                 Panel(
                     name,
-                    partial(paths.draw, table[table["variant"] == name], levels=_of(levels, name)),
+                    partial(
+                        paths.draw,
+                        table[table["variant"] == name],
+                        levels=_select_variant(levels, name),
+                    ),
                 )
                 for name in names
             ],
@@ -90,13 +94,13 @@ def _others(
     ]
 
 
-def _of(levels: pd.DataFrame, name: str) -> pd.DataFrame:
+def _select_variant(levels: pd.DataFrame, name: str) -> pd.DataFrame:
     if levels.empty:
         return pd.DataFrame(columns=["tap", "bucket", "share"])
     return levels[levels["variant"] == name]
 
 
-def _caption(table: pd.DataFrame, variants: Sequence[str], buckets: Sequence[str]) -> str:
+def _write_caption(table: pd.DataFrame, variants: Sequence[str], buckets: Sequence[str]) -> str:
     low = min(table[table["part"] > 0]["tap"])
     sentences = []
     for name in variants:

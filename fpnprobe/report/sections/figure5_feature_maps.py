@@ -43,13 +43,13 @@ def figure(stored: Stored) -> list[Block]:
             return []
         table = figure5_energy.measure(maps, image_id, stored.scale_buckets)
         return [
-            _maps(maps, table, image_id, stored.scale_buckets),
+            _draw_maps(maps, table, image_id, stored.scale_buckets),
             figure5_energy.figure(table, image_id),
         ]
     return []
 
 
-def _maps(
+def _draw_maps(
     maps: Mapping[str, Features],
     table: pd.DataFrame,
     image_id: int,
@@ -57,17 +57,17 @@ def _maps(
 ) -> Figure:
     names = [bucket.name for bucket in scale]
     first = next(iter(maps.values()))
-    tops = {places: _brightest(maps, places) for places in (STAGES, LEVELS)}
+    tops = {places: _find_brightest(maps, places) for places in (STAGES, LEVELS)}
     return Figure(
         "figure-5",
         f"What stages and levels see in image {image_id} (Figure 5 of the paper)",
-        f"{_seen(table, names)} Brightness is the root mean square over channels (its square "
-        "root); stages have one scale in all variants, levels another. A map shows on hover how "
+        f"{_name_clearest(table, names)} Brightness is the root mean square over channels (its "
+        "square root); stages have one scale in all variants, levels another. A map shows on hover how "
         "much of its energy lies inside the boxes of each size; all those numbers are below.",
         [
-            Panel("image", partial(_image, found=first, scale=scale)),
+            Panel("image", partial(_draw_image, found=first, scale=scale)),
             *_map_panels(maps, table, tops, scale),
-            *_scales([(title, tops[places]) for title, places in SCALES]),
+            *_draw_scales([(title, tops[places]) for title, places in SCALES]),
         ],
         table,
         keys=[Key(f"{name} objects", bucket_color(name, names)) for name in names],
@@ -82,7 +82,7 @@ def _maps(
     )
 
 
-def _brightest(maps: Mapping[str, Features], places: Sequence[str]) -> float:
+def _find_brightest(maps: Mapping[str, Features], places: Sequence[str]) -> float:
     """The value drawn brightest among the maps of all variants at some places; 0 without any."""
     every = [
         m.ravel() for features in maps.values() for tap, m in features.maps.items() if tap in places
@@ -90,7 +90,7 @@ def _brightest(maps: Mapping[str, Features], places: Sequence[str]) -> float:
     return float(np.quantile(np.concatenate(every), BRIGHTEST)) if every else 0.0
 
 
-def _seen(table: pd.DataFrame, names: Sequence[str]) -> str:
+def _name_clearest(table: pd.DataFrame, names: Sequence[str]) -> str:
     """Say where objects of the largest size stand out most from their surroundings."""
     large = table[table["bucket"] == names[-1]].dropna(subset="contrast")
     if large.empty:
@@ -102,7 +102,7 @@ def _seen(table: pd.DataFrame, names: Sequence[str]) -> str:
     )
 
 
-def _image(ax: Any, *, found: Features, scale: Sequence[ScaleBucket]) -> None:
+def _draw_image(ax: Any, *, found: Features, scale: Sequence[ScaleBucket]) -> None:
     feature_maps.draw(
         boxes(found, scale), ax, values=found.image, size=found.size, top=255.0, energy={},
         label="image", buckets=[b.name for b in scale],
@@ -151,7 +151,7 @@ def _map_panels(
                 )
 
 
-def _scales(scales: Sequence[tuple[str, float]]) -> Iterator[Panel]:
+def _draw_scales(scales: Sequence[tuple[str, float]]) -> Iterator[Panel]:
     """The color bars, each below its maps."""
     for at, (title, top) in enumerate(scales):
         draw = partial(feature_maps.draw_scale, top=top, title=title) if top > 0 else _leave_empty

@@ -24,7 +24,7 @@ def variants(stored: Stored) -> list[Block]:
         return []
     records = []
     for name in stored.variants:
-        record: dict[str, object] = {"variant": name, "seeds": _seeds(stored, name)}
+        record: dict[str, object] = {"variant": name, "seeds": _count_seeds(stored, name)}
         for row in rows(ap[(ap["variant"] == name) & ap["metric"].isin(measured)]):
             record[row.metric] = _with_interval(row.value, row.low, row.high)
         for row in rows(at[at["variant"] == name]):
@@ -36,7 +36,7 @@ def variants(stored: Stored) -> list[Block]:
         Table(
             "variants",
             "The variants",
-            _caption(stored, ap, at),
+            _write_caption(stored, ap, at),
             frame,
             {
                 "variant": "variant", "seeds": "seeds",
@@ -48,7 +48,7 @@ def variants(stored: Stored) -> list[Block]:
     ]  # fmt: skip
 
 
-def _seeds(stored: Stored, variant: str) -> int:
+def _count_seeds(stored: Stored, variant: str) -> int:
     return len({cell.seed for cell in stored.done if cell.variant == variant})
 
 
@@ -62,10 +62,10 @@ def _with_interval(value: float, low: float, high: float, digits: int = 1) -> st
     return text.replace("-", "−")
 
 
-def _caption(stored: Stored, ap: pd.DataFrame, shares: pd.DataFrame) -> str:
+def _write_caption(stored: Stored, ap: pd.DataFrame, shares: pd.DataFrame) -> str:
     clauses: list[str] = []
     if ap["value"].notna().any():
-        clauses.append("AP in points" + _source(ap))
+        clauses.append("AP in points" + _name_source(ap))
     if len(shares):
         over = (
             f", 95 % interval over {sampled_over(shares, stored)}"
@@ -80,7 +80,7 @@ def _caption(stored: Stored, ap: pd.DataFrame, shares: pd.DataFrame) -> str:
     return f"{text[:1].upper()}{text[1:]}."
 
 
-def _source(ap: pd.DataFrame) -> str:
+def _name_source(ap: pd.DataFrame) -> str:
     """Say what the intervals of AP cover."""
     counts: Sequence[int] = [len(seeds) for seeds in ap["seeds"] if len(seeds)]
     if max(counts, default=0) < 2:

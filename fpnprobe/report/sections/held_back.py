@@ -31,7 +31,7 @@ def table(stored: Stored) -> list[Block]:
     found = predict_held_back(points)
     if found.empty:
         return []
-    sentence = " ".join(_sentence(row, stored) for row in rows(found[found["chosen"]]))
+    sentence = " ".join(_write_sentence(row, stored) for row in rows(found[found["chosen"]]))
     frame = found.sort_values("chosen", ascending=False, kind="stable").assign(
         ledger=found["ledger"].map(LEDGERS),
         measure=found["measure"].map({
@@ -57,7 +57,7 @@ def table(stored: Stored) -> list[Block]:
     ]
 
 
-def _sentence(row: Any, stored: Stored) -> str:
+def _write_sentence(row: Any, stored: Stored) -> str:
     verdict = "it foretells them" if row.low > 0 else "it misleads" if row.high < 0 else "undecided"
     measure = "index" if row.measure == "index" else f"share of {stored.buckets[-1]} objects"
     return stored.add_bounds(

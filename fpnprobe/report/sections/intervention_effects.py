@@ -29,7 +29,7 @@ def effects(stored: Stored) -> pd.DataFrame:
         pair = table[(table["variant"] == entry.variant) & (table["baseline"] == entry.twin)]
         for metric in METRICS:
             rows = pair[pair["metric"] == metric]
-            whole = {str(row["source"]): row for row in _records(rows[rows["seed"] == "all"])}
+            whole = {str(row["source"]): row for row in _list_records(rows[rows["seed"] == "all"])}
             if "images" not in whole:
                 continue
             record: dict[str, Any] = {
@@ -50,7 +50,7 @@ def figure(stored: Stored, table: pd.DataFrame) -> Figure:
     clear = table[(table["low"] > 0) | (table["high"] < 0)]
     sentence = ", ".join(
         f"{row['variant']} {stored.name_metric(row['metric'])} {signed(row['difference'])}"
-        for row in _records(clear)
+        for row in _list_records(clear)
     )
     keys = [
         Key("95 % over seeds and images", MUTED, "line"),
@@ -117,5 +117,5 @@ def interval(low: Any, high: Any) -> str | None:
     return f"{signed(low)} to {signed(high)}" if has_bounds else None
 
 
-def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+def _list_records(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(k): v for k, v in row.items()} for row in table.to_dict("records")]

@@ -71,7 +71,7 @@ def figure(stored: Stored, entries: Sequence[Changed]) -> Figure:
     table = paths(entries, stored.buckets)
     sentence = "; ".join(
         f"{entry.variant}: "
-        f"{', '.join([*map(repr, entry.change.gains), *_rule(entry)]) or 'nothing'}"
+        f"{', '.join([*map(repr, entry.change.gains), *_list_rule(entry)]) or 'nothing'}"
         for entry in entries
     )
     return Figure(
@@ -96,5 +96,5 @@ def figure(stored: Stored, entries: Sequence[Changed]) -> Figure:
     )
 
 
-def _rule(entry: Changed) -> list[str]:
+def _list_rule(entry: Changed) -> list[str]:
     return [] if entry.change.balance is None else [repr(entry.change.balance)]

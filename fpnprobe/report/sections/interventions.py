@@ -93,7 +93,7 @@ def section(stored: Stored, verdicts: Sequence[Mapping[str, Any]]) -> Section | 
             f"caused by the path that was changed. {_BEFORE}"
         ),
         Text(rules.RULE),
-        _verdicts(stored, verdicts),
+        _list_verdicts(stored, verdicts),
         changes.figure(stored, entries),
     ]
     table = intervention_effects.effects(stored)
@@ -110,7 +110,7 @@ def section(stored: Stored, verdicts: Sequence[Mapping[str, Any]]) -> Section | 
     return Section("causes", "Causes: a path is changed, and AP answers", blocks)
 
 
-def _verdicts(stored: Stored, verdicts: Sequence[Mapping[str, Any]]) -> Table:
+def _list_verdicts(stored: Stored, verdicts: Sequence[Mapping[str, Any]]) -> Table:
     frame = pd.DataFrame(
         [
             {

@@ -20,10 +20,10 @@ _PARTS = ("backbone", "neck", "auxiliary", "rpn")  # then the heads
 def section(stored: Stored) -> Section | None:
     """Whatever of it is stored; None if nothing is."""
     blocks = [
-        *_modules(stored),
+        *_draw_modules(stored),
         *figure5_feature_maps.figure(stored),
         *figure5_compactness.table(stored),
-        *_attribution(stored),
+        *_draw_attribution(stored),
     ]
     return Section("model", "What was built, and what it sees", blocks) if blocks else None
 
@@ -44,7 +44,7 @@ def module_table(stored: Stored) -> pd.DataFrame:
                 "variant": variant,
                 "name": str(item.get("name", "")),
                 "type": str(item.get("type", "")),
-                "shape": _shape(item.get("shape") or item.get("output")),
+                "shape": _write_shape(item.get("shape") or item.get("output")),
                 "parameters": float(item.get("parameters", np.nan)),
             }
             for item in items
@@ -52,20 +52,20 @@ def module_table(stored: Stored) -> pd.DataFrame:
     return pd.DataFrame(records, columns=list(modules.COLUMNS))
 
 
-def _order(name: str) -> int:
+def _rank_module(name: str) -> int:
     """Place of a module's part in the forward pass."""
     return next((at for at, prefix in enumerate(_PARTS) if name.startswith(prefix)), len(_PARTS))
 
 
-def _shape(value: Any) -> str:
+def _write_shape(value: Any) -> str:
     if isinstance(value, list | tuple) and value and all(isinstance(v, int) for v in value):
         return " × ".join(str(v) for v in value)
     if isinstance(value, list | tuple):
-        return ", ".join(_shape(v) for v in value)
+        return ", ".join(_write_shape(v) for v in value)
     return "" if value is None else str(value)
 
 
-def _parameters(stored: Stored) -> str:
+def _compare_parameters(stored: Stored) -> str:
     """Parameters of each variant at inference, and where auxiliary heads train beside them."""
     counts: dict[str, str] = {}
     for cell in stored.done:
@@ -81,18 +81,18 @@ def _parameters(stored: Stored) -> str:
     return ", ".join(counts.values())
 
 
-def _modules(stored: Stored) -> list[Block]:
+def _draw_modules(stored: Stored) -> list[Block]:
     table = module_table(stored)
     if table.empty:
         return []
-    sentence = _parameters(stored)
+    sentence = _compare_parameters(stored)
     largest = table.assign(rank=table.groupby("variant")["parameters"].rank(ascending=False))
     share = largest["parameters"] / largest.groupby("variant")["parameters"].transform("sum")
     drawn_modules = largest[(largest["rank"] <= MODULES) & ~(share < LEAST)].drop(columns="rank")
     order = {name: at for at, name in enumerate(stored.variants)}
     drawn_modules = drawn_modules.sort_values(
         ["variant", "name"],
-        key=lambda c: c.map(order) if c.name == "variant" else c.map(_order),
+        key=lambda c: c.map(order) if c.name == "variant" else c.map(_rank_module),
         kind="stable",
     )
     reach = float(drawn_modules["parameters"].max())
@@ -121,7 +121,7 @@ def _modules(stored: Stored) -> list[Block]:
     ]
 
 
-def _attribution(stored: Stored) -> list[Block]:
+def _draw_attribution(stored: Stored) -> list[Block]:
     table = stored.evidence.get("attribution")
     required = {"variant", "method", "place", "bucket", "level", "share", "low", "high"}
     if table is None or not required <= set(table.columns):

@@ -14,7 +14,7 @@ from fpnprobe.report.tables.stored import Stored
 
 def section(stored: Stored) -> Section | None:
     """Whatever of it was measured; None if nothing was."""
-    blocks = [*_size_curve(stored), *_errors(stored)]
+    blocks = [*_size_curve(stored), *_draw_errors(stored)]
     title = "Where variants part" if len(stored.variants) > 1 else "Objects of each size"
     return Section("scale", title, blocks) if blocks else None
 
@@ -46,7 +46,8 @@ def _size_curve(stored: Stored) -> list[Block]:
     crowded = table["variant"].nunique() > size_curve.MOST_BANDS
     apart = stored.evidence.get("size_difference")
     sentence = (
-        f"{_leader(best, apart, 0, 'smallest objects')}; {_leader(best, apart, -1, 'largest')}"
+        f"{_name_leader(best, apart, 0, 'smallest objects')}; "
+        f"{_name_leader(best, apart, -1, 'largest')}"
     )
     return [
         Figure(
@@ -62,7 +63,7 @@ def _size_curve(stored: Stored) -> list[Block]:
                         size_curve.draw,
                         table,
                         colors=stored.colors,
-                        borders=_borders(stored),
+                        borders=_list_borders(stored),
                         only=name,
                     ),
                 )
@@ -80,21 +81,21 @@ def _size_curve(stored: Stored) -> list[Block]:
     ]
 
 
-def _leader(table: pd.DataFrame, apart: pd.DataFrame | None, at: int, objects: str) -> str:
+def _name_leader(table: pd.DataFrame, apart: pd.DataFrame | None, at: int, objects: str) -> str:
     """Name the leader at one end of the size axis: paired differences to all others exclude 0."""
     sizes = sorted(table["sqrt_area"].unique())
     rows_of_size = table[table["sqrt_area"] == sizes[at]]
     best = largest(rows_of_size, "ap")
     rivals = [str(name) for name in rows_of_size["variant"] if name != best.variant]
     sure = bool(rivals) and all(
-        _ahead(apart, str(best.variant), other, sizes[at]) for other in rivals
+        _is_ahead(apart, str(best.variant), other, sizes[at]) for other in rivals
     )
     return (
         f"{best.variant} leads on the {objects}" if sure else f"no lead is clear on the {objects}"
     )
 
 
-def _ahead(apart: pd.DataFrame | None, best: str, other: str, size: float) -> bool:
+def _is_ahead(apart: pd.DataFrame | None, best: str, other: str, size: float) -> bool:
     """Whether the stored difference of two variants at a size excludes 0, over seeds if it can."""
     if apart is None:
         return False
@@ -109,12 +110,12 @@ def _ahead(apart: pd.DataFrame | None, best: str, other: str, size: float) -> bo
     return False
 
 
-def _borders(stored: Stored) -> list[float]:
+def _list_borders(stored: Stored) -> list[float]:
     """Borders between the study's buckets as the side of a square, px."""
     return [bucket.high**0.5 for bucket in stored.scale_buckets[:-1]]
 
 
-def _errors(stored: Stored) -> list[Block]:
+def _draw_errors(stored: Stored) -> list[Block]:
     table = stored.evidence.get("errors")
     if table is None or table["d_ap"].isna().all():
         return []

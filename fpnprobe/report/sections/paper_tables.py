@@ -23,7 +23,7 @@ _OWN = " (not the paper's)"
 
 def section(stored: Stored) -> Section | None:
     """Those of the four tables of which the study measured something; None if there is none."""
-    ours = _measured(stored, "bbox", published.backbone)
+    ours = _mean_measured(stored, "bbox", published.backbone)
     blocks: list[Block] = [
         Text(
             "Each cell holds a value and, in brackets, its change against the baseline row of the "
@@ -32,8 +32,8 @@ def section(stored: Stored) -> Section | None:
         )
     ]
     table1_rows = [
-        (row["detector"], name, {"auxiliary": _yes(row["auxiliary"]),
-         "uncertainty": _yes(row["uncertainty"])}, row)
+        (row["detector"], name, {"auxiliary": _write_yes(row["auxiliary"]),
+         "uncertainty": _write_yes(row["uncertainty"])}, row)
         for row in published.numbers()["table1"]["rows"]
         for name in ["FPN" + "-Aux" * row["auxiliary"] + "U" * row["uncertainty"]]
     ]  # fmt: skip
@@ -43,16 +43,16 @@ def section(stored: Stored) -> Section | None:
         for n in [row["grouping_stages"]]
     ]
     tables = [
-        _table(stored, "table1", "Table 1: auxiliary losses", table1_rows, ours, _DETAILED),
-        _table(stored, "table2", "Table 2: feature grouping", table2_rows, ours, _DETAILED),
+        _set_beside(stored, "table1", "Table 1: auxiliary losses", table1_rows, ours, _DETAILED),
+        _set_beside(stored, "table2", "Table 2: feature grouping", table2_rows, ours, _DETAILED),
     ]
     for name, title, iou_type in (
         ("table3", "Table 3: feature grouping in twelve detectors", "bbox"),
         ("table4", "Table 4: mask AP", "segm"),
     ):
-        ours_of_table = _measured(stored, iou_type, published.backbone_name)
+        ours_of_table = _mean_measured(stored, iou_type, published.backbone_name)
         tables.append(
-            _table(stored, name, title, _framework_rows(name, ours_of_table), ours_of_table)
+            _set_beside(stored, name, title, _framework_rows(name, ours_of_table), ours_of_table)
         )
     measured = [table for table in tables if table is not None]
     return Section("paper", "Beside the paper", [*blocks, *measured]) if measured else None
@@ -77,11 +77,11 @@ def _framework_rows(table: str, ours: Mapping[_Place, float]) -> list[_Entry]:
     return [*printed, *our_rows]
 
 
-def _yes(value: bool) -> str:
+def _write_yes(value: bool) -> str:
     return "yes" if value else "no"
 
 
-def _measured(
+def _mean_measured(
     stored: Stored, iou_type: str, backbone: Callable[[Mapping[str, Any]], str]
 ) -> dict[_Place, float]:
     """Mean AP in points by detector's name in the paper, `backbone`, variant and metric.
@@ -106,7 +106,7 @@ def _measured(
     return averages
 
 
-def _table(
+def _set_beside(
     stored: Stored,
     name: str,
     title: str,
@@ -132,7 +132,7 @@ def _table(
                 measured.add(built)
             for who, value, at in (("paper", paper, 0), ("ours", our_value, 1)):
                 change = value - base.get((*built, metric), _UNKNOWN)[at]
-                record[f"{metric} {who}"] = _cell(value, change, variant)
+                record[f"{metric} {who}"] = _write_cell(value, change, variant)
                 record[f"{metric} {who} value"] = value
         records.append(record)
     if not measured:
@@ -163,7 +163,7 @@ def _table(
     )
 
 
-def _cell(value: float, change: float, variant: str) -> str | None:
+def _write_cell(value: float, change: float, variant: str) -> str | None:
     if value != value:
         return None
     if variant == "FPN" or change != change:

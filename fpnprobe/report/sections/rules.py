@@ -54,7 +54,7 @@ def section(findings: Sequence[Finding]) -> Section | None:
         f"{_describe_others(findings, listed)}"
     )
     if listed:
-        blocks.append(_table(listed, caption, several=several))
+        blocks.append(_list_findings(listed, caption, several=several))
     else:
         blocks.append(Text(caption))
     return Section("diagnosis", "Diagnosis", blocks)
@@ -69,8 +69,8 @@ def _describe_others(findings: Sequence[Finding], listed: Sequence[Finding]) -> 
     return left_out + (f" Not measured: {', '.join(unmeasured)}." if unmeasured else "")
 
 
-def _table(listed: Sequence[Finding], caption: str, *, several: bool) -> Table:
-    table = pd.DataFrame([_row(finding) for finding in listed])
+def _list_findings(listed: Sequence[Finding], caption: str, *, several: bool) -> Table:
+    table = pd.DataFrame([_describe_finding(finding) for finding in listed])
     columns = {
         "rule": "rule",
         **({"variant": "variant"} if several else {}),
@@ -82,7 +82,7 @@ def _table(listed: Sequence[Finding], caption: str, *, several: bool) -> Table:
     return Table("rules", "Rules and verdicts", caption, table, columns, formats)
 
 
-def _row(finding: Finding) -> Mapping[str, Any]:
+def _describe_finding(finding: Finding) -> Mapping[str, Any]:
     has_interval = finding.low == finding.low
     return {
         "rule": finding.rule,

@@ -31,9 +31,9 @@ def section(stored: Stored) -> Section | None:
             "validation images go through the weights kept on the way, so what changes is the "
             "model alone."
         ),
-        *_holes(stored),
-        *_shares(stored, averaged),
-        *_index(stored, averaged),
+        *_name_holes(stored),
+        *_draw_shares(stored, averaged),
+        *_draw_index(stored, averaged),
         snapshot_numbers.table(averaged),
     ]
     return Section("kept-weights", "The same images, as training goes on", blocks)
@@ -57,7 +57,7 @@ def means(stored: Stored) -> pd.DataFrame:
     )
 
 
-def _holes(stored: Stored) -> list[Block]:
+def _name_holes(stored: Stored) -> list[Block]:
     """Finished cells that were not measured, and sums that do not hold."""
     result: list[Block] = []
     without = [f"{c.variant}, seed {c.seed}" for c in stored.done if not measured(c)]
@@ -73,7 +73,7 @@ def _holes(stored: Stored) -> list[Block]:
     return result
 
 
-def _shares(stored: Stored, table: pd.DataFrame) -> list[Block]:
+def _draw_shares(stored: Stored, table: pd.DataFrame) -> list[Block]:
     name = stored.buckets[-1]
     table = table[(table["quantity"] == "share") & (table["bucket"] == name)].dropna(subset="value")
     if table.empty:
@@ -82,12 +82,12 @@ def _shares(stored: Stored, table: pd.DataFrame) -> list[Block]:
     low = min(table["tap"])
     worst = stored.kept["residual"].max()
     return [
-        _figure(
+        _make_figure(
             stored,
             "kept-shares",
             f"Share of {name} objects by stage, route and iterations trained, percent",
-            f"{_moved(table[table['tap'] == low], f'{name} objects at {low}')} Lines are means "
-            "over seeds, bands reach from the lowest to the highest seed."
+            f"{_tell_change(table[table['tap'] == low], f'{name} objects at {low}')} Lines are "
+            "means over seeds, bands reach from the lowest to the highest seed."
             + (f" The sums hold to {scientific(worst)}." if worst == worst else ""),
             table,
             f"{name} objects",
@@ -97,7 +97,7 @@ def _shares(stored: Stored, table: pd.DataFrame) -> list[Block]:
     ]
 
 
-def _moved(table: pd.DataFrame, what: str) -> str:
+def _tell_change(table: pd.DataFrame, what: str) -> str:
     """From the first to the last weights, in total."""
     said = []
     for name, rows_of_variant in split(table[table["route"] == "total"], "variant"):
@@ -113,7 +113,7 @@ def _moved(table: pd.DataFrame, what: str) -> str:
     return f"In total, {when}, {what} hold: {', '.join(said)}."
 
 
-def _index(stored: Stored, table: pd.DataFrame) -> list[Block]:
+def _draw_index(stored: Stored, table: pd.DataFrame) -> list[Block]:
     table = table[table["quantity"] == "index"].dropna(subset="value")
     if table.empty:
         return []
@@ -123,7 +123,7 @@ def _index(stored: Stored, table: pd.DataFrame) -> list[Block]:
     ranked = last.sort_values("value", ascending=False, kind="stable")
     best = next(rows(ranked), None)
     return [
-        _figure(
+        _make_figure(
             stored,
             "kept-index",
             "All-object index by stage, route and iterations trained",
@@ -143,7 +143,7 @@ def _index(stored: Stored, table: pd.DataFrame) -> list[Block]:
     ]
 
 
-def _figure(
+def _make_figure(
     stored: Stored,
     name: str,
     title: str,

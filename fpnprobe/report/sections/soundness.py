@@ -90,10 +90,10 @@ def section(stored: Stored) -> Section:
                 dict.fromkeys(names, "{:.1e}"),
             )
         )  # fmt: skip
-    return Section("soundness", "Do the parts add up", [*blocks, *_cost(stored)])
+    return Section("soundness", "Do the parts add up", [*blocks, *_draw_cost(stored)])
 
 
-def _cost(stored: Stored) -> list[Block]:
+def _draw_cost(stored: Stored) -> list[Block]:
     """Set the cost of the probe against its budget."""
     records = []
     for cell in stored.done:

@@ -22,7 +22,7 @@ def answer(stored: Stored, claims: Sequence[Mapping[str, Any]]) -> str:
     table = compared(stored)
     table = table[table["variant"] == other].dropna(subset="difference")
     parts = [
-        _moved(row, stored.name_metric(m))
+        _tell_change(row, stored.name_metric(m))
         for m in ("AP_S", "AP_L")
         for row in rows(table[table["metric"] == m])
     ]
@@ -31,11 +31,11 @@ def answer(stored: Stored, claims: Sequence[Mapping[str, Any]]) -> str:
     one_seed = bool((table["source"] == "images").all())
     return (
         f"From {base} to {other}{', with one seed,' if one_seed else ','} {' and '.join(parts)}; "
-        f"the cause is not claimed.{_repairs(stored, other)}{_verdicts(tally(claims))}"
+        f"the cause is not claimed.{_name_repairs(stored, other)}{_count_verdicts(tally(claims))}"
     )
 
 
-def _verdicts(fared: Mapping[str, int]) -> str:
+def _count_verdicts(fared: Mapping[str, int]) -> str:
     """How many of the paper's differences came out which way."""
     total = sum(fared.values())
     if not total:
@@ -48,7 +48,7 @@ def _verdicts(fared: Mapping[str, int]) -> str:
     return f" Of {total} differences of the paper that this study tests, {said} (at 95 % each)."
 
 
-def _repairs(stored: Stored, plain: str) -> str:
+def _name_repairs(stored: Stored, plain: str) -> str:
     """Name the variants that clearly win AP_L against the plain pyramid; "" without any."""
     table = against(stored, plain)
     table = table[(table["metric"] == "AP_L") & ~table["variant"].str.contains("~")]
@@ -69,7 +69,7 @@ def _repairs(stored: Stored, plain: str) -> str:
     return f" Against {plain}, {large} is clearly higher with {sure}." + single
 
 
-def _moved(row: Any, metric: str) -> str:
+def _tell_change(row: Any, metric: str) -> str:
     """Say what happened to a metric, as sure as its interval allows."""
     change = f"{metric} {'rises' if row.difference > 0 else 'falls'} by"
     if row.low != row.low:
@@ -90,8 +90,8 @@ def numbers(stored: Stored, verdicts: Sequence[Mapping[str, Any]] = ()) -> list[
     base, other = focus(stored)
     run = [each for each in verdicts if each["verdict"] != "not run"][:2]
     if run:
-        effects = [_effect(stored, each) for each in run]
-        return [*effects, _share(stored, base, run[0]["variant"]), _residual(stored)]
+        effects = [_effect_number(stored, each) for each in run]
+        return [*effects, _share_number(stored, base, run[0]["variant"]), _residual_number(stored)]
     result = []
     table = compared(stored)
     for metric in ("AP_S", "AP_L"):
@@ -113,10 +113,10 @@ def numbers(stored: Stored, verdicts: Sequence[Mapping[str, Any]] = ()) -> list[
                 interval if known else "",
             )
         )
-    return [*result, _share(stored, base, other), _residual(stored)]
+    return [*result, _share_number(stored, base, other), _residual_number(stored)]
 
 
-def _effect(stored: Stored, verdict: Mapping[str, Any]) -> Number:
+def _effect_number(stored: Stored, verdict: Mapping[str, Any]) -> Number:
     """Set what an intervention does to the metric that an explanation speaks of."""
     metric = stored.name_metric(str(verdict["metric"]))
     detail = str(verdict["verdict"])
@@ -129,7 +129,7 @@ def _effect(stored: Stored, verdict: Mapping[str, Any]) -> Number:
     return Number(label, signed(verdict["difference"]), detail)
 
 
-def _share(stored: Stored, base: str, other: str) -> Number:
+def _share_number(stored: Stored, base: str, other: str) -> Number:
     """The largest size's share of the first stage's gradient, under both variants."""
     table = share_intervals(stored)
     tap = first_stage(table) if len(table) else ""
@@ -153,7 +153,7 @@ def _share(stored: Stored, base: str, other: str) -> Number:
     return Number(label, " → ".join(f"{100 * row.share:.0f}" for row in totals) + " %", detail)
 
 
-def _residual(stored: Stored) -> Number:
+def _residual_number(stored: Stored) -> Number:
     label = "largest residual of the sums"
     table = residuals(stored)
     if table.empty:

@@ -16,7 +16,7 @@ from fpnprobe.report.tables.stored import Stored
 def section(stored: Stored) -> Section | None:
     """Whatever of it was kept; None if nothing was."""
     blocks = [
-        *_learning(stored),
+        *_draw_learning_curves(stored),
         *training_losses.figure(stored),
         *learning_rate.figure(stored),
         *uncertainty.figure(stored),
@@ -24,7 +24,7 @@ def section(stored: Stored) -> Section | None:
     return Section("training", "How training went", blocks) if blocks else None
 
 
-def _learning(stored: Stored) -> list[Block]:
+def _draw_learning_curves(stored: Stored) -> list[Block]:
     table = stored.evaluation
     if table.empty:
         return []

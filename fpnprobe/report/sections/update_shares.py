@@ -14,7 +14,7 @@ _NAMES = {"parameter": "gradient", "update": "step"}
 def table(stored: Stored) -> list[Block]:
     """Both shares by variant, stage and size; nothing where no optimizer of Adam's kind trained."""
     shares = pd.concat(
-        [_shares(stored, kind).assign(part=name) for kind, name in _NAMES.items()],
+        [_select_shares(stored, kind).assign(part=name) for kind, name in _NAMES.items()],
         ignore_index=True,
     )
     if "step" not in set(shares["part"]):
@@ -57,7 +57,7 @@ def table(stored: Stored) -> list[Block]:
     ]
 
 
-def _shares(stored: Stored, kind: str) -> pd.DataFrame:
+def _select_shares(stored: Stored, kind: str) -> pd.DataFrame:
     shares = objects(stored, kind=kind, training=True)
     whole = (shares["term"] == "all") & (shares["route"] == "total")
     return shares[whole & shares["share"].notna()]

@@ -57,33 +57,33 @@ def by_variant(stored: Stored) -> pd.DataFrame:
 
 def baseline(stored: Stored) -> str:
     """The variant that others are compared with: the study's choice, DC5, or the first."""
-    return next(iter(_baselines(stored)), "")
+    return next(iter(_list_baselines(stored)), "")
 
 
 def focus(stored: Stored) -> tuple[str, str]:
     """The pair that the summary speaks of: the baseline, and FPN or the next variant."""
     base = baseline(stored)
-    other_variants = [name for name in _evaluated(stored, stored.variants) if name != base]
+    other_variants = [name for name in _select_evaluated(stored, stored.variants) if name != base]
     return base, next(
         (n for n in other_variants if n.split(": ")[-1] == "FPN"),
         other_variants[0] if other_variants else "",
     )
 
 
-def _baselines(stored: Stored) -> list[str]:
+def _list_baselines(stored: Stored) -> list[str]:
     """The baseline of each study, by its name in the report."""
     baselines = []
     for study in stored.studies:
         cells = [cell for cell in stored.cells if cell.study == study["name"]]
         names = {cell.name: cell.variant for cell in cells}
-        here = _evaluated(stored, list(names.values()))
+        here = _select_evaluated(stored, list(names.values()))
         names = {name: variant for name, variant in names.items() if variant in here}
         first = [name for name in (study.get("baseline"), "DC5", *names) if name in names]
         baselines += [names[str(first[0])]] if first else []
     return baselines
 
 
-def _evaluated(stored: Stored, variants: list[str]) -> list[str]:
+def _select_evaluated(stored: Stored, variants: list[str]) -> list[str]:
     """Those of the variants that have an evaluation; all where none has (nothing to choose)."""
     measured = set(final(stored)["variant"])
     return [variant for variant in variants if variant in measured] or variants
@@ -93,7 +93,7 @@ def compared(stored: Stored) -> pd.DataFrame:
     """Differences to the baseline in AP points: the stored evidence, or paired seeds without it."""
     evidence = stored.evidence.get("comparison")
     if evidence is not None:
-        comparisons = _stored(evidence, _baselines(stored))
+        comparisons = _select_pooled(evidence, _list_baselines(stored))
         if not comparisons.empty:
             return comparisons
     table, base = final(stored), baseline(stored)
@@ -118,13 +118,13 @@ def against(stored: Stored, base: str) -> pd.DataFrame:
     evidence = stored.evidence.get("comparison")
     if evidence is None:
         return pd.DataFrame(columns=_COMPARED)
-    rows_against = _stored(evidence, [base])
+    rows_against = _select_pooled(evidence, [base])
     later = stored.variants[stored.variants.index(base) + 1 :] if base in stored.variants else []
     later = [name for name in later if not name.split(": ")[-1].startswith("DC5")]
     return rows_against[rows_against["variant"].isin(later)].reset_index(drop=True)
 
 
-def _stored(evidence: pd.DataFrame, baselines: list[str]) -> pd.DataFrame:
+def _select_pooled(evidence: pd.DataFrame, baselines: list[str]) -> pd.DataFrame:
     """Pooled differences to these: over "both" where several seeds allow it, else over images."""
     table = evidence[(evidence["seed"].astype(str) == "all")]
     if "baseline" in table:

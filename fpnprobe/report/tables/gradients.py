@@ -90,16 +90,16 @@ def summarize(folder: Path, *, study: str, variant: str, seed: int) -> CellGradi
         frame[name] = pd.Categorical([value] * len(frame))
     conflict = folder / "conflict.parquet"
     tables = (
-        _shares(frame),
-        _text(all_object_index(frame)),
-        _history(frame),
-        _residuals(frame),
-        _conflict(whole.conflict)
+        _shares_by_term(frame),
+        _shrink_text(all_object_index(frame)),
+        _summarize_history(frame),
+        _summarize_residuals(frame),
+        _summarize_conflict(whole.conflict)
         if whole is not None
-        else _conflict(read_parquet(conflict))
+        else _summarize_conflict(read_parquet(conflict))
         if conflict.exists()
         else pd.DataFrame(),
-        _text(route_cosines(frame)),
+        _shrink_text(route_cosines(frame)),
     )
     for table in tables:
         for name, value in (("study", study), ("variant", variant), ("seed", seed)):
@@ -107,14 +107,14 @@ def summarize(folder: Path, *, study: str, variant: str, seed: int) -> CellGradi
     return CellGradients(*tables)
 
 
-def _shares(frame: pd.DataFrame) -> pd.DataFrame:
+def _shares_by_term(frame: pd.DataFrame) -> pd.DataFrame:
     """`gradient_shares` of the summed loss and of every term apart."""
     # the terms stand in for the study, which is one: they stay apart in a single pass
     apart = gradient_shares(frame.assign(study=frame["term"], term="all"))
-    return _text(apart.rename(columns={"study": "term"}))
+    return _shrink_text(apart.rename(columns={"study": "term"}))
 
 
-def _history(frame: pd.DataFrame) -> pd.DataFrame:
+def _summarize_history(frame: pd.DataFrame) -> pd.DataFrame:
     keys = ["tap", "route", "bucket"]
     rows = frame[
         (frame["term"] == "all")
@@ -134,10 +134,10 @@ def _history(frame: pd.DataFrame) -> pd.DataFrame:
     )
     total = table.groupby(["tap", "route", "bin"], observed=True)["square"].transform("sum")
     table["share"] = table["square"] / total.where(total > 0)
-    return _text(table.drop(columns="bin"))
+    return _shrink_text(table.drop(columns="bin"))
 
 
-def _residuals(frame: pd.DataFrame) -> pd.DataFrame:
+def _summarize_residuals(frame: pd.DataFrame) -> pd.DataFrame:
     names = ("loss", "gradient", "routes")
     sound = frame[frame["state"].isin(USED)]
     return pd.DataFrame(
@@ -155,7 +155,7 @@ def _residuals(frame: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _conflict(frame: pd.DataFrame) -> pd.DataFrame:
+def _summarize_conflict(frame: pd.DataFrame) -> pd.DataFrame:
     return (
         frame.groupby(["kind", "tap", "bucket_a", "bucket_b"], observed=True)["cosine"]
         .agg(cosine="mean", points="count")
@@ -163,6 +163,6 @@ def _conflict(frame: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _text(table: pd.DataFrame) -> pd.DataFrame:
+def _shrink_text(table: pd.DataFrame) -> pd.DataFrame:
     names = [n for n in table.columns if isinstance(table[n].dtype, pd.CategoricalDtype)]
     return table.assign(**{name: table[name].astype(str) for name in names})

@@ -40,12 +40,12 @@ def detector(study: Mapping[str, Any]) -> str:
     >>> detector({"detector": {"framework": "retinanet"}})
     'RetinaNet'
     """
-    return detector_name(_given(study))
+    return detector_name(_name_detector(study))
 
 
 def backbone(study: Mapping[str, Any]) -> str:
     """Kin of a study's backbone among the paper's (`backbone_kin`)."""
-    return backbone_kin(_given(study))
+    return backbone_kin(_name_detector(study))
 
 
 def backbone_name(study: Mapping[str, Any]) -> str:
@@ -80,7 +80,7 @@ def backbone_name(study: Mapping[str, Any]) -> str:
     return f"{kind}-{changed.get('depth', depth)}{groups or ''}"
 
 
-def _given(study: Mapping[str, Any]) -> str:
+def _name_detector(study: Mapping[str, Any]) -> str:
     detector = study.get("detector") or {}
     return str(detector.get("framework") or detector.get("config") or "")
 

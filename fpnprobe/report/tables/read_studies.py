@@ -46,7 +46,7 @@ def read(folders: Sequence[Path], *, names: Sequence[str] = ()) -> Stored:
     training: list[pd.DataFrame] = []
     snapshots: list[pd.DataFrame] = []
     on_disk = read_studies(folders, names=names)
-    for name, study in zip(_names(on_disk), on_disk, strict=True):
+    for name, study in zip(_name_studies(on_disk), on_disk, strict=True):
         folder = study.folder
         prefix = f"{name}: " if len(on_disk) > 1 else ""
         studies.append({**study.content, "name": name})
@@ -130,7 +130,7 @@ def _evidence_of_runs(study: StoredStudy, holes: list[str]) -> dict[str, pd.Data
         return {}
 
 
-def _names(studies: Sequence[StoredStudy]) -> list[str]:
+def _name_studies(studies: Sequence[StoredStudy]) -> list[str]:
     """Name each study as the report does: by its name, or its folder where two have one name.
 
     Raises:

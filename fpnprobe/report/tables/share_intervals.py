@@ -68,7 +68,7 @@ def _of_variant(
     for place in places:
         low, high = np.nan, np.nan
         if min(counts) >= FEWEST and all(place in table for table in drawn):
-            low, high = _interval(
+            low, high = _interval_of_share(
                 [float(shares.get(place, np.nan)) for shares in values],
                 [table[place].to_numpy(dtype=float) for table in drawn],
                 items=min(counts),
@@ -77,7 +77,7 @@ def _of_variant(
     return pd.DataFrame(records, columns=[*_PLACE, "low", "high", "seeds", "samples"])
 
 
-def _interval(
+def _interval_of_share(
     values: Sequence[float], drawn: Sequence[Floats], *, items: int
 ) -> tuple[float, float]:
     """The interval of a share; one seed's percentiles are expanded for its few samples."""

@@ -28,7 +28,7 @@ def kept_records(cell: Cell, holes: list[str]) -> list[pd.DataFrame]:
     """Ledgers of a cell's kept weights, with `trained`; what cannot be read becomes a hole."""
     frames = []
     for trained, folder in measured(cell):
-        frame = _records(folder / "ledger.parquet")
+        frame = _read_records(folder / "ledger.parquet")
         if frame is None:
             holes.append(
                 f"{cell.variant}, seed {cell.seed}: the measurement after {trained} iterations "
@@ -73,7 +73,7 @@ def quantities(records: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return table[list(COLUMNS)]
 
 
-def _records(path: Path) -> pd.DataFrame | None:
+def _read_records(path: Path) -> pd.DataFrame | None:
     filters = [("term", "=", "all"), ("kind", "=", "activation")]
     try:
         frame = read_parquet(path, columns=_READ, filters=filters)

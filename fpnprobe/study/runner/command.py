@@ -91,7 +91,7 @@ def run(
         while any(cell_run.state in (State.PENDING, State.RUNNING) for cell_run in tracked):
             for cell_run in tracked:
                 if cell_run.state is State.RUNNING:
-                    _follow(cell_run, patience=output.study.resources.minutes * 60)
+                    _follow_command(cell_run, patience=output.study.resources.minutes * 60)
             running = sum(cell_run.state is State.RUNNING for cell_run in tracked)
             for cell_run in tracked:
                 if running < jobs and cell_run.state is State.PENDING:
@@ -114,7 +114,7 @@ def run(
     return tracked
 
 
-def _follow(cell_run: Tracked, *, patience: float) -> None:
+def _follow_command(cell_run: Tracked, *, patience: float) -> None:
     """Look at the command of a cell while it runs, and at the cell's folder after that."""
     if cell_run.process is not None:
         code = cell_run.process.poll()
@@ -122,7 +122,7 @@ def _follow(cell_run: Tracked, *, patience: float) -> None:
             return
         cell_run.process = None
         if code:
-            _blame(cell_run, code)
+            _explain_failure(cell_run, code)
             return
         cell_run.elsewhere, cell_run.reason = True, "handed in by its command"
     state = cell_run.cell.state()
@@ -140,7 +140,7 @@ def _follow(cell_run: Tracked, *, patience: float) -> None:
         )
 
 
-def _blame(cell_run: Tracked, code: int) -> None:
+def _explain_failure(cell_run: Tracked, code: int) -> None:
     """Say why a command failed: by the cell's own word where it got so far."""
     if cell_run.cell.state() is State.DONE:
         check_if_done(cell_run)

@@ -61,7 +61,7 @@ class Display:
 
     def update(self, cells: Sequence[Tracked]) -> None:
         """Show where the cells are."""
-        left = estimate.text(_left(cells, jobs=self._jobs, images=self._images))
+        left = estimate.text(_estimate_remaining(cells, jobs=self._jobs, images=self._images))
         done = sum(cell_run.state is State.DONE for cell_run in cells)
         if self._bars is not None:
             self._bars.update(
@@ -69,13 +69,13 @@ class Display:
             )
         due = time.monotonic() - self._last >= _EVERY
         for cell_run in cells:
-            self._show(cell_run, due)
+            self._show_cell(cell_run, due)
         if due and self._bars is None:
             self._last = time.monotonic()
             self.say(f"{done} of {len(cells)} cells done, {left} left")
 
-    def _show(self, cell_run: Tracked, due: bool) -> None:
-        stage, count, note = _where(cell_run)
+    def _show_cell(self, cell_run: Tracked, due: bool) -> None:
+        stage, count, note = _find_stage(cell_run)
         title = cell_run.cell.title
         if self._bars is None:
             status = f"{stage} {cell_run.reason}"
@@ -92,7 +92,7 @@ class Display:
         self._bars.update(self._tasks[title], completed=count, note=f"{stage} {note}")
 
 
-def _where(cell_run: Tracked) -> tuple[str, int, str]:
+def _find_stage(cell_run: Tracked) -> tuple[str, int, str]:
     """Stage, finished iterations and a note of a cell."""
     reading = cell_run.reading()
     count = 0 if reading is None else reading.iteration
@@ -115,7 +115,7 @@ def _where(cell_run: Tracked) -> tuple[str, int, str]:
     return reading.stage, count, (speed + loss).strip()
 
 
-def _left(cells: Sequence[Tracked], *, jobs: int, images: int) -> float | None:
+def _estimate_remaining(cells: Sequence[Tracked], *, jobs: int, images: int) -> float | None:
     todo, speeds, tails = [], {}, []
     for cell_run in sorted(cells, key=lambda tracked: tracked.process is None):
         reading = cell_run.reading()

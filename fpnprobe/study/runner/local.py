@@ -46,33 +46,35 @@ def run(
     for cell_run in tracked:
         check_if_done(cell_run)
     try:
-        while not _finished(tracked):
-            _poll(tracked)
+        while not _have_all_ended(tracked):
+            _poll_processes(tracked)
             failed = any(cell_run.state is State.FAILED for cell_run in tracked)
             if failed and not keep_going:
-                _stop(tracked, watcher)
+                _stop_cells(tracked, watcher)
                 break
-            _start(output, tracked, launch=launch, jobs=jobs)
+            _start_waiting(output, tracked, launch=launch, jobs=jobs)
             watcher.update(tracked)
             time.sleep(_POLL)
     except KeyboardInterrupt:
-        with _patient():
-            _stop(tracked, watcher)
+        with _ignore_second_interrupt():
+            _stop_cells(tracked, watcher)
         raise Interrupted from None
     except BaseException:
-        _stop(tracked, watcher)
+        _stop_cells(tracked, watcher)
         raise
     watcher.update(tracked)
     return tracked
 
 
-def _finished(tracked: Sequence[Tracked]) -> bool:
+def _have_all_ended(tracked: Sequence[Tracked]) -> bool:
     return all(
         cell_run.state in (State.DONE, State.FAILED, State.INTERRUPTED) for cell_run in tracked
     )
 
 
-def _start(output: Output, tracked: Sequence[Tracked], *, launch: Launch, jobs: int) -> None:
+def _start_waiting(
+    output: Output, tracked: Sequence[Tracked], *, launch: Launch, jobs: int
+) -> None:
     for cell_run in tracked:
         if sum(other.process is not None for other in tracked) >= jobs:
             return
@@ -93,19 +95,19 @@ def _start(output: Output, tracked: Sequence[Tracked], *, launch: Launch, jobs: 
         cell_run.state, cell_run.started = State.RUNNING, time.time()
 
 
-def _poll(tracked: Sequence[Tracked]) -> None:
+def _poll_processes(tracked: Sequence[Tracked]) -> None:
     for cell_run in tracked:
         if cell_run.process is None:
             continue
         code = cell_run.process.poll()
         if code is None:
             continue
-        _close(cell_run.process)
+        _close_stdin(cell_run.process)
         cell_run.process = None
         record_exit(cell_run, code)
 
 
-def _stop(tracked: Sequence[Tracked], watcher: Watcher) -> None:
+def _stop_cells(tracked: Sequence[Tracked], watcher: Watcher) -> None:
     """Ask the running cells to save their state and end; wait for them, but not for ever."""
     running = [cell_run for cell_run in tracked if cell_run.process is not None]
     for cell_run in running:
@@ -120,19 +122,19 @@ def _stop(tracked: Sequence[Tracked], watcher: Watcher) -> None:
         except subprocess.TimeoutExpired:
             cell_run.process.kill()
             cell_run.process.wait()
-        _close(cell_run.process)
+        _close_stdin(cell_run.process)
         cell_run.process, cell_run.state = None, State.INTERRUPTED
     watcher.update(tracked)
 
 
-def _close(process: "subprocess.Popen[bytes]") -> None:
+def _close_stdin(process: "subprocess.Popen[bytes]") -> None:
     if process.stdin is not None:
         with contextlib.suppress(OSError):
             process.stdin.close()
 
 
 @contextlib.contextmanager
-def _patient() -> Iterator[None]:
+def _ignore_second_interrupt() -> Iterator[None]:
     """A second Ctrl-C while cells save their state does not lose it."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:

@@ -67,7 +67,7 @@ def run(
                 record_exit(cell_run, _exit_code(job))
                 _blame_slurm(cell_run, job)
             else:
-                cell_run.reason = _describe(job)
+                cell_run.reason = _describe_job(job)
                 left.append((cell_run, job))
         watcher.update(tracked)
         jobs = left
@@ -86,19 +86,19 @@ def _exit_code(job: Any) -> int:
     return int(job.results()[0]) if error is None else 1
 
 
-def _state(job: Any) -> str:
+def _state_of_job(job: Any) -> str:
     """Return Slurm's word for the state of a job, as NODE_FAIL of `NODE_FAIL by 0`."""
     return (str(job.state).split() or [""])[0].rstrip("+").upper()
 
 
-def _describe(job: Any) -> str:
+def _describe_job(job: Any) -> str:
     """Say where a job is that has not ended."""
-    return f"Slurm job {job.job_id}: {_WAITING.get(_state(job), _state(job).lower())}"
+    return f"Slurm job {job.job_id}: {_WAITING.get(_state_of_job(job), _state_of_job(job).lower())}"
 
 
 def _blame_slurm(cell_run: Tracked, job: Any) -> None:
     """Say so where Slurm ended a job: the cell itself could not."""
-    fault = _FAULTS.get(_state(job))
+    fault = _FAULTS.get(_state_of_job(job))
     if fault is not None and cell_run.state is not State.DONE:
         cell_run.state = State.FAILED
         cell_run.reason = (

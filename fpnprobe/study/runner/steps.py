@@ -49,7 +49,7 @@ def _write_detections(work: CellWork, name: str, weights: str = "final.pt") -> f
     )
 
 
-def _predict(work: CellWork) -> None:
+def _run_prediction(work: CellWork) -> None:
     began = time.monotonic()
     speed = _write_detections(work, "detections.json.gz")
     timings = work.manifest["timings"]
@@ -83,7 +83,7 @@ def _predict_snapshots(work: CellWork) -> None:
             _write_detections(work, _snapshot_file(iteration), kept_name(iteration))
 
 
-def _evaluate(work: CellWork) -> None:
+def _run_evaluation(work: CellWork) -> None:
     import io
 
     import pandas as pd
@@ -118,7 +118,7 @@ def _evaluate(work: CellWork) -> None:
     atomic.write_bytes(work.cell.folder / "evaluation.parquet", buffer.getvalue())
 
 
-def _features(work: CellWork) -> None:
+def _save_features(work: CellWork) -> None:
     from fpnprobe.mm.inspect import feature_maps
 
     work.alive()
@@ -137,7 +137,7 @@ def _offline_folders(work: CellWork) -> tuple[str, ...]:
     return tuple(f"offline/iteration-{step}" for step in _offline_steps(work))
 
 
-def _offline(work: CellWork) -> None:
+def _measure_offline(work: CellWork) -> None:
     from fpnprobe.mm.inspect.probe_images import probe_images
     from fpnprobe.mm.training.saved.weight_snapshots import kept_name
     from fpnprobe.probing.probe import Probe
@@ -163,9 +163,9 @@ def _offline(work: CellWork) -> None:
 
 
 STEPS = (
-    Step("predict", lambda _: ("detections.json.gz",), _predict),
+    Step("predict", lambda _: ("detections.json.gz",), _run_prediction),
     Step("snapshots", _snapshot_files, _predict_snapshots),
-    Step("evaluate", lambda _: ("evaluation.parquet",), _evaluate),
-    Step("features", lambda _: ("features/index.json",), _features, picture=True),
-    Step("offline", _offline_folders, _offline),
+    Step("evaluate", lambda _: ("evaluation.parquet",), _run_evaluation),
+    Step("features", lambda _: ("features/index.json",), _save_features, picture=True),
+    Step("offline", _offline_folders, _measure_offline),
 )

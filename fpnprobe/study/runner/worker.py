@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop_requested.set())
     if options.watch_stdin:
-        threading.Thread(target=_watch, args=(stop_requested,), daemon=True).start()
+        threading.Thread(target=_watch_parent, args=(stop_requested,), daemon=True).start()
     result = study_folder.read(options.out)
     variant_and_seed = (options.variant, options.seed)
     if options.key and options.key not in {
@@ -61,16 +61,18 @@ def run(output: Output, variant: str, seed: int, *, device: str, stop: threading
     """Run one cell to its end, unless another process has it or it is done."""
     cell = output.cell(variant, seed)
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        return _lead(output, cell, device=device, stop=stop, join=partial(_join, output, device))
-    with _join(output, device) as team:
+        return _lead_cell(
+            output, cell, device=device, stop=stop, join=partial(_join_team, output, device)
+        )
+    with _join_team(output, device) as team:
         if team.rank > 0:
             has_finished = assist(output, cell, team=team, device=device, stop=stop.is_set)
             return DONE if has_finished else STOPPED
-        return _lead(output, cell, device=device, stop=stop, join=lambda: nullcontext(team))
+        return _lead_cell(output, cell, device=device, stop=stop, join=lambda: nullcontext(team))
 
 
 @contextlib.contextmanager
-def _join(output: Output, device: str) -> Iterator["Team"]:
+def _join_team(output: Output, device: str) -> Iterator["Team"]:
     """Prepare the device and join the processes of a cell."""
     from fpnprobe.mm.training.team import join_team
 
@@ -78,7 +80,9 @@ def _join(output: Output, device: str) -> Iterator["Team"]:
         yield team
 
 
-def _lead(output: Output, cell: Cell, *, device: str, stop: threading.Event, join: "Join") -> int:
+def _lead_cell(
+    output: Output, cell: Cell, *, device: str, stop: threading.Event, join: "Join"
+) -> int:
     """Run a cell as its only process, or as the one that the others follow."""
     try:
         with locks.held(cell.lock):
@@ -89,7 +93,7 @@ def _lead(output: Output, cell: Cell, *, device: str, stop: threading.Event, joi
             damage = find_damage(stored)
             if stored.state is State.DONE and not damage.remade:
                 return DONE  # what is lost, the runner tells
-            with _logged(cell.folder / LOG):
+            with _log_to_file(cell.folder / LOG):
                 if damage.remade:
                     return remake_files(
                         output, cell, stored, damage, device=device, stop=stop, join=join
@@ -100,7 +104,7 @@ def _lead(output: Output, cell: Cell, *, device: str, stop: threading.Event, joi
 
 
 @contextlib.contextmanager
-def _logged(file: Path) -> Iterator[None]:
+def _log_to_file(file: Path) -> Iterator[None]:
     """Send everything that anybody prints in this process to the cell's log."""
     sys.stdout.flush()
     sys.stderr.flush()
@@ -123,7 +127,7 @@ def _logged(file: Path) -> Iterator[None]:
                 os.close(handle)
 
 
-def _watch(stop_requested: threading.Event) -> None:
+def _watch_parent(stop_requested: threading.Event) -> None:
     """Stop when the process that started us is gone, which closes our stdin."""
     with contextlib.suppress(OSError, ValueError):
         while os.read(0, 1):

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from fpnprobe.figures.svg import Panel
-from fpnprobe.report.compose import _filled
+from fpnprobe.report.compose import _drop_empty
 from fpnprobe.report.page.content import Figure, Section, Table, Text
 
 
@@ -17,5 +17,5 @@ def test_figures_without_panels_and_sections_without_content_are_left_out() -> N
         Section("b", "B", [empty, drawn, table]),
         None,
     ]
-    (left,) = _filled(sections)
+    (left,) = _drop_empty(sections)
     assert (left.name, list(left.blocks)) == ("b", [drawn, table])

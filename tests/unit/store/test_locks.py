@@ -125,14 +125,14 @@ def test_a_file_that_is_not_at_the_path_any_more_is_not_locked(
 ) -> None:
     """The last holder removed it between our open and our lock: a second one may hold the next."""
     path = tmp_path / "lock"
-    original = locks._lock
+    original = locks._lock_handle
 
     def lock(handle: int, file: Path, *, required: bool) -> bool:
         if required and path.exists():
             path.unlink()
         return original(handle, file, required=required)
 
-    monkeypatch.setattr(locks, "_lock", lock)
+    monkeypatch.setattr(locks, "_lock_handle", lock)
     with pytest.raises(locks.Taken), locks.held(path, wait=0.1):
         pass
 

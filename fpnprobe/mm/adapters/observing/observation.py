@@ -102,14 +102,14 @@ class Observation:
                 self._features.get(s.name),
                 s.parameters,
                 routed=True,
-                exit=self._exit(s),
+                exit=self._find_exit(s),
             )
             for s in self._stages
         ]
         levels = [Tap(f"P{level}", level, t) for level, t in self._pyramid.items()]
         return stage_taps + self._map_taps + levels
 
-    def _exit(self, stage: Stage) -> Tensor | None:
+    def _find_exit(self, stage: Stage) -> Tensor | None:
         """The backbone's own output for a stage, where that is not the stage's output."""
         exit_map = self._maps.get(stage.level)
         return None if exit_map is self._features.get(stage.name) else exit_map

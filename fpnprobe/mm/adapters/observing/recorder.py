@@ -109,12 +109,12 @@ class Recorder:
 
         def after(_module: nn.Module, args: Any, kwargs: Any, out: Any) -> None:
             if not self._inside:
-                self._after(name, module, head, args, kwargs, out)
+                self._after_loss(name, module, head, args, kwargs, out)
 
         undo.callback(module.register_forward_pre_hook(before).remove)
         undo.callback(module.register_forward_hook(after, with_kwargs=True).remove)
 
-    def _after(
+    def _after_loss(
         self, name: str, module: nn.Module, head: str, args: Any, kwargs: Any, out: Any
     ) -> None:
         calls, start = self.partition.calls, self._starts.pop()
@@ -132,9 +132,9 @@ class Recorder:
         if shown:  # its rows passed by inside, with all their factors
             calls += shown
         elif not where.later:
-            self._record(name, module, bound_arguments(module, args, kwargs), out, where)
+            self._record_call(name, module, bound_arguments(module, args, kwargs), out, where)
 
-    def _record(
+    def _record_call(
         self, name: str, module: nn.Module, arguments: dict[str, Any], out: Any, where: Rows
     ) -> None:
         if not isinstance(out, Tensor):
@@ -145,7 +145,7 @@ class Recorder:
         if where.objects is None:
             raise FpnProbeError(f"{name} was called before the rows of its head were known")
         prediction = next(iter(arguments.values()))
-        found = self._aligned(name, prediction, where)
+        found = self._align_rows(name, prediction, where)
         assert found.objects is not None
         target = class_target(arguments, len(found.objects))
         if target is not None and not isinstance(module, LossRows):
@@ -202,7 +202,7 @@ class Recorder:
                 self.witness.check_table(name, value, objects)
                 return
 
-    def _aligned(self, name: str, prediction: Tensor, where: Rows) -> Rows:
+    def _align_rows(self, name: str, prediction: Tensor, where: Rows) -> Rows:
         """Rows of this call: all rows of the head, or those with an object, in order."""
         objects, levels = where.objects, where.levels
         assert objects is not None

@@ -35,7 +35,9 @@ class PriorReadout(DetectorReadout):
 
     def logits(self, pyramid: Levels, example: Tensor, sources: Tensor, labels: Tensor) -> Tensor:
         """See `DetectorReadout.logits`."""
-        flat = torch.cat(self._flat(self.head(pyramid)[0], self.head.cls_out_channels), dim=1)
+        flat = torch.cat(
+            self._flatten_maps(self.head(pyramid)[0], self.head.cls_out_channels), dim=1
+        )
         return flat[example, sources, labels]  # from (B, N, classes)
 
     @torch.no_grad()
@@ -45,7 +47,7 @@ class PriorReadout(DetectorReadout):
         (found,) = self.head.predict_by_feat(*outputs, batch_img_metas=[meta], rescale=False)
         if not len(found):
             return []
-        scores, boxes, level = self._all(outputs, meta)
+        scores, boxes, level = self._list_priors(outputs, meta)
         targets = []
         for i, (box, label) in enumerate(zip(found.bboxes, found.labels, strict=True)):
             distance = (boxes - box).abs().amax(1)
@@ -76,7 +78,7 @@ class PriorReadout(DetectorReadout):
     ) -> list[Target]:
         """See `DetectorReadout.objects`."""
         outputs = self.head(pyramid)
-        scores, _, level = self._all(outputs, meta)
+        scores, _, level = self._list_priors(outputs, meta)
         sizes = [output.shape[-2:] for output in outputs[0]]
         owner = assigned_objects(self.head, sizes, boxes=boxes, labels=labels)
         targets = []
@@ -97,7 +99,7 @@ class PriorReadout(DetectorReadout):
             )
         return targets
 
-    def _all(
+    def _list_priors(
         self, outputs: tuple[list[Tensor], ...], meta: dict[str, Any]
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Logits `(N, classes)`, decoded boxes `(N, 4)` and level `(N,)` of every prior."""
@@ -106,8 +108,8 @@ class PriorReadout(DetectorReadout):
             [each.shape[-2:] for each in maps], dtype=maps[0].dtype, device=maps[0].device
         )
         coder = self.head.bbox_coder
-        deltas = self._flat(select_single_mlvl(outputs[1], 0), coder.encode_size)
-        logits = self._flat(select_single_mlvl(maps, 0), self.head.cls_out_channels)
+        deltas = self._flatten_maps(select_single_mlvl(outputs[1], 0), coder.encode_size)
+        logits = self._flatten_maps(select_single_mlvl(maps, 0), self.head.cls_out_channels)
         boxes = coder.decode(
             torch.cat(priors), torch.cat(deltas, dim=1)[0], max_shape=meta["img_shape"]
         )
@@ -115,7 +117,7 @@ class PriorReadout(DetectorReadout):
         return torch.cat(logits, dim=1)[0], boxes, level.to(boxes.device)
 
     @staticmethod
-    def _flat(maps: Sequence[Tensor], channels: int) -> list[Tensor]:
+    def _flatten_maps(maps: Sequence[Tensor], channels: int) -> list[Tensor]:
         """`(B, A * channels, H, W)` to `(B, H * W * A, channels)`, mmdet's order of priors."""
         batched = [each if each.dim() == 4 else each[None] for each in maps]
         return [each.permute(0, 2, 3, 1).reshape(len(each), -1, channels) for each in batched]

@@ -66,7 +66,7 @@ def targets_of(
     if bucket is not None and bucket not in names:
         raise FpnProbeError(f"unknown bucket {bucket!r}: expected one of {', '.join(names)}")
     groups = {
-        name: [t for t in objects if _bucket(image.area_of(t), buckets) == name]
+        name: [t for t in objects if _name_bucket(image.area_of(t), buckets) == name]
         for name in names
         if bucket in (None, name)
     }
@@ -108,11 +108,11 @@ def explain(
     )
 
 
-def _bucket(area: float | None, buckets: Sequence[ScaleBucket]) -> str:
+def _name_bucket(area: float | None, buckets: Sequence[ScaleBucket]) -> str:
     return BACKGROUND if area is None else buckets[int(bucket_index([area], buckets)[0])].name
 
 
 def _bucket_of(image: DetectorImage, target: Target, buckets: Sequence[ScaleBucket]) -> str:
     if target.kind != "bucket":
-        return _bucket(image.area_of(target), buckets)
+        return _name_bucket(image.area_of(target), buckets)
     return target.bucket

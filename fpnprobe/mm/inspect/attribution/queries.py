@@ -40,24 +40,26 @@ class QueryReadout(DetectorReadout):
         first = [int((example == i).nonzero()[0]) for i in range(int(example.max()) + 1)]
         stages = self.roi_head.num_stages
         rois = sources[first, 1:].reshape(len(first), stages, -1, 4)
-        features = self._learned().expand(len(first), -1, -1)
+        features = self._learned_queries().expand(len(first), -1, -1)
         scores = features
         for stage in range(stages):
-            pooled = self._pool(stage, pyramid, list(rois[:, stage]))
+            pooled = self._pool_features(stage, pyramid, list(rois[:, stage]))
             scores, _, features, _ = self.roi_head.bbox_head[stage](pooled, features)
         return scores[example, sources[:, 0].long(), labels]
 
     @torch.no_grad()
     def detections(self, pyramid: Levels, meta: dict[str, Any]) -> list[Target]:
         """See `DetectorReadout.detections`."""
-        rois, boxes, logits = self._refine(pyramid, meta)
+        rois, boxes, logits = self._refine_boxes(pyramid, meta)
         last = self.roi_head.bbox_head[-1]
         scores = logits.sigmoid() if last.loss_cls.use_sigmoid else logits.softmax(-1)[:, :-1]
         count = min(self.roi_head.test_cfg.max_per_img, scores.numel())
         best, places = scores.flatten().topk(count)
         queries, labels = places // scores.shape[1], places % scores.shape[1]
         return [
-            self._target("detection", i, rois, int(queries[i]), labels[i], boxes[queries[i]], score)
+            self._make_target(
+                "detection", i, rois, int(queries[i]), labels[i], boxes[queries[i]], score
+            )
             for i, score in enumerate(best.tolist())
         ]
 
@@ -71,7 +73,7 @@ class QueryReadout(DetectorReadout):
                 f"{type(self.roi_head).__name__} has no train_cfg, whose assigner says which query "
                 "an object is learned by: attribute detections instead"
             )
-        rois, predicted, logits = self._refine(pyramid, meta)
+        rois, predicted, logits = self._refine_boxes(pyramid, meta)
         matched = self.roi_head.bbox_assigner[-1].assign(
             pred_instances=InstanceData(bboxes=predicted, scores=logits, priors=predicted),
             gt_instances=InstanceData(bboxes=boxes, labels=labels),
@@ -83,11 +85,11 @@ class QueryReadout(DetectorReadout):
             query = (matched.gt_inds == i + 1).nonzero()
             if len(query):  # there may be more objects than queries
                 found.append(
-                    self._target("object", index, rois, int(query[0]), labels[i], boxes[i])
+                    self._make_target("object", index, rois, int(query[0]), labels[i], boxes[i])
                 )
         return found
 
-    def _refine(self, pyramid: Levels, meta: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor]:
+    def _refine_boxes(self, pyramid: Levels, meta: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor]:
         """RoIs `(S, N, 4)`, the last boxes `(N, 4)` and the last logits of one image's queries."""
         (given,) = self.rpn_head.predict(pyramid, [DetDataSample(metainfo=meta)])
         boxes, features, rois, found = given.bboxes, given.features[None], [], {}
@@ -97,17 +99,17 @@ class QueryReadout(DetectorReadout):
             boxes, features = found["detached_proposals"][0], found["object_feats"]
         return torch.stack(rois), boxes, found["cls_score"][0]
 
-    def _learned(self) -> Tensor:
+    def _learned_queries(self) -> Tensor:
         """Features of the queries before they have seen an image, `(N, C)`."""
         learned: Tensor = self.rpn_head.init_proposal_features.weight
         return learned
 
-    def _pool(self, stage: int, pyramid: Levels, rois: list[Tensor]) -> Tensor:
+    def _pool_features(self, stage: int, pyramid: Levels, rois: list[Tensor]) -> Tensor:
         extractor = self.roi_head.bbox_roi_extractor[stage]
         pooled: Tensor = extractor(pyramid[: extractor.num_inputs], bbox2roi(rois))
         return pooled
 
-    def _target(
+    def _make_target(
         self,
         kind: Any,
         index: int,

@@ -61,7 +61,7 @@ class Attribution:
             self.maps.shares()[target].tolist(),
             picture=self.picture,
             box=[float(v) for v in chosen.box],
-            title=f"{chosen.kind} {chosen.index}: {self._details(chosen)['label']}{score}",
+            title=f"{chosen.kind} {chosen.index}: {self._describe_target(chosen)['label']}{score}",
         )
 
     def __repr__(self) -> str:
@@ -108,14 +108,14 @@ class Attribution:
                 "assigned_level": target.level,
                 "value": float(maps.value[i]),
                 "residual": float(residual[i]),
-                **self._details(target),
+                **self._describe_target(target),
             }
             for i, target in enumerate(self.targets)
             for k, name in enumerate(maps.levels)
         ]
         return pd.DataFrame(rows, columns=[*COLUMNS, *DETAILS])
 
-    def _details(self, target: Target) -> dict[str, Any]:
+    def _describe_target(self, target: Target) -> dict[str, Any]:
         """Class, score and box of a target, in input pixels."""
         number = int(target.labels[0]) if len(target.labels) else -1
         known = 0 <= number < len(self.classes)

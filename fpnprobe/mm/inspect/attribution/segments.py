@@ -52,7 +52,7 @@ def build_chain(detector: Any, image: Tensor, *, with_readout: bool = True) -> C
     return Chain(
         detector.backbone,
         neck=neck,
-        readout=_readout(detector, names) if with_readout else _refuse_readout,
+        readout=_make_readout(detector, names) if with_readout else _refuse_readout,
         stages=stage_names,
         levels=names,
     )
@@ -62,7 +62,7 @@ def _refuse_readout(pyramid: Levels, ids: Tensor) -> Tensor:  # noqa: ARG001 - a
     raise FpnProbeError("this chain was built for its feature maps alone: it reads no logits")
 
 
-def _readout(detector: Any, names: Sequence[str]) -> DetectorReadout:
+def _make_readout(detector: Any, names: Sequence[str]) -> DetectorReadout:
     if getattr(detector, "roi_head", None) is not None:
         if getattr(detector, "rpn_head", None) is None:
             raise FpnProbeError(

@@ -133,7 +133,9 @@ def attribute_run(
             report=lambda done, title=title: report(title, done),  # type: ignore[misc]
         )
         stored.write(folder / stored.CELL_TABLE, frame)
-        judged += [_judge(cell, position, methods, steps) for position in range(judged_images)]
+        judged += [
+            _judge_trust(cell, position, methods, steps) for position in range(judged_images)
+        ]
         frames.append(frame)
         files.append(str(folder / stored.CELL_TABLE))
         if folders != [Path(run)]:  # after each cell, so that stopping loses none of them
@@ -150,7 +152,9 @@ def attribute_run(
     )
 
 
-def _judge(cell: TrainedCell, position: int, methods: Sequence[str], steps: int) -> pd.DataFrame:
+def _judge_trust(
+    cell: TrainedCell, position: int, methods: Sequence[str], steps: int
+) -> pd.DataFrame:
     """Trust in each method on the objects of one image, at the stages."""
     image = cell.at(position)
     targets = targets_of(cell.chain, image, buckets=cell.buckets)
@@ -164,20 +168,20 @@ def as_json(found: StudyAttribution) -> dict[str, Any]:
     """For `--json`: missing numbers are null."""
     return {
         "files": list(found.files),
-        "shares": _records(found.shares),
-        "agreement": _records(found.agreement),
-        "residual": _largest(found.rows),
-        "trust": _records(found.trust),
+        "shares": _list_records(found.shares),
+        "agreement": _list_records(found.agreement),
+        "residual": _largest_residuals(found.rows),
+        "trust": _list_records(found.trust),
         "skipped": [{"cell": cell, "reason": reason} for cell, reason in found.skipped],
     }
 
 
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+def _list_records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     plain = frame.astype(object).where(frame.notna(), None)
     return plain.to_dict("records")  # type: ignore[return-value]
 
 
-def _largest(rows: pd.DataFrame) -> dict[str, float]:
+def _largest_residuals(rows: pd.DataFrame) -> dict[str, float]:
     """Largest completeness residual of each method that promises completeness."""
     known = rows.dropna(subset="residual")
     return {str(m): float(v) for m, v in known.groupby("method")["residual"].max().items()}

@@ -33,7 +33,7 @@ class BatchNeeds:
     def of(cls, config: Any) -> "BatchNeeds":
         """Read a config's training pipelines."""
         loader = config.get("train_dataloader") or {}
-        steps = [*_steps(config.get("train_pipeline")), *_steps(loader)]
+        steps = [*_list_steps(config.get("train_pipeline")), *_list_steps(loader)]
         loads = [step for step in steps if str(step.get("type", "")).startswith("Load")]
         kinds = [str(step["type"]).rpartition(".")[2] for step in loads]
         panoptic = "LoadPanopticAnnotations" in kinds
@@ -81,13 +81,13 @@ def pad_no_further(part: Any, *, size: int) -> None:
         part.size = (size, size)
 
 
-def _steps(value: Any) -> Iterator[Any]:
+def _list_steps(value: Any) -> Iterator[Any]:
     """Mappings with a type in nested pipelines."""
     if isinstance(value, dict):
         if "type" in value:
             yield value
         for inner in value.values():
-            yield from _steps(inner)
+            yield from _list_steps(inner)
     elif isinstance(value, (list, tuple)):
         for inner in value:
-            yield from _steps(inner)
+            yield from _list_steps(inner)

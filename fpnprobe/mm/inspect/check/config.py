@@ -74,7 +74,7 @@ def check_config(
             "its training takes several batches at once (semi-supervised): check the detector "
             "inside it, model.detector of the config"
         )
-    classes = _classes(loaded.get("model"))
+    classes = _count_classes(loaded.get("model"))
     needs = BatchNeeds.of(loaded)
     try:
         model = stock_model(config, num_classes=None, weights=None)
@@ -102,16 +102,16 @@ def check_config(
     raise AssertionError
 
 
-def _classes(model: Any) -> int:
+def _count_classes(model: Any) -> int:
     """Object classes of a model config: its largest `num_classes`, without those of stuff."""
     if isinstance(model, dict):
         things = model.get("num_things_classes")
         if isinstance(things, int):
             return things
         own = model.get("num_classes")
-        inner = [_classes(value) for key, value in model.items() if key not in OTHER_CLASSES]
+        inner = [_count_classes(value) for key, value in model.items() if key not in OTHER_CLASSES]
         return max([own if isinstance(own, int) else 1, *inner])
-    return max(map(_classes, model), default=1) if isinstance(model, (list, tuple)) else 1
+    return max(map(_count_classes, model), default=1) if isinstance(model, (list, tuple)) else 1
 
 
 def _stuff_class(model: Any) -> int:

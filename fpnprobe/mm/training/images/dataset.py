@@ -107,14 +107,14 @@ class CellImages(Dataset[dict[str, Any]]):
         return self._store.mapped()
 
     @functools.lru_cache(maxsize=2)  # noqa: B019 - one data set lives as long as its process
-    def _order(self, epoch: int) -> npt.NDArray[np.int64]:
+    def _order_epoch(self, epoch: int) -> npt.NDArray[np.int64]:
         drawn = np.random.default_rng([self._seed or 0, epoch]).permutation(len(self))
         return grouped(drawn, self._tall, batch=self._batch, first=epoch * len(self))
 
     def __getitem__(self, position: int) -> dict[str, Any]:
         if self._seed is None:
             return self.sample(position, flip=False)
-        index = int(self._order(position // len(self))[position % len(self)])
+        index = int(self._order_epoch(position // len(self))[position % len(self)])
         draw = np.random.default_rng([self._seed, 1, position]).random()
         shape = self._draw_shape(index, position)
         return self.sample(index, flip=bool(draw < self._flip), shape=shape)
@@ -135,7 +135,7 @@ class CellImages(Dataset[dict[str, Any]]):
         size = self.annotations.sizes[index]
         full_height, full_width = int(size[0]), int(size[1])
         height, width = shape or self._store.shapes[index]
-        array = self._pixels(index, (height, width))
+        array = self._read_pixels(index, (height, width))
         if flip:
             array = array[:, ::-1]
         sample = DetDataSample(
@@ -151,8 +151,8 @@ class CellImages(Dataset[dict[str, Any]]):
         )
         rows = self._rows[self._first[index] : self._first[index + 1]]
         crowd = self.annotations.crowd[rows]
-        sample.gt_instances = self._instances(rows[~crowd], index, (height, width), flip)
-        sample.ignored_instances = self._instances(rows[crowd], index, (height, width), flip)
+        sample.gt_instances = self._make_instances(rows[~crowd], index, (height, width), flip)
+        sample.ignored_instances = self._make_instances(rows[crowd], index, (height, width), flip)
         if self._masks:
             sample.gt_instances.masks = load_masks(
                 self.annotations,
@@ -165,13 +165,13 @@ class CellImages(Dataset[dict[str, Any]]):
         tensor = torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1)))  # (3, H, W)
         return {"inputs": tensor, "data_samples": sample}
 
-    def _pixels(self, index: int, shape: tuple[int, int]) -> pixels.Pixels:
+    def _read_pixels(self, index: int, shape: tuple[int, int]) -> pixels.Pixels:
         if self._mapped is None:
             return pixels.decode(self._store.paths[index], shape)
         flat = self._mapped[self._offsets[index] : self._offsets[index + 1]]
         return np.array(flat).reshape(*shape, 3)
 
-    def _instances(
+    def _make_instances(
         self, rows: npt.NDArray[np.int64], index: int, shape: tuple[int, int], flip: bool
     ) -> InstanceData:
         """Objects of image `index` at a shape, given by their rows in the annotations."""

@@ -39,15 +39,15 @@ def load_masks(
     """
     masks = annotations.masks
     if (masks.kind[masks.row[rows]] == RUNS).any():
-        bitmaps = [_draw(annotations, int(row), size, boxes) for row in rows]
+        bitmaps = [_draw_mask(annotations, int(row), size, boxes) for row in rows]
         loaded: Any = BitmapMasks(np.stack(bitmaps), *size)
     else:
-        loaded = PolygonMasks([_outline(annotations, int(row), boxes) for row in rows], *size)
+        loaded = PolygonMasks([_find_outline(annotations, int(row), boxes) for row in rows], *size)
     loaded = loaded.resize(target)
     return loaded.flip("horizontal") if flip else loaded
 
 
-def _outline(annotations: Annotations, row: int, boxes: bool) -> list[npt.NDArray[np.float64]]:
+def _find_outline(annotations: Annotations, row: int, boxes: bool) -> list[npt.NDArray[np.float64]]:
     """Give the polygons of an object, each x and y in turn."""
     polygons = annotations.masks.polygons(row)
     if polygons:
@@ -62,7 +62,7 @@ def _outline(annotations: Annotations, row: int, boxes: bool) -> list[npt.NDArra
     return [np.array([left, top, right, top, right, bottom, left, bottom])]
 
 
-def _draw(
+def _draw_mask(
     annotations: Annotations, row: int, size: tuple[int, int], boxes: bool
 ) -> npt.NDArray[np.uint8]:
     """Draw the mask of an object, `(H, W)` of zeros and ones."""
@@ -70,7 +70,7 @@ def _draw(
     if masks.kind[masks.row[row]] == RUNS:
         counts = masks.run_lengths(row)
     else:
-        polygons = [outline.tolist() for outline in _outline(annotations, row, boxes)]
+        polygons = [outline.tolist() for outline in _find_outline(annotations, row, boxes)]
         counts = rle.merge(rle.frPyObjects(polygons, *size))["counts"]
     runs = decode_runs(counts)
     columns = np.repeat(np.arange(len(runs), dtype=np.uint8) % 2, runs)  # zeros first

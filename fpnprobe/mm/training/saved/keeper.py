@@ -85,7 +85,7 @@ class Keeper:
 
     def after_pass(self, runner: Any, *, done: int, accumulate: int, last: bool) -> None:
         """Report, save if it is time, stop if asked to."""
-        stop, save = (False, False) if done % accumulate or last else self._agreed(done)
+        stop, save = (False, False) if done % accumulate or last else self._agree_on_stop(done)
         loop = runner.train_loop
         loss = loop.last_loss
         if loss is None and (stop or save or last):  # weights that are not finite are not kept
@@ -104,7 +104,7 @@ class Keeper:
         if stop:
             raise Stopped
 
-    def _agreed(self, passes: int) -> tuple[bool, bool]:
+    def _agree_on_stop(self, passes: int) -> tuple[bool, bool]:
         wish = [self.stop(), time.monotonic() - self._saved >= self.interval]
         if is_distributed():
             if passes % _AGREE_EVERY:

@@ -12,7 +12,7 @@ import fpnprobe
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.evaluation.comparison import Comparison
 from fpnprobe.evidence.finished_cells import read_study
-from fpnprobe.report.build import _csv, build
+from fpnprobe.report.build import _write_csv, build
 from fpnprobe.report.tables.read_studies import read
 from fpnprobe.store.digests import digest_folder
 
@@ -94,12 +94,12 @@ def test_csv_cells_are_no_formulas() -> None:
     frame = pd.DataFrame(
         {"=a": ["=HYPERLINK(1)", "-2+A1", "@x", "+1 -2.5", "FPN", "-"], "n": range(6)}
     )
-    lines = _csv(frame).splitlines()
+    lines = _write_csv(frame).splitlines()
     assert lines[0] == "'=a,n"
     assert [line.split(",")[0] for line in lines[1:]] == [
         "'=HYPERLINK(1)", "'-2+A1", "'@x", "+1 -2.5", "FPN", "-",
     ]  # fmt: skip
-    assert _csv(pd.DataFrame({"n": [-1.5]})) == "n\n-1.5\n"
+    assert _write_csv(pd.DataFrame({"n": [-1.5]})) == "n\n-1.5\n"
 
 
 def test_names_are_escaped_in_notebooks() -> None:

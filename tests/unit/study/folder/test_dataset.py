@@ -24,6 +24,6 @@ def test_images_are_decoded_once_for_all_cells(
     def again(*_: object) -> None:
         raise AssertionError("decoded again")
 
-    monkeypatch.setattr(pixels, "_fill", again)
+    monkeypatch.setattr(pixels, "_fill_pixels", again)
     dataset.decode(result.source, result.study)
     assert sorted((tmp_path / "cache" / "pixels").iterdir()) == kept
