@@ -75,8 +75,8 @@ class RunRecord:
         )
         taps = ", ".join(f"{n} (frozen)" if n in self._frozen else n for n in parameters)
         runner.logger.info(
-            f"fpnprobe: {taps} and the levels of the neck; {_write_bounds(buckets)}; {probe}; ledger "
-            f"in {folder}{'. ' + self._thaw if self._thaw else ''}"
+            f"fpnprobe: {taps} and the levels of the neck; {_write_bounds(buckets)}; {probe}; "
+            f"ledger in {folder}{'. ' + self._thaw if self._thaw else ''}"
         )
 
     def progress(self, iteration: int, summary: Mapping[str, Any]) -> None:

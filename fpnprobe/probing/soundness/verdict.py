@@ -61,8 +61,8 @@ def _write_sentence(by_name: dict[str, float], over: tuple[str, ...], *, audited
             f"the gradient of the buckets lacks {' and '.join(lacks)}: "
             + (
                 f"a term of the loss is outside the known rows (values lack "
-                f"{_write_percent(by_name['loss'])}), such as a penalty computed in the detector or "
-                "a functional loss"
+                f"{_write_percent(by_name['loss'])}), such as a penalty computed in the detector "
+                "or a functional loss"
                 if "loss" in over
                 else "a term whose value is zero or small but whose gradient is not is outside the "
                 "known rows, or a second forward pass, a compiled stage or a checkpoint hides a "
