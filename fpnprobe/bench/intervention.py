@@ -26,7 +26,7 @@ def run(
       `ratio_to_limit`: intervened_step_s / limit.
 
     Args:
-        config: mmdet config (file or name); a small Faster R-CNN by default.
+        config: An mmdet config (file or name); a small Faster R-CNN by default.
         size: Side of the images in px.
         batch: Images in the batch.
         repeats: Timed steps of each kind.

@@ -39,7 +39,7 @@ def run(
     to all parameters for each bucket, and the Jacobian of the loss terms held whole (as TorchJD).
 
     Args:
-        config: mmdet config (file or name); a small Faster R-CNN by default.
+        config: An mmdet config (file or name); a small Faster R-CNN by default.
         size: Side of the images in px.
         batch: Images in the batch.
         repeats: Timed steps of each kind.

@@ -46,7 +46,7 @@ class RuledBackward:
         rule: Name of the rule.
 
     Attributes:
-        log_variances: s of UW, by bucket.
+        log_variances: The s of UW, by bucket.
         reduction: How the losses of several processes are joined, for UW.
     """
 

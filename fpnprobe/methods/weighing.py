@@ -19,7 +19,7 @@ def weigh(function: FusionWeight, feature: Tensor, added: Tensor | None = None) 
     somebody listens to is called layer by layer.
 
     Args:
-        function: f_w.
+        function: The weighing f_w.
         feature: P (B, Z, H, W).
         added: Another map of its shape.
     """

@@ -27,7 +27,7 @@ class Drawing:
     """A figure of a report, which shows itself in Jupyter on its own white ground.
 
     Attributes:
-        figure: panels, caption and the table behind.
+        figure: Panels, caption and the table behind.
     """
 
     figure: Figure
@@ -74,13 +74,13 @@ class Drawing:
         """Write it as SVG, PDF or PNG, laid out for the width that it will have on paper.
 
         Args:
-            path: ends in `.svg`, `.pdf` or `.png`.
-            width: on paper: inches, or text with a unit such as `3.3in` or `84mm`.
-            font: size of its letters in points.
-            dpi: dots per inch of a PNG.
+            path: Ends in `.svg`, `.pdf` or `.png`.
+            width: On paper: inches, or text with a unit such as `3.3in` or `84mm`.
+            font: Size of its letters in points.
+            dpi: Dots per inch of a PNG.
 
         Raises:
-            FpnProbeError: for another ending, or a width or size that is none.
+            FpnProbeError: For another ending, or a width or size that is none.
         """
         target, points = Path(path), _points(width)
         kind = target.suffix.lower().removeprefix(".")

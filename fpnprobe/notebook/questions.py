@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.report.tables.read_studies import Stored
 from fpnprobe.report.tables.share_intervals import measured_on, share_intervals
+from fpnprobe.report.tables.stored import Stored
 from fpnprobe.store.cell import StoredCell
 from fpnprobe.store.tables import read_parquet
 from fpnprobe.suggestions import suggest
@@ -48,7 +48,7 @@ def differences(comparison: pd.DataFrame | None, a: str, b: str) -> pd.DataFrame
     Of each metric the interval that covers most: over images and seeds, else over images.
 
     Raises:
-        FpnProbeError: if one of them is unknown or nothing was compared.
+        FpnProbeError: If one of them is unknown or nothing was compared.
     """
     if comparison is None or comparison.empty:
         raise FpnProbeError(
@@ -155,7 +155,7 @@ def resting_on(attribution: pd.DataFrame, level: str, *, bucket: str, top: int) 
     """Those attributed detections (or objects) of a size that rest most on a level.
 
     Raises:
-        FpnProbeError: if nothing was attributed to that level.
+        FpnProbeError: If nothing was attributed to that level.
     """
     levels = sorted(set(attribution["level"])) if len(attribution) else []
     if level not in levels:

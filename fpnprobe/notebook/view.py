@@ -13,7 +13,7 @@ from fpnprobe.notebook.detection_view import at_detection, name_choice
 from fpnprobe.notebook.drawing import Drawing
 from fpnprobe.report.page.content import Figure
 from fpnprobe.report.tables.gradient_shares import bucket_keys
-from fpnprobe.report.tables.read_studies import Stored
+from fpnprobe.report.tables.stored import Stored
 from fpnprobe.store.feature_maps import Features
 
 

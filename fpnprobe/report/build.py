@@ -37,11 +37,11 @@ def build(
     """Write `report.html`, `.pdf` and `.md`, `claims.json`, `rules.json`, `figures/`, `tables/`.
 
     Args:
-        study_dir: a study's output folder, the work_dir of a training with the probe, a tree with
+        study_dir: A study's output folder, the work_dir of a training with the probe, a tree with
             such, or several to combine into one report.
-        out: where to write; by default the (first) study folder itself, and `report/` in the
+        out: Where to write; by default the (first) study folder itself, and `report/` in the
             folder of trainings.
-        names: what the trainings are called.
+        names: What the trainings are called.
 
     Returns:
         `html`, `markdown`, `claims` and `rules` as paths, `pdf` as path or None, `diagnosis` in a
@@ -50,7 +50,7 @@ def build(
         what is amiss in it, or "".
 
     Raises:
-        FpnProbeError: if a folder is neither or `out` cannot be written.
+        FpnProbeError: If a folder is neither or `out` cannot be written.
     """
     folder_list = [study_dir] if isinstance(study_dir, str | Path) else list(study_dir)
     if not folder_list:

@@ -10,6 +10,7 @@ from fpnprobe.report.page.content import Block, Figure, Report, Section, Text
 from fpnprobe.report.sections import (
     average_precision,
     caveats,
+    cell_facts,
     claims,
     first_screen,
     gradients,
@@ -23,7 +24,7 @@ from fpnprobe.report.sections import (
     summary,
     training,
 )
-from fpnprobe.report.tables.read_studies import Stored
+from fpnprobe.report.tables.stored import Stored
 
 TELLING = ("effects", "figure-2", "figure-3", "routes")
 """Figures that may stand on the first screen, the most telling first."""
@@ -61,7 +62,7 @@ def compose(
             model.section(stored),
             paper_tables.section(stored),
             soundness.section(stored),
-            soundness.provenance(stored),
+            cell_facts.section(stored),
         )
     )
     first, sections = _first_screen(stored, sections)
@@ -75,7 +76,7 @@ def compose(
         claims=claim_verdicts,
         sections=sections,
         first=first,
-        origin=soundness.origin(stored),
+        origin=cell_facts.tell_origin(stored),
     )
 
 
@@ -117,7 +118,7 @@ def _compose_of_runs(stored: Stored, findings: Sequence[Finding]) -> Report:
         object_size.section(stored) if has_objects else None,
         training.section(stored),
         soundness.section(stored),
-        soundness.provenance(stored),
+        cell_facts.section(stored),
     )
     sections = _filled(every)
     first, sections = _first_screen(stored, sections)
@@ -131,7 +132,7 @@ def _compose_of_runs(stored: Stored, findings: Sequence[Finding]) -> Report:
         claims=(),
         sections=sections,
         first=first,
-        origin=soundness.origin(stored),
+        origin=cell_facts.tell_origin(stored),
     )
 
 

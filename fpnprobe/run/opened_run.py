@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fpnprobe.mm.inspect.trained_cell import TrainedCell
     from fpnprobe.notebook.drawing import Drawing
     from fpnprobe.report.page.content import Report
-    from fpnprobe.report.tables.read_studies import Stored
+    from fpnprobe.report.tables.stored import Stored
 
 
 @dataclass(frozen=True, repr=False)

@@ -31,10 +31,10 @@ def check(name: str, numbers: dict[str, float], *, first: float, later: float = 
     """Compare with the stored table, or write it.
 
     Args:
-        name: of the part of the table.
-        numbers: as they are now; a key ends in the iteration.
-        first: relative tolerance at iteration 0.
-        later: relative tolerance after it, where the rounding of a processor has gone through steps
+        name: Of the part of the table.
+        numbers: As they are now; a key ends in the iteration.
+        first: Relative tolerance at iteration 0.
+        later: Relative tolerance after it, where the rounding of a processor has gone through steps
             of AdamW (5e-2 in a small loss term seen between instruction sets).
     """
     table = json.loads(GOLDEN.read_text()) if GOLDEN.exists() else {}

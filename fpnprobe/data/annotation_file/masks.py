@@ -30,7 +30,7 @@ class Masks(Sequence[Mask | None]):
         kind: `NONE`, `POLYGONS` or `RUNS`, `(R,)`.
         parts: First polygon of each row, or place of its run lengths, `(R + 1,)`.
         corners: First coordinate of each polygon, `(P + 1,)`.
-        coordinates: x and y in turn, px, float64.
+        coordinates: Of x and y in turn, px, float64.
         counts: All compressed run lengths.
         counted: First byte of each row's run lengths in `counts`.
         sizes: Height and width of each row's image, `(R, 2)`.

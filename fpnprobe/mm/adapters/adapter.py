@@ -113,7 +113,7 @@ def sampling_results(args: Any, kwargs: Any) -> Sequence[SamplingResult]:
     """The sampling results among a method's arguments.
 
     Raises:
-        FpnProbeError: if there are none.
+        FpnProbeError: If there are none.
     """
     for value in (*args, *kwargs.values()):
         if isinstance(value, (list, tuple)) and value and isinstance(value[0], SamplingResult):

@@ -73,7 +73,7 @@ class FollowedHeads:
         """Give the labeled rows of the forward pass to the partition.
 
         Raises:
-            FpnProbeError: if no row of any loss could be followed, so that everything would count
+            FpnProbeError: If no row of any loss could be followed, so that everything would count
                 as background.
         """
         add_cuts(self._partition, self._provenance, self.witness.objects)

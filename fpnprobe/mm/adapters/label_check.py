@@ -36,7 +36,7 @@ def check_classes(
         masks: Whether a class-agnostic mask head may target class 0 throughout.
 
     Raises:
-        FpnProbeError: if one row disagrees.
+        FpnProbeError: If one row disagrees.
     """
     if masks and not bool(target.any()):
         return

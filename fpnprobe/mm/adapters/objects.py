@@ -38,7 +38,7 @@ class Objects:
         """Read `gt_instances.areas` (px^2 of the original image) and `.labels` of data samples.
 
         Raises:
-            FpnProbeError: if there are no areas, or not one for each box.
+            FpnProbeError: If there are no areas, or not one for each box.
         """
         first, areas, classes = [0], [], []
         for sample in samples:

@@ -49,7 +49,7 @@ class Observation:
         """Take what a stage made, once in each forward pass.
 
         Raises:
-            FpnProbeError: if the stage ran before in it: one gradient would be in two maps.
+            FpnProbeError: If the stage ran before in it: one gradient would be in two maps.
         """
         if not torch.is_grad_enabled():  # a teacher, or a sampler: no part of the loss
             return
@@ -67,7 +67,7 @@ class Observation:
         """Stage outputs, shallow to deep, then pyramid levels.
 
         Raises:
-            FpnProbeError: if there was no forward pass.
+            FpnProbeError: If there was no forward pass.
         """
         if not self._features and not self._map_taps:
             raise FpnProbeError("no forward pass was observed: call the detector inside observe()")

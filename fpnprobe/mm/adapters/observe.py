@@ -56,7 +56,7 @@ def observe(
             `witness.problems`, all of them, instead of raised at the first.
 
     Raises:
-        FpnProbeError: if the detector has no backbone, or a head has no adapter where one is
+        FpnProbeError: If the detector has no backbone, or a head has no adapter where one is
             asked for.
     """
     if not isinstance(getattr(detector, "backbone", None), nn.Module):

@@ -48,7 +48,7 @@ def register_head(
     class target, where the loss has one.
 
     Raises:
-        FpnProbeError: if the class has no `attach`, or is no module.
+        FpnProbeError: If the class has no `attach`, or is no module.
     """
     if not (isinstance(head, type) and issubclass(head, nn.Module)):
         raise FpnProbeError(f"register_head({head!r}): expected the class of a head, an nn.Module")

@@ -89,7 +89,7 @@ def check_rows(name: str, arguments: Mapping[str, Any], rows: MarkedRows, witnes
     """Hold the class targets of a call against the objects of its rows.
 
     Raises:
-        FpnProbeError: if one disagrees.
+        FpnProbeError: If one disagrees.
     """
     prediction, marks = rows.prediction, rows.marks
     targets = [t for is_weight, t in _targets(arguments, len(prediction)) if not is_weight]

@@ -17,7 +17,7 @@ def count_step(
     """Count one training step of `images` images on one device, without computing it.
 
     Args:
-        model: mmdet model config, variant applied.
+        model: The mmdet model config, variant applied.
         size: Height and width in px, multiples of 32.
         images: Images of the device.
         classes: Classes that the model tells apart.

@@ -29,9 +29,9 @@ class NormsObserver:
     mean over processes; under fp16, without the loss scale.
 
     Args:
-        wrapper: the run's optimizer wrapper.
-        stages: parameters by tap.
-        policy: decides which steps are measured, and takes the records of up to `_BUFFER` steps.
+        wrapper: The run's optimizer wrapper.
+        stages: Parameters by tap.
+        policy: Decides which steps are measured, and takes the records of up to `_BUFFER` steps.
     """
 
     def __init__(

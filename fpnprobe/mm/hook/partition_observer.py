@@ -32,14 +32,14 @@ class PartitionObserver:
     wrappers put a node into the graph behind it; it must be the optimizer's loss to the last bit.
 
     Args:
-        model: the detector, possibly in a wrapper for several processes.
-        wrapper: the run's optimizer wrapper.
-        probe: what is measured.
-        buckets: scale buckets.
-        policy: decides which steps are measured, and takes the samples.
-        intervened: what changes the backward pass of every step; samples then hold the gradient
+        model: The detector, possibly in a wrapper for several processes.
+        wrapper: The run's optimizer wrapper.
+        probe: What is measured.
+        buckets: Scale buckets.
+        policy: Decides which steps are measured, and takes the samples.
+        intervened: What changes the backward pass of every step; samples then hold the gradient
             before the change.
-        labels: who says which object a row belongs to, see `observe`.
+        labels: Who says which object a row belongs to, see `observe`.
     """
 
     def __init__(

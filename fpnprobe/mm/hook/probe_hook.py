@@ -53,27 +53,27 @@ class GradientProbeHook(Hook):
     Args:
         mode: `norms`: norm of each stage's parameter gradient. `routes`: activation gradients by
             bucket and route. `full`: also parameter gradients by bucket, and their cosines.
-        interval: iterations between two samples (1, 50 or 100 by mode), a list of iterations, or
+        interval: Iterations between two samples (1, 50 or 100 by mode), a list of iterations, or
             `{"log": count, "last": iteration}`. A budget replaces it.
-        budget: fraction of the training time that samples may take, such as 0.02; the probe
+        budget: Fraction of the training time that samples may take, such as 0.02; the probe
             measures its cost and sets the interval. Modes `routes` and `full`.
         buckets: `ScaleBucket`s or (name, low, high) in px^2; COCO's by default.
-        terms: split further by loss term (`loss`), pyramid level (`level`), or `both`.
-        audit: every how many samples the sum over buckets is compared with the undivided gradient,
+        terms: Split further by loss term (`loss`), pyramid level (`level`), or `both`.
+        audit: Every how many samples the sum over buckets is compared with the undivided gradient,
             by a sketch that keeps no gradient in memory. In the others the undivided gradient gives
             the largest bucket, which saves a backward pass and keeps a sum for each tap.
-        out_dir: folder of `ledger.parquet`; the runner's work_dir by default.
-        study: column of the ledger.
-        variant: column of the ledger; by default the name of the config.
-        seed: column of the ledger; by default that of the run's `randomness`, else 0.
+        out_dir: Folder of `ledger.parquet`; the runner's work_dir by default.
+        study: Column of the ledger.
+        variant: Column of the ledger; by default the name of the config.
+        seed: Column of the ledger; by default that of the run's `randomness`, else 0.
         area: "box" takes the area of an object from its box, for data sets that have no `area`
             (VOC, CrowdHuman); by default it is the annotation's own.
-        intervention: gains on chosen objects and routes in the backward pass of every step, as
+        intervention: Gains on chosen objects and routes in the backward pass of every step, as
             plain data or the name of a ready-made one; see `fpnprobe.interventions`. The ledger
             then holds the gradient before the gains.
-        strict: stop the training where an invariant does not hold; by default that is a warning,
+        strict: Stop the training where an invariant does not hold; by default that is a warning,
             and the sample's rows are `unsound`.
-        run_file: write `fpnprobe.json` and the AP of each validation beside the ledger, which
+        run_file: Write `fpnprobe.json` and the AP of each validation beside the ledger, which
             makes the folder a run for `fpnprobe report`.
 
     >>> GradientProbeHook(mode="full", budget=0.02)

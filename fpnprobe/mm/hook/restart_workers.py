@@ -33,7 +33,7 @@ def restart_workers(runner: Runner, loop: Any) -> None:
     are those of a run without the probe. Nothing is done where no worker has started.
 
     Raises:
-        FpnProbeError: if workers have started and the runner was given a loader, not its config.
+        FpnProbeError: If workers have started and the runner was given a loader, not its config.
     """
     iterator: Any = getattr(loop, "dataloader_iterator", None)
     old = loop.dataloader

@@ -21,10 +21,10 @@ class Account:
 
     Args:
         mode: `norms`, `routes` or `full`.
-        schedule: due iterations where there is no budget.
-        budget: fraction of the training time, or None.
-        strict: raise where an invariant does not hold.
-        tell: is given warnings.
+        schedule: Due iterations where there is no budget.
+        budget: Fraction of the training time, or None.
+        strict: Raise where an invariant does not hold.
+        tell: Is given warnings.
     """
 
     def __init__(

@@ -33,7 +33,7 @@ def observed_steps(wrapper: OptimWrapper, observer: StepObserver) -> Iterator[No
     """Inside, `observer` sees every step that `wrapper` takes.
 
     Raises:
-        FpnProbeError: if there are several optimizers, or something covers its methods already.
+        FpnProbeError: If there are several optimizers, or something covers its methods already.
     """
     if not isinstance(wrapper, OptimWrapper):
         raise FpnProbeError(

@@ -18,8 +18,8 @@ class ChannelGroups:
     """The channel matrices of one pass.
 
     Attributes:
-        groups: number of groups of channels.
-        maps: level ("P2"..) to `(B, Z, H, W)`: X_k of the last grouping stage (Eq. 12), or C'_k
+        groups: Number of groups of channels.
+        maps: Level ("P2"..) to `(B, Z, H, W)`: X_k of the last grouping stage (Eq. 12), or C'_k
             (Eq. 4) where the neck groups nothing.
     """
 

@@ -64,7 +64,7 @@ def check_config(
         split: Name of its annotation file.
 
     Raises:
-        FpnProbeError: if the config cannot be read or built, or a head is not known.
+        FpnProbeError: If the config cannot be read or built, or a head is not known.
     """
     if size < 32 or not tolerance >= 0:
         raise FpnProbeError(
@@ -178,7 +178,7 @@ def _measured(loss: torch.Tensor, seen: Observation) -> Sample:
     """The sample of an observed loss.
 
     Raises:
-        FpnProbeError: with everything that stands in its way.
+        FpnProbeError: With everything that stands in its way.
     """
     obstacles = list(dict.fromkeys(seen.witness.problems or ()))
     try:

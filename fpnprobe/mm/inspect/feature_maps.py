@@ -36,11 +36,11 @@ def save(
     level (`fpnprobe.store.feature_maps`): below 256 KiB per image, whatever the detector.
 
     Args:
-        detector: trained, of mmdet.
-        images: validation images in order.
+        detector: Trained, of mmdet.
+        images: Validation images in order.
         folder: `features/` of the cell.
-        count: number of images.
-        buckets: images that show the most of these are taken, the first of equals.
+        count: Number of images.
+        buckets: Images that show the most of these are taken, the first of equals.
 
     Returns:
         Ids of the images.

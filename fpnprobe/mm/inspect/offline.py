@@ -40,8 +40,8 @@ class OfflineResult:
     """The result of an offline measurement.
 
     Attributes:
-        ledger: its records; `iteration` is the number of the batch.
-        summary: mode, samples, residuals, images and seconds, as JSON.
+        ledger: Its records; `iteration` is the number of the batch.
+        summary: Mode, samples, residuals, images and seconds, as JSON.
     """
 
     ledger: Ledger
@@ -87,7 +87,7 @@ def probe_offline(
     """Run `fpnprobe probe`, whose options document the arguments.
 
     Raises:
-        FpnProbeError: if an argument is wrong or the model, weights and data do not fit.
+        FpnProbeError: If an argument is wrong or the model, weights and data do not fit.
     """
     if images < 1 or batch < 1:
         raise FpnProbeError(f"images={images}, batch={batch}: expected at least 1")
@@ -153,16 +153,16 @@ def probe_images(
     """Measure the first `count` images, in batches, and write the ledger into `out`.
 
     Args:
-        detector: a built detector, on its device; its mode and gradients come back as they were.
-        images: in order and unchanged (`seed=None`).
-        out: folder of `ledger.parquet`.
-        count: number of images; all if there are fewer.
-        batch: images per batch.
-        probe: what is measured; mode `full` by default.
-        buckets: scale buckets.
-        cell: study, variant and seed for the ledger's columns.
-        seed: of what a training loss draws, such as its sampled RoIs.
-        each: called before every batch.
+        detector: A built detector, on its device; its mode and gradients come back as they were.
+        images: In order and unchanged (`seed=None`).
+        out: Folder of `ledger.parquet`.
+        count: Number of images; all if there are fewer.
+        batch: Images per batch.
+        probe: What is measured; mode `full` by default.
+        buckets: Scale buckets.
+        cell: Study, variant and seed for the ledger's columns.
+        seed: Of what a training loss draws, such as its sampled RoIs.
+        each: Called before every batch.
     """
     account = Account("offline", schedule=Schedule(interval=1), budget=None)
     start = time.perf_counter()

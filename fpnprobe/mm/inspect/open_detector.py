@@ -25,10 +25,10 @@ class Opened:
     """A built detector, images for it, and what to call them.
 
     Attributes:
-        detector: on its device, in evaluation mode.
-        images: in order and unchanged.
-        buckets: scale buckets of the study, or COCO's.
-        cell: study, variant and seed for a ledger.
+        detector: On its device, in evaluation mode.
+        images: In order and unchanged.
+        buckets: Scale buckets of the study, or COCO's.
+        cell: Study, variant and seed for a ledger.
     """
 
     detector: Any
@@ -52,7 +52,7 @@ def open_given(
     """A trained cell where `config` is its folder, else an mmdet config with `data`.
 
     Raises:
-        FpnProbeError: if the arguments do not fit together.
+        FpnProbeError: If the arguments do not fit together.
     """
     if not device.startswith(("cpu", "cuda")):
         raise FpnProbeError(f"device {device!r}: expected cpu or cuda")
@@ -104,17 +104,17 @@ def open_config(
     without one, weights are drawn from `seed` and the classes are those of the data.
 
     Args:
-        config: as above.
-        checkpoint: weights, or None.
-        data: folder with `images/` and `annotations/<split>.json`.
-        split: name of the annotation file.
+        config: As above.
+        checkpoint: Weights, or None.
+        data: Folder with `images/` and `annotations/<split>.json`.
+        split: Name of the annotation file.
         area: "box" takes the area of an object from its box.
-        size: short side in px; by default the image scale of the config's test pipeline.
+        size: Short side in px; by default the image scale of the config's test pipeline.
         device: "cpu" or "cuda".
-        seed: of drawn weights.
+        seed: Of drawn weights.
 
     Raises:
-        FpnProbeError: if one of them cannot be read, or they do not fit together.
+        FpnProbeError: If one of them cannot be read, or they do not fit together.
     """
     found = splits.open_split(data, split, area=area)
     found.check_images()

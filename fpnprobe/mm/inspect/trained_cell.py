@@ -30,9 +30,9 @@ class TrainedCell:
     """A cell's trained detector and the images it was evaluated on.
 
     Attributes:
-        stored: the cell as it lies on disk.
-        detector: in evaluation mode, with the final weights.
-        images: validation images, in order and unchanged.
+        stored: The cell as it lies on disk.
+        detector: In evaluation mode, with the final weights.
+        images: Validation images, in order and unchanged.
     """
 
     stored: StoredCell
@@ -49,7 +49,7 @@ class TrainedCell:
             trust: Whether modules and config files that its manifest names are executed.
 
         Raises:
-            FpnProbeError: if the folder is no cell, or the cell is stale or damaged, or has no
+            FpnProbeError: If the folder is no cell, or the cell is stale or damaged, or has no
                 final weights (it is not finished, or its checkpoints were removed), or its data
                 are gone.
         """
@@ -138,7 +138,7 @@ def read_config(stored: StoredCell) -> CellConfig:
     """Read the settings of a cell on disk.
 
     Raises:
-        FpnProbeError: if its manifest does not hold them.
+        FpnProbeError: If its manifest does not hold them.
     """
     return CellConfig.read(stored.config, source=str(stored.folder / MANIFEST))
 
@@ -147,7 +147,7 @@ def open_stored_images(stored: StoredCell, *, with_loss: bool) -> CellImages:
     """Open the validation images of a cell on disk; see `fpnprobe.mm.training.images.cell_images`.
 
     Raises:
-        FpnProbeError: if its manifest does not say how the images were taken.
+        FpnProbeError: If its manifest does not say how the images were taken.
     """
     return open_images(
         read_config(stored),

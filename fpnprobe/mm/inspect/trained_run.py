@@ -20,7 +20,7 @@ def open_trained_run(stored: StoredCell, *, device: str) -> tuple[Any, CellImage
     registered, and the weights are read as tensors alone.
 
     Raises:
-        FpnProbeError: if the run kept no model, checkpoint or validation images.
+        FpnProbeError: If the run kept no model, checkpoint or validation images.
     """
     model = stored.config.get("model")
     if not isinstance(model, dict):

@@ -39,7 +39,7 @@ def load_weights(detector: Any, state: Mapping[str, Any], checkpoint: Path) -> N
     """Put weights into a detector.
 
     Raises:
-        FpnProbeError: if they are those of another model.
+        FpnProbeError: If they are those of another model.
     """
     plain = {key.removeprefix("module."): value for key, value in state.items()}
     try:

@@ -70,7 +70,7 @@ def read_rows(path: Path) -> list[ZooRow]:
     """The rows that are stored so far; none where there is no file.
 
     Raises:
-        FpnProbeError: if the file is another table.
+        FpnProbeError: If the file is another table.
     """
     if not path.exists():
         return []

@@ -31,7 +31,7 @@ class Marking:
         buckets: Scale buckets.
 
     Raises:
-        FpnProbeError: if the counts do not fit.
+        FpnProbeError: If the counts do not fit.
 
     A head that takes the nearest box for each of three points:
 
@@ -106,7 +106,7 @@ class Marking:
         """The loss as labeled rows.
 
         Raises:
-            FpnProbeError: if there are objects and no row of the loss is one's.
+            FpnProbeError: If there are objects and no row of the loss is one's.
         """
         whole = LossPartition(self._buckets)
         add_cuts(whole, self.provenance, self.objects)

@@ -42,7 +42,7 @@ class MarkedObjects:
         """Objects by their annotation areas, in px^2 of the original image.
 
         Raises:
-            FpnProbeError: if areas and classes are not of as many objects.
+            FpnProbeError: If areas and classes are not of as many objects.
         """
         sizes = torch.as_tensor(areas, dtype=torch.float64).reshape(-1).cpu()
         if len(classes) and len(classes) != len(sizes):

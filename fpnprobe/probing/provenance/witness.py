@@ -48,7 +48,7 @@ class Witness:
             columns: Number of scores that each row has.
 
         Raises:
-            FpnProbeError: naming the loss and a row that disagrees.
+            FpnProbeError: Naming the loss and a row that disagrees.
         """
         has_object = marks >= 0
         self.rows[name] += int(has_object.sum())
@@ -65,7 +65,7 @@ class Witness:
         Where rows name no single class (masks, boxes), nothing is compared.
 
         Raises:
-            FpnProbeError: naming the loss and a row that disagrees.
+            FpnProbeError: Naming the loss and a row that disagrees.
         """
         has_object = marks >= 0
         self.rows[name] += int(has_object.sum())
@@ -92,7 +92,7 @@ class Witness:
         Offsets and clipped boxes are nobody's box: such rows are not compared.
 
         Raises:
-            FpnProbeError: naming the loss and a row whose target is another object's box.
+            FpnProbeError: Naming the loss and a row whose target is another object's box.
         """
         if self.objects.boxes is None or target.dim() != 2 or target.shape[1] != 4:
             return False
@@ -117,7 +117,7 @@ class Witness:
             marks: Object of each element.
 
         Raises:
-            FpnProbeError: naming the loss, if an element is in another class's channel.
+            FpnProbeError: Naming the loss, if an element is in another class's channel.
         """
         width = self.width or 0
         if width < 2 or target.dim() < 2 or target.shape[1] != width:
@@ -138,7 +138,7 @@ class Witness:
         """Rows without an object have one and the same target.
 
         Raises:
-            FpnProbeError: naming the loss and a row with a target of its own.
+            FpnProbeError: Naming the loss and a row with a target of its own.
         """
         if not len(self.objects.buckets) or not target.numel():
             return

@@ -24,16 +24,16 @@ class Table:
     """A table of finished strings, and the frame behind it for CSV.
 
     Args:
-        name: file name of the CSV and anchor, lowercase.
-        title: what it holds.
-        caption: what to conclude.
-        frame: the numbers as stored.
-        headers: column of `frame` to heading, in display order.
-        formats: column to a format such as `{:.1f}`; missing values show as a dash.
-        folded: closed on the page until a reader opens it, and left out of the PDF.
-        rest: what the rows from `shown` on are; they are closed on the page until a reader opens
+        name: File name of the CSV and anchor, lowercase.
+        title: What it holds.
+        caption: What to conclude.
+        frame: The numbers as stored.
+        headers: Column of `frame` to heading, in display order.
+        formats: Column to a format such as `{:.1f}`; missing values show as a dash.
+        folded: Closed on the page until a reader opens it, and left out of the PDF.
+        rest: What the rows from `shown` on are; they are closed on the page until a reader opens
             them, and left out of the PDF.
-        shown: rows that stand open where `rest` is told.
+        shown: Rows that stand open where `rest` is told.
     """
 
     name: str

@@ -22,7 +22,7 @@ def typeset(report: Report, drawings: Mapping[str, Drawing]) -> bytes:
     """The PDF.
 
     Raises:
-        EnvironmentProblem: if the engine is missing or refuses the document, in one line.
+        EnvironmentProblem: If the engine is missing or refuses the document, in one line.
     """
     try:
         import typst

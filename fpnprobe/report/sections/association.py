@@ -11,8 +11,8 @@ from fpnprobe.report.page.content import Block, Figure, Table
 from fpnprobe.report.sections.intervention_paths import changed
 from fpnprobe.report.tables.average_precision import baseline, final
 from fpnprobe.report.tables.gradient_shares import first_stage, stage_shares, variant_keys
-from fpnprobe.report.tables.read_studies import Stored
 from fpnprobe.report.tables.share_intervals import measured_on
+from fpnprobe.report.tables.stored import Stored
 from fpnprobe.statistics import rank_correlation
 
 _PLACE = ["ledger", "measure", "tap", "route", "metric"]

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from fpnprobe.figures.columns import rows, split
 from fpnprobe.report.sections.soundness import OVER, UNAUDITED, UNSOUND, residuals
 from fpnprobe.report.tables.average_precision import final
-from fpnprobe.report.tables.read_studies import Stored
 from fpnprobe.report.tables.share_intervals import FEW, share_intervals
+from fpnprobe.report.tables.stored import Stored
 
 FEW_IMAGES = 500
 

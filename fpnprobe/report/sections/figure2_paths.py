@@ -11,8 +11,8 @@ from fpnprobe.figures.svg import Panel
 from fpnprobe.report.page.content import Block, Figure
 from fpnprobe.report.tables.average_precision import focus
 from fpnprobe.report.tables.gradient_shares import bucket_keys, objects
-from fpnprobe.report.tables.read_studies import Stored
 from fpnprobe.report.tables.share_intervals import measured_on
+from fpnprobe.report.tables.stored import Stored
 
 CONSUMERS = ("direct", "auxiliary", "deeper")
 

@@ -6,7 +6,7 @@ from fpnprobe.errors import FpnProbeError
 from fpnprobe.figures.columns import rows
 from fpnprobe.figures.wording import signed
 from fpnprobe.report.page.content import Block, Table
-from fpnprobe.report.tables.read_studies import Stored
+from fpnprobe.report.tables.stored import Stored
 from fpnprobe.store.feature_maps import Features, stored_images
 
 COLUMNS = ("variant", "seed", "level", "compactness", "images")

@@ -9,13 +9,14 @@ import numpy as np
 import pandas as pd
 
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.figures import energy, feature_maps
+from fpnprobe.figures import feature_maps
 from fpnprobe.figures.columns import largest, rows
 from fpnprobe.figures.legend import Key
 from fpnprobe.figures.palette import bucket_color
 from fpnprobe.figures.svg import Panel
 from fpnprobe.report.page.content import Block, Figure
-from fpnprobe.report.tables.read_studies import Stored
+from fpnprobe.report.sections import figure5_energy
+from fpnprobe.report.tables.stored import Stored
 from fpnprobe.scales import ScaleBucket, bucket_index
 from fpnprobe.store.feature_maps import Features, stored_images
 
@@ -40,20 +41,12 @@ def figure(stored: Stored) -> list[Block]:
             maps = {v: Features.read(folder / f"{image_id}.npz") for v, folder in cells.items()}
         except FpnProbeError:
             return []
-        table = _energies(maps, image_id, stored.scale_buckets)
-        return [_maps(maps, table, image_id, stored.scale_buckets), _energy(table, image_id)]
+        table = figure5_energy.measure(maps, image_id, stored.scale_buckets)
+        return [
+            _maps(maps, table, image_id, stored.scale_buckets),
+            figure5_energy.figure(table, image_id),
+        ]
     return []
-
-
-def _energies(
-    maps: Mapping[str, Features], image_id: int, scale: Sequence[ScaleBucket]
-) -> pd.DataFrame:
-    tables = [
-        features.in_boxes(scale).assign(variant=variant, image=image_id)
-        for variant, features in maps.items()
-    ]
-    table = pd.concat(tables, ignore_index=True)
-    return table[["variant", "image", "tap", "bucket", "energy", "area", "contrast"]]
 
 
 def _maps(
@@ -86,36 +79,6 @@ def _maps(
         bottom=4,
         gap=6,
         share="y",
-    )
-
-
-def _energy(table: pd.DataFrame, image_id: int) -> Figure:
-    """The numbers of the maps: a heat map for each object size."""
-    buckets = list(dict.fromkeys(table["bucket"]))
-    area = table.drop_duplicates("bucket").set_index("bucket")["area"]
-    covered = ", ".join(f"{name} {100 * area[name]:.0f} %" for name in buckets)
-    return Figure(
-        "figure-5-energy",
-        f"Where the energy of each map of image {image_id} lies, percent",
-        f"Read each number against the part of the image that the boxes cover: {covered}. More "
-        "than that, and the map stands out on objects of that size.",
-        [
-            Panel(
-                f"{name} objects",
-                partial(
-                    energy.draw,
-                    table[table["bucket"] == name],
-                    reach=float(table["energy"].max()),
-                ),
-            )
-            for name in buckets
-        ],
-        table,
-        columns=1 if table["tap"].nunique() > 6 else 2,
-        height=26 * table["variant"].nunique(),
-        left=96,
-        bottom=26,
-        share="",
     )
 
 

@@ -8,8 +8,8 @@ from fpnprobe.figures.columns import rows
 from fpnprobe.report.page.content import Block, Table
 from fpnprobe.report.tables.average_precision import METRICS, by_variant
 from fpnprobe.report.tables.gradient_shares import first_stage
-from fpnprobe.report.tables.read_studies import Stored
 from fpnprobe.report.tables.share_intervals import measured_on, sampled_over, share_intervals
+from fpnprobe.report.tables.stored import Stored
 
 
 def variants(stored: Stored) -> list[Block]:

@@ -6,7 +6,7 @@ from fpnprobe.evidence.held_back import predict_held_back
 from fpnprobe.figures.columns import rows
 from fpnprobe.report.page.content import Block, Table
 from fpnprobe.report.sections.association import LEDGERS
-from fpnprobe.report.tables.read_studies import Stored
+from fpnprobe.report.tables.stored import Stored
 
 _HEADERS = {
     "tested": "in", "ledger": "gradient of", "measure": "measure", "tap": "stage",

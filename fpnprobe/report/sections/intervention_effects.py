@@ -13,7 +13,7 @@ from fpnprobe.figures.wording import signed
 from fpnprobe.report.page.content import Figure, Table
 from fpnprobe.report.sections.intervention_paths import changed
 from fpnprobe.report.tables.average_precision import METRICS
-from fpnprobe.report.tables.read_studies import Stored
+from fpnprobe.report.tables.stored import Stored
 
 
 def effects(stored: Stored) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from fpnprobe.figures.svg import Panel
 from fpnprobe.interventions import Intervention
 from fpnprobe.report.page.content import Figure
 from fpnprobe.report.tables.gradient_shares import bucket_keys
-from fpnprobe.report.tables.read_studies import Stored
+from fpnprobe.report.tables.stored import Stored
 from fpnprobe.scales import BACKGROUND
 
 STAGES = ("C2", "C3", "C4", "C5")

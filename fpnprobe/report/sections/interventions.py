@@ -14,7 +14,7 @@ from fpnprobe.report.page.content import Block, Section, Table, Text
 from fpnprobe.report.sections import intervention_effects
 from fpnprobe.report.sections import intervention_paths as changes
 from fpnprobe.report.sections.intervention_paths import changed
-from fpnprobe.report.tables.read_studies import Stored
+from fpnprobe.report.tables.stored import Stored
 
 _SIGNS = {"contradicted": "✕", "reproduced": "✓", "undecided": "?", "not run": "–"}
 _BEFORE = (

@@ -11,7 +11,7 @@ from fpnprobe.figures.columns import rows, split
 from fpnprobe.figures.svg import Panel
 from fpnprobe.report.page.content import Block, Figure, Section, Table
 from fpnprobe.report.sections import figure5_compactness, figure5_feature_maps
-from fpnprobe.report.tables.read_studies import Stored
+from fpnprobe.report.tables.stored import Stored
 
 MODULES, LEAST = 14, 0.002
 _PARTS = ("backbone", "neck", "auxiliary", "rpn")  # then the heads

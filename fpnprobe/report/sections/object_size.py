@@ -9,7 +9,7 @@ from fpnprobe.figures.columns import largest, rows, split
 from fpnprobe.figures.svg import Panel
 from fpnprobe.report.page.content import Block, Figure, Section
 from fpnprobe.report.tables.gradient_shares import bucket_keys, variant_keys
-from fpnprobe.report.tables.read_studies import Stored
+from fpnprobe.report.tables.stored import Stored
 
 
 def section(stored: Stored) -> Section | None:

@@ -9,7 +9,7 @@ from fpnprobe.figures.wording import signed
 from fpnprobe.report.page.content import Block, Section, Table, Text
 from fpnprobe.report.tables import published
 from fpnprobe.report.tables.average_precision import final
-from fpnprobe.report.tables.read_studies import Stored
+from fpnprobe.report.tables.stored import Stored
 
 METRICS = published.METRICS
 _SPEED = "FPS"

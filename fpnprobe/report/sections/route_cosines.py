@@ -2,7 +2,7 @@
 
 from fpnprobe.figures.columns import largest
 from fpnprobe.report.page.content import Block, Table
-from fpnprobe.report.tables.read_studies import Stored
+from fpnprobe.report.tables.stored import Stored
 
 
 def table(stored: Stored) -> list[Block]:

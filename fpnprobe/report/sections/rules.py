@@ -10,7 +10,7 @@ from fpnprobe.evidence import diagnosis
 from fpnprobe.evidence.findings import Finding
 from fpnprobe.ledger import Ledger
 from fpnprobe.report.page.content import Block, Section, Table, Text
-from fpnprobe.report.tables.read_studies import Stored
+from fpnprobe.report.tables.stored import Stored
 
 _SIGNS = {"found": "✕ found", "clear": "✓ clear", "undecided": "? undecided"}
 

@@ -9,11 +9,12 @@ from fpnprobe.figures.columns import rows, split
 from fpnprobe.figures.routes import ROUTES
 from fpnprobe.figures.svg import Panel
 from fpnprobe.figures.wording import scientific
-from fpnprobe.report.page.content import Block, Figure, Section, Table, Text
+from fpnprobe.report.page.content import Block, Figure, Section, Text
+from fpnprobe.report.sections import snapshot_numbers
 from fpnprobe.report.sections.soundness import TOLERANCE
 from fpnprobe.report.tables.gradient_shares import variant_keys
-from fpnprobe.report.tables.read_studies import Stored
 from fpnprobe.report.tables.snapshots import measured
+from fpnprobe.report.tables.stored import Stored
 
 _KEYS = ["variant", "tap", "route", "quantity", "bucket", "trained"]
 
@@ -33,7 +34,7 @@ def section(stored: Stored) -> Section | None:
         *_holes(stored),
         *_shares(stored, averaged),
         *_index(stored, averaged),
-        _numbers(averaged),
+        snapshot_numbers.table(averaged),
     ]
     return Section("kept-weights", "The same images, as training goes on", blocks)
 
@@ -172,41 +173,3 @@ def _figure(
         columns=table["tap"].nunique(), narrow=1, height=110, left=48, right=70, bottom=48,
         share="xy",
     )  # fmt: skip
-
-
-def _numbers(table: pd.DataFrame) -> Table:
-    """A row per variant, stage, route and quantity, a column per moment."""
-    moments = sorted(set(table["trained"]))
-    records = []
-    for (variant, tap, route, quantity, bucket), rows_of_variant in table.groupby(
-        _KEYS[:-1], sort=False
-    ):
-        share = quantity == "share"
-        record = {
-            "variant": variant, "stage": tap, "route": route,
-            "of": f"{bucket} objects, %" if share else "index",
-        }  # fmt: skip
-        for row in rows(rows_of_variant):
-            record[str(row.trained)] = _spread(row, 100 if share else 1, 1 if share else 2)
-        records.append(record)
-    names = [str(moment) for moment in moments]
-    frame = pd.DataFrame(records, columns=["variant", "stage", "route", "of", *names])
-    return Table(
-        "kept-numbers",
-        "Shares and index by iterations trained",
-        "Mean over seeds, with the lowest and the highest seed in brackets; columns are "
-        "iterations trained.",
-        frame,
-        {name: name for name in frame.columns},
-        dict.fromkeys(names, "{}"),
-        folded=True,
-    )
-
-
-def _spread(row: object, scale: float, digits: int) -> str | None:
-    value, low, high = (scale * float(getattr(row, name)) for name in ("value", "low", "high"))
-    if value != value:
-        return None
-    text = f"{value:.{digits}f}"
-    several = getattr(row, "seeds", 0) > 1
-    return f"{text} [{low:.{digits}f}, {high:.{digits}f}]" if several else text

@@ -12,8 +12,8 @@ from fpnprobe.report.sections.claims import tally
 from fpnprobe.report.sections.soundness import OVER, UNSOUND, residuals
 from fpnprobe.report.tables.average_precision import against, compared, focus
 from fpnprobe.report.tables.gradient_shares import first_stage
-from fpnprobe.report.tables.read_studies import Stored
 from fpnprobe.report.tables.share_intervals import measured_on, share_intervals
+from fpnprobe.report.tables.stored import Stored
 
 
 def answer(stored: Stored, claims: Sequence[Mapping[str, Any]]) -> str:

@@ -6,7 +6,7 @@ from fpnprobe.figures.columns import largest
 from fpnprobe.figures.wording import signed
 from fpnprobe.report.page.content import Block, Table
 from fpnprobe.report.tables.gradient_shares import objects
-from fpnprobe.report.tables.read_studies import Stored
+from fpnprobe.report.tables.stored import Stored
 
 _NAMES = {"parameter": "gradient", "update": "step"}
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from fpnprobe.report.tables import published
-from fpnprobe.report.tables.read_studies import Stored
+from fpnprobe.report.tables.stored import Stored
 from fpnprobe.statistics import t_interval
 
 METRICS = ("AP", "AP_S", "AP_M", "AP_L")

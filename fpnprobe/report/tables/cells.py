@@ -59,10 +59,10 @@ def name_cells(stored: StoredStudy, *, name: str, prefix: str, holes: list[str])
     """The cells of a study in its order; those that are not done are named in `holes`.
 
     Args:
-        stored: the study's folder.
-        name: what the report calls the study.
-        prefix: what the report's names of its variants begin with.
-        holes: sentences about what is missing, which this adds to.
+        stored: The study's folder.
+        name: What the report calls the study.
+        prefix: What the report's names of its variants begin with.
+        holes: Sentences about what is missing, which this adds to.
     """
     holes += [plain(each) for each in stored.problems]
     cells = [_name_cell(cell, name, prefix) for cell in stored.cells]

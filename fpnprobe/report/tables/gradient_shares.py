@@ -7,7 +7,7 @@ import pandas as pd
 from fpnprobe.figures.legend import Key
 from fpnprobe.figures.palette import bucket_color, variant_dash
 from fpnprobe.figures.routes import ROUTES
-from fpnprobe.report.tables.read_studies import Stored
+from fpnprobe.report.tables.stored import Stored
 from fpnprobe.scales import BACKGROUND
 
 _PLACE = ["variant", "tap", "route", "term", "bucket"]

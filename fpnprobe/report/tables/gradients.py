@@ -27,14 +27,14 @@ class CellGradients:
     """Aggregates of one cell, or of many joined.
 
     Attributes:
-        shares: what `gradient_shares` gives, with `term`.
-        index: what `all_object_index` gives.
-        history: study, variant, seed, tap, route, bucket, iteration (mean of the bin), square
+        shares: What `gradient_shares` gives, with `term`.
+        index: What `all_object_index` gives.
+        history: Study, variant, seed, tap, route, bucket, iteration (mean of the bin), square
             (sum of the squared norms in the bin), share, points (samples in the bin).
-        residuals: study, variant, seed, loss, gradient, routes (largest over the iterations),
+        residuals: Study, variant, seed, loss, gradient, routes (largest over the iterations),
             samples, nonfinite, unsound, underflow.
-        conflict: study, variant, seed, kind, tap, bucket_a, bucket_b, cosine (mean), points.
-        route_cosines: study, variant, seed, tap, bucket, cosine of the direct and the deeper route.
+        conflict: Study, variant, seed, kind, tap, bucket_a, bucket_b, cosine (mean), points.
+        route_cosines: Study, variant, seed, tap, bucket, cosine of the direct and the deeper route.
     """
 
     shares: pd.DataFrame

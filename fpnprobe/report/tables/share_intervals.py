@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from fpnprobe.report.tables.gradient_shares import stage_shares
-from fpnprobe.report.tables.read_studies import Stored
+from fpnprobe.report.tables.stored import Stored
 from fpnprobe.statistics import Floats, hierarchical_samples, percentile_interval, resample_counts
 
 RESAMPLES = 1000

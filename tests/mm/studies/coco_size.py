@@ -36,10 +36,10 @@ class Cost:
     """What a command took.
 
     Attributes:
-        cpu: seconds, of all its processes.
-        wall: seconds.
-        memory: the most that one of its processes held, MiB.
-        code: its exit code.
+        cpu: Seconds, of all its processes.
+        wall: Seconds.
+        memory: The most that one of its processes held, MiB.
+        code: Its exit code.
     """
 
     cpu: float

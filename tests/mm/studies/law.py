@@ -60,14 +60,14 @@ def take_to_the_end(
     """Two iterations, prediction, evaluation by both engines, probe, attribution, report.
 
     Args:
-        root: the data folder.
-        out: the study's folder, new.
-        report: whether the report is built; it takes longer than all before it.
-        masks: whether the detector finds masks, and is judged by boxes and by masks.
-        **data: further keys of the study's data.
+        root: The data folder.
+        out: The study's folder, new.
+        report: Whether the report is built; it takes longer than all before it.
+        masks: Whether the detector finds masks, and is judged by boxes and by masks.
+        **data: Further keys of the study's data.
 
     Returns:
-        the numbers of the evaluation by boxes.
+        The numbers of the evaluation by boxes.
     """
     content = {**CONTENT, **(MASKED if masks else {})}
     study = loading.validate({**content, "data": {"root": str(root), "size": 64, **data}})

@@ -90,7 +90,7 @@ def hold_to_the_law(root: Path, mutated: Changes, *, both: bool) -> list[Split] 
     """Write a mutated folder, check it, and read what is accepted in every way.
 
     Returns:
-        its splits; None where it was refused.
+        Its splits; None where it was refused.
     """
     mutations.write(root, mutated, both=both)
     splits = check(root)

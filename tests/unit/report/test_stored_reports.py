@@ -18,8 +18,9 @@ from fpnprobe.report.page.glossary import WORDS
 from fpnprobe.report.sections import claims, interventions
 from fpnprobe.report.tables import published
 from fpnprobe.report.tables.gradient_shares import first_stage
-from fpnprobe.report.tables.read_studies import Stored, read
+from fpnprobe.report.tables.read_studies import read
 from fpnprobe.report.tables.share_intervals import share_intervals
+from fpnprobe.report.tables.stored import Stored
 from fpnprobe.scales import COCO_BUCKETS
 
 FOLDERS = sorted(

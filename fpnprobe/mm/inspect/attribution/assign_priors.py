@@ -19,13 +19,13 @@ def assigned_objects(
     """Number of the object of every prior, -1 for background, `(N,)`, levels in order.
 
     Args:
-        head: a dense head of mmdet.
+        head: A dense head of mmdet.
         sizes: (height, width) of every level.
-        boxes: objects `(K, 4)` in input pixels.
-        labels: their classes `(K,)`.
+        boxes: Objects `(K, 4)` in input pixels.
+        labels: Their classes `(K,)`.
 
     Raises:
-        FpnProbeError: for a head whose rule is not known here.
+        FpnProbeError: For a head whose rule is not known here.
     """
     priors = head.prior_generator.grid_priors(sizes, dtype=boxes.dtype, device=boxes.device)
     if not len(boxes):

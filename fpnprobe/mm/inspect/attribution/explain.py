@@ -27,14 +27,14 @@ class Attribution:
     """The attribution of the targets of one image to stages or levels.
 
     Attributes:
-        image_id: the image.
-        targets: what was attributed.
-        buckets: scale bucket of each target; `background` for a false positive.
-        maps: attribution per level, example i is `targets[i]`.
+        image_id: The image.
+        targets: What was attributed.
+        buckets: Scale bucket of each target; `background` for a false positive.
+        maps: Attribution per level, example i is `targets[i]`.
         place: `stages` or `pyramid`.
-        labels: study, variant and seed for the table.
-        picture: the image as shown to people, (H, W, 3), where it is at hand.
-        classes: names of the classes, for the table.
+        labels: Study, variant and seed for the table.
+        picture: The image as shown to people, (H, W, 3), where it is at hand.
+        classes: Names of the classes, for the table.
     """
 
     image_id: int
@@ -142,15 +142,15 @@ def targets_of(
     """What is asked for: all detections, objects or buckets of an image, or one of them.
 
     Args:
-        chain: of the detector.
-        image: the image.
-        kind: what becomes a number.
-        index: one detection (0 is the most confident) or one object.
-        bucket: one bucket.
-        buckets: the scale buckets.
+        chain: Of the detector.
+        image: The image.
+        kind: What becomes a number.
+        index: One detection (0 is the most confident) or one object.
+        bucket: One bucket.
+        buckets: The scale buckets.
 
     Raises:
-        FpnProbeError: if there is no such thing in this image.
+        FpnProbeError: If there is no such thing in this image.
     """
     where = f"image {image.image_id}"
     if kind == "detection":

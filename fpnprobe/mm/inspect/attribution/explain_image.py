@@ -21,15 +21,15 @@ def ask(
     """Attribute one detection, object or bucket of an image, or each of its objects.
 
     Args:
-        cell: a trained cell.
-        image_id: of the annotation file; the first validation image by default.
-        detection: number of a detection, 0 is the most confident.
-        object: number of an object.
-        bucket: name of a bucket.
+        cell: A trained cell.
+        image_id: Of the annotation file; the first validation image by default.
+        detection: Number of a detection, 0 is the most confident.
+        object: Number of an object.
+        bucket: Name of a bucket.
         options: `method`, `at`, `steps`, `internal_batch_size`; see `explain`.
 
     Raises:
-        FpnProbeError: for two kinds at once, or a target that the image does not have.
+        FpnProbeError: For two kinds at once, or a target that the image does not have.
     """
     given = {"detection": detection, "object": object, "bucket": bucket}
     kinds: list[Kind] = [kind for kind in _KINDS if given[kind] is not None]

@@ -16,12 +16,12 @@ class DetectorImage:
     """One image as a detector gets it, with its objects.
 
     Attributes:
-        image_id: id in the annotation file.
+        image_id: Id in the annotation file.
         pixels: `(1, 3, H, W)`, normalized and padded by the detector's preprocessor.
-        meta: mmdet's metainfo.
-        boxes: objects `(K, 4)` in input pixels, crowds left out.
-        labels: their classes `(K,)`.
-        areas: their annotated areas `(K,)` in px^2 of the original image.
+        meta: The metainfo of mmdet.
+        boxes: Objects `(K, 4)` in input pixels, crowds left out.
+        labels: Their classes `(K,)`.
+        areas: Their annotated areas `(K,)` in px^2 of the original image.
     """
 
     image_id: int

@@ -25,13 +25,13 @@ def build_chain(detector: Any, image: Tensor, *, with_readout: bool = True) -> C
     stride (P2 has stride 4), a pyramid of a single level P5.
 
     Args:
-        detector: an mmdet detector, two-stage (RoI head) or dense.
-        image: one preprocessed image `(1, 3, H, W)`, run once to count the maps.
-        with_readout: whether class logits are read at the end; without, the chain gives its maps
+        detector: An mmdet detector, two-stage (RoI head) or dense.
+        image: One preprocessed image `(1, 3, H, W)`, run once to count the maps.
+        with_readout: Whether class logits are read at the end; without, the chain gives its maps
             alone, and a detector whose head has no readout can be cut too.
 
     Raises:
-        FpnProbeError: for a detector that has no feature maps or an unknown head.
+        FpnProbeError: For a detector that has no feature maps or an unknown head.
     """
     for part in ("backbone", "extract_feat"):
         if not hasattr(detector, part):

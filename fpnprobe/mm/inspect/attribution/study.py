@@ -29,12 +29,12 @@ class StudyAttribution:
     """The result of `attribute_run`.
 
     Attributes:
-        rows: all cells' rows.
-        shares: share per variant, bucket and level with intervals (`table.by_bucket`).
-        agreement: how often the largest share lies on the assigned level.
-        trust: how far each method's maps can be trusted (`trust.by_method`), per variant; empty
+        rows: All cells' rows.
+        shares: Share per variant, bucket and level with intervals (`table.by_bucket`).
+        agreement: How often the largest share lies on the assigned level.
+        trust: How far each method's maps can be trusted (`trust.by_method`), per variant; empty
             unless asked for.
-        files: the cells' tables as written.
+        files: The cells' tables as written.
         skipped: (cell folder, why) of the cells that could not be attributed.
     """
 
@@ -52,12 +52,12 @@ def find_cells(
     """Return the cells of a study folder that were begun, or the one cell whose folder it is.
 
     Args:
-        run: the folder.
-        variants: only these, all by default.
-        seeds: only these, all by default.
+        run: The folder.
+        variants: Only these, all by default.
+        seeds: Only these, all by default.
 
     Raises:
-        FpnProbeError: if it is neither, or a variant or a seed is asked for that it has not.
+        FpnProbeError: If it is neither, or a variant or a seed is asked for that it has not.
     """
     folder = Path(run)
     if (folder / MANIFEST).is_file() or is_run(folder):

@@ -29,20 +29,20 @@ def survey(
     """Attribute the targets of the first validation images of a cell that hold an object.
 
     Args:
-        cell: a trained cell.
-        images: how many; the same images for every cell of a study, since the annotations choose.
-        methods: keys of `fpnprobe.attribution.methods.METHODS`.
+        cell: A trained cell.
+        images: How many; the same images for every cell of a study, since the annotations choose.
+        methods: Keys of `fpnprobe.attribution.methods.METHODS`.
         places: `stages`, `pyramid`; by default all that the detector has.
-        kind: objects, detections or buckets.
-        steps: of path methods.
-        internal_batch_size: most examples in memory at once.
-        report: called with the number of images done.
+        kind: Objects, detections or buckets.
+        steps: Of path methods.
+        internal_batch_size: Most examples in memory at once.
+        report: Called with the number of images done.
 
     Returns:
         Rows as in `fpnprobe.attribution.table.COLUMNS`.
 
     Raises:
-        FpnProbeError: if no image has a target, or a place is not in the detector.
+        FpnProbeError: If no image has a target, or a place is not in the detector.
     """
     if images < 1:
         raise FpnProbeError(f"images={images}: expected at least 1")

@@ -19,15 +19,15 @@ class Target:
     """The sum of the class logits `labels[k]` at `sources[k]`, which are held fixed.
 
     Attributes:
-        kind: what it stands for.
-        index: number of the detection (by score) or id of the annotation; -1 for a bucket.
+        kind: What it stands for.
+        index: Number of the detection (by score) or id of the annotation; -1 for a bucket.
         sources: RoIs `(K, 4)` in input pixels, or prior indices `(K,)`, levels in order; of learned
             queries see `fpnprobe.mm.inspect.attribution.queries`.
-        labels: classes `(K,)`.
-        box: the detected or annotated box `(4,)`, input pixels; all NaN for a bucket.
-        level: pyramid level of the source, such as `P3`; "" where there are several.
-        score: confidence of a detection; NaN otherwise.
-        bucket: name of the bucket that a target of kind "bucket" stands for.
+        labels: Classes `(K,)`.
+        box: The detected or annotated box `(4,)`, input pixels; all NaN for a bucket.
+        level: Pyramid level of the source, such as `P3`; "" where there are several.
+        score: Confidence of a detection; NaN otherwise.
+        bucket: Name of the bucket that a target of kind "bucket" stands for.
     """
 
     kind: Kind
@@ -60,8 +60,8 @@ class DetectorReadout(nn.Module):
     """Base of the readouts: an example's id is its place in `targets`.
 
     Attributes:
-        targets: what the ids of the next attribution mean.
-        names: names of the pyramid levels that the head reads.
+        targets: What the ids of the next attribution mean.
+        names: Names of the pyramid levels that the head reads.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
@@ -101,7 +101,7 @@ def pick(targets: Sequence[Target], index: int, *, image: str = "the image") -> 
     """The target of that number.
 
     Raises:
-        FpnProbeError: if the image has no detections, or not so many.
+        FpnProbeError: If the image has no detections, or not so many.
     """
     if not targets:
         raise FpnProbeError(

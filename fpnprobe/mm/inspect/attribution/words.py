@@ -15,7 +15,7 @@ def check_words(
     """Arguments of `attribute_run` from words.
 
     Raises:
-        FpnProbeError: for a word that is not known, with those that are.
+        FpnProbeError: For a word that is not known, with those that are.
 
     >>> check_words(methods=None, places=["stages"], kind="object")
     {'kind': 'object', 'places': ['stages'], 'methods': ('integrated_gradients',)}
@@ -39,7 +39,7 @@ def check_seeds(text: str) -> tuple[int, ...]:
     """Seeds from `0,1`; none from an empty text.
 
     Raises:
-        FpnProbeError: for anything else.
+        FpnProbeError: For anything else.
 
     >>> check_seeds("0, 1")
     (0, 1)

@@ -8,7 +8,8 @@ from typing import Any
 import pandas as pd
 
 from fpnprobe.report.sections import held_back
-from fpnprobe.report.tables.read_studies import Stored, read
+from fpnprobe.report.tables.read_studies import read
+from fpnprobe.report.tables.stored import Stored
 
 Make = Callable[..., Path]
 VARIANTS = ("DC5", "FPN", "FPN-Aux", "FPN-CFG1", "FPN-CFG2", "FPN-CFG3")

@@ -17,7 +17,8 @@ from fpnprobe.report.sections import (
     interventions,
     summary,
 )
-from fpnprobe.report.tables.read_studies import Stored, read
+from fpnprobe.report.tables.read_studies import read
+from fpnprobe.report.tables.stored import Stored
 
 Make = Callable[..., Path]
 VARIANTS = ("FPN", "FPN~cut-direct", "FPN~no-small-direct")

@@ -32,7 +32,8 @@ from fpnprobe.report.tables import average_precision as results
 from fpnprobe.report.tables import gradient_shares as shares
 from fpnprobe.report.tables import gradients as ledgers
 from fpnprobe.report.tables.cells import label
-from fpnprobe.report.tables.read_studies import Stored, read
+from fpnprobe.report.tables.read_studies import read
+from fpnprobe.report.tables.stored import Stored
 from fpnprobe.statistics import gradient_shares
 from fpnprobe.store.feature_maps import Features
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from fpnprobe.report.page.content import Figure
-from fpnprobe.report.sections import training
+from fpnprobe.report.sections import training, training_losses
 from fpnprobe.report.tables.read_studies import read
 
 Make = Callable[..., Path]
@@ -49,7 +49,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, make_anywhere: Any) -> Path
     ],
 )
 def test_parts(name: str, part: str) -> None:
-    assert training.part(name) == part
+    assert training_losses.name_part(name) == part
 
 
 def test_panels_are_parts_that_add_up(folder: Path) -> None:

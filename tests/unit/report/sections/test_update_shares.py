@@ -10,7 +10,8 @@ import pytest
 
 from fpnprobe.report.page.content import Table
 from fpnprobe.report.sections import update_shares
-from fpnprobe.report.tables.read_studies import Stored, read
+from fpnprobe.report.tables.read_studies import read
+from fpnprobe.report.tables.stored import Stored
 
 Make = Callable[..., Path]
 
