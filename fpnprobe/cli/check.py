@@ -42,7 +42,7 @@ def add(app: typer.Typer) -> None:
         import fpnprobe.mm  # noqa: F401
         from fpnprobe.errors import ClaimFailed, FpnProbeError
         from fpnprobe.mm.inspect import check, check_table, zoo, zoo_table
-        from fpnprobe.mm.inspect.check_result import CheckResult
+        from fpnprobe.mm.inspect.check.result import CheckResult
 
         names = [*(configs or ()), *(zoo.CONFIGS if every else ())]
         if not names:

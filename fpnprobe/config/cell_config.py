@@ -8,7 +8,8 @@ from typing import Any, Self
 from fpnprobe.config.loading import validate
 from fpnprobe.config.schedule import Schedule
 from fpnprobe.config.schema import Study
-from fpnprobe.config.schema_parts import Data, ProbeSpec
+from fpnprobe.config.schema_data import Data
+from fpnprobe.config.schema_parts import ProbeSpec
 from fpnprobe.config.variants import VariantSpec
 
 

@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from fpnprobe.config.schema_parts import MOST, UNKEYED, Part, Spec
+from fpnprobe.config.spec import MOST, UNKEYED, Part, Spec
 
 
 class Factors(Spec):

@@ -6,7 +6,9 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from fpnprobe.config.schedule import Schedule
-from fpnprobe.config.schema_parts import UNKEYED, Data, EvaluationSpec, ProbeSpec, Resources, Spec
+from fpnprobe.config.schema_data import Data
+from fpnprobe.config.schema_parts import EvaluationSpec, ProbeSpec, Resources
+from fpnprobe.config.spec import UNKEYED, Spec
 from fpnprobe.config.variants import VariantSpec
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.scales import ScaleBucket, names, stored_buckets

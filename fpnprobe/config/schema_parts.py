@@ -1,115 +1,11 @@
-"""The parts of a study file: data, probe, evaluation, resources; the schedule has its own file.
-
-The text under a key is what `fpnprobe keys` prints; `UNKEYED` marks a key that changes no result
-and is therefore left out of the key of a cell.
-"""
+"""The parts `probe`, `evaluation` and `resources` of a study file."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
-from fpnprobe.errors import FpnProbeError
-
-UNKEYED: Any = {"changes_results": False}
-MOST = 10**9  # of iterations and other counts, which 64-bit integers and file names must hold
-Side = Annotated[int, Field(ge=32, le=20_000)]
-Part = Annotated[float, Field(ge=0, le=1)]
-
-
-class Spec(BaseModel):
-    """Base of all parts: frozen, no unknown keys, only numbers that a training can use."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        validate_default=True,
-        allow_inf_nan=False,
-        use_attribute_docstrings=True,
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _no_truth_as_number(cls, content: Any) -> Any:
-        """Refuse True where a number is expected, which Python takes for 1."""
-        for name, value in content.items() if isinstance(content, Mapping) else ():
-            field = cls.model_fields.get(name)
-            if (
-                isinstance(value, bool)
-                and field is not None
-                and "bool" not in str(field.annotation)
-            ):
-                raise ValueError(f"{name} is {value}, expected no truth value")
-        return content
-
-
-class Limits(Spec):
-    """A subset of the data: images of each split and classes, None for all.
-
-    `classes` is a list of names, or how many: those with the most objects.
-    """
-
-    train_images: int | None = Field(default=None, ge=1)
-    """Images of the training split, None for all."""
-    val_images: int | None = Field(default=None, ge=1)
-    """Images of the validation split, None for all."""
-    classes: Annotated[int, Field(ge=1)] | tuple[str, ...] | None = None
-    """Names of classes, or how many of the most frequent ones; None for all."""
-
-
-class Data(Spec):
-    """A data folder (`root`, see `fpnprobe.data.layouts`) or generated scenes.
-
-    `train` and `val` name its splits or their annotation files. `area="box"` takes the area of an
-    object, which decides its size bucket, from its box, for data that have none (VOC, CrowdHuman).
-    `size` is the short side that images are resized to (the long side at most 5/3 of it, as in
-    1333 x 800), or (short, long); None keeps the size; "auto" takes the median short side of the
-    training images, at most `size_limit`. `flip` is the chance of a mirrored image.
-    """
-
-    root: str | None = Field(default=None, json_schema_extra=UNKEYED)
-    """The folder with images and annotations; a study with generated scenes needs none."""
-    scenes: Mapping[str, Any] | None = None
-    """Arguments of the generated scenes (`fpnprobe data make`), used where `root` is None."""
-    train: str = "train"
-    """Name of the training split, or its annotation file."""
-    val: str = "val"
-    """Name of the validation split, or its annotation file."""
-    limits: Limits = Limits()
-    """A subset of the data."""
-    size: Side | tuple[Side, Side] | Literal["auto"] | None = None
-    """Short side of the resized image in px, or (short, long); None keeps it; "auto"."""
-    size_limit: Side = 800
-    """Most px that a `size` of "auto" takes from the data."""
-    short_sides: tuple[Side, Side] | None = None
-    """Least and greatest short side that a training image is drawn to, in px (multi-scale)."""
-    pad: int | None = Field(default=None, ge=1, le=MOST)
-    """Sides of a batch are padded to multiples of this, in px; None for the detector's own, 32."""
-    flip: float = Field(default=0.5, ge=0, le=1)
-    """Chance that a training image is mirrored."""
-    cache: bool | Literal["auto"] = Field(default="auto", json_schema_extra=UNKEYED)
-    """Whether decoded images are kept on disk; "auto" where there is room."""
-    area: Literal["box"] | None = None
-    """Where an object's area comes from: None for its annotation, "box" for its box."""
-
-    @model_validator(mode="after")
-    def _one_source(self) -> Self:
-        if self.root is None and self.scenes is None:
-            raise ValueError("give data.root (a COCO folder) or data.scenes (generated images)")
-        if self.short_sides is not None and self.short_sides[0] > self.short_sides[1]:
-            raise ValueError(
-                f"data.short_sides {list(self.short_sides)}: expected two, the least first"
-            )
-        if self.short_sides is not None and self.size is None:
-            raise ValueError("data.short_sides needs data.size, which validation images have")
-        return self
-
-    @property
-    def known_size(self) -> int | tuple[int, int] | None:
-        """The size, of a study whose data were read: "auto" is a number by then."""
-        if self.size == "auto":
-            raise FpnProbeError("data.size is 'auto' and the data were not read: prepare them")
-        return self.size
+from fpnprobe.config.spec import MOST, Spec
 
 
 class ProbeSpec(Spec):

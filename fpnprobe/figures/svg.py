@@ -14,37 +14,8 @@ from matplotlib.figure import Figure
 from fpnprobe.figures import legend, line_ends
 from fpnprobe.figures.legend import Key
 from fpnprobe.figures.markup import BETWEEN, MARK, SERIES, finish
-from fpnprobe.figures.palette import INK, LINE, MUTED
+from fpnprobe.figures.svg_style import STYLE
 from fpnprobe.figures.wording import short
-
-_STYLE: Any = {
-    "svg.fonttype": "none",  # text stays text: small, searchable, in the reader's own font
-    "svg.hashsalt": "fpnprobe",
-    "path.simplify": False,
-    "text.parse_math": False,  # a variant may be called $x$
-    "font.family": "DejaVu Sans",
-    "font.size": 11.0,
-    "text.color": INK,
-    "axes.edgecolor": LINE,
-    "axes.labelcolor": MUTED,
-    "axes.labelsize": 10.5,
-    "axes.linewidth": 1.0,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.facecolor": "none",
-    "axes.axisbelow": True,
-    "grid.color": LINE,
-    "grid.linewidth": 0.8,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "xtick.labelsize": 10.5,
-    "ytick.labelsize": 10.5,
-    "xtick.major.size": 0.0,
-    "ytick.major.size": 0.0,
-    "xtick.minor.size": 0.0,
-    "ytick.minor.size": 0.0,
-    "hatch.linewidth": 1.2,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +74,7 @@ def compose(
     """
     columns = max(1, min(columns, len(panels)))
     places = _places(panels, columns)
-    with mpl.rc_context(_STYLE), warnings.catch_warnings():
+    with mpl.rc_context(STYLE), warnings.catch_warnings():
         # A name may hold an emoji that the layout font lacks; the reader's own font draws it.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         lines = legend.wrap(keys, width)
@@ -148,7 +119,7 @@ def row_cuts(
 ) -> tuple[float, ...]:
     """Heights in px between the rows of panels of what `compose` draws of the same."""
     places = _places(panels, max(1, min(columns, len(panels))))
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         starts, titles, _ = _down(panels, places, height, bottom, len(legend.wrap(keys, width)))
     return tuple(float(y - title) for y, title in zip(starts[1:], titles[1:], strict=True))
 
@@ -173,7 +144,7 @@ def _down(
 
 def to_svg(figure: Figure, slug: str) -> str:
     """The SVG of a composed figure; `slug` begins every id, unique within a page."""
-    with mpl.rc_context(_STYLE), warnings.catch_warnings():
+    with mpl.rc_context(STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         return finish(_save(figure), slug)
 

@@ -12,7 +12,8 @@ Intervention(C2..C4 direct all x0)
 """
 
 from fpnprobe.interventions.balance import Balance
-from fpnprobe.interventions.gains import Gain, Intervention
+from fpnprobe.interventions.gains import Gain
+from fpnprobe.interventions.intervention import Intervention
 from fpnprobe.interventions.named import READY_MADE, intervention
 
 __all__ = ["READY_MADE", "Balance", "Gain", "Intervention", "intervention"]

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.interventions.balance import Balance
 from fpnprobe.interventions.edges import Place, ScaledEdges
-from fpnprobe.interventions.gains import Intervention
+from fpnprobe.interventions.intervention import Intervention
 from fpnprobe.interventions.loss_rules import RuledBackward
 from fpnprobe.interventions.masks import Factors, groups, masked
 from fpnprobe.interventions.running_energies import RunningEnergies

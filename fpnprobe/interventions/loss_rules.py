@@ -24,8 +24,8 @@ import torch
 from torch import Tensor, nn
 
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.interventions.gains import LossRule
 from fpnprobe.interventions.gradient_surgery import surgery_changes
+from fpnprobe.interventions.intervention import LossRule
 from fpnprobe.interventions.row_gradients import gradients_of_rows
 from fpnprobe.probing.calls import LossCall, RowCotangents
 from fpnprobe.probing.partition import LossPartition

@@ -5,7 +5,7 @@ from types import MappingProxyType
 from typing import Any
 
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.interventions.gains import Intervention
+from fpnprobe.interventions.intervention import Intervention
 from fpnprobe.suggestions import suggest
 
 _SHALLOW = "C2..C4"

@@ -14,7 +14,7 @@ from fpnprobe.scales import COCO_BUCKETS
 from fpnprobe.store.study import STUDY
 
 if TYPE_CHECKING:
-    from fpnprobe.mm.inspect.attribution.explain import Attribution
+    from fpnprobe.mm.inspect.attribution.result import Attribution
     from fpnprobe.mm.inspect.trained_cell import TrainedCell
     from fpnprobe.notebook.drawing import Drawing
     from fpnprobe.report.page.content import Report

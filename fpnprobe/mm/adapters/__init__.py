@@ -36,8 +36,8 @@ from fpnprobe.mm.adapters.heads import (  # noqa: F401 - each registers its adap
     roi_box,
     sparse_rcnn,
 )
-from fpnprobe.mm.adapters.observation import Observation
-from fpnprobe.mm.adapters.observe import observe
+from fpnprobe.mm.adapters.observing.observation import Observation
+from fpnprobe.mm.adapters.observing.observe import observe
 from fpnprobe.mm.adapters.registry import adapter_for, register_head
 
 __all__ = [

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm.adapters.objects import BACKGROUND, Objects
-from fpnprobe.mm.adapters.recorder import Recorder, Rows
+from fpnprobe.mm.adapters.observing.recorder import Recorder, Rows
 
 
 class HeadAdapter:

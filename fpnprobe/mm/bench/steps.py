@@ -8,7 +8,7 @@ import torch
 from mmengine.optim import OptimWrapper
 
 from fpnprobe.mm.adapters import observe
-from fpnprobe.mm.adapters.observe import Labels
+from fpnprobe.mm.adapters.observing.observe import Labels
 from fpnprobe.mm.bench.bench_policy import BenchPolicy
 from fpnprobe.mm.detectors import build_detector, detector_config
 from fpnprobe.mm.hook.partition_observer import PartitionObserver

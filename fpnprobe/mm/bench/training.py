@@ -23,7 +23,7 @@ from fpnprobe.mm.bench.probe import INTERVALS
 from fpnprobe.mm.bench.stock_runner import stock_runner
 from fpnprobe.mm.bench.training_parts import PartClock, PartsHook
 from fpnprobe.mm.training.building import build_runner
-from fpnprobe.mm.training.loop import Keeper
+from fpnprobe.mm.training.saved.keeper import Keeper
 from fpnprobe.mm.training.task import Training
 
 _SAMPLES = 4  # of a round that measures the probe

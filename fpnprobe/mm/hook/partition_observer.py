@@ -13,7 +13,7 @@ from mmengine.optim import OptimWrapper
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.interventions.backward import IntervenedBackward
 from fpnprobe.mm.adapters import Observation, observe
-from fpnprobe.mm.adapters.observe import Labels
+from fpnprobe.mm.adapters.observing.observe import Labels
 from fpnprobe.mm.hook.second_look import SecondLook
 from fpnprobe.mm.hook.training_step import loss_scale, loss_weight
 from fpnprobe.probing.passes.measurement import Measurement

@@ -22,7 +22,7 @@ from fpnprobe.ledger import LedgerWriter
 from fpnprobe.mm.hook.norms_observer import NormsObserver, stage_parameters
 from fpnprobe.mm.hook.partition_observer import PartitionObserver
 from fpnprobe.mm.hook.run_policy import RunPolicy
-from fpnprobe.mm.hook.run_record import RunRecord
+from fpnprobe.mm.hook.run_record import RunRecord, training_recorded
 from fpnprobe.mm.hook.runner_facts import config_name
 from fpnprobe.mm.hook.session import (
     FlushedObserver,
@@ -163,29 +163,12 @@ class GradientProbeHook(Hook):
         drawn = getattr(runner, "_randomness_cfg", {}).get("seed") if seed is None else seed
         return {"study": study, "variant": variant or config_name(runner), "seed": drawn or 0}
 
-    @contextmanager
-    def _recorded(self, runner: Any, folder: Path, cell: dict[str, Any]) -> Iterator[None]:
-        """The run file tells of the training inside, however it ends."""
+    def _describe_sampling(self) -> str:
         budget, schedule = self.account.budget, self.account.schedule
-        sampling = f"budget {100 * budget.fraction:g} %" if budget else repr(schedule)
-        if not budget and schedule.interval:
-            sampling = f"every {schedule.interval} iterations"
-        run = RunRecord(
-            runner,
-            folder,
-            cell,
-            buckets=self.buckets,
-            probe=f"mode {self.mode}, {sampling}",
-            area=self.area,
-        )
-        self._run, error = run, cast("BaseException | None", None)
-        try:
-            yield
-        except BaseException as raised:
-            error = raised
-            raise
-        finally:
-            run.close(runner, self.summary(), error)
+        if budget:
+            return f"mode {self.mode}, budget {100 * budget.fraction:g} %"
+        every = f"every {schedule.interval} iterations" if schedule.interval else repr(schedule)
+        return f"mode {self.mode}, {every}"
 
     @contextmanager
     def _probing(self, runner: Any) -> Iterator[None]:
@@ -199,7 +182,17 @@ class GradientProbeHook(Hook):
                     LedgerWriter(folder, **cell, resume_at=runner.iter, resume_rows=self._rows)
                 )
                 if self._writes_run_file:
-                    undo.enter_context(self._recorded(runner, folder, cell))
+                    self._run = undo.enter_context(
+                        training_recorded(
+                            runner,
+                            folder,
+                            cell,
+                            buckets=self.buckets,
+                            probe=self._describe_sampling(),
+                            area=self.area,
+                            summary=self.summary,
+                        )
+                    )
             if self._probe is not None:
                 self._refresh = undo.enter_context(areas_carried(runner, area=self.area))
                 self.account.cost.wait = waiter(runner.model)

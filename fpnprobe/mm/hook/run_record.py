@@ -3,7 +3,8 @@
 import itertools
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,39 @@ class RunRecord:
             atomic.write(
                 self._folder / "training.parquet", lambda file: table.to_parquet(file, index=False)
             )
+
+
+@contextmanager
+def training_recorded(
+    runner: Any,
+    folder: Path,
+    cell: Mapping[str, Any],
+    *,
+    buckets: tuple[ScaleBucket, ...],
+    probe: str,
+    area: str | None,
+    summary: Callable[[], Mapping[str, Any]],
+) -> Iterator[RunRecord]:
+    """Record the training inside, however it ends; see `RunRecord`.
+
+    Args:
+        runner: The run that begins.
+        folder: Folder of the ledger.
+        cell: Study, variant and seed.
+        buckets: Scale buckets.
+        probe: Mode, interval or budget, as a sentence says them.
+        area: "box" where the area of an object is that of its box.
+        summary: Returns what the probe has to say at the end.
+    """
+    record = RunRecord(runner, folder, cell, buckets=buckets, probe=probe, area=area)
+    error: BaseException | None = None
+    try:
+        yield record
+    except BaseException as raised:
+        error = raised
+        raise
+    finally:
+        record.close(runner, summary(), error)
 
 
 def closing(summary: Mapping[str, Any]) -> str:

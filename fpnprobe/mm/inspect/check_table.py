@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 
-from fpnprobe.mm.inspect.check_result import RESIDUALS, CheckResult
+from fpnprobe.mm.inspect.check.result import RESIDUALS, CheckResult
 
 _WORDS = {
     "loss": "the parts of the loss do not add up to it: a loss term is counted twice or not at all",

@@ -17,7 +17,7 @@ from fpnprobe.mm.inspect.attribution.segments import build_chain
 from fpnprobe.mm.inspect.trained_run import open_run_images, open_trained_run
 from fpnprobe.mm.training.images.cell_images import open_images
 from fpnprobe.mm.training.images.dataset import CellImages
-from fpnprobe.mm.training.trained_model import load_final
+from fpnprobe.mm.training.saved.trained_model import load_final
 from fpnprobe.scales import ScaleBucket
 from fpnprobe.store.cell import MANIFEST, StoredCell
 from fpnprobe.store.runs import is_run

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fpnprobe.errors import EnvironmentProblem, FpnProbeError
 from fpnprobe.mm.detectors.stock import config_file
-from fpnprobe.mm.inspect.check_result import RESIDUALS, CheckResult
+from fpnprobe.mm.inspect.check.result import RESIDUALS, CheckResult
 
 _GROUPS = (
     ("holds", "Every sum holds, labels witnessed"),

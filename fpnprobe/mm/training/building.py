@@ -12,14 +12,14 @@ from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm.hook import GradientProbeHook
 from fpnprobe.mm.training.formatter import import_formatter
 from fpnprobe.mm.training.images.cell_images import open_images
-from fpnprobe.mm.training.images.dataset import Positions
 from fpnprobe.mm.training.images.loader import collate, count_workers, limit_threads
+from fpnprobe.mm.training.images.positions import Positions
 from fpnprobe.mm.training.log import TrainingLog
 from fpnprobe.mm.training.loop import CellRunner
 from fpnprobe.mm.training.model import has_masks, model_config
 from fpnprobe.mm.training.optimizer import optim_wrapper, rate_over_time
+from fpnprobe.mm.training.saved.weight_snapshots import KeptWeights
 from fpnprobe.mm.training.task import Training
-from fpnprobe.mm.training.weight_snapshots import KeptWeights
 
 _IDLE = ("logger", "checkpoint", "sampler_seed", "param_scheduler")  # hooks that the loop replaces
 

@@ -12,7 +12,7 @@ from mmengine.hooks import Hook
 from torch import nn
 
 from fpnprobe.mm.auxiliary.uncertain_head import HeadUncertainty
-from fpnprobe.mm.training.checkpoint import bare
+from fpnprobe.mm.training.saved.checkpoint import bare
 from fpnprobe.store import atomic
 
 FILE = "training.parquet"

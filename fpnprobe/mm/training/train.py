@@ -8,9 +8,9 @@ from typing import Any
 
 from mmengine.dist import is_main_process
 
-from fpnprobe.mm.training import checkpoint
 from fpnprobe.mm.training.building import build_runner
-from fpnprobe.mm.training.loop import Keeper
+from fpnprobe.mm.training.saved import checkpoint
+from fpnprobe.mm.training.saved.keeper import Keeper
 from fpnprobe.mm.training.task import Training
 from fpnprobe.store.digests import digest_folder
 
@@ -43,7 +43,7 @@ def train(
         checkpoint_share: See `Keeper`.
 
     Raises:
-        fpnprobe.mm.training.loop.Stopped: If `stop` became true; the state is saved.
+        fpnprobe.mm.training.saved.keeper.Stopped: If `stop` became true; the state is saved.
         NonFiniteLoss: If the loss became NaN or infinite.
     """
     folder = task.folder / "checkpoints"

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,22 +9,12 @@ from torch import Tensor, nn
 
 from fpnprobe.probing.graph import edges_into, source
 from fpnprobe.probing.passes.arrivals import only_arrives
+from fpnprobe.probing.passes.gradient_key import GradientKey
 from fpnprobe.probing.passes.moments import Gradients
 from fpnprobe.probing.passes.reduction import Reduction
 from fpnprobe.probing.passes.routes import Routes
 from fpnprobe.probing.step_context import StepContext
 from fpnprobe.probing.taps import Tap
-
-
-@dataclass(frozen=True, slots=True)
-class GradientKey:
-    """The place at which gradients are split: a tap, a kind and a route."""
-
-    tap: str
-    level: int
-    kind: str
-    route: str
-
 
 Sink = Callable[[dict[GradientKey, Gradients]], object]
 

@@ -13,8 +13,9 @@ from fpnprobe.errors import FpnProbeError
 from fpnprobe.probing.calls import RowCotangents, masked
 from fpnprobe.probing.graph_guards.checkpoints import refuse_reentrant, state_set_aside
 from fpnprobe.probing.partition import LossPartition
-from fpnprobe.probing.passes.backward import GradientKey, Passes, Sink
+from fpnprobe.probing.passes.backward import Passes, Sink
 from fpnprobe.probing.passes.closing import closed_for
+from fpnprobe.probing.passes.gradient_key import GradientKey
 from fpnprobe.probing.passes.measurement_plan import MeasurementPlan, choose_comparison
 from fpnprobe.probing.passes.moments import Gradients, GramAccumulator, plus, square
 from fpnprobe.probing.passes.summary import Totals, summarize

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from fpnprobe.probing.passes.backward import GradientKey
+from fpnprobe.probing.passes.gradient_key import GradientKey
 from fpnprobe.probing.passes.moments import Compare
 from fpnprobe.probing.passes.reduction import Reduction
 

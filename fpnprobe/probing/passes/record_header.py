@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fpnprobe.ledger import ConflictRecord, GradientRecord
-from fpnprobe.probing.passes.backward import GradientKey
+from fpnprobe.probing.passes.gradient_key import GradientKey
 from fpnprobe.probing.sample import Residuals
 
 Floats = npt.NDArray[np.float64]

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from fpnprobe.ledger import ConflictRecord, GradientRecord
 from fpnprobe.probing.partition import LossPartition
-from fpnprobe.probing.passes.backward import GradientKey
+from fpnprobe.probing.passes.gradient_key import GradientKey
 from fpnprobe.probing.passes.moments import GramAccumulator
 from fpnprobe.probing.passes.record_header import Floats, RecordHeader
 from fpnprobe.probing.passes.reduction import Reduction

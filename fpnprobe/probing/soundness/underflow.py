@@ -7,7 +7,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from fpnprobe.probing.passes.backward import GradientKey
+from fpnprobe.probing.passes.gradient_key import GradientKey
 from fpnprobe.probing.passes.reduction import Reduction
 
 QUANTUM = 2.0**-24  # the smallest number of float16 that is not zero

@@ -53,7 +53,7 @@ class CellWork:
     def model(self, file: str = "final.pt") -> Any:
         """The model with the weights of a checkpoint, on the device, ready to predict."""
         if file not in self._models:
-            from fpnprobe.mm.training.trained_model import load_final
+            from fpnprobe.mm.training.saved.trained_model import load_final
 
             self._models[file] = load_final(
                 self.cell.folder / "checkpoints",

@@ -59,7 +59,7 @@ def _predict(work: CellWork) -> None:
 
 def _snapshot_iterations(work: CellWork) -> tuple[int, ...]:
     """The optimizer steps before the last whose weights `probe.snapshots` keeps."""
-    from fpnprobe.mm.training.weight_snapshots import kept_steps
+    from fpnprobe.mm.training.saved.weight_snapshots import kept_steps
 
     last = work.output.iterations
     return tuple(
@@ -76,7 +76,7 @@ def _snapshot_files(work: CellWork) -> tuple[str, ...]:
 
 
 def _predict_snapshots(work: CellWork) -> None:
-    from fpnprobe.mm.training.weight_snapshots import kept_name
+    from fpnprobe.mm.training.saved.weight_snapshots import kept_name
 
     for iteration in _snapshot_iterations(work):
         if not (work.cell.folder / _snapshot_file(iteration)).exists():
@@ -138,8 +138,8 @@ def _offline_folders(work: CellWork) -> tuple[str, ...]:
 
 
 def _offline(work: CellWork) -> None:
-    from fpnprobe.mm.inspect.offline import probe_images
-    from fpnprobe.mm.training.weight_snapshots import kept_name
+    from fpnprobe.mm.inspect.probe_images import probe_images
+    from fpnprobe.mm.training.saved.weight_snapshots import kept_name
     from fpnprobe.probing.probe import Probe
 
     probe, last = work.output.study.probe, work.output.iterations

@@ -22,9 +22,9 @@ def train_cell(work: CellWork) -> None:
     """Train, unless the final weights are there; put what was measured into the manifest."""
     from fpnprobe.mm.detectors.complexity import complexity
     from fpnprobe.mm.environment import describe
-    from fpnprobe.mm.training.loop import Stopped
+    from fpnprobe.mm.training.saved.keeper import Stopped
+    from fpnprobe.mm.training.saved.trained_model import final_facts
     from fpnprobe.mm.training.train import train
-    from fpnprobe.mm.training.trained_model import final_facts
 
     if work.stop():
         raise Interrupted
@@ -82,7 +82,7 @@ def _training_tables(files: Mapping[str, Any]) -> tuple[str, ...]:
 
 def holds_weights_of(stored: StoredCell, key: str) -> bool:
     """Whether a cell folder without a manifest has a checkpoint of the cell with that key."""
-    from fpnprobe.mm.training import checkpoint
+    from fpnprobe.mm.training.saved import checkpoint
 
     for name in (checkpoint.FINAL, checkpoint.RESUME):
         with contextlib.suppress(FpnProbeError):
@@ -113,7 +113,7 @@ def assist(
     output: Output, cell: Cell, *, team: "Team", device: str, stop: Callable[[], bool]
 ) -> bool:
     """Take part in what the first process of a cell does; return whether nobody asked to stop."""
-    from fpnprobe.mm.training.loop import Stopped
+    from fpnprobe.mm.training.saved.keeper import Stopped
     from fpnprobe.mm.training.train import train
 
     for task, weights in team.tasks():
@@ -142,7 +142,7 @@ def _predict_share(
     """Predict this process's share of the validation images."""
     from fpnprobe.mm.training.images.cell_images import open_images
     from fpnprobe.mm.training.predict import predict
-    from fpnprobe.mm.training.trained_model import load_final
+    from fpnprobe.mm.training.saved.trained_model import load_final
 
     config, classes = CellConfig.of(output.study, cell.variant, cell.seed), output.source.classes
 

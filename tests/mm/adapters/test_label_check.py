@@ -83,7 +83,7 @@ def test_every_classification_and_mask_call_was_compared(
         seen.append((name, int((expected >= 0).sum())))
         original(name, target, expected, **more)
 
-    for user in ("recorder", "fsaf"):
+    for user in ("observing.recorder", "heads.fsaf"):
         monkeypatch.setattr(f"fpnprobe.mm.adapters.{user}.check_classes", counted)
     detector = tiny(name)
     data = batch(detector)

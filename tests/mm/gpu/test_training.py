@@ -10,7 +10,8 @@ import torch
 
 from fpnprobe.ledger import Ledger
 from fpnprobe.mm.hook import GradientProbeHook
-from fpnprobe.mm.training import checkpoint, optimizer  # noqa: F401 - BFloat16OptimWrapper
+from fpnprobe.mm.training import optimizer  # noqa: F401 - BFloat16OptimWrapper
+from fpnprobe.mm.training.saved import checkpoint
 from fpnprobe.study.runner import exit_codes, worker
 from tests.mm import small
 from tests.mm.gpu.device import DEVICE, NEEDS_DEVICE

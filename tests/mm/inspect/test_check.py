@@ -12,7 +12,8 @@ from fpnprobe.cli import main
 from fpnprobe.data import scenes
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm.inspect import check, check_table
-from fpnprobe.mm.inspect.check_result import CheckResult
+from fpnprobe.mm.inspect.check import model as check_of_model
+from fpnprobe.mm.inspect.check.result import CheckResult
 from fpnprobe.probing import Residuals
 from tests.mm.adapters.frameworks import CLASSES, CONFIGS, tiny
 
@@ -99,7 +100,7 @@ def test_a_frozen_backbone_is_no_fault() -> None:
 
 def test_rounding_is_told_from_a_missing_term(monkeypatch: pytest.MonkeyPatch) -> None:
     """Twin: the tolerance of float32 set below its rounding, so that an exact model is over it."""
-    monkeypatch.setattr(check, "TOLERANCE", 1e-12)
+    monkeypatch.setattr(check_of_model, "TOLERANCE", 1e-12)
     exact = check.check_model(tiny("retinanet"), classes=CLASSES, size=96, tolerance=1e-12)
     assert exact.ok and "is rounding of float32" in exact.sentence
 

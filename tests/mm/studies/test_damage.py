@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.mm.training import checkpoint
+from fpnprobe.mm.training.saved import checkpoint
 from fpnprobe.store import State
 from fpnprobe.study.folder import study_folder
 from fpnprobe.study.folder.mending import find_damage

@@ -13,8 +13,9 @@ import pytest
 import torch
 
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.mm.training import checkpoint
-from fpnprobe.mm.training.loop import CellLoop, Stopped
+from fpnprobe.mm.training.loop import CellLoop
+from fpnprobe.mm.training.saved import checkpoint
+from fpnprobe.mm.training.saved.keeper import Stopped
 from fpnprobe.mm.training.team import Team
 from fpnprobe.study.folder.study_folder import Output
 from fpnprobe.study.runner import exit_codes, worker

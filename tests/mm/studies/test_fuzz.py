@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from fpnprobe.data import coco
 from fpnprobe.evaluation import evaluate
 from fpnprobe.mm.inspect.weights import read_weights
-from fpnprobe.mm.training import checkpoint
+from fpnprobe.mm.training.saved import checkpoint
 from tests.unit.data import mutations
 from tests.unit.store.fuzzing import as_text, change_json, changes, edit_bytes, edits, survive
 from tests.unit.store.test_fuzz import KINDS, make_run, play

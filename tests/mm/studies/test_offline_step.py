@@ -11,7 +11,7 @@ import torch
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.ledger import Ledger
-from fpnprobe.mm.training import checkpoint
+from fpnprobe.mm.training.saved import checkpoint
 from fpnprobe.store.cell import StoredCell
 from fpnprobe.study.folder.mending import find_damage, remove_damage
 from fpnprobe.study.runner import exit_codes, worker

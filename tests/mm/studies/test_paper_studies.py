@@ -21,7 +21,7 @@ from fpnprobe.evidence.published import numbers
 from fpnprobe.mm.detectors import build_detector
 from fpnprobe.mm.detectors.stock import read_config
 from fpnprobe.mm.inspect.attribution.explain_image import ask
-from fpnprobe.mm.inspect.offline import probe_images
+from fpnprobe.mm.inspect.probe_images import probe_images
 from fpnprobe.mm.inspect.trained_cell import TrainedCell
 from fpnprobe.mm.training.building import build_runner
 from fpnprobe.mm.training.model import model_config

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from fpnprobe.mm.training import checkpoint
+from fpnprobe.mm.training.saved import checkpoint
 from fpnprobe.study.runner import exit_codes, worker
 from tests.mm.tiny import tiny
 

@@ -18,7 +18,8 @@ from fpnprobe.data.image_files import pixels
 from fpnprobe.errors import EnvironmentProblem, FpnProbeError
 from fpnprobe.mm.training.building import build_runner
 from fpnprobe.mm.training.device import set_threads_and_device
-from fpnprobe.mm.training.images.dataset import CellImages, Positions
+from fpnprobe.mm.training.images.dataset import CellImages
+from fpnprobe.mm.training.images.positions import Positions
 from fpnprobe.mm.training.optimizer import optim_wrapper, rate_over_time
 from fpnprobe.study.runner import launchers, training
 from fpnprobe.study.runner.local import run as run_cells

@@ -1,7 +1,6 @@
 """COCO images as mmdet samples, each a pure function of a seed and a position in training."""
 
 import functools
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy.typing as npt
 import torch
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
 from fpnprobe.data import splits
 from fpnprobe.data.annotation_file.column_file import read_usable
@@ -189,23 +188,3 @@ class CellImages(Dataset[dict[str, Any]]):
             labels=torch.from_numpy(self.annotations.category[rows]),
             areas=torch.from_numpy(self.annotations.areas[rows]),
         )
-
-
-class Positions(Sampler[int]):
-    """Positions in training for one process, from pass `start` to the last.
-
-    Pass i of `world` processes takes positions i * size * world and up, of which this process
-    (`rank`) takes its `size`: one process or several, the global batch is the same.
-    """
-
-    def __init__(self, *, passes: int, size: int, rank: int = 0, world: int = 1) -> None:
-        self.passes, self.size, self.rank, self.world = passes, size, rank, world
-        self.start = 0
-
-    def __len__(self) -> int:
-        return self.passes * self.size
-
-    def __iter__(self) -> Iterator[int]:
-        for number in range(self.start, self.passes):
-            first = (number * self.world + self.rank) * self.size
-            yield from range(first, first + self.size)

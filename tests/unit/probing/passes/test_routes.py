@@ -6,7 +6,8 @@ from torch.utils.checkpoint import checkpoint
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.probing import LossPartition, Probe, Routes, Tap
 from fpnprobe.probing.graph_guards.checkpoints import refuse_reentrant
-from fpnprobe.probing.passes.backward import GradientKey, Passes
+from fpnprobe.probing.passes.backward import Passes
+from fpnprobe.probing.passes.gradient_key import GradientKey
 from fpnprobe.probing.passes.moments import Gradients
 from fpnprobe.probing.passes.reduction import Reduction
 from fpnprobe.probing.step_context import StepContext

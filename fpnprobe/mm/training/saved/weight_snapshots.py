@@ -7,7 +7,7 @@ from typing import Any
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 
-from fpnprobe.mm.training import checkpoint
+from fpnprobe.mm.training.saved import checkpoint
 from fpnprobe.mm.training.task import Training
 
 

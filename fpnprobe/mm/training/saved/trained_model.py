@@ -7,8 +7,8 @@ from typing import Any
 from fpnprobe.config.cell_config import CellConfig
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm.detectors import build_detector
-from fpnprobe.mm.training import checkpoint
 from fpnprobe.mm.training.model import model_config
+from fpnprobe.mm.training.saved import checkpoint
 
 
 def load_final(

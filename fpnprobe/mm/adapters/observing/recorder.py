@@ -123,8 +123,6 @@ class Recorder:
         # A loss under no_grad chooses rows (OHEM's sampler asks it so) and is no part of the loss.
         if module in self._muted or not torch.is_grad_enabled():
             return
-        if not torch.is_grad_enabled():
-            return  # a sampler that looks for hard examples: no part of the loss
         if where is None:
             raise FpnProbeError(
                 f"head {head} calls {name} where the adapter of the class it inherits from does "

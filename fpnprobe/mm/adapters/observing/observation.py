@@ -26,7 +26,7 @@ class Observation:
         notes: Sentences about what runs in another way than without the probe.
     """
 
-    def __init__(self, partition: LossPartition, found: Sequence[Stage]) -> None:
+    def __init__(self, partition: LossPartition, stages: Sequence[Stage]) -> None:
         self.partition = partition
         self.auxiliary: list[Tensor] = []
         self.losses: dict[str, Any] = {}
@@ -34,7 +34,7 @@ class Observation:
         self._map_taps: list[Tap] = []
         self.autocast: torch.dtype | None = None
         self.notes: list[str] = []
-        self._stages = found
+        self._stages = stages
         self._features: dict[str, Tensor] = {}
         self._pyramid: dict[int, Tensor] = {}
         self._maps: dict[int, Tensor] = {}
@@ -63,6 +63,30 @@ class Observation:
         self._features[stage.name] = feature
         self.autocast = autocast_type(feature.device.type)
 
+    @property
+    def stage_levels(self) -> list[int]:
+        """Levels of the stages that were found, shallow to deep."""
+        return [stage.level for stage in self._stages]
+
+    @property
+    def maps(self) -> dict[int, Tensor]:
+        """The maps that heads see, by level: the pyramid's, or the backbone's without a neck."""
+        return self._pyramid or self._maps
+
+    @property
+    def backbone_map_sizes(self) -> dict[int, tuple[int, int]]:
+        """Height and width of the backbone's maps, by level."""
+        return {level: (m.shape[-2], m.shape[-1]) for level, m in self._maps.items()}
+
+    def record_backbone_maps(self, maps: dict[int, Tensor], taps: Sequence[Tap] = ()) -> None:
+        """Take the maps of the backbone by level; `taps` where it has no stages to listen to."""
+        self._maps = maps
+        self._map_taps = list(taps)
+
+    def record_pyramid(self, maps: dict[int, Tensor]) -> None:
+        """Take the maps of the neck by level."""
+        self._pyramid = maps
+
     def taps(self) -> list[Tap]:
         """Stage outputs, shallow to deep, then pyramid levels.
 
@@ -71,7 +95,7 @@ class Observation:
         """
         if not self._features and not self._map_taps:
             raise FpnProbeError("no forward pass was observed: call the detector inside observe()")
-        found = [
+        stage_taps = [
             Tap(
                 s.name,
                 s.level,
@@ -83,12 +107,12 @@ class Observation:
             for s in self._stages
         ]
         levels = [Tap(f"P{level}", level, t) for level, t in self._pyramid.items()]
-        return found + self._map_taps + levels
+        return stage_taps + self._map_taps + levels
 
     def _exit(self, stage: Stage) -> Tensor | None:
         """The backbone's own output for a stage, where that is not the stage's output."""
-        found = self._maps.get(stage.level)
-        return None if found is self._features.get(stage.name) else found
+        exit_map = self._maps.get(stage.level)
+        return None if exit_map is self._features.get(stage.name) else exit_map
 
     def release(self) -> None:
         """Forget the tensors, and with them the graph."""
