@@ -18,12 +18,12 @@ from fpnprobe.testing import assert_no_hooks_left, assert_same_records
 from tests.mm.adapters import test_followed_heads
 from tests.mm.adapters.frameworks import BUCKETS, CONFIGS, loss_of
 from tests.mm.adapters.test_drawn_batches import EDGES, batch, built
+from tests.mm.adapters.test_followed_heads import as_double
 from tests.mm.gpu.device import DEVICE, NEEDS_DEVICE, on
 from tests.unit.probing.provenance.libraries.batch import AREAS, BOXES, LABELS, images
 from tests.unit.probing.provenance.libraries.test_torchvision import torchvision_model
 
 pytestmark = NEEDS_DEVICE
-DOUBLE = [name for name in CONFIGS if name != "sparse_rcnn"]  # whose head computes in float32
 TWICE, UNLIKE = EDGES["every object twice"], EDGES["unlike sizes"]
 
 
@@ -32,7 +32,8 @@ def measure(
 ) -> Any:
     with on(device, built(name), dtype=dtype) as detector, whole_float32():
         data = detector.data_preprocessor(batch(images), training=True)
-        data["inputs"] = data["inputs"].to(dtype)
+        if dtype == torch.float64:
+            as_double(data, name)
         with observe(detector, BUCKETS) as seen:
             loss = loss_of(detector, data)
         sample = Probe("full").measure(loss, seen.partition, seen.taps())
@@ -40,7 +41,7 @@ def measure(
         return sample
 
 
-@pytest.mark.parametrize("name", DOUBLE)
+@pytest.mark.parametrize("name", CONFIGS)
 def test_sums_hold_in_float64(name: str) -> None:
     residuals = measure(name, DEVICE).residuals
     assert max(residuals.gradient, residuals.routes) < 1e-10
@@ -50,7 +51,7 @@ def test_sums_hold_in_float64(name: str) -> None:
 # Of equal candidates a GPU may choose others: no object is there twice, and FreeAnchor, whose bags
 # are filled with anchors that overlap nothing, is left out. Swin draws its dropped paths on the
 # device, where the same seed gives other numbers.
-@pytest.mark.parametrize("name", [n for n in DOUBLE if n not in ("swin", "free_anchor")])
+@pytest.mark.parametrize("name", [n for n in CONFIGS if n not in ("swin", "free_anchor")])
 def test_records_are_those_of_a_cpu(name: str) -> None:
     one, two = (measure(name, device, images=UNLIKE) for device in (DEVICE, "cpu"))
     assert_same_records(one, two, tolerance=1e-5)
@@ -98,7 +99,7 @@ def intervened(change: Intervention, device: str) -> tuple[list[torch.Tensor], i
     changing = plain = 0
     with on(device, built("faster_rcnn")) as detector:
         data = detector.data_preprocessor(batch(TWICE), training=True)
-        data["inputs"] = data["inputs"].double()
+        as_double(data, "faster_rcnn")
         backward = IntervenedBackward(change)
         for step in range(2):
             detector.zero_grad()

@@ -76,6 +76,26 @@ def test_ready_made_ones_are_valid(name: str) -> None:
     assert Intervention.of(intervention(name).to_data()) == intervention(name)
 
 
+def test_ready_made_ones_say_what_they_take_away() -> None:
+    assert {name: repr(intervention(name)) for name in READY_MADE} == {
+        "cut-direct": "Intervention(C2..C4 direct all x0)",
+        "cut-deeper": "Intervention(C2..C4 deeper all x0)",
+        "no-small-direct": "Intervention(C2..C4 direct small x0)",
+        "no-large-direct": "Intervention(C2..C4 direct large x0)",
+        "balanced": "Intervention(C2..C4 direct balanced)",
+    }
+
+
+def test_without_a_schedule_it_acts_from_the_first_iteration_to_the_last() -> None:
+    (gain,) = Intervention.of([CUT]).gains
+    assert gain.acts(0) and gain.acts(10**9)
+    assert repr(gain).count("[") == 0  # no schedule is told
+
+
+def test_the_defaults_of_balance() -> None:
+    assert Balance() == Balance(("C2", "C3", "C4"), "direct", decay=0.95, limit=10.0, begin=50)
+
+
 def test_an_unknown_name_gets_the_nearest() -> None:
     with pytest.raises(FpnProbeError, match="did you mean cut-direct"):
         intervention("cut-dirct")
