@@ -57,8 +57,8 @@ def table(stored: Stored) -> list[Block]:
             "Are the channels of a group alike",
             f"{_name_most_compact(averaged)} In quarters of the channels before smoothing (X of "
             "the last grouping stage, Eq. 12; C' of Eq. 4 where nothing is grouped): 1 says that "
-            "the maps of a quarter are alike, 0 is what any order of the channels gives on average. "
-            "The paper expects grouping to raise it and gives no number. Mean over "
+            "the maps of a quarter are alike, 0 is what any order of the channels gives on "
+            "average. The paper expects grouping to raise it and gives no number. Mean over "
             f"{int(compactness_table['images'].max())} images and over seeds, with the lowest and "
             "highest seed; a dash where a variant has no pyramid, or an earlier version stored "
             "none.",
