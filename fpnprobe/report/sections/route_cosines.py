@@ -30,8 +30,8 @@ def table(stored: Stored) -> list[Block]:
             f"{worst.variant}: {_write_signed(worst.cosine)}. It is the cosine between the "
             "gradient that comes directly and the one through deeper stages: 1, they add up; 0, "
             "they have nothing in common; −1, they cancel. It follows from the lengths of both "
-            "and of their sum, over all samples; mean over seeds. Stages with an auxiliary head have a third "
-            "route and are left out.",
+            "and of their sum, over all samples; mean over seeds. Stages with an auxiliary head "
+            "have a third route and are left out.",
             wide,
             headers={"variant": "variant", "tap": "stage", **{size: size for size in sizes}},
             formats=dict.fromkeys(sizes, "{:+.2f}"),
