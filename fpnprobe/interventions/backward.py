@@ -20,16 +20,15 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from fpnprobe.errors import FpnProbeError
 from fpnprobe.interventions.balance import Balance
 from fpnprobe.interventions.edges import Place, ScaledEdges
 from fpnprobe.interventions.intervention import Intervention
 from fpnprobe.interventions.loss_rules import RuledBackward
 from fpnprobe.interventions.masks import Factors, groups, masked
+from fpnprobe.interventions.route_check import refuse_missing_routes
 from fpnprobe.interventions.running_energies import RunningEnergies
 from fpnprobe.probing.graph import Edge
 from fpnprobe.probing.partition import LossPartition
-from fpnprobe.probing.passes.arrivals import only_arrives
 from fpnprobe.probing.passes.closing import closed_for
 from fpnprobe.probing.passes.reduction import Reduction
 from fpnprobe.probing.passes.routes import route_edges
@@ -89,7 +88,7 @@ class IntervenedBackward:
         edges, _ = route_edges(
             loss, {n: f for n, f in features.items() if f is not None}, auxiliary=auxiliary_tensors
         )
-        self._refuse_missing(features, edges)
+        refuse_missing_routes(self.intervention, features, edges)
         gains = [gain for gain in self.intervention.gains if gain.acts(iteration)]
         moving = self._energies.gains(iteration)
         base, differing = groups(gains, partition.labels, partition.terms, moving)
@@ -174,31 +173,6 @@ class IntervenedBackward:
                     energies[i][label] = (gradient.detach().double() / factor).square().sum()
         stacked = torch.stack([torch.stack(row) for row in energies])  # (stages, buckets)
         self._energies.add_step(self.reduction.sum(stacked))
-
-    def _refuse_missing(
-        self, features: Mapping[str, Tensor | None], edges: Mapping[Place, list[Edge]]
-    ) -> None:
-        balance = self.intervention.balance
-        needed_routes = [(s, gain.route) for gain in self.intervention.gains for s in gain.stages]
-        needed_routes += [(s, balance.route) for s in balance.stages] if balance else []
-        for stage, route in needed_routes:
-            feature = features.get(stage)
-            if feature is None:
-                raise FpnProbeError(
-                    f"{self.intervention!r}: the backbone gives no {stage}; it gives "
-                    f"{', '.join(features)}"
-                )
-            if not feature.requires_grad or only_arrives(feature):
-                raise FpnProbeError(
-                    f"{self.intervention!r}: {stage} is frozen, no gradient reaches it; train it "
-                    "(frozen_stages=-1) or leave it out"
-                )
-            if not edges.get((stage, route)):
-                existing_routes = [r for (s, r), ends in edges.items() if s == stage and ends]
-                raise FpnProbeError(
-                    f"{self.intervention!r}: {stage} has no {route} route; "
-                    f"it has {', '.join(existing_routes) or 'none'}"
-                )
 
     def state_dict(self) -> dict[str, list[float]]:
         """Return the running energies, or what a rule has learned, for a resumed training."""

@@ -35,3 +35,13 @@ def edges_into(
                 visited.add(child)
                 todo.append(child)
     return edges_by_name
+
+
+def find_shallowest(tensors: Mapping[str, Tensor]) -> list[str]:
+    """Names of the tensors whose graph holds none of the others."""
+    nodes = {source(tensor): name for name, tensor in tensors.items() if tensor.grad_fn is not None}
+    return [
+        name
+        for name, tensor in tensors.items()
+        if not edges_into([tensor.grad_fn], (), nodes).keys() - {name}
+    ]

@@ -1,8 +1,8 @@
-"""Are the row labels right? The class target of every classification call says which object.
+"""Are the row labels right? The targets of every loss call say which object.
 
-Conservation holds for any labeling of the rows, so it cannot tell. The head's own class targets
-can, and do not come from the adapter: a row of object j must have j's class as its target, and a
-row without an object must have none.
+Conservation holds for any labeling of the rows, so it cannot tell. The head's own targets can, and
+do not come from the adapter: a row of object j must have j's class or box as its target, and a row
+without an object must have none.
 """
 
 from collections.abc import Mapping
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from fpnprobe.errors import FpnProbeError
+from fpnprobe.probing.provenance import Witness
 
 
 def class_target(arguments: Mapping[str, Any], rows: int) -> Tensor | None:
@@ -52,3 +53,36 @@ def check_classes(
             f"{int(expected[row])}); this head orders its rows in another way than its adapter "
             "expects: write one with fpnprobe.mm.adapters.register_head"
         )
+
+
+def check_tables(
+    witness: Witness,
+    name: str,
+    arguments: Mapping[str, Any],
+    row_objects: Tensor,
+    *,
+    classes: int,
+) -> None:
+    """Hold boxes and one-hot, soft or quality targets of a call against the rows' objects.
+
+    Args:
+        witness: Knows the boxes and classes of the objects, and counts what was compared.
+        name: Name of the loss module, for the message.
+        arguments: The call's arguments, the prediction first.
+        row_objects: Number of each row's object, -1 for background, `(R,)`.
+        classes: Number of classes of the head.
+
+    Raises:
+        FpnProbeError: Naming the loss and a row that disagrees.
+    """
+    prediction = next(iter(arguments.values()))
+    witness.width = classes
+    for value in list(arguments.values())[1:]:
+        if not isinstance(value, Tensor) or value.dim() != 2 or len(value) != len(prediction):
+            continue
+        objects = row_objects.to(value.device)
+        if witness.check_boxes(name, value, objects):
+            return
+        if classes > 1 and value.shape[1] == classes:
+            witness.check_table(name, value, objects)
+            return

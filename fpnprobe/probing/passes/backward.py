@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fpnprobe.probing.graph import edges_into, source
+from fpnprobe.probing.graph import find_shallowest
 from fpnprobe.probing.passes.arrivals import only_arrives
 from fpnprobe.probing.passes.gradient_key import GradientKey
 from fpnprobe.probing.passes.moments import Gradients
@@ -65,7 +65,7 @@ class Passes:
         names = list(self._tensors)
         # Going to the taps from which no other one is reached, a pass goes through all others.
         self._shallowest_taps = (
-            names if self._routes.exits_with_auxiliary else _find_shallowest(self._tensors)
+            names if self._routes.exits_with_auxiliary else find_shallowest(self._tensors)
         )
         self._taps_on_the_way = [name for name in names if name not in self._shallowest_taps]
         self.count = 0
@@ -215,13 +215,3 @@ class Passes:
         wide = gradient.detach()
         wide = wide if wide.dtype == torch.float64 else wide.float()
         return wide if self._scale == 1.0 else wide / self._scale
-
-
-def _find_shallowest(tensors: Mapping[str, Tensor]) -> list[str]:
-    """Names of the tensors whose graph holds none of the others."""
-    nodes = {source(tensor): name for name, tensor in tensors.items() if tensor.grad_fn is not None}
-    return [
-        name
-        for name, tensor in tensors.items()
-        if not edges_into([tensor.grad_fn], (), nodes).keys() - {name}
-    ]

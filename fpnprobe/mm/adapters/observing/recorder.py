@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.mm.adapters.label_check import check_classes, class_target
+from fpnprobe.mm.adapters.label_check import check_classes, check_tables, class_target
 from fpnprobe.mm.adapters.levels import Levels
 from fpnprobe.mm.adapters.loss_values import bound_arguments, reduction_of, split_value
 from fpnprobe.mm.adapters.module_paths import term_of
@@ -158,7 +158,7 @@ class Recorder:
             )
             self.witness.witnessed[name] += int((found.objects >= 0).sum())
         elif not isinstance(module, LossRows):
-            self._check_tables(name, arguments, found)
+            check_tables(self.witness, name, arguments, found.objects, classes=where.classes)
         if isinstance(module, LossRows) or reduction_of(module, arguments) == "none":
             self.show(name, out, found)
             if isinstance(module, LossRows):
@@ -186,21 +186,6 @@ class Recorder:
                 objects=found.objects.to(prediction.device),
             )
         )
-
-    def _check_tables(self, name: str, arguments: dict[str, Any], where: Rows) -> None:
-        """Hold boxes and one-hot, soft or quality targets against the rows' objects."""
-        prediction = next(iter(arguments.values()))
-        self.witness.width = where.classes
-        assert where.objects is not None
-        for value in list(arguments.values())[1:]:
-            if not isinstance(value, Tensor) or value.dim() != 2 or len(value) != len(prediction):
-                continue
-            objects = where.objects.to(value.device)
-            if self.witness.check_boxes(name, value, objects):
-                return
-            if where.classes > 1 and value.shape[1] == where.classes:
-                self.witness.check_table(name, value, objects)
-                return
 
     def _align_rows(self, name: str, prediction: Tensor, where: Rows) -> Rows:
         """Rows of this call: all rows of the head, or those with an object, in order."""
