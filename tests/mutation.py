@@ -21,12 +21,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 TESTS = {
-    "store": ["tests/unit/store", "tests/unit/study/test_judge.py"],
+    "store": ["tests/unit/store", "tests/unit/study/runner/test_tracked_cells.py"],
     "ledger": ["tests/unit/test_ledger.py"],
     "interventions": ["tests/unit/interventions"],
     "methods": ["tests/unit/methods"],
     "probing": ["tests/unit/probing"],
     "evaluation": ["tests/unit/evaluation"],
+    "statistics": ["tests/unit/statistics"],
 }
 LIBRARIES = ("torch", "numpy", "pandas", "pyarrow.parquet", "scipy.stats", "hypothesis", "pytest",
              "cv2", "typer.testing", "pydantic", "hotcoco", "pycocotools.mask")  # fmt: skip
