@@ -101,12 +101,12 @@ def objects_of_samples(
     objects: Objects, samples: Sequence[SamplingResult], *, negatives: bool = True
 ) -> Tensor:
     """Object of each sampled box: each image's positives, then its negatives, `(R,)`."""
-    parts = []
+    per_image = []
     for image, sample in enumerate(samples):
-        parts.append(objects.numbers(image, sample.pos_assigned_gt_inds))
+        per_image.append(objects.numbers(image, sample.pos_assigned_gt_inds))
         if negatives:
-            parts.append(torch.full_like(sample.neg_inds, BACKGROUND))
-    return torch.cat(parts)
+            per_image.append(torch.full_like(sample.neg_inds, BACKGROUND))
+    return torch.cat(per_image)
 
 
 def sampling_results(args: Any, kwargs: Any) -> Sequence[SamplingResult]:

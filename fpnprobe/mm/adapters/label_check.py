@@ -18,9 +18,13 @@ from fpnprobe.probing.provenance import Witness
 def class_target(arguments: Mapping[str, Any], rows: int) -> Tensor | None:
     """The class target among a loss call's arguments: whole numbers, one for each row, or None."""
     for value in arguments.values():
-        for one in value if isinstance(value, (tuple, list)) else (value,):
-            if isinstance(one, Tensor) and one.shape == (rows,) and not one.is_floating_point():
-                return one
+        for candidate in value if isinstance(value, (tuple, list)) else (value,):
+            if (
+                isinstance(candidate, Tensor)
+                and candidate.shape == (rows,)
+                and not candidate.is_floating_point()
+            ):
+                return candidate
     return None
 
 
@@ -41,10 +45,12 @@ def check_classes(
     """
     if masks and not bool(target.any()):
         return
-    kept = expected >= 0
-    wanted = torch.where(kept, torch.zeros_like(expected) if classes == 1 else expected, -1)
-    given = torch.where((target >= 0) & (target < classes), target, -1)
-    wrong = wanted != given
+    has_object = expected >= 0
+    object_classes = torch.where(
+        has_object, torch.zeros_like(expected) if classes == 1 else expected, -1
+    )
+    target_classes = torch.where((target >= 0) & (target < classes), target, -1)
+    wrong = object_classes != target_classes
     if bool(wrong.any()):
         row = int(wrong.nonzero()[0])
         raise FpnProbeError(

@@ -38,7 +38,7 @@ class Levels:
     def of_rois(self, path: str, rows: int) -> Tensor | None:
         """Levels of the rows of a RoI head: those of the last pooling of so many boxes."""
         stage = auxiliary_stage(path)
-        for found in reversed(self._rois.get(stage, [])):
-            if len(found) == rows:
-                return found
+        for recorded in reversed(self._rois.get(stage, [])):
+            if len(recorded) == rows:
+                return recorded
         return None if stage is None else torch.full((rows,), stage)

@@ -38,8 +38,10 @@ def split_value(
                 values[label] = loss.detach().double().sum()
             elif n:
                 mask = labels == label
-                part = {name: _rows_of(value, mask) for name, value in arguments.items()}
-                value = module.forward(**part).double().sum()
+                masked_arguments = {
+                    name: _rows_of(value, mask) for name, value in arguments.items()
+                }
+                value = module.forward(**masked_arguments).double().sum()
                 values[label] = value * (n / rows if is_mean else 1.0)
         for buffer, before in buffers:
             buffer.copy_(before)

@@ -42,8 +42,8 @@ class MaskDoors:
             self._provenance.mark_array(array, numbers)
 
     def _marks_of(self, masks: Any) -> Tensor | None:
-        found = self._numbers.get(id(masks))
-        return None if found is None else found[1]
+        marks = self._numbers.get(id(masks))
+        return None if marks is None else marks[1]
 
     @contextmanager
     def opened(self) -> Iterator[None]:
@@ -71,85 +71,85 @@ class MaskDoors:
     def _masks_to_masks(
         self, name: str, original: Callable[..., Any], masks: Any, *args: Any, **kwargs: Any
     ) -> Any:
-        found = original(masks, *args, **kwargs)
+        new_masks = original(masks, *args, **kwargs)
         numbers = self._marks_of(masks)
         if numbers is not None:
             if name == "__getitem__":
                 numbers = torch.atleast_1d(numbers[_as_index(args[0])])
             elif name == "crop_and_resize":
-                chosen = kwargs["inds"] if "inds" in kwargs else args[2]
-                numbers = numbers[_as_index(chosen)]
-            if len(found) == len(numbers):
-                self.mark(found, numbers)
-        return found
+                indices = kwargs["inds"] if "inds" in kwargs else args[2]
+                numbers = numbers[_as_index(indices)]
+            if len(new_masks) == len(numbers):
+                self.mark(new_masks, numbers)
+        return new_masks
 
     def _masks_to_array(self, original: Callable[..., Any], masks: Any) -> Any:
-        found = original(masks)
+        array = original(masks)
         numbers = self._marks_of(masks)
         if numbers is not None and len(numbers):
-            self._provenance.mark_array(found, numbers)
-        return found
+            self._provenance.mark_array(array, numbers)
+        return array
 
     def _masks_to_tensor(
         self, original: Callable[..., Any], masks: Any, *args: Any, **kwargs: Any
     ) -> Any:
-        found = original(masks, *args, **kwargs)
+        tensor = original(masks, *args, **kwargs)
         numbers = self._marks_of(masks)
         if numbers is not None and len(numbers):
-            self._provenance.mark(found, numbers[:, None, None])
-        return found
+            self._provenance.mark(tensor, numbers[:, None, None])
+        return tensor
 
     def _mark_grids(
         self, original: Callable[..., Any], head: Any, sampling_results: Any, *args: Any
     ) -> Any:
         """Grid targets are drawn point by point from the boxes of the positives, in their order."""
-        found = original(head, sampling_results, *args)
+        grids = original(head, sampling_results, *args)
         boxes = torch.cat(
             [getattr(r.pos_gt_bboxes, "tensor", r.pos_gt_bboxes) for r in sampling_results]
         )
         numbers = self._provenance.marks_of(boxes)[:, 0]
-        if len(numbers) == len(found):
-            self._provenance.mark(found, numbers[:, None, None, None])
-        return found
+        if len(numbers) == len(grids):
+            self._provenance.mark(grids, numbers[:, None, None, None])
+        return grids
 
     def _fill_places(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Regions of a map between whole numbers are those of the object they were read off."""
         self._provenance.is_filling = True
         try:
-            found = original(*args, **kwargs)
+            filled = original(*args, **kwargs)
         finally:
             self._provenance.is_filling = False
-        for weights in found[1]:  # another object's region may lie in them
+        for weights in filled[1]:  # another object's region may lie in them
             self._provenance.mark(weights, torch.tensor(NONE))
-        return found
+        return filled
 
     def _resize_array(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """An array that is resized is that of the object whose tensor has just left torch."""
-        found = original(*args, **kwargs)
+        resized = original(*args, **kwargs)
         number = self._provenance.last_left
-        if number >= 0 and isinstance(found, np.ndarray):
-            self._provenance.mark_array(found, torch.tensor([number]))
-        return found
+        if number >= 0 and isinstance(resized, np.ndarray):
+            self._provenance.mark_array(resized, torch.tensor([number]))
+        return resized
 
     def _draw_gaussian(
         self, original: Callable[..., Any], heatmap: Tensor, center: Any, *args: Any, **kwargs: Any
     ) -> Any:
         """The elements that a Gaussian raises are those of the object at its center."""
         numbers = [
-            self._provenance.marks_of(one).reshape(-1)[0]
-            for one in center
-            if isinstance(one, Tensor)
+            self._provenance.marks_of(coordinate).reshape(-1)[0]
+            for coordinate in center
+            if isinstance(coordinate, Tensor)
         ]
         with unobserved():
             before = heatmap.clone()
-        found = original(heatmap, center, *args, **kwargs)
+        drawn = original(heatmap, center, *args, **kwargs)
         # Centers that are Python numbers by now were read off the object's box just before.
         number = int(numbers[0]) if numbers else self._provenance.last_left
         if number >= 0:
             with unobserved():
-                marks = torch.where(found > before, number, self._provenance.memory.read(found))
-            self._provenance.mark(found, marks)
-        return found
+                marks = torch.where(drawn > before, number, self._provenance.memory.read(drawn))
+            self._provenance.mark(drawn, marks)
+        return drawn
 
 
 def _as_index(value: Any) -> Any:

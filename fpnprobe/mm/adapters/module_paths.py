@@ -12,8 +12,8 @@ def auxiliary_stage(path: str) -> int | None:
     >>> auxiliary_stage("auxiliary_heads.3.bbox_head.loss_cls")
     3
     """
-    found = _AUXILIARY.search(path)
-    return int(found[1]) if found else None
+    match = _AUXILIARY.search(path)
+    return int(match[1]) if match else None
 
 
 def term_of(path: str) -> str:
@@ -24,15 +24,15 @@ def term_of(path: str) -> str:
     >>> [term_of(p) for p in ("roi_head.mask_head.0", "bbox_head", "auxiliary_heads.2.bbox_head")]
     ['mask', 'dense', 'aux2']
     """
-    parts = path.split(".")
+    names = path.split(".")
     stage = auxiliary_stage(path)
     if stage is not None:
         return f"aux{stage}"
-    if "rpn_head" in parts:
+    if "rpn_head" in names:
         return "rpn"
-    if "mask_head" in parts:
+    if "mask_head" in names:
         return "mask"
-    found = _STAGE.search(path)
-    if found:
-        return f"roi_s{found[1]}"
-    return "roi" if "roi_head" in parts else "dense"
+    match = _STAGE.search(path)
+    if match:
+        return f"roi_s{match[1]}"
+    return "roi" if "roi_head" in names else "dense"

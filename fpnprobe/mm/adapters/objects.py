@@ -59,9 +59,9 @@ class Objects:
             classes.append(truth.labels)
         joined = torch.cat(areas)
         index = bucket_index(joined.numpy(), buckets)
-        known = torch.cat(classes)
-        buckets_of_objects = torch.from_numpy(index).to(known.device)
-        return cls(tuple(first), buckets_of_objects, known, joined, _box_forms(samples))
+        labels = torch.cat(classes)
+        buckets_of_objects = torch.from_numpy(index).to(labels.device)
+        return cls(tuple(first), buckets_of_objects, labels, joined, _box_forms(samples))
 
     @property
     def images(self) -> int:
@@ -94,10 +94,10 @@ class Objects:
         return self._look_up(self.classes, numbers, BACKGROUND)
 
     def _look_up(self, table: Tensor, numbers: Tensor, default: int) -> Tensor:
-        found = torch.full_like(numbers, default)
-        kept = numbers >= 0
-        found[kept] = table.to(numbers.device)[numbers[kept]].to(found.dtype)
-        return found
+        looked_up = torch.full_like(numbers, default)
+        has_object = numbers >= 0
+        looked_up[has_object] = table.to(numbers.device)[numbers[has_object]].to(looked_up.dtype)
+        return looked_up
 
     def count(self, buckets: int) -> list[int]:
         """Number of objects in each bucket."""

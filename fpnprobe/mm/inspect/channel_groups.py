@@ -30,21 +30,21 @@ class ChannelGroups:
 @contextlib.contextmanager
 def listening(neck: nn.Module | None) -> Iterator[ChannelGroups]:
     """Hear the channels of each level in the passes inside; nothing where a neck has no pyramid."""
-    found = ChannelGroups()
+    groups = ChannelGroups()
     handles: list[Any] = []
     stages = [m for m in neck.modules() if isinstance(m, FeatureGrouping)] if neck else []
     try:
         if stages:
-            found.groups = stages[-1].levels
+            groups.groups = stages[-1].levels
             swaps = list(stages[-1].swaps)
             for name, swap in zip(_name_groups(len(swaps)), swaps, strict=True):
-                handles.append(swap.register_forward_hook(_read_swapped(found, name)))
+                handles.append(swap.register_forward_hook(_read_swapped(groups, name)))
         else:
             count = len(getattr(neck, "lateral_convs", ()))
             smooth = list(getattr(neck, "fpn_convs", ()))[:count]
             for name, conv in zip(_name_groups(count), smooth, strict=False):
-                handles.append(conv.register_forward_pre_hook(_read_smoothed(found, name)))
-        yield found
+                handles.append(conv.register_forward_pre_hook(_read_smoothed(groups, name)))
+        yield groups
     finally:
         for handle in handles:
             handle.remove()
@@ -54,17 +54,17 @@ def _name_groups(count: int) -> list[str]:
     return [f"P{_LAST - count + 1 + at}" for at in range(count)]
 
 
-def _read_swapped(found: ChannelGroups, name: str) -> Any:
+def _read_swapped(groups: ChannelGroups, name: str) -> Any:
     def hook(_module: nn.Module, inputs: tuple[Tensor, ...], matrix: Tensor) -> None:
         feature = inputs[0].detach()
         swapped = matrix.detach() @ feature.flatten(2)  # (B, Z, Z) (B, Z, HW)
-        found.maps[name] = swapped.view_as(feature)
+        groups.maps[name] = swapped.view_as(feature)
 
     return hook
 
 
-def _read_smoothed(found: ChannelGroups, name: str) -> Any:
+def _read_smoothed(groups: ChannelGroups, name: str) -> Any:
     def hook(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        found.maps[name] = inputs[0].detach()
+        groups.maps[name] = inputs[0].detach()
 
     return hook

@@ -34,9 +34,11 @@ def row(result: CheckResult) -> list[str]:
     name = _shorten_name(result.config)
     if result.error:
         return [name, *["-"] * len(RESIDUALS), "-", f"NO: {result.error}"]
-    loss, *others = (getattr(result.residuals, one) for one in RESIDUALS)
+    loss, *residuals = (
+        getattr(result.residuals, name_of_residual) for name_of_residual in RESIDUALS
+    )
     cells = [f"{loss:.1e}" if not result.unlabeled else f"{100 * result.unlabeled:.2g} % rest"]
-    cells += [f"{value:.1e}" for value in others]
+    cells += [f"{value:.1e}" for value in residuals]
     return [name, *cells, result.labels, "yes" if result.ok else "NO"]
 
 
@@ -76,5 +78,5 @@ def _shorten_name(name: str) -> str:
 
 def as_json(results: Sequence[CheckResult]) -> str:
     """Return one object for one config, a list for several."""
-    found = [result.to_dict() for result in results]
-    return json.dumps(found[0] if len(found) == 1 else found, indent=2)
+    content = [result.to_dict() for result in results]
+    return json.dumps(content[0] if len(content) == 1 else content, indent=2)

@@ -51,26 +51,26 @@ def save(
         sample = images[position]
         image = DetectorImage.of(detector, sample)
         chain = chain or build_chain(detector, image.pixels, with_readout=False)
-        found = extract(chain, image, thumbnail=sample["inputs"])
-        found.write(folder)
-        ids.append(found.image_id)
+        features = extract(chain, image, thumbnail=sample["inputs"])
+        features.write(folder)
+        ids.append(features.image_id)
     atomic.write_json(Path(folder) / INDEX, ids)
     return ids
 
 
 def choose(images: CellImages, *, count: int, buckets: Sequence[ScaleBucket]) -> list[int]:
     """Positions of the images with objects of the most buckets, of the first 200 images."""
-    found = []
+    image_ids = []
     for position in range(min(len(images), _SEARCHED)):
         areas = images[position]["data_samples"].gt_instances.areas.numpy()
-        found.append((-len(np.unique(bucket_index(areas, buckets))), position))
-    return sorted(position for _, position in sorted(found)[:count])
+        image_ids.append((-len(np.unique(bucket_index(areas, buckets))), position))
+    return sorted(position for _, position in sorted(image_ids)[:count])
 
 
 def extract(chain: Chain, image: DetectorImage, *, thumbnail: Tensor) -> Features:
     """The maps of one image at all places of a chain; `thumbnail` is `(3, H, W)` uint8, BGR."""
     maps: dict[str, Tensor] = {}
-    with channel_groups.listening(chain.neck) as heard:
+    with channel_groups.listening(chain.neck) as channels:
         for place in chain.places():
             for name, level in zip(
                 chain.levels(place), chain.features(image.pixels, place), strict=True
@@ -78,9 +78,9 @@ def extract(chain: Chain, image: DetectorImage, *, thumbnail: Tensor) -> Feature
                 maps[name] = _pool_map(_crop_padding(level, image).mean(1, keepdim=True))[0].sqrt()
     compactness = {
         name: group_compactness(
-            _pool_map(_crop_padding(level, image)).cpu().numpy(), groups=heard.groups
+            _pool_map(_crop_padding(level, image)).cpu().numpy(), groups=channels.groups
         )
-        for name, level in heard.maps.items()
+        for name, level in channels.maps.items()
     }
     original = image.meta["ori_shape"]
     scale = torch.tensor([*image.meta["scale_factor"]] * 2, device=image.boxes.device)
@@ -100,12 +100,12 @@ def _crop_padding(level: Tensor, image: DetectorImage) -> Tensor:
     """Squares of a level `(1, Z, h, w)` without the padding."""
     height, width = image.meta["img_shape"]
     padded = image.pixels.shape[-2:]
-    part = level[
+    visible = level[
         ...,
         : max(1, round(level.shape[-2] * height / padded[0])),
         : max(1, round(level.shape[-1] * width / padded[1])),
     ]
-    return part.double().square()
+    return visible.double().square()
 
 
 def _pool_map(squares: Tensor) -> Tensor:

@@ -108,8 +108,8 @@ def generated_batch(
         areas = np.array(
             [edges[k] + f * (edges[k + 1] - edges[k]) for k, f in zip(kind, fill, strict=True)]
         )
-        own = labels[image * objects : (image + 1) * objects]
-        samples.append(data_sample(boxes, own, areas, size=(size, size), image=image))
+        image_labels = labels[image * objects : (image + 1) * objects]
+        samples.append(data_sample(boxes, image_labels, areas, size=(size, size), image=image))
         pixels = rng.integers(0, 256, (3, size, size), dtype=np.uint8)
         inputs.append(torch.from_numpy(pixels))
     return {"inputs": inputs, "data_samples": samples}

@@ -35,7 +35,7 @@ def probe_offline(
     """
     if images < 1 or batch < 1:
         raise FpnProbeError(f"images={images}, batch={batch}: expected at least 1")
-    chosen = Probe(mode, terms)  # type: ignore[arg-type] # checked there
+    probe = Probe(mode, terms)  # type: ignore[arg-type] # checked there
     buckets = buckets_of_sides(bounds) if bounds else None
     opened = open_given(
         config,
@@ -54,7 +54,7 @@ def probe_offline(
         out,
         count=images,
         batch=batch,
-        probe=chosen,
+        probe=probe,
         buckets=buckets or opened.buckets,
         cell=opened.cell,
         seed=seed,

@@ -61,7 +61,7 @@ def open_given(
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise EnvironmentProblem(f"device {device!r}: no CUDA device here; use --device cpu")
     if (Path(config) / MANIFEST).is_file() or is_run(config):
-        if any(each is not None for each in (checkpoint, data, size, area)):
+        if any(option is not None for option in (checkpoint, data, size, area)):
             raise FpnProbeError(
                 f"{config} is a trained cell with its own weights, images, size and areas: leave "
                 "the checkpoint, --data, --size and --area out"
@@ -116,9 +116,9 @@ def open_config(
     Raises:
         FpnProbeError: If one of them cannot be read, or they do not fit together.
     """
-    found = splits.open_split(data, split, area=area)
-    found.check_images()
-    names = found.annotations.category_names
+    opened_split = splits.open_split(data, split, area=area)
+    opened_split.check_images()
+    names = opened_split.annotations.category_names
     loaded = read_config(config)
     state: Mapping[str, Any] = {}
     classes = names
@@ -138,7 +138,7 @@ def open_config(
         load_weights(detector, state, checkpoint)
     images = CellImages(
         data,
-        found.file,
+        opened_split.file,
         classes=classes,
         area=area,
         size=size or _find_scale(loaded),
@@ -155,21 +155,21 @@ def _trained_classes(
 ) -> tuple[str, ...]:
     """Class names in the order of the labels: of the checkpoint, the config, COCO or the data."""
     stored = meta.get("dataset_meta") or {}
-    found = stored.get("classes") or stored.get("CLASSES")
-    if not found:
+    class_names = stored.get("classes") or stored.get("CLASSES")
+    if not class_names:
         dataset = config.get("train_dataloader", {}).get("dataset", {})
-        found = (dataset.get("metainfo") or {}).get("classes")
-    if not found:
+        class_names = (dataset.get("metainfo") or {}).get("classes")
+    if not class_names:
         count = _find_largest(config.get("model"), "num_classes")
-        found = CocoDataset.METAINFO["classes"] if count == 80 else names[:count]
-    return (found,) if isinstance(found, str) else tuple(found)
+        class_names = CocoDataset.METAINFO["classes"] if count == 80 else names[:count]
+    return (class_names,) if isinstance(class_names, str) else tuple(class_names)
 
 
 def _find_largest(config: Any, key: str) -> int:
     if isinstance(config, dict):
-        own = config.get(key)
+        own_value = config.get(key)
         inner = [_find_largest(value, key) for value in config.values()]
-        return max([own if isinstance(own, int) else 1, *inner])
+        return max([own_value if isinstance(own_value, int) else 1, *inner])
     if isinstance(config, list | tuple):
         return max((_find_largest(value, key) for value in config), default=1)
     return 1

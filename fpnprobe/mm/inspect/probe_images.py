@@ -95,17 +95,17 @@ def probe_images(
     numbers = list(range(min(count, len(images))))
     batches = [numbers[i : i + batch] for i in range(0, len(numbers), batch)]
     with LedgerWriter(out, **dict(cell or {})) as writer, _evaluation_mode(detector):
-        for index, chosen in enumerate(batches):
+        for index, batch_numbers in enumerate(batches):
             each()
-            given = [images[i] for i in chosen]
+            samples = [images[i] for i in batch_numbers]
             with _generators_from(seed + index):
                 sample = _measure_batch(
-                    detector, given, probe or Probe("full"), buckets, iteration=index
+                    detector, samples, probe or Probe("full"), buckets, iteration=index
                 )
             account.add(sample)
             writer.append(sample.records, sample.conflicts)
-    found = account.summary()
-    summary = {key: found[key] for key in ("mode", "samples", "nonfinite", "residuals")}
+    account_summary = account.summary()
+    summary = {key: account_summary[key] for key in ("mode", "samples", "nonfinite", "residuals")}
     summary |= {"images": len(numbers), "batch": batch}
     summary["seconds"] = round(time.perf_counter() - start, 3)
     return OfflineResult(Ledger.read(out), summary)
@@ -120,24 +120,24 @@ def _measure_batch(
     iteration: int,
 ) -> Sample:
     collated = {key: [sample[key] for sample in samples] for key in ("inputs", "data_samples")}
-    with torch.enable_grad(), observe(detector, buckets) as seen:
+    with torch.enable_grad(), observe(detector, buckets) as observation:
         data = detector.data_preprocessor(collated, training=True)
         loss, _ = detector.parse_losses(detector(**data, mode="loss"))
         try:
             return probe.measure(
                 loss,
-                seen.partition,
-                seen.taps(),
-                StepContext(auxiliary=seen.auxiliary, iteration=iteration),
+                observation.partition,
+                observation.taps(),
+                StepContext(auxiliary=observation.auxiliary, iteration=iteration),
             )
         finally:
-            seen.release()
+            observation.release()
 
 
 @contextlib.contextmanager
 def _evaluation_mode(detector: Any) -> Iterator[None]:
     modes = [(module, module.training) for module in detector.modules()]
-    chosen = torch.backends.cudnn.benchmark
+    benchmark = torch.backends.cudnn.benchmark
     deterministic = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     detector.eval()
@@ -147,7 +147,7 @@ def _evaluation_mode(detector: Any) -> Iterator[None]:
         with whole_float32():
             yield
     finally:
-        torch.backends.cudnn.benchmark = chosen
+        torch.backends.cudnn.benchmark = benchmark
         torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
         for module, training in modes:
             module.training = training

@@ -76,12 +76,12 @@ def open_run_images(stored: StoredCell, *, masks: bool = False) -> CellImages:
 def _last_checkpoint(folder: Path) -> Path:
     """The checkpoint that mmengine names as the last one, by its name in this folder."""
     try:
-        named = Path((folder / "last_checkpoint").read_text(encoding="utf-8").strip()).name
+        file_name = Path((folder / "last_checkpoint").read_text(encoding="utf-8").strip()).name
     except OSError:
-        named = ""
-    found = folder / named if named else None
-    if found is None or not found.is_file():
+        file_name = ""
+    checkpoint = folder / file_name if file_name else None
+    if checkpoint is None or not checkpoint.is_file():
         raise FpnProbeError(
             f"{folder} has no checkpoint: let the training save one (default_hooks.checkpoint)"
         )
-    return found
+    return checkpoint

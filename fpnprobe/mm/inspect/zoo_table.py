@@ -111,8 +111,8 @@ def summary(rows: Sequence[ZooRow]) -> str:
     """
     buildable, holding = count_families(rows)
     share = 100 * len(holding) / max(len(buildable), 1)
-    others = [family for family in buildable if family not in holding]
-    tail = f"; not: {', '.join(others)}" if others else ""
+    remaining = [family for family in buildable if family not in holding]
+    tail = f"; not: {', '.join(remaining)}" if remaining else ""
     return (
         f"{len(holding)} of {len(buildable)} families hold with witnessed labels "
         f"({share:.0f} %){tail}"

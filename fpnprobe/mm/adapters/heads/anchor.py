@@ -33,10 +33,14 @@ class AnchorAdapter(HeadAdapter):
         self.wrap("loss_by_feat_single", self._around_level)
 
     def _around_image(self, original: Any, *args: Any, **kwargs: Any) -> Any:
-        found = original(*args, **kwargs)
-        sample = next((x for x in found if isinstance(x, SamplingResult)), None)
+        targets = original(*args, **kwargs)
+        sample = next((x for x in targets if isinstance(x, SamplingResult)), None)
         labels = next(
-            (x for x in found if isinstance(x, Tensor) and x.dim() == 1 and x.dtype == torch.long),
+            (
+                x
+                for x in targets
+                if isinstance(x, Tensor) and x.dim() == 1 and x.dtype == torch.long
+            ),
             None,
         )
         if sample is None or labels is None:
@@ -51,15 +55,15 @@ class AnchorAdapter(HeadAdapter):
         objects = torch.full_like(labels, BACKGROUND)
         objects[positive] = self.objects.numbers(len(self._images), sample.pos_assigned_gt_inds)
         self._images.append(objects)
-        return found
+        return targets
 
     def _around_targets(self, original: Any, *args: Any, **kwargs: Any) -> Any:
         anchors = kwargs["anchor_list"] if "anchor_list" in kwargs else args[0]
         sizes = [len(level) for level in anchors[0]]  # before ATSS joins them in place
         self._images.clear()
-        found = original(*args, **kwargs)
+        targets = original(*args, **kwargs)
         self._levels, self._next = images_to_levels(self._images, sizes), 0
-        return found
+        return targets
 
     def _around_level(self, original: Any, *args: Any, **kwargs: Any) -> Any:
         index, self._next = self._next, self._next + 1

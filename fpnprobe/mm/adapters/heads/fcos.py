@@ -26,7 +26,7 @@ class FCOSAdapter(HeadAdapter):
         self.wrap("loss_by_feat", self._around_loss)
 
     def _around_targets(self, original: Any, points: Any, truths: Any) -> Any:
-        found = original(points, truths)
+        targets = original(points, truths)
         classes = self.head.num_classes
         numbered = []
         for image, truth in enumerate(truths):
@@ -42,7 +42,7 @@ class FCOSAdapter(HeadAdapter):
             levels.append(torch.full_like(own, self.level(index)))
         if self._rows is not None:
             self._rows.objects, self._rows.levels = torch.cat(objects), torch.cat(levels)
-        return found
+        return targets
 
     def _around_loss(self, original: Any, *args: Any, **kwargs: Any) -> Any:
         with self.rows() as self._rows:

@@ -44,9 +44,9 @@ class FreeAnchorAdapter(HeadAdapter):
                 f"{self.path}: the objects of image {self._image} are not in the order of its "
                 "annotations: this head needs an adapter of its own"
             )
-        found = original(cls_prob, bbox_pred, anchors, truth)
+        bag_loss = original(cls_prob, bbox_pred, anchors, truth)
         self._image += 1
-        return found
+        return bag_loss
 
     def _around_positive(self, original: Any, *args: Any, **kwargs: Any) -> Any:
         rows = original(*args, **kwargs)  # (objects of the image,)

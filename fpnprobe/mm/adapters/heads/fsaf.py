@@ -41,28 +41,30 @@ class FSAFAdapter(HeadAdapter):
         level: int,
         min_levels: Tensor,
     ) -> Any:
-        found = original(cls_loss, reg_loss, assigned_gt_inds, labels, level, min_levels)
-        kept = found[2]  # (B * anchors of the level,) bool
-        objects = torch.where(kept, assigned_gt_inds, BACKGROUND)
-        self._check_choice(kept, assigned_gt_inds, min_levels, level)
+        choice = original(cls_loss, reg_loss, assigned_gt_inds, labels, level, min_levels)
+        is_kept = choice[2]  # (B * anchors of the level,) bool
+        objects = torch.where(is_kept, assigned_gt_inds, BACKGROUND)
+        self._check_choice(is_kept, assigned_gt_inds, min_levels, level)
         # Labels of anchors whose object chose another level still name it: look at the others.
         classes = self.head.num_classes
-        target = torch.where(kept, labels, classes)
+        target = torch.where(is_kept, labels, classes)
         expected = self.objects.class_of(objects)
         check_classes(f"{self.path}.loss_cls", target, expected, classes=classes)
         self.count_witnessed("loss_cls", int((objects >= 0).sum()))
         levels = torch.full_like(objects, self.level(level))
         self.show("loss_cls", cls_loss, objects, levels)
         self.show("loss_bbox", reg_loss, objects, levels)
-        return found
+        return choice
 
-    def _check_choice(self, kept: Tensor, assigned: Tensor, min_levels: Tensor, level: int) -> None:
+    def _check_choice(
+        self, is_kept: Tensor, assigned: Tensor, min_levels: Tensor, level: int
+    ) -> None:
         """A class target cannot tell a dropped positive from a kept one: the chosen level can."""
-        chosen = assigned >= 0
-        chosen[chosen.clone()] = min_levels[assigned[chosen]] == level
-        if not torch.equal(kept, chosen):
+        has_object = assigned >= 0
+        has_object[has_object.clone()] = min_levels[assigned[has_object]] == level
+        if not torch.equal(is_kept, has_object):
             raise FpnProbeError(
-                f"{self.path}: {int((kept != chosen).sum())} anchors are positive at a level that "
-                "their object did not choose, or the other way round: this head needs an adapter "
-                "of its own"
+                f"{self.path}: {int((is_kept != has_object).sum())} anchors are positive at a "
+                "level that their object did not choose, or the other way round: this head needs an "
+                "adapter of its own"
             )

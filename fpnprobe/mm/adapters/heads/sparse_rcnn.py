@@ -19,15 +19,17 @@ class DIIAdapter(HeadAdapter):
         self.wrap("loss_and_target", self._around_loss)
 
     def _around_loss(self, original: Any, *args: Any, **kwargs: Any) -> Any:
-        parts = []
+        per_image = []
         for image, sample in enumerate(sampling_results(args, kwargs)):
-            own = torch.full(
+            image_objects = torch.full(
                 (len(sample.pos_inds) + len(sample.neg_inds),),
                 BACKGROUND,
                 device=sample.pos_inds.device,
             )
-            own[sample.pos_inds] = self.objects.numbers(image, sample.pos_assigned_gt_inds)
-            parts.append(own)
-        objects = torch.cat(parts)
+            image_objects[sample.pos_inds] = self.objects.numbers(
+                image, sample.pos_assigned_gt_inds
+            )
+            per_image.append(image_objects)
+        objects = torch.cat(per_image)
         with self.rows(objects, self.roi_levels(len(objects))):
             return original(*args, **kwargs)

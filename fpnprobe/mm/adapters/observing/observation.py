@@ -42,8 +42,8 @@ class Observation:
     @property
     def arithmetic(self) -> str:
         """The coarsest arithmetic of that forward pass: a key of `arithmetic.TOLERANCES`."""
-        made = [*self._features.values(), *(call.rows for call in self.partition.calls)]
-        return arithmetic_of(made, autocast=self.autocast)
+        tensors = [*self._features.values(), *(call.rows for call in self.partition.calls)]
+        return arithmetic_of(tensors, autocast=self.autocast)
 
     def record_stage_output(self, stage: Stage, output: Any) -> None:
         """Take what a stage made, once in each forward pass.

@@ -69,43 +69,43 @@ def observe(
             f"detector {type(detector).__name__} has no backbone of its own: give the detector "
             "that it wraps"
         )
-    found = stages(detector.backbone) if has_stages(detector.backbone) else ()
-    seen = Observation(LossPartition(tuple(buckets)), found)
-    recorder = Recorder(seen.partition, values=values)
+    listened_stages = stages(detector.backbone) if has_stages(detector.backbone) else ()
+    observation = Observation(LossPartition(tuple(buckets)), listened_stages)
+    recorder = Recorder(observation.partition, values=values)
     follow = labels == "provenance" or (labels == "auto" and not every_head_fits(detector))
     with ExitStack() as undo:
-        followed = FollowedHeads(seen.partition, collect=collect) if follow else None
-        _watch_inputs(detector, seen, recorder, followed, undo)
-        for stage in found:
+        followed = FollowedHeads(observation.partition, collect=collect) if follow else None
+        _watch_inputs(detector, observation, recorder, followed, undo)
+        for stage in listened_stages:
 
             def record(_m: nn.Module, _i: Any, out: Any, stage: Stage = stage) -> Any:
                 frozen = isinstance(out, Tensor) and not out.requires_grad
                 if arrivals and frozen and torch.is_grad_enabled():
                     out = with_gradient(out)
-                seen.record_stage_output(stage, out)
+                observation.record_stage_output(stage, out)
                 return out
 
             undo.callback(stage.module.register_forward_hook(record).remove)
-        watch_maps(detector, seen, recorder, undo)
+        watch_maps(detector, observation, recorder, undo)
         if followed is None:
-            watch_heads(detector, seen, recorder, undo)
+            watch_heads(detector, observation, recorder, undo)
         else:
-            announce_terms(detector, seen)
+            announce_terms(detector, observation)
             followed.attach(detector, undo)
             for path, module in detector.named_modules():
                 if hasattr(module, "map_roi_levels"):
                     watch_extractor(path, module, recorder, undo)
         for path, module in detector.named_modules():
             if auxiliary_stage(path) is not None:
-                watch_auxiliary(module, seen, undo)
-        undo.enter_context(partial_checkpoints(seen.notes.append))
-        undo.enter_context(eagerly(detector, seen.notes.append))
-        yield seen
+                watch_auxiliary(module, observation, undo)
+        undo.enter_context(partial_checkpoints(observation.notes.append))
+        undo.enter_context(eagerly(detector, observation.notes.append))
+        yield observation
 
 
 def _watch_inputs(
     detector: nn.Module,
-    seen: Observation,
+    observation: Observation,
     recorder: Recorder,
     followed: FollowedHeads | None,
     undo: ExitStack,
@@ -114,19 +114,19 @@ def _watch_inputs(
         samples = kwargs.get("data_samples", args[1] if len(args) > 1 else None)
         if samples is None:
             raise FpnProbeError("the detector was called without data samples: nothing to measure")
-        seen.release()
-        objects = Objects.of(samples, seen.partition.buckets)
+        observation.release()
+        objects = Objects.of(samples, observation.partition.buckets)
         recorder.begin(objects)
         if followed is not None:
             followed.begin(objects)
 
     def after(_module: nn.Module, _args: Any, losses: Any) -> None:
-        seen.losses = losses if isinstance(losses, dict) else {}
-        seen.witness = recorder.witness
+        observation.losses = losses if isinstance(losses, dict) else {}
+        observation.witness = recorder.witness
         if followed is not None:
-            seen.witness = followed.witness
+            observation.witness = followed.witness
             followed.finish()
-            add_levels(seen.partition, seen.maps, recorder.levels)
+            add_levels(observation.partition, observation.maps, recorder.levels)
 
     undo.callback(detector.register_forward_pre_hook(before, with_kwargs=True).remove)
     # Here, not around a distributed wrapper: its output node starts the exchange of gradients.

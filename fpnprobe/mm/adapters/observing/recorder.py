@@ -82,16 +82,16 @@ class Recorder:
         """Ignore a loss module whose result enters the loss through rows shown elsewhere."""
         self._muted.add(module)
 
-    def show(self, name: str, rows: Tensor, where: Rows) -> None:
+    def show(self, name: str, rows: Tensor, head_rows: Rows) -> None:
         """Take unreduced loss rows."""
-        objects = where.objects
+        objects = head_rows.objects
         assert objects is not None
         label = self.objects.labels(objects.to(rows.device), len(self.partition.buckets))
-        levels = None if where.levels is None else where.levels.to(rows.device)
+        levels = None if head_rows.levels is None else head_rows.levels.to(rows.device)
         self.partition.add(
             LossCall(
                 name,
-                term_of(where.path),
+                term_of(head_rows.path),
                 rows,
                 rows,
                 label,
@@ -119,54 +119,56 @@ class Recorder:
     ) -> None:
         calls, start = self.partition.calls, self._starts.pop()
         within, calls[start:] = calls[start:], []
-        where = self._stack[-1] if self._stack else None
+        head_rows = self._stack[-1] if self._stack else None
         # A loss under no_grad chooses rows (OHEM's sampler asks it so) and is no part of the loss.
         if module in self._muted or not torch.is_grad_enabled():
             return
-        if where is None:
+        if head_rows is None:
             raise FpnProbeError(
                 f"head {head} calls {name} where the adapter of the class it inherits from does "
                 f"not expect it: add one with @fpnprobe.mm.adapters.register_head({head})"
             )
-        shown = [call for call in within if any(call is one for one in self._shown)]
+        shown = [call for call in within if any(call is listed for listed in self._shown)]
         if shown:  # its rows passed by inside, with all their factors
             calls += shown
-        elif not where.later:
-            self._record_call(name, module, bound_arguments(module, args, kwargs), out, where)
+        elif not head_rows.later:
+            self._record_call(name, module, bound_arguments(module, args, kwargs), out, head_rows)
 
     def _record_call(
-        self, name: str, module: nn.Module, arguments: dict[str, Any], out: Any, where: Rows
+        self, name: str, module: nn.Module, arguments: dict[str, Any], out: Any, head_rows: Rows
     ) -> None:
         if not isinstance(out, Tensor):
             raise FpnProbeError(
                 f"{name} ({type(module).__name__}) returns {type(out).__name__}, expected a "
                 "tensor: write an adapter with fpnprobe.mm.adapters.register_head"
             )
-        if where.objects is None:
+        if head_rows.objects is None:
             raise FpnProbeError(f"{name} was called before the rows of its head were known")
         prediction = next(iter(arguments.values()))
-        found = self._align_rows(name, prediction, where)
-        assert found.objects is not None
-        target = class_target(arguments, len(found.objects))
+        call_rows = self._align_rows(name, prediction, head_rows)
+        assert call_rows.objects is not None
+        target = class_target(arguments, len(call_rows.objects))
         if target is not None and not isinstance(module, LossRows):
             check_classes(
                 name,
                 target,
-                self.objects.class_of(found.objects.to(target.device)),
-                classes=where.classes,
-                masks=term_of(where.path) == "mask",
+                self.objects.class_of(call_rows.objects.to(target.device)),
+                classes=head_rows.classes,
+                masks=term_of(head_rows.path) == "mask",
             )
-            self.witness.witnessed[name] += int((found.objects >= 0).sum())
+            self.witness.witnessed[name] += int((call_rows.objects >= 0).sum())
         elif not isinstance(module, LossRows):
-            check_tables(self.witness, name, arguments, found.objects, classes=where.classes)
+            check_tables(
+                self.witness, name, arguments, call_rows.objects, classes=head_rows.classes
+            )
         if isinstance(module, LossRows) or reduction_of(module, arguments) == "none":
-            self.show(name, out, found)
+            self.show(name, out, call_rows)
             if isinstance(module, LossRows):
                 self._shown.append(self.partition.calls[-1])
             return
         buckets = len(self.partition.buckets)
-        labels = self.objects.labels(found.objects.to(prediction.device), buckets)
-        levels = None if found.levels is None else found.levels.to(labels.device)
+        labels = self.objects.labels(call_rows.objects.to(prediction.device), buckets)
+        levels = None if call_rows.levels is None else call_rows.levels.to(labels.device)
         values = None
         if self._values:
             self._inside = True
@@ -177,28 +179,28 @@ class Recorder:
         self.partition.add(
             LossCall(
                 name,
-                term_of(where.path),
+                term_of(head_rows.path),
                 prediction,
                 out,
                 labels,
                 values,
                 levels,
-                objects=found.objects.to(prediction.device),
+                objects=call_rows.objects.to(prediction.device),
             )
         )
 
-    def _align_rows(self, name: str, prediction: Tensor, where: Rows) -> Rows:
+    def _align_rows(self, name: str, prediction: Tensor, head_rows: Rows) -> Rows:
         """Rows of this call: all rows of the head, or those with an object, in order."""
-        objects, levels = where.objects, where.levels
+        objects, levels = head_rows.objects, head_rows.levels
         assert objects is not None
         if len(prediction) == len(objects):
-            return where
-        kept = objects >= 0
-        if len(prediction) != int(kept.sum()):
+            return head_rows
+        has_object = objects >= 0
+        if len(prediction) != int(has_object.sum()):
             raise FpnProbeError(
                 f"{name}: {len(prediction)} rows, but the head has {len(objects)} of which "
-                f"{int(kept.sum())} have an object: write an adapter for this head with "
+                f"{int(has_object.sum())} have an object: write an adapter for this head with "
                 "fpnprobe.mm.adapters.register_head"
             )
-        chosen = None if levels is None else levels.to(kept.device)[kept]
-        return Rows(where.path, where.classes, objects[kept], chosen)
+        kept_levels = None if levels is None else levels.to(has_object.device)[has_object]
+        return Rows(head_rows.path, head_rows.classes, objects[has_object], kept_levels)

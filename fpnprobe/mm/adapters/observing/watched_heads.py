@@ -34,16 +34,16 @@ def every_head_fits(detector: nn.Module) -> bool:
     return bool(heads)
 
 
-def announce_terms(detector: nn.Module, seen: Observation) -> None:
+def announce_terms(detector: nn.Module, observation: Observation) -> None:
     """Name the loss terms of a detector before its first pass, so that processes agree on them."""
     for path, module in detector.named_modules():
         term = term_of(path)
-        if _is_loss(path, module) and term not in seen.partition.terms:
-            seen.partition.terms.append(term)
+        if _is_loss(path, module) and term not in observation.partition.terms:
+            observation.partition.terms.append(term)
 
 
 def watch_heads(
-    detector: nn.Module, seen: Observation, recorder: Recorder, undo: ExitStack
+    detector: nn.Module, observation: Observation, recorder: Recorder, undo: ExitStack
 ) -> None:
     """Attach the adapter of every head, and observe its loss modules; refuse a loss without one."""
     heads: list[str] = []
@@ -51,8 +51,8 @@ def watch_heads(
         adapter = adapter_for(module)
         if adapter is not None:
             heads.append(path)
-            if term_of(path) not in seen.partition.terms:
-                seen.partition.terms.append(term_of(path))
+            if term_of(path) not in observation.partition.terms:
+                observation.partition.terms.append(term_of(path))
             adapter(module, path, recorder, undo).attach()
         if isinstance(module, LossRows) or _is_loss(path, module):
             owner = path.rpartition(".")[0]
@@ -83,13 +83,13 @@ def watch_extractor(path: str, module: Any, recorder: Recorder, undo: ExitStack)
     undo.callback(module.register_forward_hook(after, with_kwargs=True).remove)
 
 
-def watch_auxiliary(module: nn.Module, seen: Observation, undo: ExitStack) -> None:
+def watch_auxiliary(module: nn.Module, observation: Observation, undo: ExitStack) -> None:
     """Collect the tensors that an auxiliary head makes: gradients that come by them are its."""
 
     def after(_m: nn.Module, _i: Any, out: Any) -> None:
         values = out.values() if isinstance(out, dict) else out
-        for one in (values,) if isinstance(values, Tensor) else values or ():
-            if isinstance(one, Tensor) and one.grad_fn is not None:
-                seen.auxiliary.append(one)
+        for output in (values,) if isinstance(values, Tensor) else values or ():
+            if isinstance(output, Tensor) and output.grad_fn is not None:
+                observation.auxiliary.append(output)
 
     undo.callback(module.register_forward_hook(after).remove)

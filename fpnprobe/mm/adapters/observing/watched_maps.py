@@ -12,10 +12,12 @@ from fpnprobe.mm.detectors.map_stages import map_taps
 from fpnprobe.mm.detectors.stages import neck_levels
 
 
-def watch_maps(detector: Any, seen: Observation, recorder: Recorder, undo: ExitStack) -> None:
+def watch_maps(
+    detector: Any, observation: Observation, recorder: Recorder, undo: ExitStack
+) -> None:
     """Record the maps of backbone and neck by level, and tell the recorder the levels."""
     backbone = detector.backbone
-    numbers = seen.stage_levels
+    numbers = observation.stage_levels
 
     def after_backbone(_m: nn.Module, inputs: Any, maps: Any) -> None:
         if not torch.is_grad_enabled():
@@ -24,23 +26,23 @@ def watch_maps(detector: Any, seen: Observation, recorder: Recorder, undo: ExitS
         if not numbers:
             taps = map_taps(maps, inputs[0].shape[-1])
             levels = [tap.level for tap in taps]
-            seen.record_backbone_maps(dict(zip(levels, maps, strict=True)), taps)
+            observation.record_backbone_maps(dict(zip(levels, maps, strict=True)), taps)
             recorder.saw_maps(levels)
             return
-        chosen = getattr(backbone, "out_indices", None)
+        out_indices = getattr(backbone, "out_indices", None)
         levels = numbers[-len(maps) :]
-        if chosen is not None and len(maps) != len(numbers):
-            levels = [numbers[i] for i in chosen if i < len(numbers)]
-        seen.record_backbone_maps(dict(zip(levels, maps, strict=False)))
+        if out_indices is not None and len(maps) != len(numbers):
+            levels = [numbers[i] for i in out_indices if i < len(numbers)]
+        observation.record_backbone_maps(dict(zip(levels, maps, strict=False)))
         recorder.saw_maps(levels)
 
     def after_neck(_m: nn.Module, _i: Any, maps: Any) -> None:
         if not torch.is_grad_enabled():
             return
         maps = [maps] if isinstance(maps, Tensor) else list(maps)
-        levels = neck_levels(maps, seen.backbone_map_sizes)
+        levels = neck_levels(maps, observation.backbone_map_sizes)
         recorder.saw_maps(levels)
-        seen.record_pyramid(dict(zip(levels, maps, strict=True)))
+        observation.record_pyramid(dict(zip(levels, maps, strict=True)))
 
     undo.callback(backbone.register_forward_hook(after_backbone).remove)
     if getattr(detector, "neck", None) is not None:

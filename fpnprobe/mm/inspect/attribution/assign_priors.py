@@ -35,8 +35,8 @@ def assigned_objects(
         numbered = torch.arange(len(boxes), device=boxes.device) + head.num_classes + 1
         objects = InstanceData(bboxes=boxes, labels=numbered)
         per_level, _ = head.get_targets(priors, [objects])
-        found = torch.cat(per_level)
-        return torch.where(found > head.num_classes, found - head.num_classes - 1, -1)
+        assigned = torch.cat(per_level)
+        return torch.where(assigned > head.num_classes, assigned - head.num_classes - 1, -1)
     assigner = getattr(head, "assigner", None)
     objects = InstanceData(bboxes=boxes, labels=labels)
     flat = InstanceData(priors=torch.cat(priors))

@@ -44,12 +44,12 @@ class PriorReadout(DetectorReadout):
     def detections(self, pyramid: Levels, meta: dict[str, Any]) -> list[Target]:
         """See `DetectorReadout.detections`."""
         outputs = self.head(pyramid)
-        (found,) = self.head.predict_by_feat(*outputs, batch_img_metas=[meta], rescale=False)
-        if not len(found):
+        (predicted,) = self.head.predict_by_feat(*outputs, batch_img_metas=[meta], rescale=False)
+        if not len(predicted):
             return []
         scores, boxes, level = self._list_priors(outputs, meta)
         targets = []
-        for i, (box, label) in enumerate(zip(found.bboxes, found.labels, strict=True)):
+        for i, (box, label) in enumerate(zip(predicted.bboxes, predicted.labels, strict=True)):
             distance = (boxes - box).abs().amax(1)
             nearest = distance.min()
             if nearest > _SAME_BOX:
@@ -67,7 +67,7 @@ class PriorReadout(DetectorReadout):
                     labels=label[None],
                     box=box,
                     level=self.names[int(level[prior])],
-                    score=float(found.scores[i]),
+                    score=float(predicted.scores[i]),
                 )
             )
         return targets
@@ -83,10 +83,10 @@ class PriorReadout(DetectorReadout):
         owner = assigned_objects(self.head, sizes, boxes=boxes, labels=labels)
         targets = []
         for i, index in enumerate(ids):
-            own = (owner == i).nonzero()[:, 0]
-            if not len(own):
+            priors = (owner == i).nonzero()[:, 0]
+            if not len(priors):
                 continue  # too small or too crowded for any prior: the detector never learns it
-            prior = own[scores[own, labels[i]].argmax()]
+            prior = priors[scores[priors, labels[i]].argmax()]
             targets.append(
                 Target(
                     kind="object",
@@ -105,7 +105,7 @@ class PriorReadout(DetectorReadout):
         """Logits `(N, classes)`, decoded boxes `(N, 4)` and level `(N,)` of every prior."""
         maps = outputs[0]
         priors = self.head.prior_generator.grid_priors(
-            [each.shape[-2:] for each in maps], dtype=maps[0].dtype, device=maps[0].device
+            [level_map.shape[-2:] for level_map in maps], dtype=maps[0].dtype, device=maps[0].device
         )
         coder = self.head.bbox_coder
         deltas = self._flatten_maps(select_single_mlvl(outputs[1], 0), coder.encode_size)
@@ -119,5 +119,8 @@ class PriorReadout(DetectorReadout):
     @staticmethod
     def _flatten_maps(maps: Sequence[Tensor], channels: int) -> list[Tensor]:
         """`(B, A * channels, H, W)` to `(B, H * W * A, channels)`, mmdet's order of priors."""
-        batched = [each if each.dim() == 4 else each[None] for each in maps]
-        return [each.permute(0, 2, 3, 1).reshape(len(each), -1, channels) for each in batched]
+        batched = [level_map if level_map.dim() == 4 else level_map[None] for level_map in maps]
+        return [
+            level_map.permute(0, 2, 3, 1).reshape(len(level_map), -1, channels)
+            for level_map in batched
+        ]

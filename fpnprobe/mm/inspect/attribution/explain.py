@@ -39,30 +39,31 @@ def targets_of(
     Raises:
         FpnProbeError: If there is no such thing in this image.
     """
-    where = f"image {image.image_id}"
+    image_name = f"image {image.image_id}"
     if kind == "detection":
-        found = image.detections(chain)
-        if not found or index is not None:
-            return [pick(found, index or 0, image=where)]
-        return found
+        detections = image.detections(chain)
+        if not detections or index is not None:
+            return [pick(detections, index or 0, image=image_name)]
+        return detections
     objects = image.objects(chain)
     if kind == "object":
         if index is None:
             return objects
         if not 0 <= index < len(image.boxes):
             raise FpnProbeError(
-                f"object {index} of {where} does not exist: expected 0 to {len(image.boxes) - 1}"
+                f"object {index} of {image_name} does not exist: expected 0 to "
+                f"{len(image.boxes) - 1}"
                 if len(image.boxes)
-                else f"{where} has no objects: attribute another image"
+                else f"{image_name} has no objects: attribute another image"
             )
-        chosen = [target for target in objects if target.index == index]
-        if not chosen:
+        matching = [target for target in objects if target.index == index]
+        if not matching:
             raise FpnProbeError(
-                f"object {index} of {where} is assigned to no prior, so it has no class logit: "
-                "attribute a detection instead"
+                f"object {index} of {image_name} is assigned to no prior, so it has no class "
+                "logit: attribute a detection instead"
             )
-        return chosen
-    names = [each.name for each in buckets]
+        return matching
+    names = [scale_bucket.name for scale_bucket in buckets]
     if bucket is not None and bucket not in names:
         raise FpnProbeError(f"unknown bucket {bucket!r}: expected one of {', '.join(names)}")
     groups = {
@@ -71,7 +72,7 @@ def targets_of(
         if bucket in (None, name)
     }
     if bucket is not None and not groups[bucket]:
-        raise FpnProbeError(f"{where} has no {bucket} objects: attribute another image")
+        raise FpnProbeError(f"{image_name} has no {bucket} objects: attribute another image")
     return [Target.together(group, bucket=name) for name, group in groups.items() if group]
 
 

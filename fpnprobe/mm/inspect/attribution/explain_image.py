@@ -32,8 +32,8 @@ def ask(
     Raises:
         FpnProbeError: For two kinds at once, or a target that the image does not have.
     """
-    given = {"detection": detection, "object": object, "bucket": bucket}
-    kinds: list[Kind] = [kind for kind in _KINDS if given[kind] is not None]
+    target_options = {"detection": detection, "object": object, "bucket": bucket}
+    kinds: list[Kind] = [kind for kind in _KINDS if target_options[kind] is not None]
     if len(kinds) > 1:
         raise FpnProbeError(
             f"{' and '.join(kinds)} were given: expected one of them, or none for all objects"
@@ -47,10 +47,12 @@ def ask(
         bucket=bucket,
         buckets=cell.buckets,
     )
-    found = explain(
+    attribution = explain(
         cell.chain, image, targets=targets, buckets=cell.buckets, labels=cell.labels, **options
     )
-    return replace(found, picture=cell.picture(found.image_id), classes=tuple(cell.stored.classes))
+    return replace(
+        attribution, picture=cell.picture(attribution.image_id), classes=tuple(cell.stored.classes)
+    )
 
 
 _KINDS: tuple[Kind, ...] = ("detection", "object", "bucket")

@@ -37,12 +37,12 @@ class DetectorImage:
         data = detector.data_preprocessor(
             {"inputs": [sample["inputs"]], "data_samples": [sample["data_samples"]]}, False
         )
-        (found,) = data["data_samples"]
-        objects = found.gt_instances
+        (packed_sample,) = data["data_samples"]
+        objects = packed_sample.gt_instances
         return cls(
-            image_id=int(found.metainfo["img_id"]),
+            image_id=int(packed_sample.metainfo["img_id"]),
             pixels=data["inputs"],
-            meta=dict(found.metainfo),
+            meta=dict(packed_sample.metainfo),
             boxes=objects.bboxes,
             labels=objects.labels,
             areas=objects.areas,

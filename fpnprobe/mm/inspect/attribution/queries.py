@@ -80,24 +80,26 @@ class QueryReadout(DetectorReadout):
             gt_instances_ignore=None,
             img_meta=meta,
         )
-        found = []
+        targets = []
         for i, index in enumerate(ids):
             query = (matched.gt_inds == i + 1).nonzero()
             if len(query):  # there may be more objects than queries
-                found.append(
+                targets.append(
                     self._make_target("object", index, rois, int(query[0]), labels[i], boxes[i])
                 )
-        return found
+        return targets
 
     def _refine_boxes(self, pyramid: Levels, meta: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor]:
         """RoIs `(S, N, 4)`, the last boxes `(N, 4)` and the last logits of one image's queries."""
-        (given,) = self.rpn_head.predict(pyramid, [DetDataSample(metainfo=meta)])
-        boxes, features, rois, found = given.bboxes, given.features[None], [], {}
+        (proposals,) = self.rpn_head.predict(pyramid, [DetDataSample(metainfo=meta)])
+        boxes, features, rois, stage_output = proposals.bboxes, proposals.features[None], [], {}
         for stage in range(self.roi_head.num_stages):
             rois.append(boxes)
-            found = self.roi_head._bbox_forward(stage, pyramid, bbox2roi([boxes]), features, [meta])
-            boxes, features = found["detached_proposals"][0], found["object_feats"]
-        return torch.stack(rois), boxes, found["cls_score"][0]
+            stage_output = self.roi_head._bbox_forward(
+                stage, pyramid, bbox2roi([boxes]), features, [meta]
+            )
+            boxes, features = stage_output["detached_proposals"][0], stage_output["object_feats"]
+        return torch.stack(rois), boxes, stage_output["cls_score"][0]
 
     def _learned_queries(self) -> Tensor:
         """Features of the queries before they have seen an image, `(N, C)`."""

@@ -54,14 +54,15 @@ class Attribution:
                 f"no target {target} in image {self.image_id}: expected 0 to "
                 f"{len(self.targets) - 1}"
             )
-        chosen = self.targets[target]
-        score = f", score {chosen.score:.2f}" if chosen.score == chosen.score else ""
+        attributed = self.targets[target]
+        label = self._describe_target(attributed)["label"]
+        score = f", score {attributed.score:.2f}" if attributed.score == attributed.score else ""
         return draw_over_image(
             self.cells(target),
             self.maps.shares()[target].tolist(),
             picture=self.picture,
-            box=[float(v) for v in chosen.box],
-            title=f"{chosen.kind} {chosen.index}: {self._describe_target(chosen)['label']}{score}",
+            box=[float(v) for v in attributed.box],
+            title=f"{attributed.kind} {attributed.index}: {label}{score}",
         )
 
     def __repr__(self) -> str:
@@ -69,14 +70,14 @@ class Attribution:
         return f"Attribution(image {self.image_id}, {len(self.targets)} x {kinds}, {self.maps!r})"
 
     def _repr_html_(self) -> str:
-        shown = self.to_pandas().pivot_table(
+        share_table = self.to_pandas().pivot_table(
             index=["kind", "object", "bucket", "assigned_level"],
             columns="level",
             values="share",
             sort=False,
             dropna=False,
         )
-        return str(shown.to_html(float_format="{:.2f}".format))
+        return str(share_table.to_html(float_format="{:.2f}".format))
 
     def cells(self, target: int = 0) -> dict[str, npt.NDArray[np.float64]]:
         """Attribution of every cell for one of the targets, `(H, W)` per level, signed."""
@@ -118,8 +119,8 @@ class Attribution:
     def _describe_target(self, target: Target) -> dict[str, Any]:
         """Class, score and box of a target, in input pixels."""
         number = int(target.labels[0]) if len(target.labels) else -1
-        known = 0 <= number < len(self.classes)
+        has_name = 0 <= number < len(self.classes)
         x0, y0, x1, y1 = (float(v) for v in target.box)
-        values = (self.classes[number] if known else str(number), target.score, x0, y0, x1 - x0,
+        values = (self.classes[number] if has_name else str(number), target.score, x0, y0, x1 - x0,
                   y1 - y0)  # fmt: skip
         return dict(zip(DETAILS, values, strict=True))

@@ -101,7 +101,10 @@ def _pyramid_strides(detector: Any) -> list[float]:
     head = getattr(detector, "rpn_head", None) or getattr(detector, "bbox_head", None)
     strides = getattr(getattr(head, "prior_generator", None), "strides", None)
     if strides is not None:
-        return [float(each[0] if isinstance(each, Sequence) else each) for each in strides]
+        return [
+            float(level_stride[0] if isinstance(level_stride, Sequence) else level_stride)
+            for level_stride in strides
+        ]
     extractor = getattr(getattr(detector, "roi_head", None), "bbox_roi_extractor", None)
     if isinstance(extractor, torch.nn.ModuleList):  # a cascade has one for each of its stages
         extractor = extractor[0]

@@ -72,14 +72,14 @@ def find_cells(
     cells = [cell for cell in stored.cells if cell.state is not State.PENDING]
     if not cells:
         raise FpnProbeError(f"{folder} has no cell yet: let run-study finish one")
-    for kind, wanted, present in (
+    for kind, requested, present in (
         ("variant", variants, [cell.variant for cell in cells]),
         ("seed", seeds, [cell.seed for cell in cells]),
     ):
-        for each in wanted:
-            if each not in present:
+        for name in requested:
+            if name not in present:
                 names = ", ".join(dict.fromkeys(map(str, present)))
-                raise FpnProbeError(f"{folder} has no {kind} {each}: expected {names}")
+                raise FpnProbeError(f"{folder} has no {kind} {name}: expected {names}")
     selected = [
         cell
         for cell in cells
@@ -160,8 +160,8 @@ def _judge_trust(
     targets = targets_of(cell.chain, image, buckets=cell.buckets)
     if not targets:
         return pd.DataFrame()
-    found = judge_methods(cell.chain, image, targets=targets, methods=methods, steps=steps)
-    return found.assign(**cell.labels)
+    trust_table = judge_methods(cell.chain, image, targets=targets, methods=methods, steps=steps)
+    return trust_table.assign(**cell.labels)
 
 
 def as_json(found: StudyAttribution) -> dict[str, Any]:
@@ -183,5 +183,5 @@ def _list_records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _largest_residuals(rows: pd.DataFrame) -> dict[str, float]:
     """Largest completeness residual of each method that promises completeness."""
-    known = rows.dropna(subset="residual")
-    return {str(m): float(v) for m, v in known.groupby("method")["residual"].max().items()}
+    measured = rows.dropna(subset="residual")
+    return {str(m): float(v) for m, v in measured.groupby("method")["residual"].max().items()}

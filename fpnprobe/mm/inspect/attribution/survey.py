@@ -47,23 +47,23 @@ def survey(
     if images < 1:
         raise FpnProbeError(f"images={images}: expected at least 1")
     chain = cell.chain
-    chosen = tuple(places) if places is not None else chain.places()
-    for place in chosen:
+    chain_places = tuple(places) if places is not None else chain.places()
+    for place in chain_places:
         chain.levels(place)
     frames = []
     done = 0
     for done, image in enumerate(islice(_images_with_objects(cell), images), 1):
-        found = (
+        attributions = (
             image.detections(chain)
             if kind == "detection"
             else targets_of(chain, image, kind=kind, buckets=cell.buckets)
         )
-        if found:
+        if attributions:
             frames += [
                 explain(
                     chain,
                     image,
-                    targets=found,
+                    targets=attributions,
                     method=method,
                     at=place,
                     steps=steps,
@@ -72,7 +72,7 @@ def survey(
                     labels=cell.labels,
                 ).to_pandas()
                 for method in methods
-                for place in chosen
+                for place in chain_places
             ]
         report(done)
     if not frames:

@@ -71,16 +71,16 @@ class DetectorReadout(nn.Module):
 
     def forward(self, pyramid: Levels, ids: Tensor) -> Tensor:
         """Numbers `(B,)`: each example's sum of logits on its own maps."""
-        chosen = [self.targets[int(i)] for i in ids]
-        counts = torch.tensor([len(target.labels) for target in chosen])
-        example = torch.arange(len(chosen)).repeat_interleave(counts).to(pyramid[0].device)
+        targets = [self.targets[int(i)] for i in ids]
+        counts = torch.tensor([len(target.labels) for target in targets])
+        example = torch.arange(len(targets)).repeat_interleave(counts).to(pyramid[0].device)
         logits = self.logits(
             pyramid,
             example,
-            torch.cat([target.sources for target in chosen]),
-            torch.cat([target.labels for target in chosen]),
+            torch.cat([target.sources for target in targets]),
+            torch.cat([target.labels for target in targets]),
         )
-        return logits.new_zeros(len(chosen)).index_add(0, example, logits)
+        return logits.new_zeros(len(targets)).index_add(0, example, logits)
 
     def logits(self, pyramid: Levels, example: Tensor, sources: Tensor, labels: Tensor) -> Tensor:
         """Class logits `(N,)` at the sources, each on the maps of its example."""

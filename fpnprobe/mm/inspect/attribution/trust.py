@@ -54,17 +54,21 @@ def trust(
             maps = attribute(chain, method=method, steps=steps, internal_batch_size=batch, **common)
             judged = curves(chain, maps=maps, batch=batch, **common)
             wide = judged.pivot_table(index="id", columns="curve", values="gain", dropna=False)
-            found = pd.DataFrame({"id": range(len(targets)), "method": method})
-            found["deletion_gain"] = wide["deletion"].to_numpy()
-            found["insertion_gain"] = wide["insertion"].to_numpy()
+            trust_table = pd.DataFrame({"id": range(len(targets)), "method": method})
+            trust_table["deletion_gain"] = wide["deletion"].to_numpy()
+            trust_table["insertion_gain"] = wide["insertion"].to_numpy()
             random = randomization(chain, methods=[method], steps=steps, batch=batch, **common)
-            found["rank_correlation"] = random["rank_correlation"].to_numpy()
+            trust_table["rank_correlation"] = random["rank_correlation"].to_numpy()
             if method == "conductance":
-                found[["infidelity", "sensitivity"]] = float("nan")
+                trust_table[["infidelity", "sensitivity"]] = float("nan")
             else:
-                own = robustness(chain, method=method, samples=5, batch=batch, **common)
-                found[["infidelity", "sensitivity"]] = own[["infidelity", "sensitivity"]]
-            rows.append(found)
+                robustness_values = robustness(
+                    chain, method=method, samples=5, batch=batch, **common
+                )
+                trust_table[["infidelity", "sensitivity"]] = robustness_values[
+                    ["infidelity", "sensitivity"]
+                ]
+            rows.append(trust_table)
     table = pd.concat(rows, ignore_index=True)
     table["object"] = [targets[i].index for i in table["id"]]
     return table.assign(image_id=image.image_id, place=at)[list(COLUMNS)]
@@ -76,6 +80,6 @@ def by_method(table: pd.DataFrame) -> pd.DataFrame:
     groups = table.groupby(
         [*(c for c in ("study", "variant") if c in table), "place", "method"], sort=False
     )
-    found = groups[measures].median()
-    found["n_objects"] = groups.size()
-    return found.reset_index()
+    medians = groups[measures].median()
+    medians["n_objects"] = groups.size()
+    return medians.reset_index()

@@ -51,14 +51,18 @@ class RoIReadout(DetectorReadout):
             rois, scores, deltas = self.roi_head._refine_roi(pyramid, rois, [meta], (len(rois),))
             rois, scores, deltas, head = rois[0], scores[0], deltas[0], self.roi_head.bbox_head[-1]
         else:
-            found = self.roi_head._bbox_forward(pyramid, rois)
-            scores, deltas, head = found["cls_score"], found["bbox_pred"], self.roi_head.bbox_head
+            box_outputs = self.roi_head._bbox_forward(pyramid, rois)
+            scores, deltas, head = (
+                box_outputs["cls_score"],
+                box_outputs["bbox_pred"],
+                self.roi_head.bbox_head,
+            )
         raw = head._predict_by_feat_single(rois, scores, deltas, meta)
         cfg = self.roi_head.test_cfg
-        boxes, labels, kept = multiclass_nms(
+        boxes, labels, kept_indices = multiclass_nms(
             raw.bboxes, raw.scores, cfg.score_thr, cfg.nms, cfg.max_per_img, return_inds=True
         )
-        sources = rois[kept // (raw.scores.shape[1] - 1), 1:]
+        sources = rois[kept_indices // (raw.scores.shape[1] - 1), 1:]
         levels = self.mapped(sources)
         return [
             Target(
@@ -99,5 +103,5 @@ class RoIReadout(DetectorReadout):
         if extractor.num_inputs == 1:
             return [self.names[0]] * len(boxes)
         rois = torch.cat([boxes.new_zeros(len(boxes), 1), boxes], dim=1)
-        found = extractor.map_roi_levels(rois, extractor.num_inputs)
-        return [self.names[int(level)] for level in found]
+        levels = extractor.map_roi_levels(rois, extractor.num_inputs)
+        return [self.names[int(level)] for level in levels]

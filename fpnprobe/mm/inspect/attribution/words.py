@@ -20,14 +20,14 @@ def check_words(
     >>> check_words(methods=None, places=["stages"], kind="object")
     {'kind': 'object', 'places': ['stages'], 'methods': ('integrated_gradients',)}
     """
-    for what, given, known in (
+    for option, words, allowed in (
         ("method", methods or (), tuple(METHODS)),
         ("place", places or (), get_args(Place)),
         ("kind", (kind,), get_args(Kind)),
     ):
-        for word in given:
-            if word not in known:
-                raise FpnProbeError(f"unknown {what} {word!r}: expected {', '.join(known)}")
+        for word in words:
+            if word not in allowed:
+                raise FpnProbeError(f"unknown {option} {word!r}: expected {', '.join(allowed)}")
     return {
         "kind": kind,
         "places": list(places) if places else None,
@@ -45,6 +45,6 @@ def check_seeds(text: str) -> tuple[int, ...]:
     (0, 1)
     """
     try:
-        return tuple(int(each) for each in text.split(",") if each.strip())
+        return tuple(int(number) for number in text.split(",") if number.strip())
     except ValueError:
         raise FpnProbeError(f"--seeds {text!r}: expected numbers, as 0,1") from None

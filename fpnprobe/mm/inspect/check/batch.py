@@ -57,8 +57,8 @@ class BatchNeeds:
             if self.proposals:
                 shifted = [truth.bboxes + shift for shift in (0.0, 2.0, 9.0, 40.0)]
                 boxes = torch.cat(shifted).clamp(0, max(height, width))
-                kept = (boxes[:, 2:] > boxes[:, :2]).all(1)
-                sample.proposals = InstanceData(bboxes=boxes[kept], scores=boxes[kept, 0])
+                has_area = (boxes[:, 2:] > boxes[:, :2]).all(1)
+                sample.proposals = InstanceData(bboxes=boxes[has_area], scores=boxes[has_area, 0])
         return batch
 
 

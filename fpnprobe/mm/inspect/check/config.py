@@ -62,8 +62,8 @@ def check_config(
         )
     if data is not None:
         opened = open_config(config, None, data=data, split=split, size=size, seed=seed)
-        given = [opened.images[i] for i in range(min(2, len(opened.images)))]
-        batch = {key: [sample[key] for sample in given] for key in ("inputs", "data_samples")}
+        samples = [opened.images[i] for i in range(min(2, len(opened.images)))]
+        batch = {key: [sample[key] for sample in samples] for key in ("inputs", "data_samples")}
         return check_model(
             opened.detector, name=config, tolerance=tolerance, buckets=buckets, batch=batch
         )
@@ -105,12 +105,12 @@ def check_config(
 def _count_classes(model: Any) -> int:
     """Object classes of a model config: its largest `num_classes`, without those of stuff."""
     if isinstance(model, dict):
-        things = model.get("num_things_classes")
-        if isinstance(things, int):
-            return things
-        own = model.get("num_classes")
+        thing_classes = model.get("num_things_classes")
+        if isinstance(thing_classes, int):
+            return thing_classes
+        own_classes = model.get("num_classes")
         inner = [_count_classes(value) for key, value in model.items() if key not in OTHER_CLASSES]
-        return max([own if isinstance(own, int) else 1, *inner])
+        return max([own_classes if isinstance(own_classes, int) else 1, *inner])
     return max(map(_count_classes, model), default=1) if isinstance(model, (list, tuple)) else 1
 
 

@@ -60,23 +60,23 @@ def check_model(
         data = detector.data_preprocessor(copy.deepcopy(batch), training=True)
         torch.manual_seed(seed)
         look = SecondLook(Probe("full"), tuple(buckets))
-        with look.remembered(detector), observe(detector, buckets, collect=True) as seen:
+        with look.remembered(detector), observe(detector, buckets, collect=True) as observation:
             losses = detector(**data, mode="loss")
         loss, _ = detector.parse_losses(losses)
         if not loss.requires_grad:
             raise FpnProbeError(f"{name}: no gradient flows from its loss: nothing to measure")
-        sample = _measure_loss(loss, seen)
-        given = sample.judged(sample.residuals.judge("float32", tolerance=tolerance))
-        verdict = look.review(detector, given).verdict
-    terms = tuple(call.term for call in seen.partition.calls)
+        sample = _measure_loss(loss, observation)
+        judged_sample = sample.judged(sample.residuals.judge("float32", tolerance=tolerance))
+        verdict = look.review(detector, judged_sample).verdict
+    terms = tuple(call.term for call in observation.partition.calls)
     return CheckResult(
         name,
         sample.residuals,
         tolerance,
         tuple(dict.fromkeys(terms)),
         sample.passes,
-        rows=rows_with_objects(seen.partition, seen.witness.rows),
-        witnessed=dict(seen.witness.witnessed),
+        rows=rows_with_objects(observation.partition, observation.witness.rows),
+        witnessed=dict(observation.witness.witnessed),
         unlabeled=sample.unlabeled,
         sentence=verdict.sentence,
         # A tolerance that asks for more than float32 gives is not met by saying so.
@@ -85,16 +85,19 @@ def check_model(
     )
 
 
-def _measure_loss(loss: torch.Tensor, seen: Observation) -> Sample:
+def _measure_loss(loss: torch.Tensor, observation: Observation) -> Sample:
     """The sample of an observed loss.
 
     Raises:
         FpnProbeError: With everything that stands in its way.
     """
-    obstacles = list(dict.fromkeys(seen.witness.problems or ()))
+    obstacles = list(dict.fromkeys(observation.witness.problems or ()))
     try:
         sample = Probe("full").measure(
-            loss, seen.partition, seen.taps(), StepContext(auxiliary=seen.auxiliary)
+            loss,
+            observation.partition,
+            observation.taps(),
+            StepContext(auxiliary=observation.auxiliary),
         )
         if not sample.finite:
             obstacles.append("a gradient is not finite")
