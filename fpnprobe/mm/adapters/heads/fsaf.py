@@ -65,6 +65,6 @@ class FSAFAdapter(HeadAdapter):
         if not torch.equal(is_kept, has_object):
             raise FpnProbeError(
                 f"{self.path}: {int((is_kept != has_object).sum())} anchors are positive at a "
-                "level that their object did not choose, or the other way round: this head needs an "
-                "adapter of its own"
+                "level that their object did not choose, or the other way round: this head needs "
+                "an adapter of its own"
             )
