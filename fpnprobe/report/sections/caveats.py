@@ -1,7 +1,9 @@
 """Warnings on top of the report: what a careful reader must know before believing a number."""
 
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from fpnprobe.figures.columns import rows, split
 from fpnprobe.report.sections.soundness import OVER, UNAUDITED, UNSOUND, residuals
@@ -112,9 +114,18 @@ def warnings(stored: Stored) -> list[str]:
         if isinstance(cost, float) and isinstance(budget, float) and cost > budget:
             result.append(
                 f"{cell.variant}, seed {cell.seed}: the probe cost {100 * cost:.2f} % of the step, "
-                f"over its budget of {100 * budget:.2f} %."
+                f"over its budget of {100 * budget:.2f} %{_explain_cost(probe, budget)}."
             )
     return grouped(result)
+
+
+def _explain_cost(probe: Mapping[str, Any], budget: float) -> str:
+    """Say how long a training keeps the budget, where few samples were taken."""
+    extra, step, samples = (probe.get(name) for name in ("extra_s", "step_s", "samples"))
+    if not extra or not step or not samples or int(samples) > 2:
+        return ""
+    least = math.ceil(float(extra) / (budget * float(step)))
+    return f": the first sample is always taken; a training of some {least} iterations keeps it"
 
 
 def grouped(lines: Sequence[str]) -> list[str]:

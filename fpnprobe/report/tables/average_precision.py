@@ -1,5 +1,7 @@
 """Tables of measured AP: last values, means with intervals, differences to the baseline."""
 
+from collections.abc import Collection
+
 import numpy as np
 import pandas as pd
 
@@ -90,7 +92,10 @@ def _select_evaluated(stored: Stored, variants: list[str]) -> list[str]:
 
 
 def compared(stored: Stored) -> pd.DataFrame:
-    """Differences to the baseline in AP points: the stored evidence, or paired seeds without it."""
+    """Differences to the baseline in AP points: the stored evidence, or paired seeds without it.
+
+    Of variants that were evaluated on different files nothing is compared.
+    """
     evidence = stored.evidence.get("comparison")
     if evidence is not None:
         comparisons = _select_pooled(evidence, _list_baselines(stored))
@@ -102,6 +107,8 @@ def compared(stored: Stored) -> pd.DataFrame:
     for variant in stored.variants:
         if variant == base or not {variant, base} <= set(wide.columns):
             continue
+        if len(_list_annotations(stored, (variant, base))) > 1:
+            continue
         for metric in METRICS:
             if metric not in wide.index.get_level_values(0):
                 continue
@@ -111,6 +118,15 @@ def compared(stored: Stored) -> pd.DataFrame:
             bounds = (spread.mean, spread.low, spread.high)
             rows.append((variant, base, metric, *bounds, "seeds", "Student's t"))
     return pd.DataFrame(rows, columns=_COMPARED)
+
+
+def _list_annotations(stored: Stored, variants: Collection[str]) -> set[str]:
+    """The annotation files that the cells of some variants were evaluated on."""
+    return {
+        str(cell.manifest["annotations"])
+        for cell in stored.cells
+        if cell.variant in variants and cell.is_run and cell.manifest.get("annotations")
+    }
 
 
 def against(stored: Stored, base: str) -> pd.DataFrame:

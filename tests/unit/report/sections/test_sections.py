@@ -95,6 +95,18 @@ def test_differences_without_evidence_are_of_paired_seeds(make_study: Make) -> N
     assert table["high"]["AP_S"] - table["difference"]["AP_S"] == pytest.approx(half, rel=1e-5)
 
 
+def test_trainings_on_other_images_are_not_compared(make_study: Make) -> None:
+    stored = read([make_study(seeds=(0,), evidence=False)])
+    assert not results.compared(stored).empty
+    trainings = [
+        replace(
+            cell, is_run=True, manifest={**cell.manifest, "annotations": f"{cell.variant}.json"}
+        )
+        for cell in stored.cells
+    ]
+    assert results.compared(replace(stored, cells=trainings)).empty
+
+
 def test_baseline_of_a_study(make_study: Make) -> None:
     stored = read([make_study(variants=("FPN", "FPN-Aux"))])
     assert results.focus(stored) == ("FPN", "FPN-Aux")
