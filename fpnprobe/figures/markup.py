@@ -1,4 +1,4 @@
-"""What matplotlib's SVG needs to live in a page: small, themed, no clash of ids, values inside."""
+"""Makes matplotlib's SVG fit for a page: small, themed, no clash of ids, values inside."""
 
 import re
 

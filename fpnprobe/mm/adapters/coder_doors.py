@@ -1,4 +1,4 @@
-"""Where boxes become offsets: the last place at which a target can be held against its object."""
+"""Box coders, where boxes become offsets: the last at which a target can be held against its object."""
 
 import functools
 from collections.abc import Callable, Iterator

@@ -36,7 +36,7 @@ def answer(stored: Stored, claims: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _count_verdicts(fared: Mapping[str, int]) -> str:
-    """How many of the paper's differences came out which way."""
+    """Count which way the paper's differences came out."""
     total = sum(fared.values())
     if not total:
         return ""
