@@ -1,4 +1,4 @@
-"""Box coders, where boxes become offsets: the last at which a target can be held against its object."""
+"""Box coders make offsets of boxes: the last place to hold a target against its object."""
 
 import functools
 from collections.abc import Callable, Iterator
