@@ -31,7 +31,8 @@ def answer(stored: Stored, claims: Sequence[Mapping[str, Any]]) -> str:
     one_seed = bool((table["source"] == "images").all())
     return (
         f"From {base} to {other}{', with one seed,' if one_seed else ','} "
-        f"{' and '.join(sentences)}; the cause is not claimed.{_name_repairs(stored, other)}{_count_verdicts(tally(claims))}"
+        f"{' and '.join(sentences)}; the cause is not claimed."
+        f"{_name_repairs(stored, other)}{_count_verdicts(tally(claims))}"
     )
 
 
