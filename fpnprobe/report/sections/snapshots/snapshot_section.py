@@ -10,7 +10,7 @@ from fpnprobe.figures.routes import ROUTES
 from fpnprobe.figures.svg import Panel
 from fpnprobe.figures.wording import scientific
 from fpnprobe.report.page.content import Block, Figure, Section, Text
-from fpnprobe.report.sections import snapshot_numbers
+from fpnprobe.report.sections.snapshots import snapshot_numbers
 from fpnprobe.report.sections.soundness import TOLERANCE
 from fpnprobe.report.tables.gradient_shares import variant_keys
 from fpnprobe.report.tables.snapshots import measured

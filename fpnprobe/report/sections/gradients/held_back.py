@@ -5,7 +5,7 @@ from typing import Any
 from fpnprobe.evidence.held_back import predict_held_back
 from fpnprobe.figures.columns import rows
 from fpnprobe.report.page.content import Block, Table
-from fpnprobe.report.sections.association import LEDGERS
+from fpnprobe.report.sections.gradients.association import LEDGERS
 from fpnprobe.report.tables.stored import Stored
 
 _HEADERS = {

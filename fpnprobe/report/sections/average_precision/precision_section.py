@@ -8,8 +8,8 @@ from fpnprobe.figures.columns import largest, rows
 from fpnprobe.figures.legend import Key
 from fpnprobe.figures.palette import INK
 from fpnprobe.report.page.content import Block, Figure, Section, Table, Text
-from fpnprobe.report.sections import ap_differences, figure1_pyramid
-from fpnprobe.report.sections.ap_panels import bar_panels
+from fpnprobe.report.sections.average_precision import ap_differences, figure1_pyramid
+from fpnprobe.report.sections.average_precision.ap_panels import bar_panels
 from fpnprobe.report.tables import published
 from fpnprobe.report.tables.average_precision import (
     METRICS,
