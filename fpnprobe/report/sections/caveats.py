@@ -15,7 +15,7 @@ FEW_IMAGES = 500
 
 
 def finds_nothing(stored: Stored) -> bool:
-    """Whether AP was measured and is 0 everywhere."""
+    """Tell whether AP was measured and is 0 everywhere."""
     values = final(stored)["value"].dropna()
     return bool(len(values) and values.max() <= 0)
 

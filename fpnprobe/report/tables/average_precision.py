@@ -42,8 +42,8 @@ def by_variant(stored: Stored) -> pd.DataFrame:
     rows = []
     for metric in METRICS:
         for variant in stored.variants:
-            here = table[(table["variant"] == variant) & (table["metric"] == metric)]
-            seeds = [float(v) for v in here.sort_values("seed")["value"] if v == v]
+            rows_of_metric = table[(table["variant"] == variant) & (table["metric"] == metric)]
+            seeds = [float(v) for v in rows_of_metric.sort_values("seed")["value"] if v == v]
             spread = t_interval(seeds)
             rows.append(
                 {
@@ -78,8 +78,8 @@ def _list_baselines(stored: Stored) -> list[str]:
     for study in stored.studies:
         cells = [cell for cell in stored.cells if cell.study == study["name"]]
         names = {cell.name: cell.variant for cell in cells}
-        here = _select_evaluated(stored, list(names.values()))
-        names = {name: variant for name, variant in names.items() if variant in here}
+        evaluated_names = _select_evaluated(stored, list(names.values()))
+        names = {name: variant for name, variant in names.items() if variant in evaluated_names}
         first = [name for name in (study.get("baseline"), "DC5", *names) if name in names]
         baselines += [names[str(first[0])]] if first else []
     return baselines
@@ -112,8 +112,8 @@ def compared(stored: Stored) -> pd.DataFrame:
         for metric in METRICS:
             if metric not in wide.index.get_level_values(0):
                 continue
-            here = wide.xs(metric, level="metric")
-            pairs = (here[variant] - here[base]).dropna()
+            of_metric = wide.xs(metric, level="metric")
+            pairs = (of_metric[variant] - of_metric[base]).dropna()
             spread = t_interval(pairs)
             bounds = (spread.mean, spread.low, spread.high)
             rows.append((variant, base, metric, *bounds, "seeds", "Student's t"))
@@ -153,7 +153,7 @@ def _select_pooled(evidence: pd.DataFrame, baselines: list[str]) -> pd.DataFrame
     table = table.drop_duplicates(["variant", "baseline", "metric"]).sort_index()
     table = table[table["metric"].isin(METRICS)]
     if "method" not in table:  # evidence of earlier versions
-        made = {"both": "a hierarchical bootstrap", "seeds": "Student's t"}
-        table = table.assign(method=table["source"].map(made).fillna("a bootstrap"))
+        method_names = {"both": "a hierarchical bootstrap", "seeds": "Student's t"}
+        table = table.assign(method=table["source"].map(method_names).fillna("a bootstrap"))
     scaled = {name: 100 * table[name] for name in ("difference", "low", "high")}
     return table.assign(**scaled)[_COMPARED].reset_index(drop=True)

@@ -16,11 +16,9 @@ from fpnprobe.evidence import claims as rules
 from fpnprobe.figures.wording import scientific, signed
 from fpnprobe.report.page.content import Figure, Table
 from fpnprobe.report.sections import (
-    association,
     average_precision,
     caveats,
     claims,
-    figure2_paths,
     gradients,
     model,
     object_size,
@@ -28,6 +26,7 @@ from fpnprobe.report.sections import (
     soundness,
     summary,
 )
+from fpnprobe.report.sections.gradients import association, figure2_paths
 from fpnprobe.report.tables import average_precision as results
 from fpnprobe.report.tables import gradient_shares as shares
 from fpnprobe.report.tables import gradients as ledgers
