@@ -102,7 +102,7 @@ def _count_processors() -> int | None:
 
 
 def _missing_libraries() -> Iterator[Problem]:
-    """What our own modules import, and OpenCV, which with windows needs libGL that servers lack."""
+    """Name libraries that our modules lack, and OpenCV, which with windows needs libGL."""
     for module in _MODULES:
         try:
             importlib.import_module(module)

@@ -17,7 +17,7 @@ def add(app: typer.Typer) -> None:
             typer.Argument(
                 metavar="DIR...",
                 help="Folders that run-study wrote, work_dirs of trainings with the probe, or a "
-                "tree with such; several are combined.",
+                "tree of work_dirs; several are combined.",
             ),
         ],
         out: Annotated[

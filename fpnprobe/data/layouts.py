@@ -151,7 +151,9 @@ def _describe_missing(folder: Path, split: str) -> str:
             if files.is_file()
         ):
             return f"{folder} has no split {split!r}, and {below} has one: give that folder"
-    if any(folder.rglob("*.xml")):
+    if any((folder / name).is_dir() for name in ("Annotations", "annotations")) and any(
+        folder.rglob("*.xml")
+    ):
         return (
             f"{folder} holds XML files and no COCO annotation file: expected images/ and "
             'annotations/train.json; convert VOC to COCO first (its area: data.area="box")'

@@ -43,7 +43,9 @@ def compare_runs(
             files.append(path)
     if annotations is None and not _are_alike([settings[0] for settings in cell_settings]):
         raise FpnProbeError(
-            "the two runs were evaluated on different annotations: they cannot be paired"
+            f"{a} and {b} were evaluated on different annotations "
+            f"({', '.join(settings[0] for settings in cell_settings)}), so they cannot be paired: "
+            "train or evaluate both on the same images"
             if cell_settings
             else "detection files need their ground truth: add --annotations FILE"
         )

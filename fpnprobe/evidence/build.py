@@ -35,6 +35,7 @@ from fpnprobe.evidence.differences import Runs, compared, curve_differences, cur
 from fpnprobe.evidence.finished_cells import FinishedStudy, comparison_name, read_study
 from fpnprobe.statistics import resample_counts
 from fpnprobe.store import atomic
+from fpnprobe.store.study import STUDY
 
 RESAMPLES = 1000
 
@@ -122,9 +123,17 @@ def tables(study: FinishedStudy, *, resamples: int, seed: int) -> dict[str, pd.D
 def _ground_truth(study: FinishedStudy) -> GroundTruth | None:
     files = sorted({cell.annotations for cell in study.cells})
     if len(files) > 1:
+        are_runs = not (study.folder / STUDY).is_file()
+        fix = (
+            "train both on one --data DIR to compare their AP"
+            if are_runs
+            else "run the study again with --fresh"
+        )
+        variants = sorted({cell.variant for cell in study.cells})
+        names = ", ".join(variants) if are_runs else f"cells of {study.folder}"
         raise FpnProbeError(
-            f"cells of {study.folder} were evaluated on different annotations "
-            f"({', '.join(files)}): differences need the same; run the study again with --fresh"
+            f"{names} were evaluated on different annotations ({', '.join(files)}): differences "
+            f"need the same; {fix}"
         )
     if not files:
         return None

@@ -65,9 +65,9 @@ def _pair_parts(
     means = points.groupby(["study", "name", *QUANTITY], sort=False)[["value", "change"]].mean()
     for quantity, group in means.reset_index().groupby(list(QUANTITY), sort=False):
         fit = group[group["study"] == fitted]
-        others = group[group["study"] == tested]
-        fresh = others[~others["name"].isin(fit["name"])]
-        held_back = others if len(fresh) < _FEWEST_HELD_BACK else fresh
+        tested_rows = group[group["study"] == tested]
+        fresh = tested_rows[~tested_rows["name"].isin(fit["name"])]
+        held_back = tested_rows if len(fresh) < _FEWEST_HELD_BACK else fresh
         yield tuple(map(str, quantity)), fit, held_back
 
 

@@ -1,4 +1,4 @@
-"""How well letters stand out from their ground (WCAG 2), and inks and tints that hold 4.5:1."""
+"""The contrast of letters with their ground (WCAG 2), and inks and tints that hold 4.5:1."""
 
 BLACK, WHITE = "#010101", "#fefefe"
 """Inks of cells whose color no theme changes; pure white is a surface, which themes change."""

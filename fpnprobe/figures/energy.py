@@ -1,4 +1,4 @@
-"""How much of a map's energy lies in the boxes of one object size: a heat map of all maps."""
+"""A heat map of all maps: the part of their energy in the boxes of one object size."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What matplotlib's SVG needs to live in a page: small, themed, no clash of ids, values inside."""
+"""Makes matplotlib's SVG fit for a page: small, themed, no clash of ids, values inside."""
 
 import re
 
@@ -89,7 +89,7 @@ def _write_text(match: re.Match[str]) -> str:
     ground = re.search(r' data-ground="(#[0-9a-f]{6}) ([\d.]+)"', match[2])
     if ground is None:
         return f'<text style="{style}" {match[2]}>{match[3]}</text>'
-    color, under = (_in_theme(each) for each in (ground[1], SURFACE))
+    color, under = (_in_theme(color_name) for color_name in (ground[1], SURFACE))
     if float(ground[2]) < 1:
         color = f"color-mix(in srgb, {color} {100 * float(ground[2]):g}%, {under})"
     placed = match[2].replace(ground[0], "")

@@ -133,7 +133,7 @@ def _place_rows(
     bottom: int,
     lines: int,
 ) -> tuple[list[int], list[int], int]:
-    """Where the Axes of each row begin, room for the titles above them, and the height of all."""
+    """Place the rows: where their Axes begin, room for titles above them, the height of all."""
     top = legend.LINE_HEIGHT * lines + (6 if lines else 0)
     rows: list[list[Panel]] = [[] for _ in range(places[-1][0] + 1 if places else 0)]
     for panel, (row, _) in zip(panels, places, strict=True):

@@ -46,13 +46,15 @@ def at_detection(
         attribution: What `fpnprobe attribute` has stored, possibly nothing.
         picture: The stored picture of its image.
     """
-    here = (detections[_CELL] == selected_row[_CELL]).all(axis=1)
-    image = detections[here].assign(chosen=lambda t: t["detection"] == selected_row["detection"])
+    of_same_cell = (detections[_CELL] == selected_row[_CELL]).all(axis=1)
+    image = detections[of_same_cell].assign(
+        chosen=lambda t: t["detection"] == selected_row["detection"]
+    )
     shares = _select_shares(selected_row, attribution)
     panels = [Panel("the image", partial(_draw_image, image, picture=picture))]
     panels += [
-        Panel(f"its score by {place}", partial(_draw_shares, part))
-        for place, part in shares.groupby("place", sort=False)
+        Panel(f"its score by {place}", partial(_draw_shares, shares_there))
+        for place, shares_there in shares.groupby("place", sort=False)
     ]
     resting = (
         "Bars are parts of the attribution of its class score."

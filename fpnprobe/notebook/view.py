@@ -101,8 +101,8 @@ def view(
     names = [(name_choice(row), at) for at, row in enumerate(rows(detections))]
 
     def show(detection: int) -> Drawing:
-        chosen = detections.iloc[detection]
-        return at_detection(chosen, detections, attribution, picture(chosen))
+        selected_row = detections.iloc[detection]
+        return at_detection(selected_row, detections, attribution, picture(selected_row))
 
     picked = ipywidgets.interactive(
         show, detection=ipywidgets.Select(options=names, rows=8, layout={"width": "60ch"})

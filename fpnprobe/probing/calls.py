@@ -72,7 +72,7 @@ def row_mask(call: LossCall, term: str) -> Tensor:
 
 
 def is_level(term: str) -> bool:
-    """Whether a term names a pyramid level: `L2`, `L3`, ...
+    """Tell whether a term names a pyramid level: `L2`, `L3`, ...
 
     >>> is_level("L3"), is_level("loss")
     (True, False)

@@ -37,7 +37,9 @@ def open_run(path: str | Path) -> Run:
         return Run(folder, (read_cell(folder),))
     try:
         stored = StoredStudy.read(folder)
-    except FpnProbeError:
+    except FpnProbeError as error:
+        if not folder.is_dir() or "holds several studies" in str(error):
+            raise
         raise FpnProbeError(
             f"{folder} is not a run: expected the folder of a study (study.json, cells/), of a "
             "cell (manifest.json), such as reports/quickstart, or the work_dir of a training with "

@@ -91,8 +91,8 @@ def percentile_interval(
         return float(low), float(high)
     n = max(items, 2)
     reach = np.sqrt(n / (n - 1)) * float(stats.t.ppf(0.5 + confidence / 2, n - 1))
-    part = float(stats.norm.cdf(-reach))
-    low, high = np.quantile(finite_samples, [part, 1 - part], method="weibull")
+    tail = float(stats.norm.cdf(-reach))
+    low, high = np.quantile(finite_samples, [tail, 1 - tail], method="weibull")
     return float(low), float(high)
 
 

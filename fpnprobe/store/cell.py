@@ -202,7 +202,7 @@ def write_manifest(folder: str | Path, content: Mapping[str, Any]) -> None:
 
 
 def _has_results(folder: Path) -> bool:
-    """Whether a folder holds more than what a cell leaves that never began."""
+    """Tell whether a folder holds more than what a cell leaves that never began."""
     files = (file for file in folder.rglob("*") if file.is_file())
     return any(
         file.name not in _WITHOUT_RESULTS and not file.name.startswith(".") for file in files

@@ -64,7 +64,7 @@ def held(path: str | Path, *, wait: float = 1.0) -> Iterator[None]:
 
 
 def is_held(path: str | Path) -> bool:
-    """Whether somebody holds the lock file now; looking changes nothing."""
+    """Tell whether somebody holds the lock file now; looking changes nothing."""
     return any(_is_locked(candidate) for candidate in (Path(path), Path(path).parent))
 
 
@@ -164,7 +164,7 @@ def _lock_handle(handle: int, file: Path, *, required: bool) -> bool:
 
 
 def _is_at(handle: int, file: Path) -> bool:
-    """Whether the path still names the open file, which the last holder may have removed."""
+    """Tell whether the path still names the open file, which the last holder may have removed."""
     try:
         current = file.lstat()
     except FileNotFoundError:

@@ -22,7 +22,7 @@ _DEEPEST = 6  # folders below the given one that a scan goes into
 
 
 def is_run(folder: str | Path) -> bool:
-    """Whether a folder holds a ledger or a run file, and is no cell of a study."""
+    """Tell whether a folder holds a ledger or a run file, and is no cell of a study."""
     path = Path(folder)
     if (path / MANIFEST).exists():
         return False
@@ -166,7 +166,7 @@ def _read_state(content: Mapping[str, Any]) -> tuple[State, str]:
 
 
 def _is_alive(content: Mapping[str, Any]) -> bool:
-    """Whether the process that wrote the file still runs; told on its own machine alone."""
+    """Tell whether the process that wrote the file still runs; told on its own machine alone."""
     process = content.get("process")
     if not isinstance(process, Mapping) or process.get("host") != socket.gethostname():
         return False

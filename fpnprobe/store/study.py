@@ -12,6 +12,7 @@ from fpnprobe.store.cell_state import State
 from fpnprobe.store.documents import MissingDocument, read_object
 from fpnprobe.store.runs import describe_runs, find_runs, is_run, read_run, read_runs
 from fpnprobe.store.study_repair import repair
+from fpnprobe.suggestions import suggest
 from fpnprobe.variants import slug
 
 STUDY = "study.json"
@@ -55,11 +56,7 @@ class StoredStudy:
             if runs:
                 return cls.of_runs(runs, name=root.absolute().name)
             if strict or not any(find_cell_folders(root)):
-                raise FpnProbeError(
-                    f"{root} is not a study folder: expected {STUDY} or cells/*/*/{MANIFEST} in "
-                    "it, or a ledger; give the folder that run-study wrote, or the work_dir of a "
-                    "training with the probe"
-                ) from None
+                raise FpnProbeError(_describe_absence(root)) from None
             content, problems = {}, ()
         except FpnProbeError as error:
             if strict:
@@ -198,3 +195,22 @@ def _variant_names(content: Mapping[str, Any]) -> list[str]:
         str(entry["name"] if isinstance(entry, Mapping) else entry)
         for entry in content.get("variants") or ()
     ]
+
+
+def _describe_absence(root: Path) -> str:
+    """Say why a folder holds no study, and which one may have been meant."""
+    if not root.is_dir():
+        parent = root.absolute().parent
+        beside = sorted(entry.name for entry in parent.glob("*/")) if parent.is_dir() else []
+        meant = suggest(root.name, beside) if beside else "give the folder that run-study wrote"
+        return f"there is no folder {root}: {meant}"
+    studies = sorted(file.parent.name for file in root.glob(f"*/{STUDY}"))
+    if studies:
+        return (
+            f"{root} holds several studies ({', '.join(studies)}): give one, such as "
+            f"{root / studies[0]}, or all of them, one after the other"
+        )
+    return (
+        f"{root} is not a study folder: expected {STUDY} or cells/*/*/{MANIFEST} in it, or a "
+        "ledger; give the folder that run-study wrote, or the work_dir of a training with the probe"
+    )

@@ -53,9 +53,9 @@ FLOORS = {
     ),
     "report": (("tables",), ("page",), ("sections",), ("compose",), ("build",)),
 }
-# What one takes in at a glance; the exempt are lists by nature: a figure, a verb, a section a file.
+# What one takes in at a glance; the exempt are lists by nature: a figure, a verb a file.
 MOST_ENTRIES = 16
-LISTS = ("", "figures", "cli", "report/sections")
+LISTS = ("", "figures", "cli")
 LARGER = {"probing/provenance": 18}
 FRAMEWORKS = {"mmdet", "mmcv", "mmengine"}
 LIGHT = ("torch", "mmdet", "mmengine", "mmcv", "captum", "matplotlib")

@@ -94,8 +94,11 @@ def test_an_unreadable_manifest_is_a_state(run: Path) -> None:
 
 
 def test_no_run_no_features_no_figure(run: Path, tmp_path: Path) -> None:
-    with pytest.raises(FpnProbeError, match="is not a run"):
+    with pytest.raises(FpnProbeError, match=r"there is no folder .*nowhere: "):
         fpnprobe.open(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FpnProbeError, match="is not a run"):
+        fpnprobe.open(tmp_path / "empty")
     with pytest.raises(FpnProbeError, match=r"no features of image 3 .* expected one of none yet"):
         fpnprobe.open(run).features(3)
     with pytest.raises(FpnProbeError, match="no figure 'nothing'"):

@@ -81,7 +81,7 @@ def _read_png(head: bytes, tail: bytes) -> Header | None:
 
 
 def _has_all_chunks(handle: int, length: int) -> bool:
-    """Whether the chunks of a PNG follow each other up to its end: none was cut."""
+    """Tell whether the chunks of a PNG follow each other up to its end: none was cut."""
     position = len(_PNG)
     for _ in range(_MOST_CHUNKS):
         entry = os.pread(handle, 8, position)

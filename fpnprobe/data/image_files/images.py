@@ -69,7 +69,7 @@ def _other_case(missing: Path) -> str:
 
 
 def is_small(folder: Path, names: Sequence[str]) -> bool:
-    """Whether a set is decoded to be checked although nobody asked for it."""
+    """Tell whether a set is decoded to be checked although nobody asked for it."""
     if len(names) > _SMALL[0]:
         return False
     return sum((folder / name).stat().st_size for name in names) <= _SMALL[1]

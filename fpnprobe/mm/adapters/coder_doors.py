@@ -1,4 +1,4 @@
-"""Where boxes become offsets: the last place at which a target can be held against its object."""
+"""Box coders make offsets of boxes: the last place to hold a target against its object."""
 
 import functools
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""Which pyramid level do the rows of followed heads come from? The graph of their predictions says.
+"""The pyramid level that a row of a followed head comes from, told by its prediction's graph.
 
 A head that computes its loss level by level has predictions of one level in each call. Where levels
 are joined before the loss, its rows have no level; where boxes were pooled, they have that of the

@@ -1,4 +1,4 @@
-"""Where mmdet's targets leave torch: instance masks in numpy, maps that are filled by numbers.
+"""Doors by which mmdet's targets leave torch: instance masks in numpy, maps filled by numbers.
 
 While a head is followed, `BitmapMasks` and `PolygonMasks` carry the number of each mask's object,
 and what they give back is marked. Nothing that they return is changed.

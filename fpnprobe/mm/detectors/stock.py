@@ -56,9 +56,9 @@ def read_config(name: str) -> Config:
         return Config.fromfile(file)
     except ImportError as error:
         modules = _IMPORTS.search(str(error))
-        needed = modules[1] if modules else str(error).splitlines()[0]
+        missing = modules[1] if modules else str(error).splitlines()[0]
         raise EnvironmentProblem(
-            f"the mmdet config {file.name} imports {needed}, which cannot be imported here: "
+            f"the mmdet config {file.name} imports {missing}, which cannot be imported here: "
             "install what it belongs to"
         ) from error
     except Exception as error:  # a config is a program

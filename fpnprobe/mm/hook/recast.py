@@ -28,7 +28,7 @@ class MixedTypes(TorchFunctionMode):
         else:
             args, kwargs = (
                 map(_widen_tensor, args),
-                {key: _widen_tensor(one) for key, one in kwargs.items()},
+                {key: _widen_tensor(keyword_value) for key, keyword_value in kwargs.items()},
             )
         return func(*args, **kwargs)
 

@@ -78,10 +78,10 @@ class ValidationRecord:
             "AP in fpnprobe's files is over these; mmdet's counts the others' objects as missed"
         )
         objects = [entry for entry in content["annotations"] if entry["image_id"] in validated]
-        part = self._folder / "validated.json"
+        validated_file = self._folder / "validated.json"
         text = json.dumps({**content, "images": images, "annotations": objects})
-        atomic.write_bytes(part, text.encode())
-        return str(part.resolve())
+        atomic.write_bytes(validated_file, text.encode())
+        return str(validated_file.resolve())
 
     def take(self, runner: Any, metrics: Mapping[str, Any] | None) -> None:
         """Keep the AP of a validation: from the detections, else as mmengine's evaluator says."""

@@ -44,7 +44,7 @@ class RunPolicy:
         return self._account.due(self._runner.iter)
 
     def is_audited(self) -> bool:
-        """Whether the coming sample is one of those that are audited."""
+        """Tell whether the coming sample is one of those that are audited."""
         return self._account.samples % self._audit == 0
 
     def position(self) -> tuple[int, int]:

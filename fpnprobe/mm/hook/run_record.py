@@ -102,7 +102,9 @@ class RunRecord:
             return
         if samples < FEW and summary["mode"] != "norms":
             runner.logger.warning(
-                f"fpnprobe: {samples} samples only: shares of so few batches say little"
+                f"fpnprobe: {samples} {'sample' if samples == 1 else 'samples'} only: shares of so "
+                "few batches say little; train longer, or sample more often: interval=10, or a "
+                "larger budget such as budget=0.2 (`fpnprobe train`: --interval 10, --budget 0.2)"
             )
         runner.logger.info(f"fpnprobe: {closing(summary)}; fpnprobe report {self._folder}")
         if summary["mode"] != "norms":

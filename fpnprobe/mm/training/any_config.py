@@ -181,8 +181,9 @@ def _build_runner(request: TrainingRequest, config: Config) -> Runner:
             runner._val_loop = runner.build_val_loop(runner._val_loop)
     except _UNUSABLE as error:
         line = " ".join(str(error).split())[:300]
+        fix = "; give the data with --data DIR" if "data/" in line and not request.data else ""
         raise FpnProbeError(
-            f"{request.config} cannot be built ({type(error).__name__}): {line}"
+            f"{request.config} cannot be built ({type(error).__name__}): {line}{fix}"
         ) from error
     return runner
 

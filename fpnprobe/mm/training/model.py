@@ -14,7 +14,7 @@ from fpnprobe.variants import split_variant
 
 
 def has_masks(model: Mapping[str, Any]) -> bool:
-    """Whether a detector of this config trains on masks and predicts them."""
+    """Tell whether a detector of this config trains on masks and predicts them."""
     return "mask_head" in model or "mask_head" in (model.get("roi_head") or {})
 
 

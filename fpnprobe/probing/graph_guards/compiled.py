@@ -9,7 +9,7 @@ from torch import nn
 
 
 def has_compiled(model: nn.Module) -> bool:
-    """Whether `torch.compile` or `Module.compile` is on any part of a model."""
+    """Tell whether `torch.compile` or `Module.compile` is on any part of a model."""
     return any(
         getattr(module, "_compiled_call_impl", None) is not None or hasattr(module, "_orig_mod")
         for module in model.modules()

@@ -35,7 +35,7 @@ def with_gradient(output: Tensor) -> Tensor:
 
 
 def only_arrives(output: Tensor) -> bool:
-    """Whether a gradient comes to this stage output and goes no further.
+    """Tell whether a gradient comes to this stage output and goes no further.
 
     >>> only_arrives(with_gradient(torch.ones(2))), only_arrives(torch.ones(2))
     (True, False)

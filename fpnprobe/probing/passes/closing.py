@@ -109,7 +109,7 @@ def closed_for(cotangents: Sequence[RowCotangents], rows: Sequence[Tensor]) -> I
 
 
 def reaches_leaf(loss: Tensor, edges: Sequence[Edge]) -> bool:
-    """Whether some path from the loss reaches a leaf without these edges."""
+    """Tell whether some path from the loss reaches a leaf without these edges."""
     shut = set(edges)
     todo: list[Node] = [loss.grad_fn] if loss.grad_fn is not None else []
     visited = set(todo)

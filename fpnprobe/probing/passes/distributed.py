@@ -47,7 +47,7 @@ def count_processes() -> int:
 
 
 def is_first_process() -> bool:
-    """Whether this process is the one that writes."""
+    """Tell whether this process is the one that writes."""
     return count_processes() == 1 or dist.get_rank() == 0
 
 

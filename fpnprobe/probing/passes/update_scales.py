@@ -1,4 +1,4 @@
-"""What an optimizer of Adam's kind multiplies a gradient by before it steps along it."""
+"""The factors by which an optimizer of Adam's kind multiplies a gradient before its step."""
 
 import math
 from collections.abc import Iterable

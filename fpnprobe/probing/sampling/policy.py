@@ -14,7 +14,7 @@ class SamplingPolicy(Protocol):
         """A step begins; return whether it is measured. Asked once for each step."""
 
     def is_audited(self) -> bool:
-        """Whether the undivided gradient audits the sum of the buckets in the coming sample.
+        """Tell whether the undivided gradient audits the sum of the buckets in the coming sample.
 
         Else it gives the largest bucket, which saves a pass.
         """

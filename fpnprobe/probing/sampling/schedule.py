@@ -64,7 +64,7 @@ class Schedule:
         )
 
     def due(self, iteration: int) -> bool:
-        """Whether the 0-based iteration is measured."""
+        """Tell whether the 0-based iteration is measured."""
         if self.interval is not None:
             return iteration % self.interval == 0
         return iteration in self.iterations

@@ -44,7 +44,7 @@ def autocast_type(device: str) -> torch.dtype | None:
 
 
 def uses_tf32() -> bool:
-    """Whether float32 products on the GPU are TF32 ones."""
+    """Tell whether float32 products on the GPU are TF32 ones."""
     if torch.cuda.get_device_capability()[0] < 8:
         return False
     backends: Any = torch.backends

@@ -24,9 +24,9 @@ class Drawing:
     @property
     def height(self) -> float:
         """Height of the wide one in px."""
-        found = re.search(r'viewBox="0 0 [\d.]+ ([\d.]+)"', self.wide)
-        assert found is not None
-        return float(found[1])
+        match = re.search(r'viewBox="0 0 [\d.]+ ([\d.]+)"', self.wide)
+        assert match is not None
+        return float(match[1])
 
 
 def layout_of(figure: Figure) -> dict[str, Any]:

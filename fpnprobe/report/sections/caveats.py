@@ -1,11 +1,13 @@
 """Warnings on top of the report: what a careful reader must know before believing a number."""
 
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from fpnprobe.figures.columns import rows, split
 from fpnprobe.report.sections.soundness import OVER, UNAUDITED, UNSOUND, residuals
-from fpnprobe.report.sections.training_losses import warn_of_stuck
+from fpnprobe.report.sections.training.training_losses import warn_of_stuck
 from fpnprobe.report.tables.average_precision import final
 from fpnprobe.report.tables.gradient_shares import absent_sizes
 from fpnprobe.report.tables.share_intervals import FEW, share_intervals
@@ -16,7 +18,7 @@ FEW_IMAGES = 500
 
 
 def finds_nothing(stored: Stored) -> bool:
-    """Whether AP was measured and is 0 everywhere."""
+    """Tell whether AP was measured and is 0 everywhere."""
     values = final(stored)["value"].dropna()
     return bool(len(values) and values.max() <= 0)
 
@@ -118,7 +120,7 @@ def warnings(stored: Stored) -> list[str]:
         if isinstance(cost, float) and isinstance(budget, float) and cost > budget:
             result.append(
                 f"{cell.variant}, seed {cell.seed}: the probe cost {100 * cost:.2f} % of the step, "
-                f"over its budget of {100 * budget:.2f} %."
+                f"over its budget of {100 * budget:.2f} %{_explain_cost(probe, budget)}."
             )
     return grouped(result)
 
@@ -147,6 +149,15 @@ def _name_fix(stored: Stored) -> str:
     if stored.is_of_runs:
         return "--cfg-options model.backbone.frozen_stages=0"
     return "detector.frozen_stages=0"
+
+
+def _explain_cost(probe: Mapping[str, Any], budget: float) -> str:
+    """Say how long a training keeps the budget, where few samples were taken."""
+    extra, step, samples = (probe.get(name) for name in ("extra_s", "step_s", "samples"))
+    if not extra or not step or not samples or int(samples) > 2:
+        return ""
+    least = math.ceil(float(extra) / (budget * float(step)))
+    return f": the first sample is always taken; a training of some {least} iterations keeps it"
 
 
 def grouped(lines: Sequence[str]) -> list[str]:

@@ -141,11 +141,11 @@ def _set_beside(
     ours_too = frame["detector"].isin({detector for detector, _ in measured})
     frame = frame.assign(other=~ours_too).sort_values("other", kind="stable", ignore_index=True)
     frame = frame.drop(columns="other")
-    shown = [c for c in frame.columns if not c.endswith(" value")]
+    columns_shown = [c for c in frame.columns if not c.endswith(" value")]
     if _SPEED in metrics and frame[f"{_SPEED} ours value"].isna().all():
-        shown = [c for c in shown if not c.startswith(_SPEED)]
+        columns_shown = [c for c in columns_shown if not c.startswith(_SPEED)]
     caption = published.notes()[name]
-    if any(column.startswith(_SPEED) for column in shown):
+    if any(column.startswith(_SPEED) for column in columns_shown):
         devices = sorted({str(cell.manifest.get("device")) for cell in stored.cells if cell.shown})
         caption += (
             f" {_SPEED} here are images per second of the detector alone, in batches, on "
@@ -156,8 +156,8 @@ def _set_beside(
         title,
         caption,
         frame,
-        {c: stored.add_bounds(c) if c.endswith(" ours") else c for c in shown},
-        {c: "{}" for c in shown if c.endswith((" paper", " ours"))},
+        {c: stored.add_bounds(c) if c.endswith(" ours") else c for c in columns_shown},
+        {c: "{}" for c in columns_shown if c.endswith((" paper", " ours"))},
         rest="Detectors that this study did not measure" if not ours_too.all() else "",
         shown=int(ours_too.sum()),
     )

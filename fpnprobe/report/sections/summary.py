@@ -22,31 +22,32 @@ def answer(stored: Stored, claims: Sequence[Mapping[str, Any]]) -> str:
     base, other = focus(stored)
     table = compared(stored)
     table = table[table["variant"] == other].dropna(subset="difference")
-    parts = [
+    sentences = [
         _tell_change(row, stored.name_metric(m))
         for m in ("AP_S", "AP_L")
         for row in rows(table[table["metric"] == m])
     ]
-    if not parts:
+    if not sentences:
         return "Not answered yet: no pair of variants has been evaluated."
     one_seed = bool((table["source"] == "images").all())
     return (
-        f"From {base} to {other}{', with one seed,' if one_seed else ','} {' and '.join(parts)}; "
-        f"the cause is not claimed.{_name_repairs(stored, other)}{_count_verdicts(tally(claims))}"
+        f"From {base} to {other}{', with one seed,' if one_seed else ','} "
+        f"{' and '.join(sentences)}; the cause is not claimed."
+        f"{_name_repairs(stored, other)}{_count_verdicts(tally(claims))}"
     )
 
 
 def _count_verdicts(fared: Mapping[str, int]) -> str:
-    """How many of the paper's differences came out which way."""
+    """Count which way the paper's differences came out."""
     total = sum(fared.values())
     if not total:
         return ""
     order = [verdict for verdict in ("reproduced", "undecided", "contradicted") if verdict in fared]
     if len(order) == 1:
         return f" The {total} differences of the paper that this study tests are all {order[0]}."
-    parts = [f"{fared[verdict]} {verdict}" for verdict in order]
-    said = f"{', '.join(parts[:-1])} and {parts[-1]}"
-    return f" Of {total} differences of the paper that this study tests, {said} (at 95 % each)."
+    counts = [f"{fared[verdict]} {verdict}" for verdict in order]
+    listing = f"{', '.join(counts[:-1])} and {counts[-1]}"
+    return f" Of {total} differences of the paper that this study tests, {listing} (at 95 % each)."
 
 
 def _name_repairs(stored: Stored, plain: str) -> str:
@@ -89,16 +90,16 @@ def numbers(stored: Stored, verdicts: Sequence[Mapping[str, Any]] = ()) -> list[
     Where explanations were tested by interventions, their effects instead of the differences.
     """
     base, other = focus(stored)
-    run = [each for each in verdicts if each["verdict"] != "not run"][:2]
+    run = [verdict for verdict in verdicts if verdict["verdict"] != "not run"][:2]
     if run:
-        effects = [_effect_number(stored, each) for each in run]
+        effects = [_effect_number(stored, verdict) for verdict in run]
         return [*effects, _share_number(stored, base, run[0]["variant"]), _residual_number(stored)]
     result = []
     table = compared(stored)
     for metric in ("AP_S", "AP_L"):
-        found = table[(table["variant"] == other) & (table["metric"] == metric)]
-        row = found.iloc[0] if len(found) else None
-        known = row is not None and row["difference"] == row["difference"]
+        metric_rows = table[(table["variant"] == other) & (table["metric"] == metric)]
+        row = metric_rows.iloc[0] if len(metric_rows) else None
+        has_difference = row is not None and row["difference"] == row["difference"]
         interval = (
             f"95 % interval {signed(row['low'])} to {signed(row['high'])} over "
             + {"both": "images and seeds"}.get(row["source"], str(row["source"]))
@@ -110,8 +111,8 @@ def numbers(stored: Stored, verdicts: Sequence[Mapping[str, Any]] = ()) -> list[
                 f"{stored.name_metric(metric)}, {other} − {base}"
                 if other
                 else stored.name_metric(metric),
-                signed(row["difference"]) if known and row is not None else "not measured",
-                interval if known else "",
+                signed(row["difference"]) if has_difference and row is not None else "not measured",
+                interval if has_difference else "",
             )
         )
     return [*result, _share_number(stored, base, other), _residual_number(stored)]

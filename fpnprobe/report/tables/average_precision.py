@@ -1,5 +1,7 @@
 """Tables of measured AP: last values, means with intervals, differences to the baseline."""
 
+from collections.abc import Collection
+
 import numpy as np
 import pandas as pd
 
@@ -40,8 +42,8 @@ def by_variant(stored: Stored) -> pd.DataFrame:
     rows = []
     for metric in METRICS:
         for variant in stored.variants:
-            here = table[(table["variant"] == variant) & (table["metric"] == metric)]
-            seeds = [float(v) for v in here.sort_values("seed")["value"] if v == v]
+            rows_of_metric = table[(table["variant"] == variant) & (table["metric"] == metric)]
+            seeds = [float(v) for v in rows_of_metric.sort_values("seed")["value"] if v == v]
             spread = t_interval(seeds)
             rows.append(
                 {
@@ -76,8 +78,8 @@ def _list_baselines(stored: Stored) -> list[str]:
     for study in stored.studies:
         cells = [cell for cell in stored.cells if cell.study == study["name"]]
         names = {cell.name: cell.variant for cell in cells}
-        here = _select_evaluated(stored, list(names.values()))
-        names = {name: variant for name, variant in names.items() if variant in here}
+        evaluated_names = _select_evaluated(stored, list(names.values()))
+        names = {name: variant for name, variant in names.items() if variant in evaluated_names}
         first = [name for name in (study.get("baseline"), "DC5", *names) if name in names]
         baselines += [names[str(first[0])]] if first else []
     return baselines
@@ -90,7 +92,10 @@ def _select_evaluated(stored: Stored, variants: list[str]) -> list[str]:
 
 
 def compared(stored: Stored) -> pd.DataFrame:
-    """Differences to the baseline in AP points: the stored evidence, or paired seeds without it."""
+    """Differences to the baseline in AP points: the stored evidence, or paired seeds without it.
+
+    Of variants that were evaluated on different files nothing is compared.
+    """
     evidence = stored.evidence.get("comparison")
     if evidence is not None:
         comparisons = _select_pooled(evidence, _list_baselines(stored))
@@ -102,15 +107,26 @@ def compared(stored: Stored) -> pd.DataFrame:
     for variant in stored.variants:
         if variant == base or not {variant, base} <= set(wide.columns):
             continue
+        if len(_list_annotations(stored, (variant, base))) > 1:
+            continue
         for metric in METRICS:
             if metric not in wide.index.get_level_values(0):
                 continue
-            here = wide.xs(metric, level="metric")
-            pairs = (here[variant] - here[base]).dropna()
+            of_metric = wide.xs(metric, level="metric")
+            pairs = (of_metric[variant] - of_metric[base]).dropna()
             spread = t_interval(pairs)
             bounds = (spread.mean, spread.low, spread.high)
             rows.append((variant, base, metric, *bounds, "seeds", "Student's t"))
     return pd.DataFrame(rows, columns=_COMPARED)
+
+
+def _list_annotations(stored: Stored, variants: Collection[str]) -> set[str]:
+    """The annotation files that the cells of some variants were evaluated on."""
+    return {
+        str(cell.manifest["annotations"])
+        for cell in stored.cells
+        if cell.variant in variants and cell.is_run and cell.manifest.get("annotations")
+    }
 
 
 def against(stored: Stored, base: str) -> pd.DataFrame:
@@ -137,7 +153,7 @@ def _select_pooled(evidence: pd.DataFrame, baselines: list[str]) -> pd.DataFrame
     table = table.drop_duplicates(["variant", "baseline", "metric"]).sort_index()
     table = table[table["metric"].isin(METRICS)]
     if "method" not in table:  # evidence of earlier versions
-        made = {"both": "a hierarchical bootstrap", "seeds": "Student's t"}
-        table = table.assign(method=table["source"].map(made).fillna("a bootstrap"))
+        method_names = {"both": "a hierarchical bootstrap", "seeds": "Student's t"}
+        table = table.assign(method=table["source"].map(method_names).fillna("a bootstrap"))
     scaled = {name: 100 * table[name] for name in ("difference", "low", "high")}
     return table.assign(**scaled)[_COMPARED].reset_index(drop=True)

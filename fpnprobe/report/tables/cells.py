@@ -64,7 +64,7 @@ def name_cells(stored: StoredStudy, *, name: str, prefix: str, holes: list[str])
         prefix: What the report's names of its variants begin with.
         holes: Sentences about what is missing, which this adds to.
     """
-    holes += [plain(each) for each in stored.problems]
+    holes += [plain(problem) for problem in stored.problems]
     cells = [_name_cell(cell, name, prefix) for cell in stored.cells]
     for on_disk in stored.cells:
         for file, kind in on_disk.find_damage(*TABLES).items():

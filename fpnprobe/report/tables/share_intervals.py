@@ -105,5 +105,5 @@ def measured_on(stored: Stored) -> str:
 
 def sampled_over(table: pd.DataFrame, stored: Stored) -> str:
     """Say what the intervals of `share_intervals` are over."""
-    what = "images" if stored.measures_ends else "samples"
-    return f"{what} and seeds" if (table["seeds"] > 1).all() else what
+    unit = "images" if stored.measures_ends else "samples"
+    return f"{unit} and seeds" if (table["seeds"] > 1).all() else unit

@@ -61,8 +61,8 @@ def prepare(study: Study, *, out: str | Path, write: bool = True) -> Source:
     val = splits.open_split(root, data.val, area=data.area)
     notes = [
         line
-        for split, others in ((train, ()), (val, val.images_of(train)))
-        for line in coco.summarize(split, (*split.check_images(), *others)).warnings
+        for split, other_images in ((train, ()), (val, val.images_of(train)))
+        for line in coco.summarize(split, (*split.check_images(), *other_images)).warnings
     ]
     train_used, val_used = _limit_splits(study, train, val)
     files = []

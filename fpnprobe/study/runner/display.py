@@ -62,17 +62,17 @@ class Display:
     def update(self, cells: Sequence[Tracked]) -> None:
         """Show where the cells are."""
         left = estimate.text(_estimate_remaining(cells, jobs=self._jobs, images=self._images))
-        done = sum(cell_run.state is State.DONE for cell_run in cells)
+        done_cells = sum(cell_run.state is State.DONE for cell_run in cells)
         if self._bars is not None:
             self._bars.update(
-                self._tasks[""], completed=done, total=len(cells), note=f"{left} left"
+                self._tasks[""], completed=done_cells, total=len(cells), note=f"{left} left"
             )
         due = time.monotonic() - self._last >= _EVERY
         for cell_run in cells:
             self._show_cell(cell_run, due)
         if due and self._bars is None:
             self._last = time.monotonic()
-            self.say(f"{done} of {len(cells)} cells done, {left} left")
+            self.say(f"{done_cells} of {len(cells)} cells done, {left} left")
 
     def _show_cell(self, cell_run: Tracked, due: bool) -> None:
         stage, count, note = _find_stage(cell_run)

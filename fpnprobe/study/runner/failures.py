@@ -43,7 +43,7 @@ DISK_FULL = f"disk full: no space left for the cell; {_MAKE_SPACE}"
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Whether an exception, or one that it came from, says that the disk is full."""
+    """Tell whether an exception, or one that it came from, says that the disk is full."""
     return bool(_disk_error(error))
 
 

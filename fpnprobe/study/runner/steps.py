@@ -27,7 +27,7 @@ class Step:
     picture: bool = False
 
     def is_done(self, work: CellWork) -> bool:
-        """Whether all outputs are there."""
+        """Tell whether all outputs are there."""
         return all((work.cell.folder / name).exists() for name in self.outputs(work))
 
 

@@ -81,7 +81,7 @@ def _training_tables(files: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def holds_weights_of(stored: StoredCell, key: str) -> bool:
-    """Whether a cell folder without a manifest has a checkpoint of the cell with that key."""
+    """Tell whether a cell folder without a manifest has a checkpoint of the cell with that key."""
     from fpnprobe.mm.training.saved import checkpoint
 
     for name in (checkpoint.FINAL, checkpoint.RESUME):

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.figures import causes, changed_paths
 from fpnprobe.interventions import READY_MADE, intervention
-from fpnprobe.report.sections.intervention_paths import Changed, paths
+from fpnprobe.report.sections.interventions.intervention_paths import Changed, paths
 
 NAN = float("nan")
 COLORS = {"FPN~cut-direct": "#c8453b", "FPN~balanced": "#c8453b"}

@@ -186,6 +186,16 @@ def test_no_study(tmp_path: Path) -> None:
         read_cell(tmp_path)
 
 
+def test_a_folder_of_studies_and_one_that_is_not_there(tmp_path: Path) -> None:
+    for name in ("mine", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "study.json").write_text("{}")
+    with pytest.raises(FpnProbeError, match=r"holds several studies \(mine, other\): give one"):
+        StoredStudy.read(tmp_path)
+    with pytest.raises(FpnProbeError, match=r"there is no folder .*mien: did you mean mine\?"):
+        StoredStudy.read(tmp_path / "mien")
+
+
 def test_reading_needs_no_torch() -> None:
     code = "import fpnprobe.store, sys; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -26,7 +26,7 @@ def targets_of(
     bucket: str | None = None,
     buckets: Sequence[ScaleBucket] = COCO_BUCKETS,
 ) -> list[Target]:
-    """What is asked for: all detections, objects or buckets of an image, or one of them.
+    """Choose what is attributed: all detections, objects or buckets of an image, or one of them.
 
     Args:
         chain: Of the detector.

@@ -64,7 +64,9 @@ def find_cells(
         return [read_cell(folder)]
     try:
         stored = StoredStudy.read(folder)
-    except FpnProbeError:
+    except FpnProbeError as error:
+        if not folder.is_dir() or "holds several studies" in str(error):
+            raise
         raise FpnProbeError(
             f"{folder} is not a run: expected the folder of a study or of one of its cells, such "
             "as reports/quickstart"

@@ -1,4 +1,4 @@
-"""What a config's training is given: masks, semantic maps, proposals; and what it needs set."""
+"""The needs of a config's training: masks, semantic maps, proposals, and settings for a check."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

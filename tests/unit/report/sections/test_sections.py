@@ -16,11 +16,9 @@ from fpnprobe.evidence import claims as rules
 from fpnprobe.figures.wording import scientific, signed
 from fpnprobe.report.page.content import Figure, Table
 from fpnprobe.report.sections import (
-    association,
     average_precision,
     caveats,
     claims,
-    figure2_paths,
     gradients,
     model,
     object_size,
@@ -28,6 +26,7 @@ from fpnprobe.report.sections import (
     soundness,
     summary,
 )
+from fpnprobe.report.sections.gradients import association, figure2_paths
 from fpnprobe.report.tables import average_precision as results
 from fpnprobe.report.tables import gradient_shares as shares
 from fpnprobe.report.tables import gradients as ledgers
@@ -93,6 +92,18 @@ def test_differences_without_evidence_are_of_paired_seeds(make_study: Make) -> N
     assert table["difference"]["AP_S"] == pytest.approx(gaps.mean())
     half = 4.302653 * gaps.std(ddof=1) / 3**0.5  # t quantile for two degrees of freedom
     assert table["high"]["AP_S"] - table["difference"]["AP_S"] == pytest.approx(half, rel=1e-5)
+
+
+def test_trainings_on_other_images_are_not_compared(make_study: Make) -> None:
+    stored = read([make_study(seeds=(0,), evidence=False)])
+    assert not results.compared(stored).empty
+    trainings = [
+        replace(
+            cell, is_run=True, manifest={**cell.manifest, "annotations": f"{cell.variant}.json"}
+        )
+        for cell in stored.cells
+    ]
+    assert results.compared(replace(stored, cells=trainings)).empty
 
 
 def test_baseline_of_a_study(make_study: Make) -> None:

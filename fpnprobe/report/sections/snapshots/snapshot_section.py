@@ -10,7 +10,7 @@ from fpnprobe.figures.routes import ROUTES
 from fpnprobe.figures.svg import Panel
 from fpnprobe.figures.wording import scientific
 from fpnprobe.report.page.content import Block, Figure, Section, Text
-from fpnprobe.report.sections import snapshot_numbers
+from fpnprobe.report.sections.snapshots import snapshot_numbers
 from fpnprobe.report.sections.soundness import TOLERANCE
 from fpnprobe.report.tables.gradient_shares import variant_keys
 from fpnprobe.report.tables.snapshots import measured
@@ -99,18 +99,18 @@ def _draw_shares(stored: Stored, table: pd.DataFrame) -> list[Block]:
 
 def _tell_change(table: pd.DataFrame, what: str) -> str:
     """From the first to the last weights, in total."""
-    said = []
+    clauses = []
     for name, rows_of_variant in split(table[table["route"] == "total"], "variant"):
         line = rows_of_variant.sort_values("trained")
         first, last = line["value"].iloc[0], line["value"].iloc[-1]
-        said.append(
+        clauses.append(
             f"{name} {first:.0f} → {last:.0f} %" if len(line) > 1 else f"{name} {last:.0f} %"
         )
-    if not said:
+    if not clauses:
         return ""
     after = sorted(set(table["trained"]))
     when = f"from {after[0]} to {after[-1]} iterations" if len(after) > 1 else f"after {after[0]}"
-    return f"In total, {when}, {what} hold: {', '.join(said)}."
+    return f"In total, {when}, {what} hold: {', '.join(clauses)}."
 
 
 def _draw_index(stored: Stored, table: pd.DataFrame) -> list[Block]:
@@ -155,7 +155,7 @@ def _make_figure(
 ) -> Figure:
     panels = []
     for route in ROUTES:
-        here = table[table["route"] == route].sort_values("tap", kind="stable")
+        rows_of_route = table[table["route"] == route].sort_values("tap", kind="stable")
         panels += [
             Panel(
                 f"{tap} {route}",
@@ -165,7 +165,7 @@ def _make_figure(
                 ),
                 new_row=not at,
             )
-            for at, (tap, rows_of_tap) in enumerate(split(here, "tap"))
+            for at, (tap, rows_of_tap) in enumerate(split(rows_of_route, "tap"))
         ]  # fmt: skip
     columns = ["variant", "tap", "route", "bucket", "trained", "value", "low", "high", "seeds"]
     return Figure(

@@ -11,7 +11,7 @@ from fpnprobe.figures.palette import INK, MUTED
 from fpnprobe.figures.svg import Panel
 from fpnprobe.figures.wording import signed
 from fpnprobe.report.page.content import Figure, Table
-from fpnprobe.report.sections.intervention_paths import changed
+from fpnprobe.report.sections.interventions.intervention_paths import changed
 from fpnprobe.report.tables.average_precision import METRICS
 from fpnprobe.report.tables.stored import Stored
 

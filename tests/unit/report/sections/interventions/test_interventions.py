@@ -11,12 +11,8 @@ import pytest
 from fpnprobe.report.build import build
 from fpnprobe.report.compose import compose
 from fpnprobe.report.page.content import Section, Table, Text
-from fpnprobe.report.sections import (
-    intervention_effects,
-    intervention_paths,
-    interventions,
-    summary,
-)
+from fpnprobe.report.sections import interventions, summary
+from fpnprobe.report.sections.interventions import intervention_effects, intervention_paths
 from fpnprobe.report.tables.read_studies import read
 from fpnprobe.report.tables.stored import Stored
 

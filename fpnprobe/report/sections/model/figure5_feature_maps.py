@@ -15,7 +15,7 @@ from fpnprobe.figures.legend import Key
 from fpnprobe.figures.palette import bucket_color
 from fpnprobe.figures.svg import Panel
 from fpnprobe.report.page.content import Block, Figure
-from fpnprobe.report.sections import figure5_energy
+from fpnprobe.report.sections.model import figure5_energy
 from fpnprobe.report.tables.stored import Stored
 from fpnprobe.scales import ScaleBucket, bucket_index
 from fpnprobe.store.feature_maps import Features, stored_images

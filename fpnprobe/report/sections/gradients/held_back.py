@@ -5,7 +5,7 @@ from typing import Any
 from fpnprobe.evidence.held_back import predict_held_back
 from fpnprobe.figures.columns import rows
 from fpnprobe.report.page.content import Block, Table
-from fpnprobe.report.sections.association import LEDGERS
+from fpnprobe.report.sections.gradients.association import LEDGERS
 from fpnprobe.report.tables.stored import Stored
 
 _HEADERS = {
@@ -28,26 +28,29 @@ def table(stored: Stored) -> list[Block]:
     points = points.assign(name=points["variant"].map(names)).sort_values(
         "study", key=lambda column: column.map(order), kind="stable"
     )
-    found = predict_held_back(points)
-    if found.empty:
+    predictions = predict_held_back(points)
+    if predictions.empty:
         return []
-    sentence = " ".join(_write_sentence(row, stored) for row in rows(found[found["chosen"]]))
-    frame = found.sort_values("chosen", ascending=False, kind="stable").assign(
-        ledger=found["ledger"].map(LEDGERS),
-        measure=found["measure"].map({
+    sentence = " ".join(
+        _write_sentence(row, stored) for row in rows(predictions[predictions["chosen"]])
+    )
+    frame = predictions.sort_values("chosen", ascending=False, kind="stable").assign(
+        ledger=predictions["ledger"].map(LEDGERS),
+        measure=predictions["measure"].map({
             "index": "all-object index", "large_share": f"share of {stored.buckets[-1]} objects",
         }),
-        metric=found["metric"].map(stored.name_metric) + " change",
+        metric=predictions["metric"].map(stored.name_metric) + " change",
     )  # fmt: skip
-    chosen_measures = int(found["chosen"].sum())
+    chosen_measures = int(predictions["chosen"].sum())
     return [
         Table(
             "held-back",
-            f"Does what holds in {found['fitted'].iloc[0]} foretell other results?",
+            f"Does what holds in {predictions['fitted'].iloc[0]} foretell other results?",
             f"{sentence} Each metric's measure was chosen by its rank correlation over the "
-            f"variants of {found['fitted'].iloc[0]} alone, and a line fitted to them. Skill: 1, "
-            "the line foretells the others; 0, no better than the mean change of the fitted ones; "
-            "below 0, it misleads. 95 % intervals over the variants foretold.",
+            f"variants of {predictions['fitted'].iloc[0]} alone, and a line fitted to them. "
+            "Skill: 1, the line foretells the others; 0, no better than the mean "
+            "change of the fitted ones; below 0, it misleads. 95 % intervals over the "
+            "variants foretold.",
             frame[list(_HEADERS)].reset_index(drop=True),
             _HEADERS,
             dict.fromkeys(_NUMBERS, "{:.2f}"),

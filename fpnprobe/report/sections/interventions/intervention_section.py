@@ -11,9 +11,9 @@ from fpnprobe.errors import FpnProbeError
 from fpnprobe.evidence import explanations as rules
 from fpnprobe.figures.wording import signed
 from fpnprobe.report.page.content import Block, Section, Table, Text
-from fpnprobe.report.sections import intervention_effects
-from fpnprobe.report.sections import intervention_paths as changes
-from fpnprobe.report.sections.intervention_paths import changed
+from fpnprobe.report.sections.interventions import intervention_effects
+from fpnprobe.report.sections.interventions import intervention_paths as changes
+from fpnprobe.report.sections.interventions.intervention_paths import changed
 from fpnprobe.report.tables.stored import Stored
 
 _SIGNS = {"contradicted": "✕", "reproduced": "✓", "undecided": "?", "not run": "–"}

@@ -6,7 +6,7 @@ from fpnprobe.figures import routes
 from fpnprobe.figures.columns import rows, split
 from fpnprobe.figures.svg import Panel
 from fpnprobe.report.page.content import Block, Figure, Section, Text
-from fpnprobe.report.sections import (
+from fpnprobe.report.sections.gradients import (
     association,
     figure2_paths,
     held_back,

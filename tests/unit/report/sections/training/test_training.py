@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from fpnprobe.report.page.content import Figure
-from fpnprobe.report.sections import caveats, training, training_losses
+from fpnprobe.report.sections import caveats, training
+from fpnprobe.report.sections.training import training_losses
 from fpnprobe.report.tables.read_studies import read
 
 Make = Callable[..., Path]

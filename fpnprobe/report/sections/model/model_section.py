@@ -10,7 +10,7 @@ from fpnprobe.figures import modules
 from fpnprobe.figures.columns import rows, split
 from fpnprobe.figures.svg import Panel
 from fpnprobe.report.page.content import Block, Figure, Section, Table
-from fpnprobe.report.sections import figure5_compactness, figure5_feature_maps
+from fpnprobe.report.sections.model import figure5_compactness, figure5_feature_maps
 from fpnprobe.report.tables.stored import Stored
 
 MODULES, LEAST = 14, 0.002

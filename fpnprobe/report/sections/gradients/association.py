@@ -8,7 +8,7 @@ from fpnprobe.figures import prediction
 from fpnprobe.figures.columns import rows, split
 from fpnprobe.figures.svg import Panel
 from fpnprobe.report.page.content import Block, Figure, Table
-from fpnprobe.report.sections.intervention_paths import changed
+from fpnprobe.report.sections.interventions.intervention_paths import changed
 from fpnprobe.report.tables.average_precision import baseline, final
 from fpnprobe.report.tables.gradient_shares import first_stage, stage_shares, variant_keys
 from fpnprobe.report.tables.share_intervals import measured_on

@@ -8,8 +8,8 @@ from fpnprobe.figures.columns import largest, rows
 from fpnprobe.figures.legend import Key
 from fpnprobe.figures.palette import INK
 from fpnprobe.report.page.content import Block, Figure, Section, Table, Text
-from fpnprobe.report.sections import ap_differences, figure1_pyramid
-from fpnprobe.report.sections.ap_panels import bar_panels
+from fpnprobe.report.sections.average_precision import ap_differences, figure1_pyramid
+from fpnprobe.report.sections.average_precision.ap_panels import bar_panels
 from fpnprobe.report.tables import published
 from fpnprobe.report.tables.average_precision import (
     METRICS,
@@ -79,12 +79,14 @@ def _name_best(table: pd.DataFrame) -> str:
                 else f"no variant finds {size} objects (0.0)"
             )
     seeds = {len(s) for s in table["seeds"] if len(s)}
-    where = "With" if seeds == {1} else "Where a variant has"
-    sure = f" {where} one seed, small gaps are noise." if 1 in seeds else ""
+    opening = "With" if seeds == {1} else "Where a variant has"
+    sure = f" {opening} one seed, small gaps are noise." if 1 in seeds else ""
     if (table["high"] > ap_bars.reach(table)).any():
         sure += " Arrows: the interval goes on; two seeds say little."
-    said = " and ".join(clauses)
-    return f"{said[:1].upper()}{said[1:]}.{sure}" if clauses else "No AP by size was measured."
+    sentence = " and ".join(clauses)
+    return (
+        f"{sentence[:1].upper()}{sentence[1:]}.{sure}" if clauses else "No AP by size was measured."
+    )
 
 
 def _list_cells(stored: Stored) -> Table:

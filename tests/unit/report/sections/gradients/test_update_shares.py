@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from fpnprobe.report.page.content import Table
-from fpnprobe.report.sections import update_shares
+from fpnprobe.report.sections.gradients import update_shares
 from fpnprobe.report.tables.read_studies import read
 from fpnprobe.report.tables.stored import Stored
 

@@ -32,26 +32,26 @@ def figure(table: pd.DataFrame, stored: Stored, name: str, title: str) -> list[F
     sure = table.dropna(subset=["low", "high"])
     clear = sure[((sure["low"] > 0) | (sure["high"] < 0)) & sure["metric"].isin(["AP_S", "AP_L"])]
     single = clear["source"] == "images"
-    said, once = (
+    beyond_both, beyond_images = (
         "; ".join(
             f"{variant} "
             + ", ".join(
                 f"{stored.name_metric(str(r.metric))} {signed(r.difference)}"
                 for r in rows(rows_of_variant)
             )
-            for variant, rows_of_variant in split(chosen, "variant")
+            for variant, rows_of_variant in split(clear_rows, "variant")
         )
-        for chosen in (clear[~single], clear[single])
+        for clear_rows in (clear[~single], clear[single])
     )
     caption = (
-        f"For small and large objects, larger than their uncertainty: {said}."
-        if said
+        f"For small and large objects, larger than their uncertainty: {beyond_both}."
+        if beyond_both
         else "No difference for small or large objects is larger than its interval."
-        if not once
+        if not beyond_images
         else ""
     )
-    if once:
-        caption += f" With one seed, larger than their interval over images: {once}."
+    if beyond_images:
+        caption += f" With one seed, larger than their interval over images: {beyond_images}."
     caption = caption.strip()
     spoken = {"both": "images and seeds"}
     source = ", ".join(

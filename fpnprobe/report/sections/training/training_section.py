@@ -8,8 +8,8 @@ from fpnprobe.figures import curves
 from fpnprobe.figures.columns import split
 from fpnprobe.figures.svg import Panel
 from fpnprobe.report.page.content import Block, Figure, Section
-from fpnprobe.report.sections import learning_rate, training_losses, uncertainty
-from fpnprobe.report.sections.ap_panels import SIZES
+from fpnprobe.report.sections.average_precision.ap_panels import SIZES
+from fpnprobe.report.sections.training import learning_rate, training_losses, uncertainty
 from fpnprobe.report.tables.average_precision import METRICS
 from fpnprobe.report.tables.gradient_shares import variant_keys
 from fpnprobe.report.tables.stored import Stored

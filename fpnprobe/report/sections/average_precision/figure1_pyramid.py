@@ -10,7 +10,7 @@ from fpnprobe.figures.legend import Key
 from fpnprobe.figures.palette import INK
 from fpnprobe.figures.wording import signed
 from fpnprobe.report.page.content import Block, Figure
-from fpnprobe.report.sections.ap_panels import bar_panels
+from fpnprobe.report.sections.average_precision.ap_panels import bar_panels
 from fpnprobe.report.tables import published
 from fpnprobe.report.tables.average_precision import (
     compared,

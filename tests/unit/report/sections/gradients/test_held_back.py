@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from fpnprobe.report.sections import held_back
+from fpnprobe.report.sections.gradients import held_back
 from fpnprobe.report.tables.read_studies import read
 from fpnprobe.report.tables.stored import Stored
 
