@@ -45,6 +45,17 @@ class ScaleBucket:
                 "expected 0 <= low < high, in px^2"
             )
 
+    def describe_bounds(self) -> str:
+        """Its bounds in words.
+
+        >>> [bucket.describe_bounds() for bucket in COCO_BUCKETS]
+        ['area under 32^2 px', 'area from 32^2 to 96^2 px', 'area at least 96^2 px']
+        """
+        low, high = (f"{bound**0.5:g}^2" for bound in (self.low, self.high))
+        if self.high == float("inf"):
+            return f"area at least {low} px"
+        return f"area under {high} px" if self.low == 0 else f"area from {low} to {high} px"
+
 
 COCO_BUCKETS = (
     ScaleBucket("small", 0, 32**2),

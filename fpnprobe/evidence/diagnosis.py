@@ -13,8 +13,8 @@
 
 A rule is `found` where the whole 95 % interval over samples (a bootstrap, with the seeds of a
 variant as they were drawn) is beyond its threshold, `clear` where the whole interval is within,
-`undecided` between, and `not measured` without data. Each says what was measured. None says why:
-that takes an intervention.
+`undecided` between or with fewer than 5 samples, and `not measured` without data. Each says what
+was measured. None says why: that takes an intervention.
 """
 
 from collections.abc import Mapping, Sequence
@@ -65,10 +65,12 @@ def headline(findings: Sequence[Finding]) -> str:
         first = beyond[0]
         more = f" {len(beyond) - 1} more in the table of rules." if len(beyond) > 1 else ""
         return f"{first.sentence}: {first.advice}.{more}"
-    undecided = sum(finding.verdict == "undecided" for finding in findings)
+    undecided = [finding for finding in findings if finding.verdict == "undecided"]
     if undecided:
-        several = "rules are" if undecided > 1 else "rule is"
-        return f"No rule is found, {undecided} {several} undecided: more samples would tell."
+        several = "rules are" if len(undecided) > 1 else "rule is"
+        most = max(undecided, key=lambda finding: finding.samples)
+        why = most.shortage or "more samples would tell"
+        return f"No rule is found, {len(undecided)} {several} undecided: {why}."
     if any(finding.verdict == "clear" for finding in findings):
         return "No rule is found: nothing that was measured is beyond its threshold."
     return "Nothing was measured that a rule could be held against."

@@ -1,6 +1,6 @@
 """A rule's verdict, and the numbers that the rules of a diagnosis are held against."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -48,6 +48,13 @@ class Finding:
     samples: int = 0
     sentence: str
     advice: str = ""
+
+    @property
+    def shortage(self) -> str:
+        """Why it is undecided where that is for too few samples; else ""."""
+        if self.verdict != "undecided" or self.samples >= FEWEST:
+            return ""
+        return f"{self.samples} sample{'s' * (self.samples != 1)}, {FEWEST} needed"
 
     def to_data(self) -> dict[str, Any]:
         """As JSON, with None for what is no number."""
@@ -114,13 +121,13 @@ class Energies:
 def decide(
     values: Floats, value: float, threshold: float, *, below: bool, samples: int
 ) -> tuple[Verdict, float, float]:
-    """The verdict of a value with its bootstrap samples, and the interval."""
+    """The verdict of a value with its bootstrap samples, and the interval; one sample has none."""
     if value != value:
         return "not measured", float("nan"), float("nan")
     finite_values = values[np.isfinite(values)]
     low, high = (
         percentile_interval(finite_values, items=samples)
-        if len(finite_values)
+        if len(finite_values) and samples > 1
         else (float("nan"), float("nan"))
     )
     if samples < FEWEST or low != low:
@@ -140,6 +147,15 @@ def index_of(squares: Floats, counts: Floats, weights: Floats) -> Floats:
     with np.errstate(invalid="ignore", divide="ignore"):
         means = (weights @ filled) / (weights @ measured.astype(np.float64))
     return np.array([evenness(row) for row in means])
+
+
+def interval(low: float, high: float, write: Callable[[float], str] = "{:.2f}".format) -> str:
+    """An interval as it follows a value in a sentence; "" where there is none.
+
+    >>> interval(0.25, 0.5), interval(float("nan"), float("nan"))
+    (', interval 0.25 to 0.50', '')
+    """
+    return f", interval {write(low)} to {write(high)}" if low == low else ""
 
 
 def percent(value: float) -> str:

@@ -38,7 +38,7 @@ def share_table(
     if over_training:
         columns = ["variant", "seed", "iteration", "share", "points"]
         return table[columns].sort_values(["variant", "seed", "iteration"], ignore_index=True)
-    columns = ["variant", "share", "low", "high", "seeds", "samples"]
+    columns = ["variant", "share", "low", "high", "seeds", "samples", "state"]
     return table[columns].assign(measured=measured_on(stored)).reset_index(drop=True)
 
 

@@ -143,7 +143,7 @@ class Run(StoredRun):
             bucket: Size.
             route: `total`, `direct`, `auxiliary` or `deeper`.
             over_training: Each stretch of training and seed; else a row per variant with its 95 %
-                interval, the number of the report.
+                interval and `state`: `measured`, `would_arrive` (frozen) or `absent` (no object).
 
         Raises:
             FpnProbeError: For what was not measured, with what was.

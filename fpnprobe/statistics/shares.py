@@ -18,8 +18,8 @@ def gradient_shares(frame: pd.DataFrame) -> pd.DataFrame:
 
     `l2` is the root mean square over the probed iterations; `share` is `l2_b^2` over its sum for
     the object buckets, in [0, 1]. Background has a norm but no share. A frozen tap keeps its rows
-    with NaN and `state` "frozen". Rows that do not hold (`unsound`, `nonfinite`, `underflow`) are
-    left out.
+    with NaN and `state` "frozen"; a bucket without a single object in all iterations has no share
+    and `state` "absent". Rows that do not hold (`unsound`, `nonfinite`, `underflow`) are left out.
 
     Args:
         frame: The ledger's table (columns as in `fpnprobe.ledger`).
@@ -28,10 +28,13 @@ def gradient_shares(frame: pd.DataFrame) -> pd.DataFrame:
         One row per study, variant, seed, tap, kind, route and bucket: `l2`, `share`, `state`.
     """
     rows = _summed_terms(frame)
-    group = rows.assign(energy=rows["l2"] ** 2).groupby(
+    counted = rows["n_objects"].astype(np.float64).where(rows["l2"].notna())
+    group = rows.assign(energy=rows["l2"] ** 2, most=counted).groupby(
         [*CELL, "bucket"], sort=False, observed=True
     )
-    shares = group.agg(energy=("energy", "mean"), state=("state", "first")).reset_index()
+    shares = group.agg(
+        energy=("energy", "mean"), state=("state", "first"), most=("most", "max")
+    ).reset_index()
     # What was measured once is measured, whatever became of other iterations.
     first = shares["state"].astype(object)
     shares["state"] = first.where(shares["energy"].isna() | (first == "would_arrive"), "measured")
@@ -39,6 +42,9 @@ def gradient_shares(frame: pd.DataFrame) -> pd.DataFrame:
     objects = shares["energy"].where(shares["bucket"] != BACKGROUND)
     total = objects.groupby([shares[key] for key in CELL]).transform("sum")
     shares["share"] = (objects / total.where(total > 0)).astype(np.float64)
+    absent = (shares["most"] == 0) & (objects == 0)
+    shares["share"] = shares["share"].mask(absent)
+    shares["state"] = shares["state"].mask(absent, "absent")
     return shares[[*CELL, "bucket", "l2", "share", "state"]]
 
 

@@ -1,21 +1,19 @@
 """The ways into a study that the command line has: plan it, run it to the end."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fpnprobe.errors import FpnProbeError
 from fpnprobe.store import locks
 from fpnprobe.store.cell_state import State
 from fpnprobe.store.study import STUDY
 from fpnprobe.study.folder import cell_content, dataset, study_folder
-from fpnprobe.study.folder.cells import Cell
-from fpnprobe.study.folder.mending import find_damage
 from fpnprobe.study.folder.study_folder import Output
 from fpnprobe.study.gaps import find_gaps
 from fpnprobe.study.models import check_models
 from fpnprobe.study.planning import plan
+from fpnprobe.study.precautions import refuse_default_folder, tell_damage
 from fpnprobe.study.request import Request, differences
 from fpnprobe.study.run_result import read_contradicted
 from fpnprobe.study.runner import command, launchers, local, machine, slurm, slurm_jobs
@@ -87,7 +85,7 @@ def run_all(
     output = study_folder.of(request.study, source=source, out=request.out)
     selected = request.selected(output)
     if not request.out_chosen:
-        _check_default_folder(selected, request.out)
+        refuse_default_folder(selected, request.out)
     check_models(output, selected)
     jobs = machine.default_jobs(output, options.device, options.jobs, nproc=nproc)
     if away:
@@ -103,7 +101,7 @@ def run_all(
             if options.fresh:
                 for cell in selected:
                     cell_content.forget(cell)
-            _tell_damage(selected, display)
+            tell_damage(selected, display)
             if any(cell.state() is not State.DONE for cell in selected):
                 dataset.parse_once(source)
                 if not away:
@@ -146,38 +144,6 @@ def run_all(
         "report": dict(report),
         "contradicted": read_contradicted(report),
     }
-
-
-def _check_default_folder(selected: Sequence[Cell], out: Path) -> None:
-    """Refuse to replace finished cells in a folder that nobody named, such as a stored report.
-
-    Raises:
-        FpnProbeError: With the two ways to go on.
-    """
-    stale = [cell for cell in selected if cell.state() is State.STALE]
-    finished = [cell for cell in stale if (cell.manifest() or {}).get("state") == "done"]
-    if finished:
-        raise FpnProbeError(
-            f"{out} holds {len(finished)} finished cells that this study would train again "
-            f"({finished[0].title}, ...; `fpnprobe plan` says why): train into another folder with "
-            f"--out {out.parent / 'mine'}, or replace them with --out {out}"
-        )
-
-
-def _tell_damage(selected: Sequence[Cell], display: Display) -> None:
-    """Say which files of the cells are damaged, and what becomes of them."""
-    for cell in selected:
-        stored = cell.stored()
-        if stored.state is State.DAMAGED:
-            display.say(
-                f"{cell.title}: {stored.reason}: nothing is deleted; what is there goes on where "
-                "its weights tell that it is this cell's, else into the archive"
-            )
-        for name, kind in find_damage(stored).remade.items():
-            display.say(f"{cell.title}: {name} is {kind}: made again, without training")
-    local = locks.find_local_only(selected[0].out) if selected else ""
-    if local:
-        display.say(f"locks on {local} hold on this host only: run the study from one host")
 
 
 def _write_report(

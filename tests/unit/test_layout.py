@@ -48,7 +48,7 @@ FLOORS = {
         ("folder",),
         ("gaps",),
         ("runner",),
-        ("planning", "run_result", "snapshot", "request", "models", "training_run"),
+        ("planning", "run_result", "snapshot", "request", "models", "training_run", "precautions"),
         ("commands",),
     ),
     "report": (("tables",), ("page",), ("sections",), ("compose",), ("build",)),

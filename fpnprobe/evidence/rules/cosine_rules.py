@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from fpnprobe.evidence.findings import CANCELLATION, CONFLICT, Floats, Verdict
+from fpnprobe.evidence.findings import CANCELLATION, CONFLICT, Floats, Verdict, interval
 from fpnprobe.evidence.rules.rule import STUDY, Candidate, Rule, Subject
 
 _RESAMPLES = 1000
@@ -33,7 +33,7 @@ def measure_cancellation(subject: Subject) -> list[Candidate] | str:
             ) -> str:
                 return (
                     f"at {stage} of {variant}, what {bucket} objects send directly and through "
-                    f"deeper stages has a cosine of {value:.2f}, interval {low:.2f} to {high:.2f}"
+                    f"deeper stages has a cosine of {value:.2f}{interval(low, high)}"
                 )
 
             candidates.append(
@@ -83,8 +83,8 @@ def measure_conflict(subject: Subject) -> list[Candidate] | str:
             gradient_name: str = gradient_name,
         ) -> str:
             return (
-                f"{sizes} objects have a cosine of {value:.2f} at {gradient_name}, interval "
-                f"{low:.2f} to {high:.2f}"
+                f"{sizes} objects have a cosine of {value:.2f} at {gradient_name}"
+                f"{interval(low, high)}"
             )
 
         candidates.append(

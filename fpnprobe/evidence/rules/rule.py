@@ -33,6 +33,11 @@ class Subject:
         counts = self.energies.counts[:, bucket]
         return int(((counts > 0) | (counts < 0)).sum())
 
+    def lacks_objects(self, bucket: int) -> bool:
+        """Whether objects were counted and no sample has one of this size."""
+        counts = self.energies.counts[:, bucket]
+        return bool(len(counts)) and not np.nan_to_num(counts).any()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:

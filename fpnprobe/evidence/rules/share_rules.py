@@ -11,6 +11,7 @@ from fpnprobe.evidence.findings import (
     Energies,
     Verdict,
     index_of,
+    interval,
     percent,
 )
 from fpnprobe.evidence.rules.rule import STUDY, Candidate, Rule, Subject, share_of
@@ -22,6 +23,8 @@ def measure_direct_share(subject: Subject) -> list[Candidate] | str:
     direct, bucket = energies.route("direct"), energies.buckets[-1]
     if direct is None or not len(direct):
         return "no direct route was measured"
+    if subject.lacks_objects(-1):
+        return f"no sample holds a {bucket} object"
     candidates = []
     for at, stage in enumerate(energies.stages):
         squares = np.nan_to_num(direct[:, at])
@@ -46,8 +49,7 @@ def measure_direct_share(subject: Subject) -> list[Candidate] | str:
                 )
             return (
                 f"{stage} of {variant} hears {bucket} objects through deeper stages alone: of what "
-                f"comes directly they are {percent(value)}, interval {percent(low)} to "
-                f"{percent(high)}{through}"
+                f"comes directly they are {percent(value)}{interval(low, high, percent)}{through}"
             )
 
         candidates.append(
@@ -81,7 +83,7 @@ def measure_index(subject: Subject) -> list[Candidate] | str:
         ) -> str:
             return (
                 f"the all-object index of what comes directly to {stage} of {variant} is "
-                f"{value:.2f}, interval {low:.2f} to {high:.2f} (1: every object counts alike, "
+                f"{value:.2f}{interval(low, high)} (1: every object counts alike, "
                 f"{1 / len(energies.buckets):.2f}: one size is heard)"
             )
 
@@ -136,6 +138,8 @@ def measure_auxiliary(subject: Subject) -> list[Candidate] | str:
     auxiliary, total = energies.route("auxiliary"), energies.route("total")
     if auxiliary is None or total is None:
         return "there is no auxiliary head"
+    if subject.lacks_objects(0):
+        return f"no sample holds a {energies.buckets[0]} object"
     by_route = [energies.route(name) for name in ("direct", "deeper", "auxiliary")]
     routes = np.stack([np.nan_to_num(route).sum(2) for route in by_route if route is not None])
     candidates = []
@@ -157,7 +161,7 @@ def measure_auxiliary(subject: Subject) -> list[Candidate] | str:
             return (
                 f"the auxiliary head brings {percent(brought)} of the squared norms that arrive "
                 f"at {stage} of {variant}, and {energies.buckets[0]} objects are {percent(value)} "
-                f"of its gradient, interval {percent(low)} to {percent(high)}"
+                f"of its gradient{interval(low, high, percent)}"
             )
 
         candidates.append(

@@ -53,7 +53,10 @@ def judge_frozen(subject: Subject) -> Finding:
         sentence=f"{names} of {variant} is frozen and learns nothing from this training"
         if frozen
         else f"every stage of {variant} trains",
-        advice="set model.backbone.frozen_stages=0 to train and measure C2" if frozen else "",
+        advice="set model.backbone.frozen_stages=0 (in a study: detector.frozen_stages=0) to "
+        "train C2"
+        if frozen
+        else "",
     )
 
 

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm.adapters.objects import BACKGROUND, Objects
-from fpnprobe.mm.adapters.observing.recorder import Recorder, Rows
+from fpnprobe.mm.adapters.observing.head_rows import Rows
+from fpnprobe.mm.adapters.observing.recorder import Recorder
 
 
 class HeadAdapter:

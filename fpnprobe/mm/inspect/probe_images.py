@@ -31,6 +31,8 @@ from fpnprobe.probing.step_context import StepContext
 from fpnprobe.scales import BACKGROUND, COCO_BUCKETS, ScaleBucket
 from fpnprobe.statistics import gradient_shares
 
+_SHOWN = ("measured", "would_arrive", "absent")
+
 
 @dataclass(frozen=True, slots=True)
 class OfflineResult:
@@ -47,10 +49,10 @@ class OfflineResult:
     def shares(self) -> pd.DataFrame:
         """Share of each bucket by tap, kind and route, over all batches."""
         rows = gradient_shares(self.ledger.frame)
-        rows = rows[(rows.bucket != BACKGROUND) & rows.state.isin(("measured", "would_arrive"))]
+        rows = rows[(rows.bucket != BACKGROUND) & rows.state.isin(_SHOWN)]
         order = list(dict.fromkeys(rows.bucket))
         wide = rows.pivot_table("share", ["tap", "kind", "route"], "bucket", sort=False)
-        return wide[order].round(3).reset_index().rename_axis(columns=None)
+        return wide.reindex(columns=order).round(3).reset_index().rename_axis(columns=None)
 
     def line(self) -> str:
         """One line about images, residuals and time."""

@@ -7,9 +7,12 @@ from typing import Any
 
 from fpnprobe.figures.columns import rows, split
 from fpnprobe.report.sections.soundness import OVER, UNAUDITED, UNSOUND, residuals
+from fpnprobe.report.sections.training.training_losses import warn_of_stuck
 from fpnprobe.report.tables.average_precision import final
+from fpnprobe.report.tables.gradient_shares import absent_sizes
 from fpnprobe.report.tables.share_intervals import FEW, share_intervals
 from fpnprobe.report.tables.stored import Stored
+from fpnprobe.scales import COCO_BUCKETS
 
 FEW_IMAGES = 500
 
@@ -35,6 +38,9 @@ def warnings(stored: Stored) -> list[str]:
             "No cell finds anything: AP is 0.0 everywhere, as after a training of a few steps. The "
             "differences between variants say nothing."
         )
+    if stuck := warn_of_stuck(stored):
+        result.append(stuck)
+    result += _warn_of_absent_sizes(stored)
     seeds = {v: len({c.seed for c in stored.done if c.variant == v}) for v in stored.variants}
     single = [name for name, count in seeds.items() if count == 1]
     if single:
@@ -106,7 +112,7 @@ def warnings(stored: Stored) -> list[str]:
             result.append(
                 f"What is shown of {names} there is what would arrive: it trains nothing. The "
                 "paper's ResNets have the stage that makes C2 frozen as well, so no loss of any "
-                "level trained it; train it (detector.frozen_stages=0) to test its explanation."
+                f"level trained it; train it ({_name_fix(stored)}) to test its explanation."
             )
     for cell in stored.done:
         probe = cell.manifest.get("probe") or {}
@@ -117,6 +123,32 @@ def warnings(stored: Stored) -> list[str]:
                 f"over its budget of {100 * budget:.2f} %{_explain_cost(probe, budget)}."
             )
     return grouped(result)
+
+
+def _warn_of_absent_sizes(stored: Stored) -> list[str]:
+    """Name the sizes of which no sample has an object: they have no share."""
+    count = " `fpnprobe data check DIR` counts sizes."
+    absent = absent_sizes(stored)
+    lines = []
+    for bucket in stored.scale_buckets:
+        variants = absent.get(bucket.name)
+        if not variants:
+            continue
+        everywhere = len(variants) == stored.stage_gradients.shares["variant"].nunique()
+        of = "" if everywhere else f" of {', '.join(variants)}"
+        lines.append(
+            f"No sample{of} holds a {bucket.name} "
+            f"object ({bucket.describe_bounds()}): no share of {bucket.name} objects exists."
+            + (count if stored.scale_buckets == COCO_BUCKETS else "")
+        )
+    return lines
+
+
+def _name_fix(stored: Stored) -> str:
+    """The setting that trains the first stage, in a study or of `fpnprobe train`."""
+    if stored.is_of_runs:
+        return "--cfg-options model.backbone.frozen_stages=0"
+    return "detector.frozen_stages=0"
 
 
 def _explain_cost(probe: Mapping[str, Any], budget: float) -> str:

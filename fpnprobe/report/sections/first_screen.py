@@ -28,7 +28,10 @@ def variants(stored: Stored) -> list[Block]:
         for row in rows(ap[(ap["variant"] == name) & ap["metric"].isin(measured)]):
             record[row.metric] = _with_interval(row.value, row.low, row.high)
         for row in rows(at[at["variant"] == name]):
-            record["share"] = _with_interval(100 * row.share, 100 * row.low, 100 * row.high, 0)
+            share = _with_interval(100 * row.share, 100 * row.low, 100 * row.high, 0)
+            if share is not None and row.state == "would_arrive":
+                share += f" (would arrive; {tap} is frozen)"
+            record["share"] = share
         records.append(record)
     columns = ["variant", "seeds", *measured, *(["share"] if len(at) else [])]
     frame = pd.DataFrame(records).reindex(columns=columns)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from fpnprobe.figures.columns import rows
 from fpnprobe.figures.wording import scientific, signed
@@ -11,7 +12,7 @@ from fpnprobe.report.page.content import Number
 from fpnprobe.report.sections.claims import tally
 from fpnprobe.report.sections.soundness import OVER, UNSOUND, residuals
 from fpnprobe.report.tables.average_precision import against, compared, focus
-from fpnprobe.report.tables.gradient_shares import first_stage
+from fpnprobe.report.tables.gradient_shares import absent_sizes, first_stage, name_frozen
 from fpnprobe.report.tables.share_intervals import measured_on, share_intervals
 from fpnprobe.report.tables.stored import Stored
 
@@ -138,6 +139,9 @@ def _share_number(stored: Stored, base: str, other: str) -> Number:
     label = f"{name} objects at {tap or 'C2'}: share of the squared gradient norm"
     if not tap:
         return Number(label, "not measured", "")
+    lacking = absent_sizes(stored).get(name, [])
+    if lacking and {base, other} - {""} <= {*lacking}:
+        return Number(label, "–", f"no sample holds a {name} object")
     at = table[(table["tap"] == tap) & (table["bucket"] == name)].dropna(subset="share")
     places = {(row.variant, row.route): row for row in rows(at)}
     measured_variants = [v for v in (base, other) if (v, "total") in places]
@@ -149,6 +153,9 @@ def _share_number(stored: Stored, base: str, other: str) -> Number:
         detail += "; 95 %: " + " → ".join(
             f"{100 * row.low:.0f} to {100 * row.high:.0f}" for row in totals
         )
+    frozen = name_frozen(pd.DataFrame(totals))
+    if frozen:
+        detail += f"; {frozen}"
     if (other, "direct") in places:
         detail += f"; directly {100 * places[other, 'direct'].share:.0f} %"
     return Number(label, " → ".join(f"{100 * row.share:.0f}" for row in totals) + " %", detail)

@@ -33,6 +33,8 @@ def objects(
         .agg(l2=("l2", "mean"), share=("share", "mean"), state=("state", "first"))
         .reset_index()
     )
+    in_some_seed = (table["state"] == "absent") & table["share"].notna()
+    table["state"] = table["state"].mask(in_some_seed, "measured")
     order = {
         "variant": {name: at for at, name in enumerate(stored.variants)},
         "route": {name: at for at, name in enumerate(ROUTES)},
@@ -48,6 +50,31 @@ def stage_shares(stored: Stored) -> pd.DataFrame:
     """Share by variant, backbone stage, route and object bucket of the whole loss."""
     table = objects(stored)
     return table[table["term"] == "all"].drop(columns="term")
+
+
+def absent_sizes(stored: Stored) -> dict[str, list[str]]:
+    """Sizes of which no sample has an object, with the variants that this is so for."""
+    table = stage_shares(stored)
+    absent = table[table["state"] == "absent"]
+    return {
+        name: list(dict.fromkeys(absent.loc[absent["bucket"] == name, "variant"]))
+        for name in stored.buckets
+        if (absent["bucket"] == name).any()
+    }
+
+
+def name_frozen(shares: pd.DataFrame) -> str:
+    """Say at which stage of which of these variants shares are of what would arrive; "" at none.
+
+    Args:
+        shares: Rows of `stage_shares` at one stage.
+    """
+    arriving = shares[shares["state"] == "would_arrive"]
+    if arriving.empty:
+        return ""
+    names = list(dict.fromkeys(arriving["variant"]))
+    of = "" if len(names) == shares["variant"].nunique() else f" of {', '.join(names)}"
+    return f"what would arrive: {arriving['tap'].iloc[0]}{of} is frozen"
 
 
 def first_stage(table: pd.DataFrame) -> str:

@@ -129,12 +129,20 @@ def _summarize_history(frame: pd.DataFrame) -> pd.DataFrame:
     table = (
         rows.assign(square=rows["l2"] ** 2, bin=stretch)
         .groupby([*keys, "bin"], observed=True)
-        .agg(square=("square", "sum"), iteration=("iteration", "mean"), points=("bin", "size"))
+        .agg(
+            square=("square", "sum"),
+            iteration=("iteration", "mean"),
+            points=("bin", "size"),
+            most=("n_objects", "max"),
+        )
         .reset_index()
     )
     total = table.groupby(["tap", "route", "bin"], observed=True)["square"].transform("sum")
     table["share"] = table["square"] / total.where(total > 0)
-    return _shrink_text(table.drop(columns="bin"))
+    by_place = table.groupby(keys, observed=True)  # over the whole training
+    absent = (by_place["most"].transform("max") == 0) & (by_place["square"].transform("sum") == 0)
+    table["share"] = table["share"].mask(absent)
+    return _shrink_text(table.drop(columns=["bin", "most"]))
 
 
 def _summarize_residuals(frame: pd.DataFrame) -> pd.DataFrame:

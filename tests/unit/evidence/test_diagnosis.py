@@ -23,6 +23,7 @@ def ledger(
     state: str = "measured",
     cosine: float | None = None,
     frozen: Sequence[str] = (),
+    absent: Sequence[str] = (),
 ) -> Ledger:
     rows: list[GradientRecord] = []
     conflicts: list[ConflictRecord] = []
@@ -35,7 +36,8 @@ def ledger(
                     rows.append(
                         GradientRecord(
                             iteration=iteration, tap=tap, level=int(tap[1:]), route=route,
-                            bucket=bucket, l2=l2 * noise, n_objects=2, n_rows=2, state=state,
+                            bucket=bucket, l2=l2 * noise, n_objects=2 * (bucket not in absent),
+                            n_rows=2, state=state,
                             **shared,
                         )
                     )  # fmt: skip
@@ -124,6 +126,22 @@ def test_few_samples_decide_nothing() -> None:
     assert found.verdict == "undecided"
     both = ledger({"C2": stage((3.0, 1.0, 0.1))}, samples=3)
     assert one("direct-share", both, both).verdict == "found"  # the seeds' samples are one pool
+
+
+def test_too_few_samples_are_named_and_one_has_no_interval() -> None:
+    for samples, words in ((1, "1 sample, 5 needed"), (2, "2 samples, 5 needed")):
+        findings = diagnose({"FPN": [ledger(HEALTHY, samples=samples)]}, buckets=BUCKETS)
+        undecided = [finding for finding in findings if finding.verdict == "undecided"]
+        assert undecided and {finding.shortage for finding in undecided} == {words}
+        assert {finding.low == finding.low for finding in undecided} == {samples > 1}
+        assert not any("nan" in finding.sentence for finding in findings)
+        assert headline(findings).endswith(f"undecided: {words}.")
+    assert one("index", ledger(HEALTHY, samples=5)).shortage == ""
+
+
+def test_a_size_without_any_object_is_no_small_share() -> None:
+    found = one("direct-share", ledger({"C2": stage((3.0, 1.0, 0.0))}, absent=["large"]))
+    assert (found.verdict, found.sentence) == ("not measured", "no sample holds a large object")
 
 
 def test_unsound_samples_are_used_by_no_other_rule() -> None:

@@ -45,6 +45,22 @@ def index(*records: GradientRecord) -> float:
     return float(table["index"].iloc[0])
 
 
+def test_a_size_without_any_object_has_no_share() -> None:
+    table = gradient_shares(
+        frame(
+            record("small", 3.0), record("medium", 0.0),
+            record("large", 0.0, n_objects=0), record("large", 0.0, n_objects=0, iteration=1),
+        )
+    ).set_index("bucket")  # fmt: skip
+    assert np.isnan(table["share"]["large"])
+    assert table["state"].to_dict() == {
+        "small": "measured", "medium": "measured", "large": "absent"
+    }  # fmt: skip
+    assert (table["share"]["small"], table["share"]["medium"]) == (1, 0)
+    uncounted = shares(record("small", 3.0), record("large", 0.0, n_objects=-1))
+    assert uncounted["large"] == 0
+
+
 def test_share_is_of_squared_root_mean_squares_without_background() -> None:
     found = shares(
         record("small", 3.0), record("small", 1.0, iteration=1),

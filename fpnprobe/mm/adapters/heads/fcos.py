@@ -11,7 +11,7 @@ from mmdet.models.dense_heads import FCOSHead
 
 from fpnprobe.mm.adapters.adapter import HeadAdapter
 from fpnprobe.mm.adapters.objects import BACKGROUND
-from fpnprobe.mm.adapters.observing.recorder import Rows
+from fpnprobe.mm.adapters.observing.head_rows import Rows
 from fpnprobe.mm.adapters.registry import register_head
 
 

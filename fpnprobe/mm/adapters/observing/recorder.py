@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,21 +13,11 @@ from fpnprobe.mm.adapters.levels import Levels
 from fpnprobe.mm.adapters.loss_values import bound_arguments, reduction_of, split_value
 from fpnprobe.mm.adapters.module_paths import term_of
 from fpnprobe.mm.adapters.objects import Objects
+from fpnprobe.mm.adapters.observing.head_rows import Rows
 from fpnprobe.probing.calls import LossCall
 from fpnprobe.probing.partition import LossPartition
 from fpnprobe.probing.provenance import MarkedObjects, Witness
 from fpnprobe.probing.rows import LossRows
-
-
-@dataclass(slots=True)
-class Rows:
-    """Rows of the loss calls that happen now; `objects` is None until the head has told."""
-
-    path: str
-    classes: int
-    objects: Tensor | None = None
-    levels: Tensor | None = None
-    later: bool = False
 
 
 class Recorder:

@@ -110,10 +110,16 @@ def _write_caption(table: pd.DataFrame, variants: Sequence[str], buckets: Sequen
             (rows_of_stage["route"] == "direct") & (rows_of_stage["bucket"] == buckets[-1])
         ]["part"].sum()
         direct = float(route_shares.get("direct", 0.0))
+        here = rows_of_stage[rows_of_stage["bucket"] == buckets[-1]]
         if direct > 0:
+            from_largest = (
+                ""
+                if (here["state"] == "absent").all()
+                else f", and {100 * big / direct:.0f} % of that is from {buckets[-1]} objects"
+            )
             sentences.append(
-                f"under {name} {100 * direct:.0f} % of the squared norm at {low} is direct, and "
-                f"{100 * big / direct:.0f} % of that is from {buckets[-1]} objects"
+                f"under {name} {100 * direct:.0f} % of the squared norm at {low} is direct"
+                f"{from_largest}"
             )
         else:
             sentences.append(f"under {name} nothing reaches {low} directly")

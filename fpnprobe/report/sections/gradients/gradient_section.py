@@ -19,6 +19,7 @@ from fpnprobe.report.sections.gradients import (
 from fpnprobe.report.tables.gradient_shares import (
     bucket_keys,
     first_stage,
+    name_frozen,
     stage_shares,
 )
 from fpnprobe.report.tables.share_intervals import measured_on, sampled_over, share_intervals
@@ -74,6 +75,7 @@ def _heat_map(stored: Stored) -> Block:
                 if at["low"].notna().any()
                 else ""
             )
+            + (f"; {frozen}" if (frozen := name_frozen(at)) else "")
             + ". "
         )
     return Figure(

@@ -25,15 +25,17 @@ def figure(stored: Stored) -> list[Block]:
     if table.empty or table["iteration"].nunique() < 2:
         return []
     table = table[table["route"].isin(["total", "direct"])]
+    # a size without an object in any sample has no share
+    table = table[table.groupby(["variant", "bucket"])["share"].transform("count") > 0]
     low = first_stage(stage_shares(stored))
     keys = ["variant", "tap", "route", "bucket", "iteration"]
     seeds = _align_seeds(table[table["tap"] == low]).groupby(keys, sort=False)
     table = seeds.agg(share=("share", "mean"), points=("points", "sum")).reset_index()
-    buckets = list(dict.fromkeys(table["bucket"]))
+    buckets, largest = list(dict.fromkeys(table["bucket"])), stored.buckets[-1]
     moved = []
     for name, rows_of_variant in split(table[table["route"] == "total"], "variant"):
         line = (
-            rows_of_variant[rows_of_variant["bucket"] == buckets[-1]]
+            rows_of_variant[rows_of_variant["bucket"] == largest]
             .sort_values("iteration")["share"]
             .to_numpy()
         )
@@ -49,7 +51,7 @@ def figure(stored: Stored) -> list[Block]:
             "share-history",
             f"Gradient share at {low} while training, percent",
             (
-                f"From the first to the last quarter of training, the share of {buckets[-1]} "
+                f"From the first to the last quarter of training, the share of {largest} "
                 f"objects at {low} moves by so many points: {', '.join(moved)}. "
                 if moved
                 else ""

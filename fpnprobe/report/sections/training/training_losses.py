@@ -1,6 +1,7 @@
 """The figure of training losses, by the parts that add up to the total."""
 
 import re
+from collections.abc import Mapping
 from functools import partial
 
 import pandas as pd
@@ -98,18 +99,36 @@ def figure(stored: Stored) -> list[Block]:
     ]
 
 
-def _tell_fall(table: pd.DataFrame) -> str:
-    """Say whose total loss fell, from its first to its last stretch."""
+def warn_of_stuck(stored: Stored) -> str:
+    """Name the variants whose total loss did not fall; "" where all fell."""
+    table = stored.training
+    return _name_stuck(_find_ends(table.assign(name=table["name"].map(name_part))))
+
+
+def _find_ends(table: pd.DataFrame) -> dict[str, tuple[float, float]]:
+    """The total loss of each variant in its first and in its last stretch."""
     ends = {}
     for name, rows in split(table[table["name"] == TOTAL], "variant"):
         line = rows.sort_values("iteration")["value"].to_numpy(float)
         if len(line) > 1:
             ends[name] = (line[0], line[-1])
+    return ends
+
+
+def _name_stuck(ends: Mapping[str, tuple[float, float]]) -> str:
+    stuck = [name for name, (first, last) in ends.items() if not last < first]
+    if not stuck:
+        return ""
+    return f"The total loss of {', '.join(stuck)} did not fall: do not trust its numbers."
+
+
+def _tell_fall(table: pd.DataFrame) -> str:
+    """Say whose total loss fell, from its first to its last stretch."""
+    ends = _find_ends(table)
     if not ends:
         return "The total loss was not kept."
-    stuck = [name for name, (first, last) in ends.items() if not last < first]
-    if stuck:
-        return f"The total loss of {', '.join(stuck)} did not fall: do not trust its numbers."
+    if stuck := _name_stuck(ends):
+        return stuck
     ratio = [last / first for first, last in ends.values()]
     reach = (
         f"to {100 * ratio[0]:.0f} %"

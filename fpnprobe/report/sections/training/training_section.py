@@ -2,6 +2,8 @@
 
 from functools import partial
 
+import pandas as pd
+
 from fpnprobe.figures import curves
 from fpnprobe.figures.columns import split
 from fpnprobe.figures.svg import Panel
@@ -48,21 +50,11 @@ def _draw_learning_curves(stored: Stored) -> list[Block]:
         for metric in METRICS
         if (table["metric"] == metric).any()
     ]
-    rising = []
-    for name, rows in split(table[table["metric"] == "AP"], "variant"):
-        line = rows.sort_values("iteration")["value"].to_numpy()
-        if len(line) > 1 and line[-1] > 1.03 * line[-2]:
-            rising.append(name)
-    sentence = (
-        f"{', '.join(rising)} still improved at the end: longer training may change the ranking."
-        if rising
-        else "AP had settled for every variant by the end."
-    )
     return [
         Figure(
             "learning-curves",
             "Learning curves",
-            sentence + " Mean over seeds, in AP points.",
+            _tell_progress(table[table["metric"] == "AP"]) + " Mean over seeds, in AP points.",
             panels,
             table,
             keys=variant_keys(stored, table["variant"]),
@@ -72,3 +64,29 @@ def _draw_learning_curves(stored: Stored) -> list[Block]:
             bottom=48,
         )
     ]
+
+
+def _tell_progress(table: pd.DataFrame) -> str:
+    """Say whose AP never left 0, and whose still rose at the end."""
+    nothing, rising, settled = [], [], []
+    for name, rows in split(table, "variant"):
+        line = rows.sort_values("iteration")["value"].to_numpy()
+        if len(line) and line.max() <= 0:
+            nothing.append(name)
+        elif len(line) > 1 and line[-1] > 1.03 * line[-2]:
+            rising.append(name)
+        else:
+            settled.append(name)
+    sentences = []
+    if nothing:
+        whose = f"AP of {', '.join(nothing)}" if rising or settled else "AP"
+        sentences.append(f"{whose} was 0 throughout: nothing was learned yet.")
+    if rising:
+        sentences.append(
+            f"{', '.join(rising)} still improved at the end: longer training may change the "
+            "ranking."
+        )
+    elif settled:
+        other = "other " if nothing else ""
+        sentences.append(f"AP had settled for every {other}variant by the end.")
+    return " ".join(sentences)

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from fpnprobe.report.page.content import Figure
-from fpnprobe.report.sections import training
+from fpnprobe.report.sections import caveats, training
 from fpnprobe.report.sections.training import training_losses
 from fpnprobe.report.tables.read_studies import read
 
@@ -79,7 +79,27 @@ def test_a_loss_that_does_not_fall_is_said(make_study: Make) -> None:
     for name, slope in (("dc5", -1.0), ("fpn", 1.0)):
         rows = [(i, "loss", 100 + slope * i) for i in range(48)]
         write(folder / f"cells/{name}/seed-0", rows)
-    assert "The total loss of FPN did not fall" in figures(folder)["losses"].caption
+    said = "The total loss of FPN did not fall: do not trust its numbers."
+    assert said in figures(folder)["losses"].caption
+    assert said in caveats.warnings(read([folder]))
+
+
+@pytest.mark.parametrize(
+    ("zero", "sentence"),
+    [
+        (("dc5", "fpn"), "AP was 0 throughout: nothing was learned yet."),
+        (("dc5",), "AP of DC5 was 0 throughout: nothing was learned yet. FPN still improved"),
+    ],
+)
+def test_an_ap_that_never_left_0_has_not_settled(
+    make_study: Make, zero: tuple[str, ...], sentence: str
+) -> None:
+    folder = make_study(variants=("DC5", "FPN"))
+    for name in zero:
+        path = folder / f"cells/{name}/seed-0/evaluation.parquet"
+        pd.read_parquet(path).assign(value=0.0).to_parquet(path)
+    caption = figures(folder)["learning-curves"].caption
+    assert caption.startswith(sentence) and "settled" not in caption
 
 
 def test_one_schedule_is_one_line(folder: Path, make_study: Make) -> None:
