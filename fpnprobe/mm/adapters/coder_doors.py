@@ -9,7 +9,7 @@ from mmdet.models.task_modules.coders import BaseBBoxCoder
 from torch import Tensor
 
 from fpnprobe.probing.provenance import Provenance, Witness
-from fpnprobe.probing.provenance.mode import unobserved
+from fpnprobe.probing.provenance.operation import unobserved
 
 _BOXES = 4
 

@@ -26,7 +26,7 @@ from fpnprobe.probing.provenance import (
     Witness,
     add_cuts,
 )
-from fpnprobe.probing.provenance.mode import unobserved
+from fpnprobe.probing.provenance.operation import unobserved
 
 _DOORS = ("loss", "loss_and_predict", "get_label_assignment")
 

@@ -19,7 +19,7 @@ from mmdet.structures.mask import BitmapMasks, PolygonMasks
 from torch import Tensor
 
 from fpnprobe.probing.provenance import NONE, Provenance
-from fpnprobe.probing.provenance.mode import unobserved
+from fpnprobe.probing.provenance.operation import unobserved
 
 _SAME_MASKS = ("rescale", "resize", "flip", "pad", "crop", "expand", "translate", "to_bitmap")
 _GAUSSIAN = ("gen_gaussian_target", "gaussian_target")

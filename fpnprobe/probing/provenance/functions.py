@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from fpnprobe.probing.provenance.marks import BACKGROUND, NONE, is_lost, is_object
-from fpnprobe.probing.provenance.mode import Provenance, unobserved
+from fpnprobe.probing.provenance.mode import Provenance
+from fpnprobe.probing.provenance.operation import unobserved
 from fpnprobe.probing.provenance.witness import Witness
 
 _CLASSES = ("cross_entropy", "nll_loss")

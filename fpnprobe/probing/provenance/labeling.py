@@ -7,8 +7,9 @@ from fpnprobe.probing.calls import JOINED, LossCall
 from fpnprobe.probing.partition import LossPartition
 from fpnprobe.probing.provenance.cuts import RowCut
 from fpnprobe.probing.provenance.marks import TAKEN, Reasons, is_lost
-from fpnprobe.probing.provenance.mode import Provenance, unobserved
+from fpnprobe.probing.provenance.mode import Provenance
 from fpnprobe.probing.provenance.objects import MarkedObjects
+from fpnprobe.probing.provenance.operation import unobserved
 
 _OF_ANOTHER = -1  # elements that an earlier call holds
 _OF_NO_SINGLE_OBJECT = -2  # refused if they carry loss

@@ -1,5 +1,7 @@
 """Marks by the memory that they belong to."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
@@ -97,3 +99,31 @@ class MarkMemory:
             self._by_storage[key] = self._by_storage[key][0], size, longer
             flat = longer
         return flat.as_strided(tensor.shape, tensor.stride(), tensor.storage_offset())
+
+
+class MarkedArrays:
+    """Objects of the rows of numpy arrays, by the address of their memory.
+
+    Args:
+        memory: Where the marks of tensors are written.
+    """
+
+    def __init__(self, memory: MarkMemory) -> None:
+        self._memory = memory
+        self._by_address: dict[int, tuple[Any, Tensor]] = {}
+
+    def mark(self, array: Any, numbers: Tensor) -> None:
+        """Say which object each row of an array belongs to."""
+        address = int(array.__array_interface__["data"][0])
+        self._by_address[address] = array, numbers.cpu().to(torch.int32)
+
+    def adopt(self, tensors: list[Tensor]) -> None:
+        """Mark tensors that lie on the memory of a marked array."""
+        for tensor in tensors if self._by_address else ():
+            if tensor.device.type == "cpu" and not self._memory.knows(tensor):
+                found = self._by_address.get(tensor.untyped_storage().data_ptr())
+                if found is not None and found[0].nbytes == tensor.untyped_storage().nbytes():
+                    array, numbers = found
+                    flat = tensor.as_strided((array.size,), (1,), 0)
+                    rows = numbers.reshape(-1, 1).expand(-1, array.size // max(len(numbers), 1))
+                    self._memory.write(flat, rows.reshape(-1))

@@ -1,15 +1,24 @@
 """Follows annotated objects through the operators of a forward pass."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from fpnprobe.probing.graph import Edge, edges_into
-from fpnprobe.probing.provenance import (  # noqa: F401  their rules register themselves
+from fpnprobe.probing.graph import Edge
+from fpnprobe.probing.provenance.cuts import CutRecord, RowCut, edge_of
+from fpnprobe.probing.provenance.marks import NONE, Reasons
+from fpnprobe.probing.provenance.memory import MarkedArrays, MarkMemory
+from fpnprobe.probing.provenance.operation import (
+    Operation,
+    is_parameter,
+    tensors_in,
+    unobserved,
+)
+from fpnprobe.probing.provenance.operators import (  # noqa: F401  their rules register themselves
     choosing,
     joining,
     loss_rules,
@@ -17,11 +26,8 @@ from fpnprobe.probing.provenance import (  # noqa: F401  their rules register th
     pointwise,
     writing,
 )
-from fpnprobe.probing.provenance.cuts import RowCut
-from fpnprobe.probing.provenance.marks import NONE, Reasons
-from fpnprobe.probing.provenance.memory import MarkMemory
-from fpnprobe.probing.provenance.operation import Cut, Operation, is_parameter, tensors_in
 from fpnprobe.probing.provenance.rules import RULES
+from fpnprobe.probing.provenance.unseen_losses import UnseenLosses
 
 _FACTORIES = ("empty", "zeros", "ones", "full", "rand", "arange", "new_", "bernoulli", "normal")
 _WITHOUT_MARKS = ("_local_scalar_dense", "equal", "item", "bincount", "histc", "detach", "alias")
@@ -50,17 +56,20 @@ class Provenance(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]
         self.memory, self._compared = MarkMemory(), MarkMemory()
         self.reasons = Reasons()
-        self.cuts: list[RowCut] = []
         self.unknown_operators: set[str] = set()
         self.scope: list[tuple[str, str]] = []
         # Mark of what last left torch as a Python number or an array: a door may ask for it.
         self.last_left = NONE
         # A door may know that what is filled here lies at a place read off that object.
         self.is_filling = False
-        self._arrays: dict[int, tuple[Any, Tensor]] = {}
-        self._pending: list[tuple[Cut, Edge | None, tuple[str, str]]] = []
-        # Prediction and labels of the loss that is computed now.
-        self._whole: tuple[Tensor, Tensor] | None = None
+        self._arrays = MarkedArrays(self.memory)
+        self._record = CutRecord()
+        self._unseen = UnseenLosses(self.memory, self._record)
+
+    @property
+    def cuts(self) -> list[RowCut]:
+        """Where labeled rows were joined, in the order of the forward pass."""
+        return self._record.cuts
 
     def mark(self, tensor: Tensor, numbers: Tensor) -> None:
         """Say which object each element of an annotation belongs to.
@@ -82,19 +91,7 @@ class Provenance(TorchDispatchMode):
 
     def mark_array(self, array: Any, numbers: Tensor) -> None:
         """Say which object each row of a numpy array belongs to, for tensors on its memory."""
-        address = int(array.__array_interface__["data"][0])
-        self._arrays[address] = array, numbers.cpu().to(torch.int32)
-
-    def _adopt(self, tensors: list[Tensor]) -> None:
-        """Mark tensors that lie on the memory of a marked array."""
-        for tensor in tensors:
-            if tensor.device.type == "cpu" and not self.memory.knows(tensor):
-                found = self._arrays.get(tensor.untyped_storage().data_ptr())
-                if found is not None and found[0].nbytes == tensor.untyped_storage().nbytes():
-                    array, numbers = found
-                    flat = tensor.as_strided((array.size,), (1,), 0)
-                    rows = numbers.reshape(-1, 1).expand(-1, array.size // max(len(numbers), 1))
-                    self.memory.write(flat, rows.reshape(-1))
+        self._arrays.mark(array, numbers)
 
     def marks_of(self, tensor: Tensor) -> Tensor:
         """Marks of a tensor's elements, as they are now."""
@@ -130,65 +127,16 @@ class Provenance(TorchDispatchMode):
                 with unobserved():
                     self.memory.write(prediction, before)
 
-    @contextmanager
-    def taken_whole(self, rows: Tensor, labels: Tensor) -> Iterator[list[Tensor]]:
+    def taken_whole(self, rows: Tensor, labels: Tensor) -> AbstractContextManager[list[Tensor]]:
         """Inside, a loss is computed; rows that no operator tells of are taken where it ends.
 
-        A loss that was compiled beside torch's dispatcher is computed unseen. What it makes of each
-        element has the element's label; where it joins them, too, its rows are cut between the
-        prediction and what it returned.
-
-        Args:
-            rows: Prediction that the loss is given.
-            labels: Label of each of its elements.
-
-        Yields:
-            An empty list, to which the caller appends what the loss returned.
+        See `UnseenLosses.around`.
         """
-        cuts, returned = len(self.cuts) + len(self._pending), list[Tensor]()
-        self._whole = rows, labels
-        try:
-            yield returned
-        finally:
-            self._whole = None
-        if len(self.cuts) + len(self._pending) > cuts:
-            return
-        for result in returned:
-            with unobserved():
-                is_labeled = bool((self.memory.read(result) != NONE).any())
-            if result.grad_fn is not None and result is not rows and not is_labeled:
-                cut = Cut(rows, labels.clone(), result, self.scope[-1][0])
-                self._pending.append((cut, _edge_of(rows), self.scope[-1]))
-
-    def _label_unseen(self, inputs: list[Tensor]) -> None:
-        """Label what a function of its own kind has made of each element of the prediction."""
-        assert self._whole is not None
-        rows, labels = self._whole
-        for tensor in inputs:
-            if (
-                isinstance(tensor.grad_fn, torch.autograd.function.BackwardCFunction)
-                and tensor.shape == rows.shape
-                and not self.memory.knows(tensor)
-                and any(edge == _edge_of(rows) for edge in tensor.grad_fn.next_functions)
-            ):
-                with unobserved():
-                    self.memory.write(tensor, labels.expand(tensor.shape))
+        return self._unseen.around(rows, labels, self.scope[-1])
 
     def settle(self) -> None:
         """Find the graph edges of cuts whose operator has returned."""
-        for cut, edge, (name, term) in self._pending:
-            node = cut.result.grad_fn
-            if node is None:
-                continue
-            if edge is None:  # a leaf: its node is known by the variable that it keeps
-                found = {
-                    (node, i) for i, (n, _) in enumerate(node.next_functions) if _keeps(n, cut)
-                }
-            else:
-                found = edges_into([node], {edge[0]}, {edge: "rows"}).get("rows", set())
-            if found:
-                self.cuts.append(RowCut(name or cut.operator, term, cut, tuple(found)))
-        self._pending.clear()
+        self._record.settle()
 
     def __exit__(self, *error: Any) -> None:
         super().__exit__(*error)  # type: ignore[no-untyped-call]
@@ -203,17 +151,14 @@ class Provenance(TorchDispatchMode):
     ) -> Any:
         """Run an operator, and its rule on the marks."""
         kwargs = kwargs or {}
-        if self._pending:
-            self.settle()
+        self.settle()
         inputs = list(tensors_in((args, kwargs)))
-        if self._arrays:
-            self._adopt(inputs)
+        self._arrays.adopt(inputs)
         in_graph = torch.is_grad_enabled() and any(t.requires_grad for t in inputs)
         edges = {}
         if in_graph:
-            if self._whole is not None:
-                self._label_unseen(inputs)
-            edges = {id(t): _edge_of(t) for t in inputs if t.requires_grad}
+            self._unseen.label(inputs)
+            edges = {id(t): edge_of(t) for t in inputs if t.requires_grad}
         out = func(*args, **kwargs)
         name = func._schema.name.partition("::")[2].removesuffix("_")
         if name == "_local_scalar_dense":
@@ -259,7 +204,8 @@ class Provenance(TorchDispatchMode):
         else:
             rule(operation)
         where = self.scope[-1] if self.scope else ("", "loss")
-        self._pending += [(cut, edges[id(cut.rows)], where) for cut in operation.cuts]
+        for cut in operation.cuts:
+            self._record.add(cut, edges[id(cut.rows)], where)
 
     def _lose(self, operation: Operation, inputs: list[Tensor]) -> None:
         """An operator without a rule: labeled rows end here, targets are of no known object."""
@@ -283,20 +229,3 @@ def _is_pointwise(func: Any, name: str) -> bool:
     packet = getattr(torch.ops.aten, name, None)
     overloads = packet.overloads() if packet is not None else ()
     return any(torch.Tag.pointwise in getattr(packet, one).tags for one in overloads)
-
-
-def _edge_of(tensor: Tensor) -> Edge | None:
-    """The graph edge that a tensor's gradient arrives over, now; None for a leaf."""
-    return None if tensor.grad_fn is None else (tensor.grad_fn, tensor.output_nr)
-
-
-def _keeps(node: Any, cut: Cut) -> bool:
-    return getattr(node, "variable", None) is cut.rows
-
-
-def unobserved() -> Any:
-    """Context without any dispatch mode: operators on marks are not followed themselves."""
-    from torch.utils._python_dispatch import _disable_current_modes
-
-    disable: Callable[[], Any] = _disable_current_modes
-    return disable()

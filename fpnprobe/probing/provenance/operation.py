@@ -143,3 +143,11 @@ def normalized_dims(dims: Any, count: int) -> tuple[int, ...]:
 def any_object(marks: Tensor) -> bool:
     """Whether some element belongs to an object."""
     return bool(is_object(marks).any())
+
+
+def unobserved() -> Any:
+    """Context without any dispatch mode: operators on marks are not followed themselves."""
+    from torch.utils._python_dispatch import _disable_current_modes
+
+    disable: Callable[[], Any] = _disable_current_modes
+    return disable()

@@ -10,7 +10,7 @@ from torch import Tensor
 from fpnprobe.mm.adapters import observe
 from fpnprobe.mm.ops import focal_loss
 from fpnprobe.probing import Probe
-from fpnprobe.probing.provenance.mode import unobserved
+from fpnprobe.probing.provenance.operation import unobserved
 from fpnprobe.testing import assert_no_hooks_left, assert_same_records
 from tests.mm.adapters.frameworks import BUCKETS, loss_of
 from tests.mm.adapters.test_brute_force import pytestmark as pytestmark

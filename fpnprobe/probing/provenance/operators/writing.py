@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from fpnprobe.probing.provenance.marks import NONE, is_lost, is_object, join_reduced
-from fpnprobe.probing.provenance.moving import index_marks
 from fpnprobe.probing.provenance.operation import Operation, any_object
+from fpnprobe.probing.provenance.operators.moving import index_marks
 from fpnprobe.probing.provenance.rules import rule
 
 _CLASS_NUMBERS = (torch.int16, torch.int32, torch.int64)

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from fpnprobe.probing.provenance.marks import BACKGROUND, NONE, TAKEN
 from fpnprobe.probing.provenance.operation import Cut, Operation
-from fpnprobe.probing.provenance.pointwise import join_in_graph
+from fpnprobe.probing.provenance.operators.pointwise import join_in_graph
 from fpnprobe.probing.provenance.rules import rule
 
 _NO_REDUCTION = 0

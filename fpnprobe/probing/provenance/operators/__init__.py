@@ -1,0 +1,1 @@
+"""What each operator does to marks; the rules register themselves."""
