@@ -15,7 +15,7 @@ from fpnprobe.store.cell import StoredCell
 from fpnprobe.store.tables import read_parquet
 from fpnprobe.suggestions import suggest
 
-DIFFERENCES = ["metric", "a", "b", "difference", "low", "high", "source", "seeds"]
+DIFFERENCES = ["metric", "difference", "low", "high", "a", "b", "source", "seeds"]
 DETECTIONS = [
     "variant", "seed", "image_id", "detection", "category_id", "label", "score", "x", "y", "width",
     "height",

@@ -167,7 +167,7 @@ class Run(StoredRun):
 
         table = differences(self._stored.evidence.get("comparison"), a, b)
         if self.buckets != COCO_BUCKETS:
-            table.insert(1, "named", table["metric"].map(self.name_metric))
+            table["named"] = table["metric"].map(self.name_metric)
         return table
 
     def rests_on(self, level: str, *, bucket: str = "large", top: int = 10) -> pd.DataFrame:

@@ -176,7 +176,8 @@ def closing(summary: Mapping[str, Any]) -> str:
         f", {summary[name]} {name}" for name in ("unsound", "nonfinite", "underflow")
         if summary[name]
     )  # fmt: skip
-    return f"{summary['samples']} samples{spent}{worst}{bad}"
+    samples = summary["samples"]
+    return f"{samples} {'sample' if samples == 1 else 'samples'}{spent}{worst}{bad}"
 
 
 def _write_bounds(buckets: tuple[ScaleBucket, ...]) -> str:
