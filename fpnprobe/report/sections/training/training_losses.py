@@ -119,7 +119,8 @@ def _name_stuck(ends: Mapping[str, tuple[float, float]]) -> str:
     stuck = [name for name, (first, last) in ends.items() if not last < first]
     if not stuck:
         return ""
-    return f"The total loss of {', '.join(stuck)} did not fall: do not trust its numbers."
+    whose = "its" if len(stuck) == 1 else "their"
+    return f"The total loss of {', '.join(stuck)} did not fall: do not trust {whose} numbers."
 
 
 def _tell_fall(table: pd.DataFrame) -> str:
