@@ -56,7 +56,6 @@ FLOORS = {
 # What one takes in at a glance; the exempt are lists by nature: a figure, a verb a file.
 MOST_ENTRIES = 16
 LISTS = ("", "figures", "cli")
-LARGER = {"probing/provenance": 18}
 FRAMEWORKS = {"mmdet", "mmcv", "mmengine"}
 LIGHT = ("torch", "mmdet", "mmengine", "mmcv", "captum", "matplotlib")
 # what looks at a model or times it, and who may ask for it: nothing that trains
@@ -157,7 +156,7 @@ def test_no_room_is_flat() -> None:
     for folder in {path.parent for path in PACKAGE.rglob("*.py")}:
         room = folder.relative_to(PACKAGE).as_posix().removeprefix(".")
         if room not in LISTS:
-            assert len(parts_of(folder)) <= LARGER.get(room, MOST_ENTRIES), folder
+            assert len(parts_of(folder)) <= MOST_ENTRIES, folder
 
 
 def test_nothing_that_trains_looks() -> None:
