@@ -120,7 +120,10 @@ def _name_stuck(ends: Mapping[str, tuple[float, float]]) -> str:
     if not stuck:
         return ""
     whose = "its" if len(stuck) == 1 else "their"
-    return f"The total loss of {', '.join(stuck)} did not fall: read its parts before you trust {whose} numbers."
+    names = ", ".join(stuck)
+    return (
+        f"The total loss of {names} did not fall: read its parts before you trust {whose} numbers."
+    )
 
 
 def _tell_fall(table: pd.DataFrame) -> str:
