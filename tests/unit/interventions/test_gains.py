@@ -92,6 +92,17 @@ def test_without_a_schedule_it_acts_from_the_first_iteration_to_the_last() -> No
     assert repr(gain).count("[") == 0  # no schedule is told
 
 
+@pytest.mark.parametrize("edge", [{"decay": 0}, {"limit": 1}, {"begin": 0}])
+def test_the_ends_of_what_balance_allows(edge: Any) -> None:
+    assert Intervention.of({"balance": edge}).balance is not None
+
+
+@pytest.mark.parametrize("beyond", [{"decay": 1}, {"decay": -0.1}, {"limit": 0.9}, {"begin": -1}])
+def test_beyond_what_balance_allows(beyond: Any) -> None:
+    with pytest.raises(FpnProbeError, match="expected 0 <= decay < 1, limit >= 1 and begin >= 0"):
+        Intervention.of({"balance": beyond})
+
+
 def test_the_defaults_of_balance() -> None:
     assert Balance() == Balance(("C2", "C3", "C4"), "direct", decay=0.95, limit=10.0, begin=50)
 

@@ -81,6 +81,19 @@ def test_uncertainty_weights_are_the_gradient_of_kendalls_loss(weight: torch.nn.
         assert rule.log_variances[name] == pytest.approx(value - 0.01 * slope)
 
 
+def test_a_bucket_without_loss_or_with_an_endless_slope_learns_no_weight() -> None:
+    rule = RuledBackward("UW")
+    far = {"small": 0.5, "medium": -800.0, "large": 0.25}  # exp(700) is endless times its loss
+    rule.load_state_dict({name: [value] for name, value in far.items()})
+    rule.log_variances["medium"] = -700.0
+    values = torch.tensor([0.0, 1e200, 2.0, 0.0], dtype=torch.float64)
+    weights = rule._uncertainty_weights(values, LossPartition(areas=AREAS))
+    assert rule.log_variances["small"] == 0.5  # no loss: nothing to weigh
+    assert rule.log_variances["medium"] == -700.0
+    assert rule.log_variances["large"] == pytest.approx(0.25 - 0.01 * (1 - math.exp(-0.25) * 2))
+    assert weights[-1] == 1.0  # background
+
+
 def test_surgery_is_algorithm_1(weight: torch.nn.Parameter) -> None:
     own = gradients(weight)
     tasks = [own[label] for label in range(3)]

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from fpnprobe.methods.resizing import Upsampling, max_pool_to, upsample_to
+from fpnprobe.methods.twins.grouping import resize
 from tests.unit.methods.asserts import assert_close
 
 
@@ -28,3 +29,11 @@ def test_gradient_of_upsampling_is_torchs(
 def test_max_pooling_to_any_size_is_adaptive(size: tuple[int, int]) -> None:
     feature = torch.randn(1, 2, 6, 8, dtype=torch.float64)
     assert_close(max_pool_to(feature, size), F.adaptive_max_pool2d(feature, size), 0)
+
+
+@pytest.mark.parametrize("size", [(6, 4), (3, 8), (9, 4)])
+def test_the_twin_pools_where_one_side_alone_is_longer(size: tuple[int, int]) -> None:
+    """Panoramas: a level may be wider and as high, or wider and less high."""
+    feature = torch.randn(1, 2, 6, 8, dtype=torch.float64)
+    twin = resize(feature, size, finer="max", coarser="bilinear")
+    assert_close(twin, F.adaptive_max_pool2d(feature, size), 0)
