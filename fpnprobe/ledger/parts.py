@@ -121,7 +121,7 @@ def first_gap(directory: Path, name: str) -> str:
 
 
 def merge(
-    directory: Path, name: str, columns: Columns, *, before: int | None = None, appends: int = 0
+    directory: Path, name: str, columns: Columns, *, appends: int, before: int | None = None
 ) -> int:
     """Write everything into `<name>.parquet`, one part in memory at a time; return its rows.
 
@@ -129,8 +129,8 @@ def merge(
         directory: Folder of the table.
         name: Name of the table.
         columns: Its columns.
-        before: Keep only the rows of earlier iterations; None for all.
         appends: Number of appends that the file holds afterwards.
+        before: Keep only the rows of earlier iterations; None for all.
 
     Raises:
         FpnProbeError: If a file is damaged or of other columns.

@@ -136,8 +136,22 @@ def test_resuming_drops_the_rows_that_come_again(tmp_path: Path, closed: bool) -
     assert found.conflict.iteration.tolist() == [0, 1]
 
 
+def test_a_cell_without_a_name_is_seed_0(tmp_path: Path) -> None:
+    with LedgerWriter(tmp_path) as writer:
+        writer.append([RECORD])
+    for ledger in (Ledger.read(tmp_path), Ledger.of([RECORD])):
+        cell = ledger.frame[["study", "variant", "seed"]].to_dict("records")
+        assert cell == [{"study": "", "variant": "", "seed": 0}]
+
+
+def test_going_on_with_other_columns_names_the_one_that_is_missing(tmp_path: Path) -> None:
+    Ledger.of([RECORD]).frame.drop(columns="share").to_parquet(tmp_path / "ledger.parquet")
+    with pytest.raises(FpnProbeError, match="has no column 'share'; expected study, variant"):
+        LedgerWriter(tmp_path, resume_at=1)
+
+
 def test_starting_afresh_drops_everything(tmp_path: Path) -> None:
-    LedgerWriter(tmp_path).append([at(5)])
+    LedgerWriter(tmp_path).append([at(0), at(5)])
     LedgerWriter(tmp_path).close()
     assert len(Ledger.read(tmp_path)) == 0
 
