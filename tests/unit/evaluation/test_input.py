@@ -151,6 +151,10 @@ def test_evaluation_shows_itself(good: Any) -> None:
     np.testing.assert_allclose(found.per_category["AP"].mean(), found.metrics["AP"])
 
 
+def test_boxes_alone_lack_no_mask(good: Any) -> None:
+    assert GroundTruth.of(good[0]).unmasked == 0
+
+
 def test_columns_show_themselves(good: Any) -> None:
     truth = GroundTruth.of(good[0])
     assert repr(truth) == "GroundTruth(6 images, 2 categories, 44 objects)"

@@ -16,6 +16,7 @@ from fpnprobe.evidence.finished_cells import read_study
 from fpnprobe.report.tables.read_studies import read as read_report
 from fpnprobe.scales import COCO_BUCKETS
 from fpnprobe.store import State, StoredCell, StoredStudy, locks
+from fpnprobe.store.runs import read_run
 from fpnprobe.store.study import read_cell
 
 MANIFEST = {"config": {"buckets": []}, "data": {}, "annotations": "val.json", "classes": ["x"]}
@@ -200,3 +201,10 @@ def test_reading_needs_no_torch() -> None:
     code = "import fpnprobe.store, sys; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_a_run_with_damaged_bounds_is_damaged(tmp_path: Path) -> None:
+    (tmp_path / "fpnprobe.json").write_text('{"variant": "a", "buckets": [["small", 0]]}')
+    cell = read_run(tmp_path)
+    assert cell.state == "damaged"
+    assert "a bucket is ['small', 0], expected (name, low, high) in px^2" in cell.reason

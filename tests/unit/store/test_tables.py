@@ -66,3 +66,17 @@ def test_bytes_are_bounded_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(tables, "MOST_BYTES", 1000)
     with pytest.raises(DamagedTable, match="expected at most"):
         read_parquet(file)
+
+
+def test_a_table_as_large_as_is_allowed_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "a.parquet"
+    pd.DataFrame({"a": [1, 2], "b": [3, 4]}).to_parquet(file)
+    metadata = pq.read_metadata(file)
+    monkeypatch.setattr(tables, "MOST_BYTES", metadata.row_group(0).total_byte_size)
+    monkeypatch.setattr(tables, "MOST_VALUES", 4)
+    assert len(read_parquet(file)) == 2
+    monkeypatch.setattr(tables, "MOST_VALUES", 3)
+    with pytest.raises(DamagedTable, match="4 values"):
+        read_parquet(file)
