@@ -66,6 +66,12 @@ def test_a_negative_gain_can_be_allowed() -> None:
     assert Intervention.of([{**CUT, "gain": -1}], allow_negative=True).gains[0].gain == -1.0
 
 
+def test_a_negative_gain_says_so_in_its_data_and_a_cut_does_not() -> None:
+    negative = Intervention.of([{**CUT, "gain": -1}], allow_negative=True)
+    assert negative.to_data()["allow_negative"] is True
+    assert "allow_negative" not in Intervention.of([CUT]).to_data()
+
+
 def test_a_schedule_is_half_open() -> None:
     (gain,) = Intervention.of([{**CUT, "begin": 2, "end": 4}]).gains
     assert [gain.acts(i) for i in range(6)] == [False, False, True, True, False, False]

@@ -204,7 +204,9 @@ def test_reading_needs_no_torch() -> None:
 
 
 def test_a_run_with_damaged_bounds_is_damaged(tmp_path: Path) -> None:
-    (tmp_path / "fpnprobe.json").write_text('{"variant": "a", "buckets": [["small", 0]]}')
+    (tmp_path / "fpnprobe.json").write_text(
+        '{"format": 1, "variant": "a", "buckets": [["small", 0]]}'
+    )
     cell = read_run(tmp_path)
     assert cell.state == "damaged"
     assert "a bucket is ['small', 0], expected (name, low, high) in px^2" in cell.reason
