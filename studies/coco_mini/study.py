@@ -56,7 +56,6 @@ presets = {"gpu": {
     ],
     "data.limits": {},
     "data.size": 512,
-    "data.pad": 128,
     "detector.size": 512,
     "detector.anchor": 16,
     "detector.channels": 128,
@@ -75,7 +74,7 @@ presets["h100"] = {
     "variants": ["FPN", dict(name="DC5", **_matched), "FPN-AuxU", "FPN-CFG1", "FPN-Wide1"],
     "seeds": [0, 1],
     "data.size": 256,
-    "data.pad": 128,  # two shapes of batches for cuDNN to plan, not twenty
+    "data.pad": 128,  # four shapes of batches for cuDNN to plan, not six
     "detector.size": 256,
     "detector.anchor": 8,
     "detector.channels": 128,
