@@ -14,6 +14,7 @@ turn; of the folders that exist, the one that holds the images named in the file
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from fpnprobe.errors import FpnProbeError
@@ -27,6 +28,8 @@ _INSIDE = (
     _ROBOFLOW, "annotations.json", "labels.json", "instances.json", "coco.json", "result.json",
 )  # fmt: skip
 _SAMPLE = 20  # names that are looked for
+
+_LOOKED_AT = 20  # XML files, before a folder is said to be no VOC
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +154,7 @@ def _describe_missing(folder: Path, split: str) -> str:
             if files.is_file()
         ):
             return f"{folder} has no split {split!r}, and {below} has one: give that folder"
-    if any((folder / name).is_dir() for name in ("Annotations", "annotations")) and any(
-        folder.rglob("*.xml")
-    ):
+    if any(_is_voc(file) for file in islice(folder.rglob("*.xml"), _LOOKED_AT)):
         return (
             f"{folder} holds XML files and no COCO annotation file: expected images/ and "
             'annotations/train.json; convert VOC to COCO first (its area: data.area="box")'
@@ -167,3 +168,12 @@ def _describe_missing(folder: Path, split: str) -> str:
         f"no annotation file of split {split!r} in {folder}: expected images/ and "
         f"annotations/{split}.json, or COCO's, CVAT's or Roboflow's layout"
     )
+
+
+def _is_voc(file: Path) -> bool:
+    """Whether an XML file is one of PASCAL VOC's annotations, and not something else's."""
+    try:
+        with file.open("rb") as stream:
+            return b"<annotation" in stream.read(1000)
+    except OSError:
+        return False

@@ -12,6 +12,7 @@ from fpnprobe.ledger import Ledger
 from fpnprobe.mm.hook import GradientProbeHook
 from fpnprobe.mm.training import optimizer  # noqa: F401 - BFloat16OptimWrapper
 from fpnprobe.mm.training.saved import checkpoint
+from fpnprobe.probing.soundness.arithmetic import TOLERANCES
 from fpnprobe.study.runner import exit_codes, worker
 from tests.mm import small
 from tests.mm.gpu.device import DEVICE, NEEDS_DEVICE
@@ -19,7 +20,7 @@ from tests.mm.studies.test_resume import StopAfter
 from tests.mm.tiny import tiny
 
 pytestmark = NEEDS_DEVICE
-TF32 = 1e-2  # of a training whose products are TF32 ones, with 11 significant bits
+TF32 = TOLERANCES["tf32"]
 PLAIN = {"type": "OptimWrapper", "optimizer": small.SGD}
 BF16 = {"type": "BFloat16OptimWrapper", "optimizer": small.SGD, "clip_grad": {"max_norm": 1.0}}
 HALF = {"type": "AmpOptimWrapper", "optimizer": small.SGD, "loss_scale": 1024.0}

@@ -103,7 +103,7 @@ def test_what_cannot_be_built_is_one_line(root: Path, tmp_path: Path) -> None:
     assert found.model.roi_head.bbox_head.num_classes == len(
         found.train_dataloader.dataset.metainfo.classes
     )
-    with pytest.raises(FpnProbeError, match=r"cannot be built \(FileNotFoundError\).*data/coco"):
+    with pytest.raises(FpnProbeError, match=r"built \(FileNotFoundError\).*data/coco.*--data DIR"):
         train_config(TrainingRequest(config=STOCK, work_dir=str(tmp_path)))
 
 

@@ -79,6 +79,12 @@ def test_what_is_no_coco_folder(tmp_path: Path) -> None:
     (tmp_path / "Annotations" / "1.xml").write_text("<annotation/>")
     with pytest.raises(FpnProbeError, match="holds XML files and no COCO annotation file"):
         layouts.find_layout(tmp_path, "train")
+    (tmp_path / "Annotations").rename(tmp_path / "train")  # beside the images, as Roboflow does
+    with pytest.raises(FpnProbeError, match="holds XML files and no COCO annotation file"):
+        layouts.find_layout(tmp_path, "train")
+    (tmp_path / "train" / "1.xml").write_text("<testsuite/>")
+    with pytest.raises(FpnProbeError, match="COCO's, CVAT's or Roboflow's layout"):
+        layouts.find_layout(tmp_path, "train")
     with pytest.raises(FpnProbeError, match="no data folder"):
         layouts.find_layout(tmp_path / "none", "train")
     (tmp_path / "empty").mkdir()

@@ -165,6 +165,20 @@ def test_nothing_measured_yet(tmp_path: Path) -> None:
     assert "Not measured" not in html  # sections without data of their own are left out
 
 
+@pytest.mark.parametrize(
+    ("samples", "end"),
+    [(1, ": the first sample is always taken; a training of some 100 iterations keeps it."),
+     (9, ".")],
+)  # fmt: skip
+def test_a_cost_over_the_budget_says_how_long_a_training_keeps_it(
+    make_study: Callable[..., Path], samples: int, end: str
+) -> None:
+    """A sample of two steps' time is 2 % of a hundred steps."""
+    probe = {"cost": 0.4, "budget": 0.02, "step_s": 0.5, "extra_s": 1.0, "samples": samples}
+    text = caveats.warnings(read([make_study(manifest={"probe": probe})]))
+    assert any(line.endswith(f"over its budget of 2.00 %{end}") for line in text), text
+
+
 def test_warnings_of_a_careful_reader(make_study: Callable[..., Path]) -> None:
     probe = {"cost": 0.034, "budget": 0.02, "interval": 50}
     folder = make_study(frozen=("C2",), manifest={"probe": probe})
