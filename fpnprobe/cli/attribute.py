@@ -49,6 +49,10 @@ def add(app: typer.Typer) -> None:
         as_json: Annotated[bool, typer.Option("--json", help="Print the tables as JSON.")] = False,
     ) -> None:
         """Attribute class logits to C2..C5 and P2..P6 (captum); shares per object scale."""
+        from fpnprobe.store.study import StoredStudy
+
+        if not run.is_dir():
+            StoredStudy.read(run)  # says so, before mmdet is imported
         from fpnprobe.mm.inspect.attribution.study import as_json as plain
         from fpnprobe.mm.inspect.attribution.study import attribute_run
         from fpnprobe.mm.inspect.attribution.words import check_seeds, check_words

@@ -39,8 +39,12 @@ def add(app: typer.Typer) -> None:
         Rows are printed as they come; a config that cannot be checked does not stop the others.
         """
         os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a text encoder would be fetched, five times
-        import fpnprobe.mm  # noqa: F401
+        from fpnprobe.config.mmdet_configs import config_file
         from fpnprobe.errors import ClaimFailed, FpnProbeError
+
+        if configs and len(configs) == 1 and not every:
+            config_file(configs[0])  # a misspelling is told before mmdet is imported
+        import fpnprobe.mm  # noqa: F401
         from fpnprobe.mm.inspect import check, check_table, zoo, zoo_table
         from fpnprobe.mm.inspect.check.result import CheckResult
 

@@ -58,6 +58,14 @@ def add(app: typer.Typer) -> None:
         as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
     ) -> None:
         """Measure the same images every time, bit for bit (mode offline); no training."""
+        from fpnprobe.config.mmdet_configs import config_file
+        from fpnprobe.errors import FpnProbeError
+
+        # what is misspelled is told before mmdet is imported
+        if not Path(config).is_dir():
+            config_file(config)
+        if data is not None and not data.is_dir():
+            raise FpnProbeError(f"there is no folder {data}: give a COCO folder as --data")
         from fpnprobe.mm.inspect.offline import probe_offline
         from fpnprobe.study.runner.machine import check_device
 

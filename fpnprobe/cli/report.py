@@ -54,6 +54,7 @@ def add(app: typer.Typer) -> None:
             for key in ("headline", "summary", "html", "markdown", "pdf", "claims", "rules"):
                 if result[key]:
                     typer.echo(result[key])
-            typer.echo(result["diagnosis"])
+            if result["diagnosis"] != result["headline"]:
+                typer.echo(result["diagnosis"])
         if fail_on_rules and result["found"]:
             raise typer.Exit(1)

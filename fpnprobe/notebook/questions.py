@@ -38,6 +38,8 @@ def share_table(
     if over_training:
         columns = ["variant", "seed", "iteration", "share", "points"]
         return table[columns].sort_values(["variant", "seed", "iteration"], ignore_index=True)
+    nothing_arrives = table["share"].isna() & (table["state"] == "measured")  # such as DC5, direct
+    table = table.assign(state=table["state"].mask(nothing_arrives, "empty"))
     columns = ["variant", "share", "low", "high", "seeds", "samples", "state"]
     return table[columns].assign(measured=measured_on(stored)).reset_index(drop=True)
 

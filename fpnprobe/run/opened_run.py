@@ -130,10 +130,10 @@ class Run(StoredRun):
 
     def share(
         self,
-        *,
         tap: str = "C2",
         bucket: str = "large",
         route: str = "total",
+        *,
         over_training: bool = False,
     ) -> pd.DataFrame:
         """Share of the squared gradient norm at a stage that objects of a size hold, in [0, 1].
@@ -143,7 +143,8 @@ class Run(StoredRun):
             bucket: Size.
             route: `total`, `direct`, `auxiliary` or `deeper`.
             over_training: Each stretch of training and seed; else a row per variant with its 95 %
-                interval and `state`: `measured`, `would_arrive` (frozen) or `absent` (no object).
+                interval and `state`: `measured`, `would_arrive` (frozen), `absent` (no object) or
+                `empty` (nothing arrives by the route, so it has no shares: NaN).
 
         Raises:
             FpnProbeError: For what was not measured, with what was.

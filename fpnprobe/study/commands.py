@@ -17,7 +17,7 @@ from fpnprobe.study.precautions import refuse_default_folder, tell_damage
 from fpnprobe.study.request import Request, differences
 from fpnprobe.study.run_result import read_contradicted
 from fpnprobe.study.runner import command, launchers, local, machine, slurm, slurm_jobs
-from fpnprobe.study.runner.display import Display
+from fpnprobe.study.runner.display import Display, say
 
 
 def make_plan(request: Request, *, jobs: int | None = None) -> dict[str, Any]:
@@ -86,11 +86,12 @@ def run_all(
     selected = request.selected(output)
     if not request.out_chosen:
         refuse_default_folder(selected, request.out)
+    via = slurm_jobs.executor(output, jobs=options.jobs) if options.launcher == "slurm" else None
+    say(f"study {request.study.name} in {request.out}: checking its models")
     check_models(output, selected)
     jobs = machine.default_jobs(output, options.device, options.jobs, nproc=nproc)
     if away:
         jobs = options.jobs or max(1, len(selected))
-    via = slurm_jobs.executor(output, jobs=options.jobs) if options.launcher == "slurm" else None
     with Display(jobs=jobs, images=source.images[1]) as display:
         for line in [] if request.repeated is None else differences(request.repeated, output):
             display.say(f"differs from the manifest: {line}")
@@ -154,9 +155,10 @@ def _write_report(
 
     if not any(cell.state() is State.DONE for cell in output.cells):
         return {}
-    display.say("writing the report")
     with locks.held(output.out / "lock", wait=600):
+        display.say("comparing the variants")
         build.build(output.out)
+        display.say("writing the report")
         return finish(output.out)
 
 

@@ -100,7 +100,8 @@ def lines(result: dict[str, Any]) -> str:
         for code, count in older.items()
     ]
     if result["missing"]:
-        cost = estimate.text(result["seconds"])
+        seconds = result["seconds"]
+        cost = "time unknown until one has run" if seconds is None else estimate.text(seconds)
         rows.append(f"{result['missing']} of {len(rows)} cells to run, {cost}")
     else:
         rows.append("nothing to run")

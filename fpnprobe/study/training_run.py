@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from fpnprobe.config.mmdet_configs import config_file
 from fpnprobe.config.training_request import TrainingRequest
 from fpnprobe.errors import EnvironmentProblem, FpnProbeError, Interrupted
 from fpnprobe.store.run_file import read_run_file
@@ -26,6 +27,7 @@ def train(request: TrainingRequest, *, nproc: int = 1) -> Path | None:
     """
     if nproc > 1 and request.launcher != "pytorch":
         raise FpnProbeError(f"--nproc {nproc}: expected --launcher pytorch for more than 1")
+    config_file(request.config)  # a misspelling is told before mmdet is imported
     if request.launcher == "slurm":
         _check_slurm()
     try:

@@ -1,44 +1,17 @@
 """Detectors from mmdet's own configs, made ready for a study: classes, weights, float32 RoIs."""
 
-import difflib
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import mmdet
 from mmengine.config import Config, ConfigDict
 
+from fpnprobe.config.mmdet_configs import config_file
 from fpnprobe.errors import EnvironmentProblem, FpnProbeError
 
 # Their classes are pixels or "stuff" of the data set, not its object categories.
 OTHER_CLASSES = ("semantic_head", "panoptic_fusion_head", "auxiliary_head")
-
-
-def config_file(name: str) -> Path:
-    """The file of an mmdet config: a path, or a name such as `faster-rcnn_r50_fpn_1x_coco`.
-
-    Raises:
-        FpnProbeError: If there is none, with the nearest names.
-
-    >>> config_file("faster_rcnn/faster-rcnn_r50_fpn_1x_coco").name
-    'faster-rcnn_r50_fpn_1x_coco.py'
-    """
-    file = Path(name).expanduser()
-    if file.is_file():
-        return file
-    root = Path(mmdet.__file__).parent / ".mim" / "configs"
-    shipped = {path.stem: path for path in sorted(root.glob("*/*.py")) if "_base_" not in str(path)}
-    config_name = name.removeprefix("mmdet::").removesuffix(".py")
-    inside = (root / f"{config_name}.py").resolve()
-    if inside.is_relative_to(root.resolve()) and inside.is_file():
-        return inside
-    stem = config_name.rpartition("/")[2]
-    if stem not in shipped:
-        nearest = difflib.get_close_matches(stem, shipped, n=3)
-        hint = f"; nearest: {', '.join(nearest)}" if nearest else ""
-        raise FpnProbeError(f"no mmdet config {name!r}: expected a file or a shipped name{hint}")
-    return shipped[stem]
 
 
 # mmengine's own text lists the whole search path behind it

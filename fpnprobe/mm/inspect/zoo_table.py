@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from fpnprobe.config.mmdet_configs import config_file
 from fpnprobe.errors import EnvironmentProblem, FpnProbeError
-from fpnprobe.mm.detectors.stock import config_file
 from fpnprobe.mm.inspect.check.result import RESIDUALS, CheckResult
 
 _GROUPS = (

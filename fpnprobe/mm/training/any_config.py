@@ -10,11 +10,13 @@ import torch
 from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.runner import Runner
 
+from fpnprobe.config.mmdet_configs import config_file
 from fpnprobe.config.training_request import TrainingRequest
 from fpnprobe.errors import EnvironmentProblem, FpnProbeError
 from fpnprobe.ledger.parts import read as read_table
-from fpnprobe.mm.detectors.stock import config_file, read_config, set_classes
+from fpnprobe.mm.detectors.stock import read_config, set_classes
 from fpnprobe.mm.training.device import join_processes
+from fpnprobe.mm.training.first_iteration import FirstIteration
 
 _SPLITS = (("train_dataloader", "train"), ("val_dataloader", "val"), ("test_dataloader", "val"))
 _UNUSABLE = (KeyError, TypeError, ValueError, AttributeError, OSError, ImportError)
@@ -36,6 +38,7 @@ def train_config(request: TrainingRequest) -> Path:
     if request.launcher == "pytorch":
         _join_torchrun(config)
     runner = _build_runner(request, config)
+    runner.register_hook(FirstIteration())
     try:
         runner.train()
     except (URLError, ConnectionError) as error:

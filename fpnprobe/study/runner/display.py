@@ -17,6 +17,12 @@ from fpnprobe.study.runner.tracked_cells import Tracked
 _EVERY = 30.0  # seconds between two plain lines
 
 
+def say(text: str, console: Console | None = None) -> None:
+    """Print one line on stderr."""
+    target = Console(file=sys.stderr) if console is None else console
+    target.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
 class Display:
     """Draws the cells; a `fpnprobe.study.runner.tracked_cells.Watcher`.
 
@@ -57,7 +63,7 @@ class Display:
 
     def say(self, text: str) -> None:
         """Print one line."""
-        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+        say(text, self._console)
 
     def update(self, cells: Sequence[Tracked]) -> None:
         """Show where the cells are."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fpnprobe.mm.detectors.stock import config_file
+from fpnprobe.config.mmdet_configs import config_file
 from fpnprobe.mm.inspect import check, zoo
 
 TEN = (

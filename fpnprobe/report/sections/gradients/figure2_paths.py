@@ -41,7 +41,8 @@ def figure(stored: Stored) -> list[Block]:
         + f" Measured: {measured_on(stored)}."
         + " A ribbon's width is its part of the squared norms that arrive at a stage, so the "
         "ribbons into each stage have the same width together; its color is the object size. Bars "
-        "inside the levels are the buckets' shares there.",
+        "inside the levels are the buckets' shares there, before the neck: its layers let more of "
+        "one size through than of another, so a ribbon need not divide as its level's bar does.",
         [
             Panel(
                 name,

@@ -88,3 +88,14 @@ def test_the_remedy_of_a_training_is_an_option_of_it(
     monkeypatch.setattr(Stored, "is_of_runs", property(lambda _: True))
     lines = caveats.warnings(stored)
     assert any("(--cfg-options model.backbone.frozen_stages=0)" in line for line in lines)
+
+
+def test_a_route_by_which_nothing_arrives_is_empty(make_study: Make) -> None:
+    def close(frame: pd.DataFrame) -> None:
+        frame.loc[(frame["tap"] == "C2") & (frame["route"] == "direct"), ["l2", "share"]] = 0
+
+    folder = make_study()
+    change_ledgers(folder, close)
+    table = fpnprobe.open(folder).share("C2", "large", "direct")  # by position, as one says it
+    assert table["share"].isna().all() and set(table["state"]) == {"empty"}
+    assert set(fpnprobe.open(folder).share("C2", "large")["state"]) == {"measured"}
