@@ -2,7 +2,7 @@
 
 import runpy
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ def load(path: str | Path, overrides: Mapping[str, Any] | Sequence[str] = ()) ->
     preset = changes.pop("preset", None)
     if preset is not None:
         content = _overrides.apply(content, _read_preset(file, presets, str(preset)))
-    return validate(_overrides.apply(content, changes), source=str(file))
+    return validate(_overrides.apply(content, changes), source=str(file), changes=changes)
 
 
 def _read_preset(file: Path, presets: Any, name: str) -> Mapping[str, Any]:
@@ -77,8 +77,15 @@ def study_file(path: str | Path) -> Path:
     )
 
 
-def validate(content: Mapping[str, Any], *, source: str = "study") -> Study:
+def validate(
+    content: Mapping[str, Any], *, source: str = "study", changes: Iterable[str] = ()
+) -> Study:
     """A `Study` from plain content.
+
+    Args:
+        content: Keys and values, as in a study file.
+        source: Where they come from, for errors.
+        changes: The dotted keys among them that `--set` gave.
 
     Raises:
         FpnProbeError: One line that names the first key that is wrong.
@@ -93,17 +100,34 @@ def validate(content: Mapping[str, Any], *, source: str = "study") -> Study:
         # A list whose only entry is wrong counts as empty, too: that is the same mistake.
         count = sum(later["loc"] != first["loc"][: len(later["loc"])] for later in later_errors)
         more = f" (and {count} more)" if count else ""
-        key = ".".join(str(step) for step in first["loc"])
+        key = ".".join(str(step) for step in first["loc"] if not _names_a_type(step))
+        source = _name_origin(key, source, tuple(changes))
         if first["type"] == "extra_forbidden":
             hint = suggest(key, _overrides.keys_and_sections())
             raise FpnProbeError(f"{source}: {key} is not a key of a study, {hint}{more}") from None
         if first["type"] == "missing":
             raise FpnProbeError(f"{source}: the key {key} is missing{more}") from None
-        message = first["msg"].removeprefix("Value error, ")
+        message = first["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
         given_value = "" if first["type"] == "value_error" else f" (given {first['input']!r:.60})"
         raise FpnProbeError(
             f"{source}: {key + ': ' if key else ''}{message}{given_value}{more}"
         ) from None
+
+
+def _names_a_type(step: int | str) -> bool:
+    """Whether a step to a wrong value is pydantic's name of one of the types it may have."""
+    return isinstance(step, str) and not step.replace("_", "").isalnum()
+
+
+def _name_origin(key: str, source: str, changes: Sequence[str]) -> str:
+    """Say who gave the value of a key: `--set`, or the study; both may have, if it is no one key's.
+
+    >>> _name_origin("seeds.0", "study.py", ["seeds"]), _name_origin("", "study.py", ["variants"])
+    ('--set', 'study.py with --set variants')
+    """
+    if any(key == name or key.startswith(f"{name}.") for name in changes):
+        return "--set"
+    return source if key or not changes else f"{source} with --set {', '.join(changes)}"
 
 
 def _run_study_file(file: Path, depth: int = 0) -> dict[str, Any]:

@@ -96,3 +96,23 @@ def test_an_own_variant_needs_an_import() -> None:
     with pytest.raises(FpnProbeError, match="unknown variant"):
         loading.validate(content(variants=["Mine"]))
     assert loading.validate(content(variants=["Mine"], imports=["json"])).imports == ("json",)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("seeds=a", r"^--set: seeds\.0: expected a valid integer.* \(given 'a'\)"),
+        ("schedule.batch=0", r"^--set: schedule\.batch: expected greater than .* \(given 0\)"),
+        ("data.size=abc", r"^--set: data\.size: expected a valid integer"),
+        ("variants=FPN,Foo", r"study\.py with --set variants: unknown variant 'Foo'"),
+    ],
+)
+def test_a_wrong_value_is_told_as_that_of_the_option(given: str, told: str) -> None:
+    with pytest.raises(FpnProbeError, match=told):
+        load("quickstart", [given])
+
+
+def test_a_wrong_value_of_the_file_is_told_as_that_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "study.py").write_text('_base_ = "quickstart"\nseeds = ["a"]\n')
+    with pytest.raises(FpnProbeError, match=r"^/.*study\.py: seeds\.0: expected a valid integer"):
+        load(tmp_path, ["schedule.batch=2"])
