@@ -22,7 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 TESTS = {
     "store": ["tests/unit/store", "tests/unit/study/runner/test_tracked_cells.py"],
-    "ledger": ["tests/unit/test_ledger.py"],
+    "ledger": ["tests/unit/ledger"],
     "interventions": ["tests/unit/interventions"],
     "methods": ["tests/unit/methods"],
     "probing": ["tests/unit/probing"],

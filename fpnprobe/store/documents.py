@@ -49,7 +49,9 @@ def drop_wrong_types(
     def fits(key: str, value: Any) -> bool:
         if value is None or key not in types:
             return True
-        return isinstance(value, types[key]) and not (types[key] is int and value is True)
+        if isinstance(value, bool):  # which Python counts among the integers
+            return types[key] is bool
+        return isinstance(value, types[key])
 
     wrong = tuple(key for key, value in content.items() if not fits(key, value))
     return {key: value for key, value in content.items() if key not in wrong}, wrong

@@ -20,6 +20,7 @@ from fpnprobe.report.tables.read_studies import read
 from fpnprobe.store import StoredStudy
 from fpnprobe.store.trust import check_names_no_code
 from fpnprobe.study.snapshot import status
+from tests.unit.ledger.test_ledger import at
 from tests.unit.store.fuzzing import (
     ODD,
     as_text,
@@ -30,7 +31,6 @@ from tests.unit.store.fuzzing import (
     survive,
 )
 from tests.unit.study.conftest import content
-from tests.unit.test_ledger import at
 
 SHORT, LONG = 6, 400
 KINDS = ("study file", "override", "manifest", "study.json", "ledger")
