@@ -26,9 +26,7 @@ detector = dict(
 _matched = dict(options=dict(form="matched"))
 variants = [
     dict(name="DC5", **_matched),
-    dict(name="DC5-Aux", seeds=(0,), **_matched),  # the slowest steps: one witness more each
     "FPN",
-    dict(name="FPN-Aux", seeds=(0,)),
     dict(name="FPN-AuxU", options=dict(tau=1.0)),  # the best tau of studies/uncertainty
     "FPN-CFG1",
     "FPN-CFG2",

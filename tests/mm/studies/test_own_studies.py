@@ -24,6 +24,7 @@ STUDIES = [
     ("quickstart", ()),
     ("variants", ()),
     ("variants", ("preset=rivals",)),
+    ("variants", ("preset=longer",)),
     ("causes", ()),
     ("own_data", ()),
     ("own_data", ("preset=gpu",)),
