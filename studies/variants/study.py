@@ -40,7 +40,9 @@ resources = dict(jobs=2, threads=1)
 
 # the other remedies and controls, beside the two that they are judged against
 presets = {"longer": {
-    "question": "Does FPN still cost AP of large objects when both have trained three times as long?",
+    "question": (
+        "Does FPN still cost AP of large objects when both have trained three times as long?"
+    ),
     "expected": (
         "Both are far above their AP after 500 iterations. FPN is still below DC5 in AP of large "
         "objects, by 2 to 8 points instead of 12: a part of the loss is slow learning. Large "
