@@ -35,6 +35,15 @@ def read_object(path: str | Path) -> dict[str, Any]:
     return content
 
 
+def has_type(value: object, expected: type) -> bool:
+    """Whether a value is of a type; a truth value, which Python counts among integers, is none.
+
+    >>> has_type(1, int), has_type(True, int), has_type(True, bool)
+    (True, False, True)
+    """
+    return isinstance(value, expected) and (expected is bool or not isinstance(value, bool))
+
+
 def drop_wrong_types(
     content: Mapping[str, Any], types: Mapping[str, type]
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -45,13 +54,9 @@ def drop_wrong_types(
     >>> drop_wrong_types({"seed": "x", "variant": "FPN", "more": 1}, {"seed": int, "variant": str})
     ({'variant': 'FPN', 'more': 1}, ('seed',))
     """
-
-    def fits(key: str, value: Any) -> bool:
-        if value is None or key not in types:
-            return True
-        if isinstance(value, bool):  # which Python counts among the integers
-            return types[key] is bool
-        return isinstance(value, types[key])
-
-    wrong = tuple(key for key, value in content.items() if not fits(key, value))
+    wrong = tuple(
+        key
+        for key, value in content.items()
+        if value is not None and key in types and not has_type(value, types[key])
+    )
     return {key: value for key, value in content.items() if key not in wrong}, wrong

@@ -15,6 +15,7 @@ from fpnprobe.errors import FpnProbeError
 from fpnprobe.scales import stored_buckets
 from fpnprobe.store.cell import MANIFEST, StoredCell
 from fpnprobe.store.cell_state import State
+from fpnprobe.store.documents import has_type
 from fpnprobe.store.run_file import NAME, read_run_file
 
 LEDGER = ("ledger.parquet", "ledger.parts")
@@ -139,7 +140,7 @@ def describe_runs(cells: Sequence[StoredCell], name: str) -> dict[str, Any]:
     }
 
 
-_TYPES: Mapping[str, type | tuple[type, ...]] = {
+_TYPES: Mapping[str, type] = {
     **dict.fromkeys(("study", "variant", "state", "reason", "annotations", "area", "device"), str),
     **dict.fromkeys(("seed", "iteration", "iterations"), int),
     **dict.fromkeys(("probe", "timings", "versions", "stages", "config", "detections"), dict),
@@ -150,7 +151,7 @@ _TYPES: Mapping[str, type | tuple[type, ...]] = {
 def _check_types(content: Mapping[str, Any]) -> dict[str, Any]:
     """The content, or an error for an entry of another type."""
     for key, value in content.items():
-        if value is not None and key in _TYPES and not isinstance(value, _TYPES[key]):
+        if value is not None and key in _TYPES and not has_type(value, _TYPES[key]):
             raise FpnProbeError(f"{NAME} has a {key!r} of another type than expected")
     stored_buckets(content.get("buckets") or ())
     return dict(content)

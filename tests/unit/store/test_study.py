@@ -203,6 +203,25 @@ def test_reading_needs_no_torch() -> None:
     assert done.stdout.strip() == "False"
 
 
+@pytest.mark.parametrize("entry", ['"seed": true', '"iteration": "3"', '"buckets": {}'])
+def test_a_run_with_an_entry_of_another_type_is_damaged(entry: str, tmp_path: Path) -> None:
+    (tmp_path / "fpnprobe.json").write_text('{"format": 1, "variant": "a", ' + entry + "}")
+    cell = read_run(tmp_path)
+    assert cell.state == "damaged" and "of another type than expected" in cell.reason
+
+
+def test_a_study_of_runs_has_the_name_that_is_given_or_those_of_its_runs(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("one", "two")]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "fpnprobe.json").write_text(
+            json.dumps({"format": 1, "variant": folder.name, "state": "done"})
+        )
+    assert StoredStudy.of_runs(folders).name == "one + two"
+    assert StoredStudy.of_runs(folders, name="pair").name == "pair"
+    assert StoredStudy.of_runs(folders, names=["A", "A"]).name == "A"
+
+
 def test_a_run_with_damaged_bounds_is_damaged(tmp_path: Path) -> None:
     (tmp_path / "fpnprobe.json").write_text(
         '{"format": 1, "variant": "a", "buckets": [["small", 0]]}'
