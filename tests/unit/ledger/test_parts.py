@@ -37,6 +37,8 @@ def test_gathered_parts_have_one_name_for_all_their_appends(tmp_path: Path) -> N
     parts.gather(tmp_path, "ledger", COLUMNS, first=1, last=2)
     parts.gather(tmp_path, "ledger", COLUMNS, first=3, last=4)
     assert ranges(tmp_path) == [(0, 0), (1, 2), (3, 4), (5, 5)]
+    parts.gather(tmp_path, "ledger", COLUMNS, first=2, last=4)  # a half of (1, 2) is outside
+    assert ranges(tmp_path) == [(0, 0), (1, 2), (3, 4), (5, 5)]
     parts.gather(tmp_path, "ledger", COLUMNS, first=1, last=4)  # of parts that are gathered ones
     assert ranges(tmp_path) == [(0, 0), (1, 4), (5, 5)]
     assert parts.next_append(tmp_path, "ledger") == 6

@@ -1,6 +1,8 @@
 """One answer to "is this cell of this study's settings?", for every reader."""
 
 import json
+import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -83,6 +85,24 @@ def test_states_of_a_manifest(stored: str, state: str, tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text(json.dumps({"state": stored, "reason": "a\nb"}))
     cell = StoredCell.read(tmp_path)
     assert (cell.state, cell.reason) == (state, "a b")
+
+
+@pytest.mark.parametrize(
+    ("folder", "stored", "given", "seed"),
+    [
+        ("seed-3", None, None, 3),
+        ("run", None, None, 0),  # no digits
+        ("seed-3", 5, None, 5),  # the manifest knows better
+        ("seed-3", 0, None, 0),
+        ("seed-3", 5, 0, 0),  # and the study best
+    ],
+)
+def test_the_seed_of_a_cell(
+    folder: str, stored: int | None, given: int | None, seed: int, tmp_path: Path
+) -> None:
+    (tmp_path / folder).mkdir()
+    (tmp_path / folder / "manifest.json").write_text(json.dumps({"seed": stored}))
+    assert StoredCell.read(tmp_path / folder, seed=given).seed == seed
 
 
 def test_a_cell_in_work_is_running(tmp_path: Path) -> None:
@@ -201,6 +221,24 @@ def test_reading_needs_no_torch() -> None:
     code = "import fpnprobe.store, sys; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize(
+    ("process", "state"),
+    [
+        ({"host": socket.gethostname(), "pid": os.getpid()}, "running"),
+        ({"host": socket.gethostname(), "pid": 2**22 + 1}, "interrupted"),  # no such process
+        ({"host": socket.gethostname(), "pid": str(os.getpid())}, "interrupted"),
+        ({"host": socket.gethostname(), "pid": 0}, "interrupted"),  # a whole group of processes
+        ({"host": socket.gethostname(), "pid": -1}, "interrupted"),
+        ({"host": "elsewhere", "pid": os.getpid()}, "interrupted"),
+        (None, "interrupted"),
+    ],
+)
+def test_a_run_goes_on_while_its_process_does(process: Any, state: str, tmp_path: Path) -> None:
+    content = {"format": 1, "variant": "a", "state": "running", "process": process}
+    (tmp_path / "fpnprobe.json").write_text(json.dumps(content))
+    assert read_run(tmp_path).state == state
 
 
 @pytest.mark.parametrize("entry", ['"seed": true', '"iteration": "3"', '"buckets": {}'])
