@@ -61,3 +61,10 @@ def test_alike_within_groups_is_one() -> None:
 )
 def test_nothing_to_tell_apart_is_nan(energy: npt.NDArray[np.float64]) -> None:
     assert math.isnan(group_compactness(energy))
+
+
+def test_channels_of_one_pattern_have_no_groups_to_be_told_apart() -> None:
+    for seed in range(20):  # their cosines are 1 up to rounding, whichever way that goes
+        pattern = np.random.default_rng(seed).random((5, 5))
+        energy = np.stack([pattern * strength for strength in (1, 3, 7, 0.1, 11, 13)])
+        assert math.isnan(group_compactness(energy, groups=2))
