@@ -19,7 +19,11 @@ def add(app: typer.Typer) -> None:
             ),
         ],
         out: Annotated[
-            Path | None, typer.Option(help="Output folder; reports/<name> by default.")
+            Path | None,
+            typer.Option(
+                help="Output folder; reports/<name> by default, reports/mine-<name> where git "
+                "tracks that."
+            ),
         ] = None,
         variants: Annotated[str, typer.Option(help="Only these variants, as DC5,FPN.")] = "",
         seeds: Annotated[str, typer.Option(help="Only these seeds, as 0,1.")] = "",

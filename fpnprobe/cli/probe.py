@@ -66,6 +66,8 @@ def add(app: typer.Typer) -> None:
             config_file(config)
         if data is not None and not data.is_dir():
             raise FpnProbeError(f"there is no folder {data}: give a COCO folder as --data")
+        if checkpoint is not None and not checkpoint.is_file():
+            raise FpnProbeError(f"there is no file {checkpoint}: give trained weights")
         from fpnprobe.mm.inspect.offline import probe_offline
         from fpnprobe.study.runner.machine import check_device
 

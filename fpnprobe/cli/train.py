@@ -92,6 +92,7 @@ def add(app: typer.Typer) -> None:
             return
         from fpnprobe.report import build
 
+        typer.echo("writing the report", err=True)
         result = {"work_dir": str(folder), **build(folder)}
         note = result.pop("note")
         if note:

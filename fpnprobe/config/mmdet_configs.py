@@ -1,8 +1,10 @@
 """The files of mmdet's shipped configs, found without importing mmdet: typos are told at once."""
 
 import difflib
+from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from fpnprobe.errors import EnvironmentProblem, FpnProbeError
 
@@ -32,6 +34,29 @@ def config_file(name: str) -> Path:
         hint = f"; nearest: {', '.join(names)}" if names else ""
         raise FpnProbeError(f"no mmdet config {name!r}: expected a file or a shipped name{hint}")
     return shipped[stem]
+
+
+def find_misspelt(config: Mapping[str, Any], keys: Iterable[str]) -> list[str]:
+    """Sentences about dotted keys that a config has not, where it has one spelled nearly so.
+
+    A new key is no mistake as such: what is built from the config may take it.
+
+    >>> find_misspelt({"train_cfg": {"max_epochs": 12}}, ["train_cfg.max_epoch", "train_cfg.x"])
+    ['train_cfg.max_epoch is new to the config: did you mean max_epochs?']
+    """
+    sentences = []
+    for key in keys:
+        words, node = key.split("."), config
+        for place, word in enumerate(words):
+            if not isinstance(node, Mapping):
+                break
+            if word not in node:
+                nearest = difflib.get_close_matches(word, map(str, node), n=1, cutoff=0.75)
+                where = ".".join(words[: place + 1])
+                sentences += [f"{where} is new to the config: did you mean {n}?" for n in nearest]
+                break
+            node = node[word]
+    return sentences
 
 
 def _shipped_folder(name: str) -> Path:

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from fpnprobe.config.loading import study_file
-from fpnprobe.config.shipped_studies import shipped_folder
+from fpnprobe.config.shipped_studies import find_shipped, shipped_folder
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.store import atomic
 
@@ -65,6 +65,11 @@ def write_study(name: str, parent: str | Path = ".", *, source: str | None = Non
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", folder.name):
         raise FpnProbeError(
             f"study name {folder.name!r}: expected letters, digits, - and _, such as own"
+        )
+    if Path(name).parent == Path() and find_shipped(name) is not None:
+        raise FpnProbeError(
+            f"{name} is a study of the package, which a folder of that name would hide: choose "
+            f"another name, such as my-{name}"
         )
     if folder.exists():
         raise FpnProbeError(f"{folder} exists already: choose another name")

@@ -6,8 +6,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from fpnprobe.errors import FpnProbeError
+from fpnprobe.suggestions import suggest
 
 LAUNCHERS = ("none", "pytorch", "slurm")
+MODES = ("routes", "full", "norms")  # of the probe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +54,10 @@ class TrainingRequest:
         if self.launcher not in LAUNCHERS:
             expected = ", ".join(LAUNCHERS)
             raise FpnProbeError(f"--launcher {self.launcher!r}: expected one of {expected}")
+        if self.mode is not None and self.mode not in MODES:
+            raise FpnProbeError(f"--mode {self.mode!r}: {suggest(self.mode, MODES)}")
+        if self.budget is not None and not 0 < self.budget < 1:
+            raise FpnProbeError(f"--budget {self.budget:g}: expected a fraction, such as 0.02")
         for option in self.options:
             key, equals, _value = option.partition("=")
             if not equals or not key:

@@ -89,8 +89,11 @@ def _stored_comparison(a: Path, b: Path) -> Comparison | None:
     if not (a.is_dir() and b.is_dir()):
         return None
     first, second = a.resolve(), b.resolve()
-    path = first.parents[2] / "evidence" / "comparison.parquet"
-    if first.parents[2] != second.parents[2] or first.name != second.name or not path.is_file():
+    if first.parents[2] != second.parents[2] or first.name != second.name:
+        return None
+    study = StoredStudy.read(first.parents[2])
+    path = study.evidence_files.get("comparison")
+    if path is None:
         return None
     names = [read_cell(folder).variant for folder in (first, second)]
     table = read_parquet(path)
@@ -110,7 +113,7 @@ def _stored_comparison(a: Path, b: Path) -> Comparison | None:
         curve=pd.DataFrame(),
         images=int(rows["n_images"].iloc[0]),
         resamples=int(rows["resamples"].iloc[0]) if "resamples" in rows else 1000,
-        buckets=StoredStudy.read(first.parents[2]).buckets,
+        buckets=study.buckets,
         warnings=("from the stored comparison: the study's data or detections are not here",),
     )
 

@@ -13,6 +13,9 @@ Written into `<study>/evidence/`, from the stored detections and ledgers alone:
 - `association.parquet`, `association_points.parquet`: gradient measures against AP changes
   (`fpnprobe.evidence.association`).
 
+`cells.json` holds the keys of the cells that it was made of: once one of them is trained anew, no
+reader takes the tables (`fpnprobe.store.StoredStudy.evidence_files`).
+
 `source` says what an interval covers: `images` (bootstrap over validation images), `seeds`
 (Student's t over training seeds) or `both` (hierarchical bootstrap), `method` how it was made.
 Intervals are at 95 %.
@@ -35,7 +38,7 @@ from fpnprobe.evidence.differences import Runs, compared, curve_differences, cur
 from fpnprobe.evidence.finished_cells import FinishedStudy, comparison_name, read_study
 from fpnprobe.statistics import resample_counts
 from fpnprobe.store import atomic
-from fpnprobe.store.study import STUDY
+from fpnprobe.store.study import EVIDENCE, STUDY, StoredStudy
 
 RESAMPLES = 1000
 
@@ -55,7 +58,7 @@ def build(study_dir: str | Path, *, resamples: int = RESAMPLES, seed: int = 0) -
     """
     study = read_study(study_dir)
     gone = [cell for cell in study.cells if not cell.detections.exists()]
-    stored = (study.folder / "evidence" / "comparison.parquet").exists()
+    stored = "comparison" in study.evidence
     tables_stay = bool(gone) and stored and len(gone) == len(study.cells)
     if gone and not tables_stay:
         raise FpnProbeError(
@@ -68,7 +71,10 @@ def build(study_dir: str | Path, *, resamples: int = RESAMPLES, seed: int = 0) -
     for name, table in evidence.items():
         buffer = io.BytesIO()
         table.to_parquet(buffer, index=False)
-        atomic.write_bytes(study.folder / "evidence" / f"{name}.parquet", buffer.getvalue())
+        atomic.write_bytes(study.folder / EVIDENCE / f"{name}.parquet", buffer.getvalue())
+    if not tables_stay:
+        origin = StoredStudy.read(study.folder)
+        origin.write_evidence_origin([(cell.variant, cell.seed) for cell in study.cells])
 
 
 def tables(study: FinishedStudy, *, resamples: int, seed: int) -> dict[str, pd.DataFrame]:

@@ -35,8 +35,8 @@ RULE = (
     "0, there is one seed only, or the paper prints different directions; 'not run': the study "
     "lacks the framework, a variant or the metric, or its object sizes have other bounds than "
     "COCO's. Where the paper prints no change, 'reproduced' needs the interval within "
-    f"{EQUAL} points of 0, and 'contradicted' an interval wholly beyond them. The level of 95 % is "
-    "that of each claim alone; 'p (Holm)' is corrected for all claims that were tested."
+    f"{EQUAL} points of 0, and 'contradicted' an interval wholly beyond them. The 95 % are "
+    "those of each claim alone; 'p (Holm)' is corrected for all claims that were tested."
 )
 
 
@@ -103,11 +103,14 @@ def group_claims() -> list[list[PublishedClaim]]:
 
 def _read_comparison(study: FinishedStudy, iou_type: str) -> pd.DataFrame:
     """The stored differences of boxes or of masks; empty where none are."""
-    file = study.folder / "evidence" / f"{comparison_name(study, iou_type)}.parquet"
+    file = study.evidence.get(comparison_name(study, iou_type))
+    if file is None:
+        return _NONE
     try:
-        return read_parquet(file) if file.exists() else _NONE
+        table: pd.DataFrame = read_parquet(file)
     except (OSError, ValueError) as error:
         raise FpnProbeError(f"{file} cannot be read ({error}): run the study again") from error
+    return table
 
 
 def _judge_claim(printed: list[PublishedClaim], study: FinishedStudy, table: pd.DataFrame) -> Claim:

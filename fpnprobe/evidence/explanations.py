@@ -87,9 +87,9 @@ def judge(study_dir: str | Path) -> list[Cause]:
         FpnProbeError: If the folder is not a study's output or its evidence cannot be read.
     """
     study = read_study(study_dir)
-    file = study.folder / "evidence" / "comparison.parquet"
+    file = study.evidence.get("comparison")
     try:
-        table = read_parquet(file) if file.exists() else pd.DataFrame()
+        table = pd.DataFrame() if file is None else read_parquet(file)
     except (OSError, ValueError) as error:
         raise FpnProbeError(f"{file} cannot be read ({error}): run the study again") from error
     changed = study.intervened()

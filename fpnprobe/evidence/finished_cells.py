@@ -34,7 +34,10 @@ class FinishedCell:
 
 @dataclass(frozen=True, slots=True)
 class FinishedStudy:
-    """A study with its finished cells, read from `study.json` and the manifests."""
+    """A study with its finished cells, read from `study.json` and the manifests.
+
+    `evidence` are the stored tables that were derived of the cells as they are, by name.
+    """
 
     name: str
     folder: Path
@@ -43,6 +46,7 @@ class FinishedStudy:
     buckets: tuple[ScaleBucket, ...]
     iou_types: tuple[str, ...]
     cells: tuple[FinishedCell, ...]
+    evidence: Mapping[str, Path]
 
     @property
     def iou_type(self) -> str:
@@ -122,6 +126,7 @@ def _study_of(stored: StoredStudy, cells: list[FinishedCell]) -> FinishedStudy:
         buckets=stored.buckets,
         iou_types=stored.iou_types,
         cells=tuple(sorted(cells, key=lambda cell: (order.index(cell.variant), cell.seed))),
+        evidence=stored.evidence_files,
     )
 
 

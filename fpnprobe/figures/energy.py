@@ -1,4 +1,4 @@
-"""A heat map of all maps: the part of their energy in the boxes of one object size."""
+"""A heat map of all maps: how far their energy stands out in the boxes of one object size."""
 
 from typing import Any
 
@@ -14,17 +14,18 @@ from fpnprobe.figures.palette import INK
 from fpnprobe.figures.svg import mark
 from fpnprobe.figures.wording import short
 
-COLUMNS = ("variant", "tap", "bucket", "energy", "area")
+COLUMNS = ("variant", "tap", "bucket", "energy", "area", "contrast")
 
 
 def draw(table: pd.DataFrame, ax: Axes, *, reach: float) -> Axes:
-    """Draw one bucket: a row per variant, a column per stage and level, percent in each cell.
+    """Draw one bucket: a row per variant, a column per stage and level, `contrast` in each cell.
 
     Args:
-        table: One bucket; `energy` of a map inside the boxes and `area` of the boxes, as parts of
-            the whole, in [0, 1]; NaN where a variant has no such map.
+        table: One bucket; `energy` of a map inside the boxes and `area`, its cells that they
+            touch, as parts of the whole, in [0, 1], and `contrast`, the one over the other; NaN
+            where a variant has no such map.
         ax: Where to draw.
-        reach: Energy drawn darkest, shared by all buckets.
+        reach: Contrast drawn darkest, shared by all buckets.
 
     Returns:
         The same Axes.
@@ -32,12 +33,12 @@ def draw(table: pd.DataFrame, ax: Axes, *, reach: float) -> Axes:
     require(table, COLUMNS)
     names = list(dict.fromkeys(table["variant"]))
     taps = sorted(set(table["tap"]))
-    wide = 100 * table.pivot_table("energy", "variant", "tap", aggfunc="first").reindex(
+    wide = table.pivot_table("contrast", "variant", "tap", aggfunc="first").reindex(
         index=names, columns=taps
     )
-    options: dict[str, Any] = {"vmin": 0.0, "vmax": 100 * reach, "cbar": False, "linewidths": 1.5}
+    options: dict[str, Any] = {"vmin": 0.0, "vmax": reach, "cbar": False, "linewidths": 1.5}
     sns.heatmap(
-        wide, ax=ax, cmap="crest", annot=True, fmt=".0f", linecolor="none",
+        wide, ax=ax, cmap="crest", annot=True, fmt=".1f", linecolor="none",
         annot_kws={"fontsize": 10.5, "va": "center_baseline"}, **options,
     )  # fmt: skip
     for text, color in zip(ax.texts, _colors_of_numbers(ax, wide), strict=True):
@@ -49,8 +50,8 @@ def draw(table: pd.DataFrame, ax: Axes, *, reach: float) -> Axes:
         )  # fmt: skip
         mark(
             cell,
-            f"{row.variant} {row.tap}: {100 * row.energy:.1f} % of the energy is in {row.bucket} "
-            f"boxes, which cover {100 * row.area:.1f} % of the image",
+            f"{row.variant} {row.tap}: {100 * row.energy:.1f} % of the energy is in the cells that "
+            f"{row.bucket} boxes touch, {100 * row.area:.1f} % of the map",
         )
         ax.add_patch(cell)
     ax.set(xlabel="", ylabel="")

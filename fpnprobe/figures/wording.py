@@ -38,6 +38,15 @@ def signed(value: float, digits: int = 1) -> str:
     return f"{0.0 if nothing else value:+.{digits}f}".replace("-", "−")
 
 
+def percent(part: float) -> str:
+    """A part in [0, 1] as percent without digits; what rounds to 0 and is more, as such.
+
+    >>> percent(0.252), percent(0.002), percent(0.0)
+    ('25 %', 'under 0.5 %', '0 %')
+    """
+    return "under 0.5 %" if 0 < part < 0.005 else f"{100 * part:.0f} %"
+
+
 def bind(text: str) -> str:
     r"""Keep a number and its unit on one line.
 

@@ -30,10 +30,10 @@ def share_table(
     for name, value in (("tap", tap), ("bucket", bucket), ("route", route)):
         values = list(dict.fromkeys(table[name])) if len(table) else []
         if value not in values:
-            raise FpnProbeError(
-                f"no share of {name} {value!r} was measured: expected one of "
-                f"{', '.join(map(str, values)) or 'none yet'}"
+            expected = (
+                f"expected one of {', '.join(map(str, values))}" if values else "nor any other"
             )
+            raise FpnProbeError(f"no share of {name} {value!r} was measured: {expected}")
         table = table[table[name] == value]
     if over_training:
         columns = ["variant", "seed", "iteration", "share", "points"]
@@ -154,7 +154,7 @@ def _read_detections(cell: StoredCell) -> list[pd.DataFrame]:
 
 
 def resting_on(attribution: pd.DataFrame, level: str, *, bucket: str, top: int) -> pd.DataFrame:
-    """Those attributed detections (or objects) of a size that rest most on a level.
+    """Those attributed detections (or objects) of a size that rest most on a level, if any does.
 
     Raises:
         FpnProbeError: If nothing was attributed to that level.
@@ -162,14 +162,15 @@ def resting_on(attribution: pd.DataFrame, level: str, *, bucket: str, top: int) 
     levels = sorted(set(attribution["level"])) if len(attribution) else []
     if level not in levels:
         raise FpnProbeError(
-            f"no attribution to {level} is stored: expected one of "
-            f"{', '.join(levels) or 'none yet'}; `fpnprobe attribute RUN --kind detection` makes it"
+            f"no attribution to {level} is stored, "
+            + (f"expected one of {', '.join(levels)}" if levels else "and none to any other")
+            + "; `fpnprobe attribute RUN --kind detection` makes it"
         )
     rows = attribution[(attribution["level"] == level) & (attribution["bucket"] == bucket)]
     kinds = set(rows["kind"])
     if "detection" in kinds:
         rows = rows[rows["kind"] == "detection"]
-    rows = rows.sort_values("share", ascending=False, kind="stable").head(top)
+    rows = rows[rows["share"] > 0].sort_values("share", ascending=False, kind="stable").head(top)
     first = ["variant", "seed", "image_id", "object", "kind", "label", "score", "x", "y", "width",
              "height", "share", "assigned_level"]  # fmt: skip
     columns = [name for name in first if name in rows.columns]

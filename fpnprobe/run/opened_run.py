@@ -174,6 +174,8 @@ class Run(StoredRun):
     def rests_on(self, level: str, *, bucket: str = "large", top: int = 10) -> pd.DataFrame:
         """The attributed detections of a size whose class score rests most on a stage or level.
 
+        Those alone that rest on it at all: of a level that no such detection uses there are none.
+
         Raises:
             FpnProbeError: If nothing was attributed to it.
         """

@@ -1,12 +1,13 @@
 """A study's folder: `study.json` and the cells it names, read without trusting either."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.scales import COCO_BUCKETS, ScaleBucket, stored_buckets
+from fpnprobe.store import atomic
 from fpnprobe.store.cell import MANIFEST, StoredCell
 from fpnprobe.store.cell_state import State
 from fpnprobe.store.documents import MissingDocument, read_object
@@ -16,6 +17,8 @@ from fpnprobe.suggestions import suggest
 from fpnprobe.variants import slug
 
 STUDY = "study.json"
+EVIDENCE = "evidence"
+CELLS = "cells.json"  # in the folder of the evidence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +94,39 @@ class StoredStudy:
             cells=tuple(cells),
             problems=(),
         )
+
+    @property
+    def outdated_evidence(self) -> tuple[str, ...]:
+        """Titles of the cells that the stored evidence rests on and that were trained anew since.
+
+        What tells is `evidence/cells.json`; evidence of versions that wrote none is believed.
+        """
+        try:
+            keys = read_object(self.folder / EVIDENCE / CELLS)
+        except FpnProbeError:
+            return ()
+        return tuple(
+            cell.title
+            for cell in self.cells
+            if (key := keys.get(cell.title)) is not None
+            and (cell.state is State.PENDING or cell.manifest.get("key", key) != key)
+        )
+
+    @property
+    def evidence_files(self) -> dict[str, Path]:
+        """The tables that were derived of the cells, by name; none if those are not as then."""
+        if self.is_of_runs or self.outdated_evidence:
+            return {}
+        return {file.stem: file for file in sorted((self.folder / EVIDENCE).glob("*.parquet"))}
+
+    def write_evidence_origin(self, cells: Collection[tuple[str, int]]) -> None:
+        """Write the keys of the cells that the evidence rests on, given by variant and seed."""
+        keys = {
+            cell.title: cell.manifest.get("key")
+            for cell in self.cells
+            if (cell.variant, cell.seed) in cells
+        }
+        atomic.write_json(self.folder / EVIDENCE / CELLS, keys)
 
     @property
     def is_of_runs(self) -> bool:

@@ -13,7 +13,7 @@ from fpnprobe.study.folder.study_folder import Output
 from fpnprobe.study.gaps import find_gaps
 from fpnprobe.study.models import check_models
 from fpnprobe.study.planning import plan
-from fpnprobe.study.precautions import refuse_default_folder, tell_damage
+from fpnprobe.study.precautions import refuse_default_folder, tell_damage, tell_stale
 from fpnprobe.study.request import Request, differences
 from fpnprobe.study.run_result import read_contradicted
 from fpnprobe.study.runner import command, launchers, local, machine, slurm, slurm_jobs
@@ -103,6 +103,7 @@ def run_all(
                 for cell in selected:
                     cell_content.forget(cell)
             tell_damage(selected, display)
+            tell_stale(output, selected, display)
             if any(cell.state() is not State.DONE for cell in selected):
                 dataset.parse_once(source)
                 if not away:

@@ -29,7 +29,7 @@ def plan(output: Output, selected: Sequence[Cell], *, jobs: int) -> dict[str, An
             speeds[cell.variant] = timings["per_iteration_s"]
         if timings.get("evaluate_s"):
             tails.append(timings["evaluate_s"])
-        changed = _list_changes(output, cell, manifest) if state is State.STALE else []
+        changed = list_changes(output, cell, manifest) if state is State.STALE else []
         rows.append(
             {
                 "variant": cell.variant,
@@ -59,7 +59,7 @@ def plan(output: Output, selected: Sequence[Cell], *, jobs: int) -> dict[str, An
     }
 
 
-def _list_changes(output: Output, cell: Cell, manifest: dict[str, Any]) -> list[str]:
+def list_changes(output: Output, cell: Cell, manifest: dict[str, Any]) -> list[str]:
     """List the changes that make a cell stale."""
     now = cell_key.cell_config(output.study, cell.variant, cell.seed)
     before = _with_defaults(manifest.get("config", {}), cell)

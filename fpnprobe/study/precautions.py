@@ -8,6 +8,8 @@ from fpnprobe.store import locks
 from fpnprobe.store.cell_state import State
 from fpnprobe.study.folder.cells import Cell
 from fpnprobe.study.folder.mending import find_damage
+from fpnprobe.study.folder.study_folder import Output
+from fpnprobe.study.planning import list_changes
 from fpnprobe.study.runner.display import Display
 
 
@@ -25,6 +27,17 @@ def refuse_default_folder(selected: Sequence[Cell], out: Path) -> None:
             f"({finished[0].title}, ...; `fpnprobe plan` says why): train into another folder with "
             f"--out {out.parent / 'mine'}, or replace them with --out {out}"
         )
+
+
+def tell_stale(output: Output, selected: Sequence[Cell], display: Display) -> None:
+    """Say which finished cells are trained anew, why, and where what they had goes."""
+    for cell in selected:
+        manifest = cell.manifest() or {}
+        if cell.state() is State.STALE and manifest.get("state") == "done":
+            why = "; ".join(list_changes(output, cell, manifest))
+            display.say(
+                f"{cell.title}: trained anew ({why}); what it had goes into {output.out}/archive"
+            )
 
 
 def tell_damage(selected: Sequence[Cell], display: Display) -> None:

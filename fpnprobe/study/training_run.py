@@ -27,7 +27,7 @@ def train(request: TrainingRequest, *, nproc: int = 1) -> Path | None:
     """
     if nproc > 1 and request.launcher != "pytorch":
         raise FpnProbeError(f"--nproc {nproc}: expected --launcher pytorch for more than 1")
-    config_file(request.config)  # a misspelling is told before mmdet is imported
+    _check_places(request)
     if request.launcher == "slurm":
         _check_slurm()
     try:
@@ -38,11 +38,22 @@ def train(request: TrainingRequest, *, nproc: int = 1) -> Path | None:
         folder = train_config(request)
     except KeyboardInterrupt:
         raise Interrupted(
-            "interrupted; the same command with --resume goes on from the last checkpoint, and "
-            "`fpnprobe report` takes the work_dir as it is"
+            "interrupted; the same command with --resume goes on from the last checkpoint, or from "
+            "the start if there is none yet; `fpnprobe report` takes the work_dir as it is"
         ) from None
     first = request.launcher == "none" or os.environ.get("SLURM_PROCID") == "0"
     return folder if first else None
+
+
+def _check_places(request: TrainingRequest) -> None:
+    """Raise for a config or data that are not there, before mmdet is imported.
+
+    Raises:
+        FpnProbeError: If there is no such config or folder.
+    """
+    config_file(request.config)
+    if request.data is not None and not Path(request.data).is_dir():
+        raise FpnProbeError(f"--data {request.data}: there is no such folder: give a COCO folder")
 
 
 def _check_slurm() -> None:

@@ -96,15 +96,14 @@ class RunRecord:
         samples = int(summary["samples"])
         if samples == 0:
             runner.logger.warning(
-                "fpnprobe: no sample was taken: the training was shorter than the interval; give a "
-                "smaller one, such as interval=10"
+                "fpnprobe: no sample was taken: the training was shorter than the interval between "
+                f"samples; {_advise_sampling(summary)}"
             )
             return
         if samples < FEW and summary["mode"] != "norms":
             runner.logger.warning(
                 f"fpnprobe: {samples} {'sample' if samples == 1 else 'samples'} only: shares of so "
-                "few batches say little; train longer, or sample more often: interval=10, or a "
-                "larger budget such as budget=0.2 (`fpnprobe train`: --interval 10, --budget 0.2)"
+                f"few batches say little; train longer, or {_advise_sampling(summary)}"
             )
         runner.logger.info(f"fpnprobe: {closing(summary)}; fpnprobe report {self._folder}")
         if summary["mode"] != "norms":
@@ -191,3 +190,19 @@ def _write_bounds(buckets: tuple[ScaleBucket, ...]) -> str:
     for before, bucket in itertools.pairwise(buckets):
         phrases.append(f"< {math.sqrt(before.high):g} px <= {bucket.name}")
     return " ".join(phrases)
+
+
+def _advise_sampling(summary: Mapping[str, Any]) -> str:
+    """How to sample more often than so far; under a budget the interval follows from it.
+
+    >>> _advise_sampling({"budget": None, "interval": 50})
+    'sample more often: interval=10 (`fpnprobe train`: --interval 10)'
+    >>> _advise_sampling({"budget": 0.02, "interval": 900})
+    'sample more often: budget=0.2 (`fpnprobe train`: --budget 0.2)'
+    """
+    budget, interval = summary.get("budget"), summary.get("interval")
+    if budget is not None:
+        larger = f"{min(10 * budget, 0.5):g}"
+        return f"sample more often: budget={larger} (`fpnprobe train`: --budget {larger})"
+    smaller = max(1, int(interval or 1) // 5)
+    return f"sample more often: interval={smaller} (`fpnprobe train`: --interval {smaller})"

@@ -10,7 +10,7 @@ import torch
 from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.runner import Runner
 
-from fpnprobe.config.mmdet_configs import config_file
+from fpnprobe.config.mmdet_configs import config_file, find_misspelt
 from fpnprobe.config.training_request import TrainingRequest
 from fpnprobe.errors import EnvironmentProblem, FpnProbeError
 from fpnprobe.ledger.parts import read as read_table
@@ -185,8 +185,11 @@ def _build_runner(request: TrainingRequest, config: Config) -> Runner:
     except _UNUSABLE as error:
         line = " ".join(str(error).split())[:300]
         fix = "; give the data with --data DIR" if "data/" in line and not request.data else ""
+        keys = [option.partition("=")[0] for option in request.options]
+        hints = find_misspelt(read_config(request.config).to_dict(), keys)
         raise FpnProbeError(
             f"{request.config} cannot be built ({type(error).__name__}): {line}{fix}"
+            f"{'; '.join(['', *hints])}"
         ) from error
     return runner
 

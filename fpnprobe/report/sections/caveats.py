@@ -15,6 +15,7 @@ from fpnprobe.report.tables.stored import Stored
 from fpnprobe.scales import COCO_BUCKETS
 
 FEW_IMAGES = 500
+LOW_AP = 5.0  # points; below it a detector has found next to nothing yet
 
 
 def finds_nothing(stored: Stored) -> bool:
@@ -38,6 +39,8 @@ def warnings(stored: Stored) -> list[str]:
             "No cell finds anything: AP is 0.0 everywhere, as after a training of a few steps. The "
             "differences between variants say nothing."
         )
+    if lowest := _warn_of_low_precision(stored):
+        result.append(lowest)
     if stuck := warn_of_stuck(stored):
         result.append(stuck)
     result += _warn_of_absent_sizes(stored)
@@ -123,6 +126,18 @@ def warnings(stored: Stored) -> list[str]:
                 f"over its budget of {100 * budget:.2f} %{_explain_cost(probe, budget)}."
             )
     return grouped(result)
+
+
+def _warn_of_low_precision(stored: Stored) -> str:
+    """Say where every AP is so low that hardly anything was learned; "" elsewhere."""
+    table = final(stored)
+    values = table.loc[table["metric"] == "AP", "value"].dropna()
+    if values.empty or not 0 < values.max() < LOW_AP:
+        return ""
+    return (
+        f"Hardly trained: AP is {values.max():.1f} at most. How variants differ so early says "
+        "little about how they end: train longer."
+    )
 
 
 def _warn_of_absent_sizes(stored: Stored) -> list[str]:

@@ -26,7 +26,7 @@ def section(stored: Stored) -> Section | None:
     ours = _mean_measured(stored, "bbox", published.backbone)
     blocks: list[Block] = [
         Text(
-            "Each cell holds a value and, in brackets, its change against the baseline row of the "
+            "Each entry is a value and, in brackets, its change against the baseline row of the "
             "same detector. The paper's numbers are COCO val2017 after 12 epochs on 118,000 "
             "images, single runs; compare the changes, and only if your data and schedule match.",
         )

@@ -33,18 +33,21 @@ def answer(stored: Stored, claims: Sequence[Mapping[str, Any]]) -> str:
     return (
         f"From {base} to {other}{', with one seed,' if one_seed else ','} "
         f"{' and '.join(sentences)}; the cause is not claimed."
-        f"{_name_repairs(stored, other)}{_count_verdicts(tally(claims))}"
+        f"{_name_repairs(stored, other)}{_count_verdicts(tally(claims), one_seed=one_seed)}"
     )
 
 
-def _count_verdicts(fared: Mapping[str, int]) -> str:
+def _count_verdicts(fared: Mapping[str, int], *, one_seed: bool) -> str:
     """Count which way the paper's differences came out."""
     total = sum(fared.values())
     if not total:
         return ""
     order = [verdict for verdict in ("reproduced", "undecided", "contradicted") if verdict in fared]
     if len(order) == 1:
-        return f" The {total} differences of the paper that this study tests are all {order[0]}."
+        why = ", since one seed decides none" if one_seed else ""
+        return (
+            f" The {total} differences of the paper that this study tests are all {order[0]}{why}."
+        )
     counts = [f"{fared[verdict]} {verdict}" for verdict in order]
     listing = f"{', '.join(counts[:-1])} and {counts[-1]}"
     return f" Of {total} differences of the paper that this study tests, {listing} (at 95 % each)."

@@ -47,7 +47,6 @@ def read(folders: Sequence[Path], *, names: Sequence[str] = ()) -> Stored:
     snapshots: list[pd.DataFrame] = []
     on_disk = read_studies(folders, names=names)
     for name, study in zip(_name_studies(on_disk), on_disk, strict=True):
-        folder = study.folder
         prefix = f"{name}: " if len(on_disk) > 1 else ""
         studies.append({**study.content, "name": name})
         study_cells = name_cells(study, name=name, prefix=prefix, holes=holes)
@@ -61,9 +60,13 @@ def read(folders: Sequence[Path], *, names: Sequence[str] = ()) -> Stored:
             snapshots += kept_records(cell, holes)
             ends += read_last_weights(cell)
         derived_tables = _evidence_of_runs(study, holes) if study.is_of_runs else {}
-        stored_tables = (
-            {} if study.is_of_runs else {p.stem: p for p in folder.glob("evidence/*.parquet")}
-        )
+        stored_tables = study.evidence_files
+        if outdated := study.outdated_evidence:
+            holes.append(
+                f"{prefix}{', '.join(map(plain, outdated))} was trained anew since the variants "
+                "were compared: differences, claims and curves by size are left out until "
+                "`run-study` has come to its end"
+            )
         for stem in sorted({**derived_tables, **stored_tables}):
             table = (
                 derived_tables[stem]

@@ -11,12 +11,14 @@ from fpnprobe.figures.wording import signed
 from fpnprobe.report.page.content import Figure
 from fpnprobe.report.tables.stored import Stored
 
+SHOWN = 5.0  # points; an interval up to here is drawn whole
+
 
 def figure(table: pd.DataFrame, stored: Stored, name: str, title: str) -> list[Figure]:
-    """Draw the differences of every pair, and say which are larger than their intervals."""
+    """Draw the differences of every pair, and say which have an interval without 0."""
     if table.empty:
         return []
-    cap = 1.5 * max(1.0, float(table["difference"].abs().max()))
+    cap = max(SHOWN, 1.5 * float(table["difference"].abs().max()))
     panels = [
         Panel(
             f"{variant} − {base}",
@@ -44,14 +46,17 @@ def figure(table: pd.DataFrame, stored: Stored, name: str, title: str) -> list[F
         for clear_rows in (clear[~single], clear[single])
     )
     caption = (
-        f"For small and large objects, larger than their uncertainty: {beyond_both}."
+        f"For small and large objects the intervals of these exclude 0: {beyond_both}."
         if beyond_both
-        else "No difference for small or large objects is larger than its interval."
+        else "For small and large objects every interval holds 0."
         if not beyond_images
         else ""
     )
     if beyond_images:
-        caption += f" With one seed, larger than their interval over images: {beyond_images}."
+        caption += (
+            " For small and large objects, with one seed, the intervals over images of these "
+            f"exclude 0: {beyond_images}."
+        )
     caption = caption.strip()
     spoken = {"both": "images and seeds"}
     source = ", ".join(

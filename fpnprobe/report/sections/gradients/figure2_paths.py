@@ -8,6 +8,7 @@ import pandas as pd
 
 from fpnprobe.figures import paths
 from fpnprobe.figures.svg import Panel
+from fpnprobe.figures.wording import percent
 from fpnprobe.report.page.content import Block, Figure
 from fpnprobe.report.tables.average_precision import focus
 from fpnprobe.report.tables.gradient_shares import bucket_keys, objects
@@ -116,13 +117,15 @@ def _write_caption(table: pd.DataFrame, variants: Sequence[str], buckets: Sequen
             from_largest = (
                 ""
                 if (here["state"] == "absent").all()
-                else f", and {100 * big / direct:.0f} % of that is from {buckets[-1]} objects"
+                else f", and {percent(big / direct)} of that is from {buckets[-1]} objects"
             )
             sentences.append(
-                f"under {name} {100 * direct:.0f} % of the squared norm at {low} is direct"
+                f"under {name} {percent(direct)} of the squared norm at {low} is direct"
                 f"{from_largest}"
             )
         else:
-            sentences.append(f"under {name} nothing reaches {low} directly")
+            sentences.append(
+                f"under {name} nothing reaches {low} directly: neither neck nor head reads it"
+            )
     text = "; ".join(sentences)
     return text[:1].upper() + text[1:] + "."

@@ -81,7 +81,7 @@ def _heat_map(stored: Stored) -> Block:
     return Figure(
         "routes",
         "Stage × bucket × route",
-        f"{sentence}Each cell is a bucket's share in percent of what arrives at a stage by a "
+        f"{sentence}Each number is a bucket's share in percent of what arrives at a stage by a "
         "route; each triple adds up to 100. Background is left out.",
         [
             Panel(name, partial(routes.draw, rows_of_variant))

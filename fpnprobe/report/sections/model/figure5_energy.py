@@ -27,20 +27,19 @@ def measure(
 def figure(table: pd.DataFrame, image_id: int) -> Figure:
     """Draw the numbers of the maps: a heat map for each object size."""
     buckets = list(dict.fromkeys(table["bucket"]))
-    area = table.drop_duplicates("bucket").set_index("bucket")["area"]
-    covered = ", ".join(f"{name} {100 * area[name]:.0f} %" for name in buckets)
     return Figure(
         "figure-5-energy",
-        f"Where the energy of each map of image {image_id} lies, percent",
-        f"Read each number against the part of the image that the boxes cover: {covered}. More "
-        "than that, and the map stands out on objects of that size.",
+        f"Where each map of image {image_id} stands out, times",
+        "The part of a map's energy in the boxes of a size, over the part of its cells that they "
+        "touch: above 1 the map stands out on those objects, 1 is what a flat map has. Cells of "
+        "coarse maps are large, so more of them touch a box. Both parts are in the table.",
         [
             Panel(
                 f"{name} objects",
                 partial(
                     energy.draw,
                     table[table["bucket"] == name],
-                    reach=float(table["energy"].max()),
+                    reach=float(table["contrast"].max()),
                 ),
             )
             for name in buckets
