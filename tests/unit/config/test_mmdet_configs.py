@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fpnprobe.config import mmdet_configs
-from fpnprobe.config.mmdet_configs import config_file
+from fpnprobe.config.mmdet_configs import config_file, find_misspelt
 from fpnprobe.errors import EnvironmentProblem, FpnProbeError
 
 
@@ -87,3 +87,11 @@ def test_verbs_tell_what_is_misspelled_before_mmdet_is_imported(
     assert done.returncode == 2, done.stderr
     assert done.stderr.startswith("error: "), done.stderr
     assert done.stdout.strip() == "False"
+
+
+def test_misspelt_keys_are_suspected_where_a_near_one_exists() -> None:
+    config = {"model": {"backbone": {"depth": 50}}, "train_cfg": {"max_epochs": 12}}
+    assert find_misspelt(config, ["model.bakbone.frozen_stages", "train_cfg.max_epochs"]) == [
+        "model.bakbone is new to the config: did you mean backbone?"
+    ]
+    assert find_misspelt(config, ["model.neck.type", "load_from", "train_cfg.max_epochs.x"]) == []

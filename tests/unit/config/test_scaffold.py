@@ -50,7 +50,9 @@ def test_a_folder_of_yours_comes_before_a_study_of_the_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    write_study("quickstart")
+    with pytest.raises(FpnProbeError, match="would hide: choose another name, such as my-quickst"):
+        write_study("quickstart")
+    write_study("mine").rename("quickstart")
     assert load("quickstart").variants[1].name == "FPN-CFG1"
     with pytest.raises(FpnProbeError, match=r"did you mean quickstart\?.*fpnprobe studies"):
         load("quickstrat")

@@ -239,7 +239,7 @@ def test_one_seed_is_never_clear(make_study: Make) -> None:
     captions = {
         f.name: f.caption for f in average_precision.section(stored).blocks if isinstance(f, Figure)
     }
-    assert captions["differences"].startswith("With one seed, larger than their interval over ima")
+    assert captions["differences"].startswith("For small and large objects, with one seed,")
     assert "but not beyond doubt" in captions["figure-1"]
     several = read([make_study("three", variants=variants, seeds=(0, 1, 2))])
     captions = {
@@ -247,7 +247,7 @@ def test_one_seed_is_never_clear(make_study: Make) -> None:
         for f in average_precision.section(several).blocks
         if isinstance(f, Figure)
     }
-    assert "larger than their uncertainty: FPN AP_S" in captions["differences"]
+    assert "intervals of these exclude 0: FPN AP_S" in captions["differences"]
     assert captions["figure-1"].startswith("The pyramid helps small objects and costs large ones")
     assert "DC5-Aux" not in captions["repairs"]
 
@@ -535,7 +535,7 @@ def test_changes_against_the_plain_pyramid(stored: Stored) -> None:
     assert set(table["variant"]) == {"FPN-Aux"} and set(table["baseline"]) == {"FPN"}
     figure = named(average_precision.section(stored).blocks, "repairs")
     assert [panel.title for panel in figure.panels] == ["FPN-Aux − FPN"]
-    assert "No difference for small or large objects" in figure.caption
+    assert "For small and large objects every interval holds 0" in figure.caption
     assert "Against FPN, no variant clearly wins AP_L (≥72 px)." in summary.answer(stored, [])
     sure = stored.evidence["comparison"].assign(low=lambda t: t["difference"] - 0.001)
     clear = replace(stored, evidence={**stored.evidence, "comparison": sure})

@@ -90,6 +90,20 @@ def test_the_remedy_of_a_training_is_an_option_of_it(
     assert any("(--cfg-options model.backbone.frozen_stages=0)" in line for line in lines)
 
 
+@pytest.mark.parametrize(("ap", "told"), [(0.049, True), (0.05, False), (0.0, False)])
+def test_a_training_that_found_next_to_nothing_is_told(
+    ap: float, told: bool, make_study: Make
+) -> None:
+    folder = make_study()
+    for path in folder.rglob("evaluation.parquet"):
+        table = pd.read_parquet(path)
+        table["value"] = table["value"].clip(upper=ap)
+        table.to_parquet(path, index=False)
+    lines = [line for line in caveats.warnings(read([folder])) if "Hardly trained" in line]
+    assert bool(lines) == told
+    assert all("AP is 4.9 at most" in line for line in lines)
+
+
 def test_a_route_by_which_nothing_arrives_is_empty(make_study: Make) -> None:
     def close(frame: pd.DataFrame) -> None:
         frame.loc[(frame["tap"] == "C2") & (frame["route"] == "direct"), ["l2", "share"]] = 0
