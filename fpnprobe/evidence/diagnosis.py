@@ -67,10 +67,13 @@ def headline(findings: Sequence[Finding]) -> str:
         return f"{first.sentence}: {first.advice}.{more}"
     undecided = [finding for finding in findings if finding.verdict == "undecided"]
     if undecided:
-        several = "rules are" if len(undecided) > 1 else "rule is"
         most = max(undecided, key=lambda finding: finding.samples)
         why = most.shortage or "more samples would tell"
-        return f"No rule is found, {len(undecided)} {several} undecided: {why}."
+        judged = sum(finding.verdict != "not measured" for finding in findings)
+        return (
+            f"No rule is found; {len(undecided)} of {judged} verdicts, one for each rule and "
+            f"variant, are undecided: {why}."
+        )
     if any(finding.verdict == "clear" for finding in findings):
         return "No rule is found: nothing that was measured is beyond its threshold."
     return "Nothing was measured that a rule could be held against."

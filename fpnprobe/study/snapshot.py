@@ -24,7 +24,7 @@ def status(out: str | Path) -> dict[str, Any]:
         runs = list(find_runs(out))
         if runs:
             return _describe_runs(StoredStudy.of_runs(runs, name=Path(out).absolute().name))
-    if not Path(out).is_dir():
+    if not Path(out).exists():
         StoredStudy.read(out)  # says so, with the nearest name
     result = study_folder.read(out)
     rows = []

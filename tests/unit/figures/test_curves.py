@@ -66,13 +66,14 @@ def test_the_color_bar_says_its_ends(ax: Axes) -> None:
 
 def test_energy_of_maps(ax: Axes) -> None:
     table = pd.DataFrame(
-        [("FPN", "C2", "large", 0.4, 0.1), ("FPN", "P2", "large", 0.25, 0.1),
-         ("DC5", "C2", "large", 0.5, 0.1)],
+        [("FPN", "C2", "large", 0.4, 0.1, 4.0), ("FPN", "P2", "large", 0.25, 0.1, 2.5),
+         ("DC5", "C2", "large", 0.5, 0.1, 5.0)],
         columns=list(energy.COLUMNS),
     )  # fmt: skip
-    energy.draw(table, ax, reach=0.5)
-    assert {"40", "25", "50"} <= set(texts(ax))
-    assert "FPN P2: 25.0 % of the energy is in large boxes, which cover 10.0 % of" in marks(ax)[1]
+    energy.draw(table, ax, reach=5.0)
+    assert {"4.0", "2.5", "5.0"} <= set(texts(ax))
+    said = "FPN P2: 25.0 % of the energy is in the cells that large boxes touch, 10.0 % of the map"
+    assert said in marks(ax)[1]
 
 
 def test_labels_at_line_ends_do_not_lie_on_each_other(ax: Axes) -> None:

@@ -96,7 +96,14 @@ def test_cells_of_every_depth_are_readable() -> None:
     )  # fmt: skip
     heat = pd.DataFrame(
         [
-            {"variant": "FPN", "tap": f"C{at:02}", "bucket": "small", "energy": step, "area": 0.1}
+            {
+                "variant": "FPN",
+                "tap": f"C{at:02}",
+                "bucket": "small",
+                "energy": step,
+                "area": 0.1,
+                "contrast": step,
+            }
             for at, step in enumerate(steps)
         ]
     )

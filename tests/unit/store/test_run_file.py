@@ -12,10 +12,15 @@ from fpnprobe.store.run_file import NAME, RunFile, describe_run, read_run_file
 
 
 def test_what_is_written_is_read_in_format_1(tmp_path: Path) -> None:
-    file = RunFile(tmp_path, describe_run(made_by="watch", variant="FPN", buckets=COCO_BUCKETS))
+    config = {"file": "own.py"}
+    file = RunFile(
+        tmp_path,
+        describe_run(made_by="watch", variant="FPN", buckets=COCO_BUCKETS, config=config),
+    )
     file.update(state="done", iteration=30)
     content = read_run_file(tmp_path)
     assert (content["format"], content["state"], content["iteration"]) == (1, "done", 30)
+    assert content["config"] == config
     assert content["buckets"] == [
         ["small", 0.0, 1024.0], ["medium", 1024.0, 9216.0], ["large", 9216.0, None],
     ]  # fmt: skip

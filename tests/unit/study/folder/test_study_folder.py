@@ -15,6 +15,8 @@ from fpnprobe.study.folder import cell_content, cell_key, dataset, study_folder
 from fpnprobe.study.folder.cells import Cell
 from fpnprobe.study.folder.study_folder import Output
 from fpnprobe.study.planning import lines, plan
+from fpnprobe.study.precautions import tell_stale
+from fpnprobe.study.runner.display import Display
 from fpnprobe.study.snapshot import status
 from tests.unit.study.conftest import SOURCE, content
 
@@ -172,6 +174,19 @@ def test_plan_tells_what_is_stale_and_why(result: Output) -> None:
     text = lines(found)
     assert "out of memory" in text
     assert "3 of 4 cells to run" in text
+
+
+def test_finished_cells_that_are_trained_anew_are_told_with_their_place(
+    result: Output, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done, stale, stopped, _ = result.cells
+    fill(done)
+    fill(replace(stale, key="0" * 64), data={"root_hash": "abc"})
+    fill(replace(stopped, key="0" * 64), "interrupted", data={"root_hash": "abc"})
+    tell_stale(result, result.cells, Display(jobs=1, images=6))
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{stale.title}: trained anew (") and "schedule" in line
+    assert line.endswith(f"what it had goes into {result.out}/archive")
 
 
 def test_plan_tells_that_the_code_changed_and_runs_nothing_for_it(result: Output) -> None:
