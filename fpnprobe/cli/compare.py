@@ -95,4 +95,7 @@ def add(app: typer.Typer) -> None:
         )
         for line in dict.fromkeys(result.warnings):
             typer.echo(f"warning: {line}", err=True)
-        typer.echo(json.dumps(result.as_json()) if as_json else repr(result))
+        if as_json:
+            typer.echo(json.dumps(result.as_json()))
+        else:
+            typer.echo(f"a: {baseline}, b: {other}; difference: b - a\n{result!r}")
