@@ -29,7 +29,7 @@ def figure(table: pd.DataFrame, image_id: int) -> Figure:
     buckets = list(dict.fromkeys(table["bucket"]))
     return Figure(
         "figure-5-energy",
-        f"Where each map of image {image_id} stands out, times",
+        f"How far each map of image {image_id} stands out in the boxes, times a flat map",
         "The part of a map's energy in the boxes of a size, over the part of its cells that they "
         "touch: above 1 the map stands out on those objects, 1 is what a flat map has. Cells of "
         "coarse maps are large, so more of them touch a box. Both parts are in the table.",
