@@ -62,8 +62,9 @@ def _draw_maps(
         "figure-5",
         f"What stages and levels see in image {image_id} (Figure 5 of the paper)",
         f"{_name_clearest(table, names)} Brightness grows with the root mean square over "
-        "channels, as its square root does; stages have one scale in all variants, levels another. A map shows on hover "
-        "how much of its energy lies inside the boxes of each size; all those numbers are below.",
+        "channels, as its square root does; stages have one scale in all variants, levels "
+        "another. A map shows on hover how much of its energy lies inside the boxes of each size; "
+        "all those numbers are below.",
         [
             Panel("image", partial(_draw_image, found=first, scale=scale)),
             *_map_panels(maps, table, tops, scale),
