@@ -105,6 +105,20 @@ def test_the_seed_of_a_cell(
     assert StoredCell.read(tmp_path / folder, seed=given).seed == seed
 
 
+def test_the_images_of_a_cell_lie_where_its_manifest_says(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text(json.dumps({"data": {"root": "/somewhere/coco"}}))
+    assert StoredCell.read(tmp_path).data_root == Path("/somewhere/coco")
+
+
+@pytest.mark.parametrize("data", [{}, {"root": 3}, {"root": None}, {"root": "a\0b"}])
+def test_a_cell_that_does_not_say_where_its_images_are(
+    data: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "manifest.json").write_text(json.dumps({"data": data}))
+    with pytest.raises(FpnProbeError, match="does not say where its images are"):
+        _ = StoredCell.read(tmp_path).data_root
+
+
 def test_a_cell_in_work_is_running(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text('{"state": "running"}')
     with locks.held(tmp_path / "lock"):
