@@ -119,6 +119,15 @@ def test_a_cell_that_does_not_say_where_its_images_are(
         _ = StoredCell.read(tmp_path).data_root
 
 
+@pytest.mark.parametrize("file", ["", None, "a\0b"])
+def test_a_cell_that_does_not_say_what_it_was_evaluated_on(
+    file: str | None, tmp_path: Path
+) -> None:
+    (tmp_path / "manifest.json").write_text(json.dumps({"annotations": file}))
+    with pytest.raises(FpnProbeError, match="annotations"):
+        _ = StoredCell.read(tmp_path).annotations
+
+
 def test_a_cell_in_work_is_running(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text('{"state": "running"}')
     with locks.held(tmp_path / "lock"):
