@@ -155,7 +155,7 @@ def test_claims_are_distinct_measurements(folder: Path) -> None:
     run = [claim for claim in content["claims"] if claim["verdict"] != "not run"]
     measured = [(c["variant"], c["baseline"], c["metric"], c.get("iou_type")) for c in run]
     assert len(measured) == len(set(measured))
-    wanted = {"variants": 24, "coco_mini": 20}.get(folder.name, len(run))
+    wanted = {"variants": 24, "coco_mini": 16}.get(folder.name, len(run))
     assert len(run) == wanted
 
 
