@@ -104,6 +104,9 @@ def request(
         repeated=repeated,
     )
     names = [variant.name for variant in loaded.variants]
+    for name in selection.variants:
+        if name not in names and {*name.split()} <= {*names}:
+            raise FpnProbeError(f"--variants {name!r}: expected commas between names, as DC5,FPN")
     select_names(selection.variants or names, names, "variant")
     return selection
 

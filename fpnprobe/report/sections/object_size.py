@@ -54,7 +54,8 @@ def _size_curve(stored: Stored) -> list[Block]:
             "size-curve",
             "AP against object size",
             f"{sentence[:1].upper()}{sentence[1:]}. Bands are 95 % "
-            f"intervals over {over}; dotted lines are the borders of the buckets."
+            f"intervals over {over}; dotted lines are the borders of the buckets. A "
+            "point is the AP of its own narrow range of sizes; AP of a bucket is no mean of those."
             + (" Gray lines are the other variants." if crowded else ""),
             [
                 Panel(

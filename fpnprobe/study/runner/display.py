@@ -116,6 +116,8 @@ def _find_stage(cell_run: Tracked) -> tuple[str, int, str]:
         return "start", count, ""
     if reading.stage in ("done", "failed", "interrupted"):
         return "ending", count, ""
+    if reading.stage != "train":  # whose numbers those are
+        return reading.stage, count, ""
     speed = "" if reading.per_iteration is None else f"{reading.per_iteration:.2f} s/it"
     loss = "" if reading.loss is None else f" loss {reading.loss:.3f}"
     return reading.stage, count, (speed + loss).strip()

@@ -75,3 +75,10 @@ def test_selection_of_cells(result: Output, file: Path) -> None:
     assert [(c.variant, c.seed) for c in asked.selected(result)] == [("DC5", 0), ("DC5", 1)]
     chosen = replace(asked, variants=(), seeds=(1,)).selected(result)
     assert [(c.variant, c.seed) for c in chosen] == [("DC5", 1), ("FPN", 1)]
+
+
+def test_variants_without_commas_are_told_so_and_names_with_blanks_are_names() -> None:
+    with pytest.raises(FpnProbeError, match="'DC5 FPN': expected commas between names, as DC5,FPN"):
+        request(Path("quickstart"), variants="DC5 FPN")
+    chosen = request(Path("uncertainty"), variants="FPN, FPN-AuxU tau=0.5").variants
+    assert chosen == ("FPN", "FPN-AuxU tau=0.5")
