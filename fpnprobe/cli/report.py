@@ -44,7 +44,8 @@ def add(app: typer.Typer) -> None:
         from fpnprobe.report import build
 
         run_names = [name.strip() for name in names.split(",")] if names else []
-        typer.echo(f"building the report of {', '.join(map(str, folders))}", err=True)
+        if all(folder.is_dir() for folder in folders):  # else there is an error to tell, alone
+            typer.echo(f"building the report of {', '.join(map(str, folders))}", err=True)
         result = build(folders, out=out, names=run_names)
         note = result.pop("note")
         if note:
