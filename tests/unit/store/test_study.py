@@ -290,3 +290,13 @@ def test_a_run_with_damaged_bounds_is_damaged(tmp_path: Path) -> None:
     cell = read_run(tmp_path)
     assert cell.state == "damaged"
     assert "a bucket is ['small', 0], expected (name, low, high) in px^2" in cell.reason
+
+
+@pytest.mark.parametrize(
+    ("stored", "given", "seed"), [(None, None, 0), (3, None, 3), (3, 0, 0), (0, 2, 2)]
+)
+def test_the_seed_of_a_run(
+    stored: int | None, given: int | None, seed: int, tmp_path: Path
+) -> None:
+    (tmp_path / "fpnprobe.json").write_text(json.dumps({"format": 1, "seed": stored}))
+    assert read_run(tmp_path, seed=given).seed == seed
