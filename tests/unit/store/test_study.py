@@ -18,7 +18,7 @@ from fpnprobe.evidence.finished_cells import read_study
 from fpnprobe.report.tables.read_studies import read as read_report
 from fpnprobe.scales import COCO_BUCKETS
 from fpnprobe.store import State, StoredCell, StoredStudy, locks
-from fpnprobe.store.runs import read_run
+from fpnprobe.store.runs import find_runs, read_run
 from fpnprobe.store.study import read_cell
 
 MANIFEST = {"config": {"buckets": []}, "data": {}, "annotations": "val.json", "classes": ["x"]}
@@ -300,3 +300,11 @@ def test_the_seed_of_a_run(
 ) -> None:
     (tmp_path / "fpnprobe.json").write_text(json.dumps({"format": 1, "seed": stored}))
     assert read_run(tmp_path, seed=given).seed == seed
+
+
+@pytest.mark.parametrize(("depth", "count"), [(0, 1), (1, 1), (6, 1), (7, 0)])
+def test_runs_are_looked_for_six_folders_deep(depth: int, count: int, tmp_path: Path) -> None:
+    folder = tmp_path.joinpath(*"abcdefg"[:depth])
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "fpnprobe.json").write_text('{"format": 1}')
+    assert list(find_runs(tmp_path)) == [folder] * count
