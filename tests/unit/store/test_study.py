@@ -280,7 +280,8 @@ def test_a_study_of_runs_has_the_name_that_is_given_or_those_of_its_runs(tmp_pat
         )
     assert StoredStudy.of_runs(folders).name == "one + two"
     assert StoredStudy.of_runs(folders, name="pair").name == "pair"
-    assert StoredStudy.of_runs(folders, names=["A", "A"]).name == "A"
+    same = StoredStudy.of_runs(folders, names=["A", "A"])
+    assert same.name == "A" and [cell.seed for cell in same.cells] == [0, 1]
 
 
 def test_a_run_with_damaged_bounds_is_damaged(tmp_path: Path) -> None:
