@@ -22,6 +22,7 @@ Intervals are at 95 %.
 """
 
 import io
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,7 +39,7 @@ from fpnprobe.evidence.differences import Runs, compared, curve_differences, cur
 from fpnprobe.evidence.finished_cells import FinishedStudy, comparison_name, read_study
 from fpnprobe.statistics import resample_counts
 from fpnprobe.store import atomic
-from fpnprobe.store.study import EVIDENCE, STUDY, StoredStudy
+from fpnprobe.store.study import CELLS, EVIDENCE, STUDY, StoredStudy
 
 RESAMPLES = 1000
 
@@ -73,8 +74,17 @@ def build(study_dir: str | Path, *, resamples: int = RESAMPLES, seed: int = 0) -
         table.to_parquet(buffer, index=False)
         atomic.write_bytes(study.folder / EVIDENCE / f"{name}.parquet", buffer.getvalue())
     if not tables_stay:
-        origin = StoredStudy.read(study.folder)
-        origin.write_evidence_origin([(cell.variant, cell.seed) for cell in study.cells])
+        write_origin(study.folder, [(cell.variant, cell.seed) for cell in study.cells])
+
+
+def write_origin(study_dir: Path, cells: Collection[tuple[str, int]]) -> None:
+    """Write the keys of the cells, by variant and seed, that the evidence rests on."""
+    keys = {
+        cell.title: cell.manifest.get("key")
+        for cell in StoredStudy.read(study_dir).cells
+        if (cell.variant, cell.seed) in cells
+    }
+    atomic.write_json(study_dir / EVIDENCE / CELLS, keys)
 
 
 def tables(study: FinishedStudy, *, resamples: int, seed: int) -> dict[str, pd.DataFrame]:

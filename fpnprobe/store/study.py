@@ -1,13 +1,12 @@
 """A study's folder: `study.json` and the cells it names, read without trusting either."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.scales import COCO_BUCKETS, ScaleBucket, stored_buckets
-from fpnprobe.store import atomic
 from fpnprobe.store.cell import MANIFEST, StoredCell
 from fpnprobe.store.cell_state import State
 from fpnprobe.store.documents import MissingDocument, read_object
@@ -118,15 +117,6 @@ class StoredStudy:
         if self.is_of_runs or self.outdated_evidence:
             return {}
         return {file.stem: file for file in sorted((self.folder / EVIDENCE).glob("*.parquet"))}
-
-    def write_evidence_origin(self, cells: Collection[tuple[str, int]]) -> None:
-        """Write the keys of the cells that the evidence rests on, given by variant and seed."""
-        keys = {
-            cell.title: cell.manifest.get("key")
-            for cell in self.cells
-            if (cell.variant, cell.seed) in cells
-        }
-        atomic.write_json(self.folder / EVIDENCE / CELLS, keys)
 
     @property
     def is_of_runs(self) -> bool:

@@ -9,9 +9,10 @@ import pytest
 from typer.testing import CliRunner
 
 from fpnprobe.cli import main
-from fpnprobe.config.training_request import TrainingRequest
+from fpnprobe.config.training_request import MODES, TrainingRequest
 from fpnprobe.errors import EnvironmentProblem, FpnProbeError, Interrupted
 from fpnprobe.ledger import Ledger
+from fpnprobe.mm.hook.probe_hook import INTERVALS
 from fpnprobe.mm.training.any_config import prepare_config, train_config
 from fpnprobe.store.run_file import read_run_file
 from fpnprobe.study import training_run
@@ -37,6 +38,10 @@ def config(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     hook.buckets = [[*b[:2], None if b[2] == float("inf") else b[2]] for b in hook.buckets]
     found.dump(folder / "own_retinanet.py")
     return folder / "own_retinanet.py"
+
+
+def test_the_modes_that_are_refused_early_are_those_that_the_hook_lacks() -> None:
+    assert set(MODES) == set(INTERVALS)
 
 
 def test_from_config_to_report_and_on(config: Path, tmp_path: Path) -> None:

@@ -4,9 +4,8 @@ from typing import Any
 
 import pytest
 
-from fpnprobe.config.training_request import MODES, TrainingRequest
+from fpnprobe.config.training_request import TrainingRequest
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.probing.probe import Probe
 
 
 @pytest.mark.parametrize(
@@ -25,7 +24,5 @@ def test_wrong_options_are_one_line(options: dict[str, Any], told: str) -> None:
         TrainingRequest(config="x.py", **options)
 
 
-def test_every_mode_of_the_probe_is_known() -> None:
-    for mode in set(MODES) - {"norms"}:  # which is no probe of rows
-        assert Probe(mode).mode == mode  # type: ignore[arg-type]
+def test_a_mode_reaches_the_hook() -> None:
     assert TrainingRequest(config="x.py", mode="norms").probe_hook(None)["mode"] == "norms"

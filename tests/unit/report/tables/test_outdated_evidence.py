@@ -11,6 +11,7 @@ import pytest
 import fpnprobe
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.evidence import claims
+from fpnprobe.evidence.build import write_origin
 from fpnprobe.report.build import build
 from fpnprobe.store import StoredStudy
 
@@ -22,7 +23,7 @@ BOTH = [("DC5", 0), ("FPN", 0)]
 def folder(make_study: Make) -> Path:
     """A study with evidence that says of which cells it is."""
     folder = make_study()
-    StoredStudy.read(folder).write_evidence_origin(BOTH)
+    write_origin(folder, BOTH)
     return folder
 
 
