@@ -43,8 +43,8 @@ def figure(stored: Stored) -> list[Block]:
         + " A ribbon's width is its part of the squared norms that arrive at a stage, so the "
         "ribbons into each stage have the same width together; its color is the object size. Bars "
         "inside the levels are the buckets' shares there. Where the levels of a direct gradient "
-        "are not told apart, its ribbon also brings what the losses of other levels send through the "
-        "neck, so it need not divide as the bar of the level that it is drawn from.",
+        "are not told apart, its ribbon also brings what the losses of other levels send through "
+        "the neck, so it need not divide as the bar of the level that it is drawn from.",
         [
             Panel(
                 name,
