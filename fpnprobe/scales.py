@@ -1,5 +1,6 @@
 """Object-scale buckets: named half-open ranges of annotation area."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
@@ -64,24 +65,31 @@ COCO_BUCKETS = (
 )
 
 
-def check_buckets(buckets: Sequence[ScaleBucket]) -> tuple[ScaleBucket, ...]:
+BucketLike = ScaleBucket | tuple[str, float, float | None]  # no upper end: None
+
+
+def check_buckets(buckets: Sequence[BucketLike]) -> tuple[ScaleBucket, ...]:
     """Return the buckets as a tuple if they tile [0, inf) in order without gap or overlap.
+
+    >>> [bucket.high for bucket in check_buckets([("tiny", 0, 256), ("rest", 256, None)])]
+    [256, inf]
 
     Raises:
         FpnProbeError: If they do not, naming the first border that is wrong.
     """
-    edges = [0.0, *(bucket.high for bucket in buckets)]
-    for bucket, edge in zip(buckets, edges, strict=False):
+    checked = tuple(_read_bucket(entry) for entry in buckets)
+    edges = [0.0, *(bucket.high for bucket in checked)]
+    for bucket, edge in zip(checked, edges, strict=False):
         if bucket.low != edge:
             raise FpnProbeError(
                 f"bucket {bucket.name!r} starts at {bucket.low} px^2, expected {edge}: "
                 "buckets must tile [0, inf) in order"
             )
-    if not buckets or edges[-1] != float("inf"):
+    if not checked or edges[-1] != float("inf"):
         raise FpnProbeError(f"the last bucket ends at {edges[-1]} px^2, expected inf")
-    if len({bucket.name for bucket in buckets}) < len(buckets):
+    if len({bucket.name for bucket in checked}) < len(checked):
         raise FpnProbeError("two buckets have the same name: names must be unique")
-    return tuple(buckets)
+    return checked
 
 
 def bucket_index(
@@ -104,10 +112,7 @@ def names(buckets: Sequence[ScaleBucket]) -> tuple[str, ...]:
 
 
 def stored_buckets(stored: object) -> tuple[ScaleBucket, ...]:
-    """Buckets from `(name, low, high)` triples, the one way that people and files write them.
-
-    >>> [bucket.high for bucket in stored_buckets([("tiny", 0, 256), ("rest", 256, None)])]
-    [256, inf]
+    """Buckets that a file or a config names, as `check_buckets` takes them.
 
     Args:
         stored: A sequence of buckets or triples (None: no upper end); empty or None for COCO's.
@@ -119,10 +124,10 @@ def stored_buckets(stored: object) -> tuple[ScaleBucket, ...]:
         return COCO_BUCKETS
     if not isinstance(stored, Sequence) or isinstance(stored, str | bytes):
         raise FpnProbeError(f"buckets are {stored!r:.60}, expected a list of (name, low, high)")
-    return check_buckets([_stored_bucket(entry) for entry in stored])
+    return check_buckets(stored)
 
 
-def _stored_bucket(entry: object) -> ScaleBucket:
+def _read_bucket(entry: object) -> ScaleBucket:
     if isinstance(entry, ScaleBucket):
         return entry
     if not isinstance(entry, Sequence) or isinstance(entry, str | bytes) or len(entry) != 3:
@@ -154,3 +159,20 @@ def name_metric(metric: str, buckets: Sequence[ScaleBucket]) -> str:
     low, high = f"{bucket.low**0.5:g}", f"{bucket.high**0.5:g}"
     bounds = f"<{high}" if bucket.low == 0 else f"≥{low}" if high == "inf" else f"{low}–{high}"
     return f"{metric} ({bounds} px)"
+
+
+def buckets_of_sides(bounds: str) -> tuple[ScaleBucket, ...]:
+    """Small, medium, large between two sides in px; other counts are named by their number.
+
+    >>> [(bucket.name, bucket.high) for bucket in buckets_of_sides("32,96")]
+    [('small', 1024.0), ('medium', 9216.0), ('large', inf)]
+    """
+    try:
+        sides = [0.0, *(float(side) for side in bounds.split(",")), math.inf]
+    except ValueError:
+        raise FpnProbeError(f"bounds {bounds!r}: expected sides in px, such as 32,96") from None
+    names = ["small", "medium", "large"]
+    if len(sides) != 4:
+        names = [f"scale{i + 1}" for i in range(len(sides) - 1)]
+    pairs = zip(names, sides, sides[1:], strict=False)
+    return check_buckets([ScaleBucket(name, a * a, b * b) for name, a, b in pairs])

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from fpnprobe.attribution import engine
-from fpnprobe.attribution.chain import Chain, Levels, Place
+from fpnprobe.attribution.chain import Chain, Levels
+from fpnprobe.attribution.words import Place
 
 _Part = tuple[Levels, Tensor, Tensor]  # maps, f(x), f(baseline)
 

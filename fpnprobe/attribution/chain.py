@@ -1,14 +1,14 @@
 """A detector as a chain of segments with two places to listen: its stages and its pyramid."""
 
 from collections.abc import Callable, Sequence
-from typing import Literal, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
+from fpnprobe.attribution.words import Place
 from fpnprobe.errors import FpnProbeError
 
-Place = Literal["stages", "pyramid"]
 Levels = tuple[Tensor, ...]
 
 

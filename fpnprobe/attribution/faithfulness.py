@@ -4,9 +4,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from fpnprobe.attribution.chain import Chain, Levels, Place, Tail
+from fpnprobe.attribution.chain import Chain, Levels, Tail
 from fpnprobe.attribution.maps import Maps
 from fpnprobe.attribution.methods import INTERNAL_BATCH, evaluating
+from fpnprobe.attribution.words import Place
 from fpnprobe.errors import FpnProbeError
 
 

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from fpnprobe.attribution.captum_methods import METHODS, PathSettings
-from fpnprobe.attribution.chain import Chain, Levels, Place
+from fpnprobe.attribution.chain import Chain, Levels
 from fpnprobe.attribution.maps import Maps
+from fpnprobe.attribution.words import Place
 from fpnprobe.errors import FpnProbeError
 
 STEPS = 64

@@ -4,9 +4,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from fpnprobe.attribution.chain import Chain, Levels, Place
+from fpnprobe.attribution.chain import Chain, Levels
 from fpnprobe.attribution.engine import infidelity, sensitivity_max
 from fpnprobe.attribution.methods import INTERNAL_BATCH, evaluating, on_features
+from fpnprobe.attribution.words import Place
 from fpnprobe.errors import FpnProbeError
 
 _KEPT = 0.8  # of the cells, when random cells are deleted

@@ -8,9 +8,10 @@ import torch
 from scipy.stats import spearmanr
 from torch import Tensor, nn
 
-from fpnprobe.attribution.chain import Chain, Place
+from fpnprobe.attribution.chain import Chain
 from fpnprobe.attribution.maps import Maps
 from fpnprobe.attribution.methods import INTERNAL_BATCH, STEPS, evaluating, on_features
+from fpnprobe.attribution.words import Place
 
 
 @contextmanager

@@ -9,14 +9,13 @@ round), both as its maker gives them, so a forecast is the range between the two
 """
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from fpnprobe.config.gpus import GPUS, Gpu, find_gpu
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.suggestions import suggest
 
 _ANCHOR_FLOPS = 431.9e9
 _ANCHOR_SECONDS = {"single": 46.73e-3, "half": 34.72e-3}
@@ -26,33 +25,6 @@ _GIB = 2**30
 # numbers the forecast is 4.0 and 3.3 GiB.
 _OVERHEAD = 1.0 * _GIB  # workspaces, temporaries, fragments
 _HALF = 0.75  # activations in half precision over float32: norms and losses stay
-
-
-@dataclass(frozen=True, slots=True)
-class Gpu:
-    """A GPU as its maker describes it: dense TFLOP/s, GB of memory, GB/s.
-
-    `single` is what float32 training uses: TF32 where there is any.
-    """
-
-    half: float
-    single: float
-    memory: float
-    bandwidth: float
-
-
-GPUS = {
-    "v100": Gpu(125, 15.7, 32, 900),
-    "t4": Gpu(65, 8.1, 16, 320),
-    "rtx3090": Gpu(71, 35.6, 24, 936),
-    "a100-40gb": Gpu(312, 156, 40, 1555),
-    "a100": Gpu(312, 156, 80, 2039),
-    "l4": Gpu(121, 60, 24, 300),
-    "l40s": Gpu(362, 183, 48, 864),
-    "rtx4090": Gpu(165, 82.6, 24, 1008),
-    "h100": Gpu(989, 494, 80, 3350),
-    "h200": Gpu(989, 494, 141, 4800),
-}
 
 
 def forecast_step(
@@ -128,6 +100,7 @@ def run(
     Raises:
         FpnProbeError: For a GPU that is not known, or a batch that cannot be split.
     """
+    card = find_gpu(gpu)  # before what takes long to import
     import tempfile
 
     from fpnprobe.config import loading
@@ -137,9 +110,6 @@ def run(
     from fpnprobe.study.folder import dataset, study_folder
     from fpnprobe.suggestions import select_names
 
-    if gpu.lower() not in GPUS:
-        raise FpnProbeError(f"--gpu {gpu!r}: {suggest(gpu.lower(), GPUS)}")
-    card = GPUS[gpu.lower()]
     loaded = loading.load(study, list(assignments))
     schedule = loaded.schedule
     if nproc < 1 or schedule.batch % (nproc * schedule.accumulate):

@@ -32,6 +32,12 @@ def run(
         repeats: Timed steps of each kind.
         device: "cpu" or "cuda".
     """
+    from fpnprobe.config.mmdet_configs import config_file
+    from fpnprobe.study.runner.machine import check_device
+
+    device = check_device(device)  # what is misspelled is told before mmdet is imported
+    if config is not None:
+        config_file(config)
     from fpnprobe.mm.bench.intervention import measure
 
     return measure(config=config, size=size, batch=batch, repeats=repeats, device=device)

@@ -44,6 +44,9 @@ def run(
         detector: Time the whole detector too.
         options: Options of the variants, such as `{"finer": "average"}`.
     """
+    from fpnprobe.study.runner.machine import check_device
+
+    device = check_device(device)  # what is misspelled is told before torch is imported
     import torch
 
     from fpnprobe.mm.bench.neck import detector_slowdown, measure
@@ -176,6 +179,6 @@ def _sides(text: str) -> tuple[int, int]:
     from fpnprobe.errors import FpnProbeError
 
     height, cross, width = text.partition("x")
-    if not (cross and height.isdigit() and width.isdigit()):
+    if not (cross and height.isdecimal() and width.isdecimal()):
         raise FpnProbeError(f"size {text!r}: expected HEIGHTxWIDTH, as 800x1344")
     return int(height), int(width)

@@ -25,7 +25,8 @@ def run(
     - `step_s`, `probed_step_s`: a training step without and with the probe;
     - `overhead`: (probed_step_s - step_s) / (interval * step_s), the fraction of training time;
     - `passes` and `limit`: extra backward passes to the same taps and parameters, and the step with
-      nothing but them, in seconds; `ratio_to_limit`: probed_step_s / limit;
+      nothing but them, in seconds; `ratio_to_limit`: probed_step_s / limit, below 1 where a pass
+      for few rows is cheaper than an undivided one (RoIAlign on a CPU);
     - `extra_ratio`: (probed_step_s - step_s) / (limit - step_s), the stricter ratio;
     - `peak_memory_ratio`: largest memory in use during a probed step, over a plain one;
     - `naive_s`, `speedup`: one more forward and backward pass for each bucket and the background,
@@ -46,6 +47,12 @@ def run(
         device: "cpu" or "cuda".
         followed: Time provenance, too, which waits for a GPU at each operator that it follows.
     """
+    from fpnprobe.config.mmdet_configs import config_file
+    from fpnprobe.study.runner.machine import check_device
+
+    device = check_device(device)  # what is misspelled is told before mmdet is imported
+    if config is not None:
+        config_file(config)
     from fpnprobe.mm.bench.probe import measure
 
     return measure(

@@ -35,19 +35,24 @@ def run(
         device: "cpu" or "cuda".
     """
     from fpnprobe.config import loading
+    from fpnprobe.study.runner.machine import check_device
+    from fpnprobe.suggestions import select_names
+
+    changes = [*assignments, "probe.mode=None", f"schedule.iterations={iterations}"]
+    study_settings = loading.load(study, changes)  # what is wrong is told before mmdet is imported
+    names = [entry.name for entry in study_settings.variants]
+    (name,) = select_names([variant or names[-1]], names, "variant")
+    device = check_device(device)
     from fpnprobe.mm.bench.training import compare, measure_probe, with_probe
     from fpnprobe.mm.training.device import set_threads_and_device
     from fpnprobe.study.folder import dataset, study_folder
     from fpnprobe.study.runner.training import training as task_of
 
-    changes = [*assignments, "probe.mode=None", f"schedule.iterations={iterations}"]
-    study_settings = loading.load(study, changes)
     set_threads_and_device(device, deterministic=study_settings.schedule.deterministic)
     with tempfile.TemporaryDirectory() as folder:
         result = study_folder.of(
             study_settings, source=dataset.prepare(study_settings, out=folder), out=folder
         )
-        name = variant or study_settings.variants[-1].name
         cell = result.cell(name, study_settings.seeds_of(name)[0])
         task = task_of(result, cell, device=device)
         measured = compare(replace(task, folder=Path(folder)), warmup=warmup, rounds=rounds)

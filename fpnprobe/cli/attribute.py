@@ -49,27 +49,31 @@ def add(app: typer.Typer) -> None:
         as_json: Annotated[bool, typer.Option("--json", help="Print the tables as JSON.")] = False,
     ) -> None:
         """Attribute class logits to C2..C5 and P2..P6 (captum); shares per object scale."""
-        from fpnprobe.store.study import StoredStudy
+        from fpnprobe.attribution.words import check_seeds, check_words
+        from fpnprobe.store.selection import find_cells
+        from fpnprobe.study.runner.machine import check_device, check_device_name
 
-        if not run.is_dir():
-            StoredStudy.read(run)  # says so, before mmdet is imported
+        # what is misspelled is told before torch and mmdet are imported
+        words = check_words(methods=method, places=at, kind=kind)
+        only_seeds = check_seeds(seeds)
+        only_variants = [name.strip() for name in variants.split(",") if name.strip()]
+        find_cells(run, variants=only_variants, seeds=only_seeds)
+        check_device_name(device)
         from fpnprobe.mm.inspect.attribution.study import as_json as plain
         from fpnprobe.mm.inspect.attribution.study import attribute_run
-        from fpnprobe.mm.inspect.attribution.words import check_seeds, check_words
-        from fpnprobe.study.runner.machine import check_device
 
         attributions = attribute_run(
             run,
             images=images,
-            variants=[name.strip() for name in variants.split(",") if name.strip()],
-            seeds=check_seeds(seeds),
+            variants=only_variants,
+            seeds=only_seeds,
             steps=steps,
             internal_batch_size=internal_batch_size,
             judged_images=judge,
             trust=trust,
             device=check_device(device),
             report=lambda title, done: typer.echo(f"{title}: image {done} of {images}", err=True),
-            **check_words(methods=method, places=at, kind=kind),
+            **words,
         )
         for cell, reason in attributions.skipped:
             typer.echo(f"skipped {cell}: {reason}", err=True)

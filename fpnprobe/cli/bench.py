@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 import fpnprobe.bench
+from fpnprobe.suggestions import suggest
 
 
 class Benches(TyperGroup):
@@ -26,6 +27,17 @@ class Benches(TyperGroup):
         command = typer.main.get_command(group)
         command.name = name
         return command
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The subcommand of a command line; a misspelled one is told with the nearest names.
+
+        The parser would suggest of the commands that it holds, which are none before they are
+        imported.
+        """
+        name = args[0]
+        if not name.startswith("-") and name not in self.list_commands(ctx):
+            ctx.fail(f"No such command {name!r}: {suggest(name, self.list_commands(ctx))}")
+        return super().resolve_command(ctx, args)
 
 
 def add(app: typer.Typer) -> None:

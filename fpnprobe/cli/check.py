@@ -42,15 +42,16 @@ def add(app: typer.Typer) -> None:
         from fpnprobe.config.mmdet_configs import config_file
         from fpnprobe.errors import ClaimFailed, FpnProbeError
 
+        # what is missing or misspelled is told before mmdet is imported
+        if not configs and not every:
+            raise FpnProbeError("nothing to check: name a config, or give --all")
         if configs and len(configs) == 1 and not every:
-            config_file(configs[0])  # a misspelling is told before mmdet is imported
+            config_file(configs[0])
         import fpnprobe.mm  # noqa: F401
         from fpnprobe.mm.inspect import check, check_table, zoo, zoo_table
         from fpnprobe.mm.inspect.check.result import CheckResult
 
         names = [*(configs or ()), *(zoo.CONFIGS if every else ())]
-        if not names:
-            raise FpnProbeError("nothing to check: name a config, or give --all")
         stored = [] if out is None else zoo_table.read_rows(out)
         tried = {row.config for row in stored}
         names = [name for name in names if name not in tried]

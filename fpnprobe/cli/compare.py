@@ -12,6 +12,7 @@ def add(app: typer.Typer) -> None:
 
     @app.command()
     def compare(
+        context: typer.Context,
         baseline: Annotated[
             Path,
             typer.Argument(
@@ -66,8 +67,14 @@ def add(app: typer.Typer) -> None:
                 raise FpnProbeError(
                     "variants of a study are compared by one folder, --a VARIANT and --b VARIANT"
                 )
+            _refuse_options(context)
+            from fpnprobe.store.study import StoredStudy
+            from fpnprobe.suggestions import select_names
+
+            # a misspelling is told before what reads tables is imported
+            select_names((a, b), StoredStudy.read(baseline).variants, "variant")
             import fpnprobe
-            from fpnprobe.notebook.questions import differences_as_json, differences_as_text
+            from fpnprobe.notebook.differences import differences_as_json, differences_as_text
 
             run = fpnprobe.open(baseline)
             differences = run.compare(a, b)
@@ -82,6 +89,11 @@ def add(app: typer.Typer) -> None:
                 f"{baseline} is to be compared with what? Give a second folder or file, or --a "
                 "VARIANT --b VARIANT of a study"
             )
+        for path in (baseline, other):
+            if not path.exists():
+                raise FpnProbeError(
+                    f"{path} does not exist: give a cell's folder or a detection file"
+                )
         from fpnprobe.evaluation import compare_runs
 
         result = compare_runs(
@@ -99,3 +111,17 @@ def add(app: typer.Typer) -> None:
             typer.echo(json.dumps(result.as_json()))
         else:
             typer.echo(f"a: {baseline}, b: {other}; difference: b - a\n{result!r}")
+
+
+def _refuse_options(context: typer.Context) -> None:
+    """Raise for an option that the stored comparison of two variants cannot answer for."""
+    from fpnprobe.errors import FpnProbeError
+
+    for name in ("annotations", "iou_type", "area", "resamples", "seed"):
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            option = "--" + name.replace("_", "-")
+            raise FpnProbeError(
+                f"{option} is for two cells or files: --a and --b read what the study has stored; "
+                f"leave {option} out, or give the folders of two cells"
+            )

@@ -34,6 +34,11 @@ def add(app: typer.Typer) -> None:
         ] = False,
     ) -> None:
         """Evaluate detections: AP and AR in points, over all objects and by size."""
+        from fpnprobe.errors import FpnProbeError
+
+        for file in (annotations, detections):
+            if not file.exists():
+                raise FpnProbeError(f"there is no file {file}: give the path of a COCO JSON file")
         from fpnprobe.evaluation import evaluate as run
         from fpnprobe.scales import name_metric
 

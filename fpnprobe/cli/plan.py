@@ -41,8 +41,11 @@ def add(app: typer.Typer) -> None:
         as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
     ) -> None:
         """Show the cells of a study: done, missing or stale (and why), and what they cost."""
+        from fpnprobe.config.gpus import find_gpu
         from fpnprobe.study import commands, planning, request
 
+        if gpu:
+            find_gpu(gpu)  # a misspelling is told before data are looked for
         study_request = request.request(
             study, assignments=assignments or [], out=out, variants=variants, seeds=seeds
         )

@@ -34,8 +34,8 @@ def add(app: typer.Typer) -> None:
             str | None,
             typer.Option(help="box: take each object's area from its box. A cell has its own."),
         ] = None,
-        images: Annotated[int, typer.Option(help="Number of images, from the first.")] = 32,
-        batch: Annotated[int, typer.Option(help="Images per batch.")] = 2,
+        images: Annotated[int, typer.Option(min=1, help="Number of images, from the first.")] = 32,
+        batch: Annotated[int, typer.Option(min=1, help="Images per batch.")] = 2,
         size: Annotated[
             int | None, typer.Option(help="Short side in px; by default the config's.")
         ] = None,
@@ -58,18 +58,13 @@ def add(app: typer.Typer) -> None:
         as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
     ) -> None:
         """Measure the same images every time, bit for bit (mode offline); no training."""
-        from fpnprobe.config.mmdet_configs import config_file
-        from fpnprobe.errors import FpnProbeError
+        from fpnprobe.config.offline_request import check_offline_request
+        from fpnprobe.study.runner.machine import check_device, check_device_name
 
         # what is misspelled is told before mmdet is imported
-        if not Path(config).is_dir():
-            config_file(config)
-        if data is not None and not data.is_dir():
-            raise FpnProbeError(f"there is no folder {data}: give a COCO folder as --data")
-        if checkpoint is not None and not checkpoint.is_file():
-            raise FpnProbeError(f"there is no file {checkpoint}: give trained weights")
+        check_offline_request(config, checkpoint, data=data, mode=mode, terms=terms, bounds=bounds)
+        check_device_name(device)
         from fpnprobe.mm.inspect.offline import probe_offline
-        from fpnprobe.study.runner.machine import check_device
 
         result = probe_offline(
             config,

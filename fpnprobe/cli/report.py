@@ -41,11 +41,15 @@ def add(app: typer.Typer) -> None:
         ] = False,
     ) -> None:
         """Build report.html, report.pdf, claims.json and rules.json from stored tables alone."""
+        from fpnprobe.store.study import StoredStudy
+
+        for folder in folders:
+            if not folder.is_dir():
+                StoredStudy.read(folder)  # says so, before what draws is imported
         from fpnprobe.report import build
 
         run_names = [name.strip() for name in names.split(",")] if names else []
-        if all(folder.is_dir() for folder in folders):  # else there is an error to tell, alone
-            typer.echo(f"building the report of {', '.join(map(str, folders))}", err=True)
+        typer.echo(f"building the report of {', '.join(map(str, folders))}", err=True)
         result = build(folders, out=out, names=run_names)
         note = result.pop("note")
         if note:

@@ -63,7 +63,6 @@ def add(app: typer.Typer) -> None:
         as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
     ) -> None:
         """Run every missing cell of a study, then build its report; resumes what was stopped."""
-        from fpnprobe import report
         from fpnprobe.study import commands, request, run_result
 
         study_request = request.request(
@@ -84,6 +83,9 @@ def add(app: typer.Typer) -> None:
             keep_going=keep_going,
             fresh=fresh,
         )
+        commands.check_options(study_request, how)
+        from fpnprobe import report  # what is misspelled is told before what draws is imported
+
         result = commands.run_all(study_request, how, finish=report.build)
         typer.echo(json.dumps(result) if as_json else run_result.lines(result))
         raise typer.Exit(run_result.exit_code(result, fail_on_claims=fail_on_claims))

@@ -41,7 +41,7 @@ README = """# {title}
 
 **Expected answer.** Write it here before you run it.
 
-**Cost.** `fpnprobe plan {folder}` estimates it.
+**Cost.** `fpnprobe plan {folder}` estimates it once a first cell has run.
 
 ```
 fpnprobe run-study {folder}

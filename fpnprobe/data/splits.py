@@ -89,11 +89,6 @@ class Split:
         return digest.hexdigest()
 
 
-def annotation_file(root: str | Path, split: str) -> Path:
-    """The annotation file of a split, in whatever layout; see `fpnprobe.data.layouts`."""
-    return layouts.find_layout(root, split).annotations
-
-
 def open_split(root: str | Path, split: str, *, area: str | None = None) -> Split:
     """Read a split; image files are not opened (`Split.check_images` does that).
 

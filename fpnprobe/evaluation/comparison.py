@@ -18,6 +18,9 @@ from fpnprobe.evaluation.suspicions import warn_of
 from fpnprobe.scales import COCO_BUCKETS, ScaleBucket, check_buckets, name_metric
 from fpnprobe.statistics import percentile_interval, resample_counts
 
+RESAMPLES = 1000
+SEED = 0
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Comparison:
@@ -68,6 +71,14 @@ class Comparison:
         }
 
 
+def check_resampling(*, resamples: int, seed: int) -> None:
+    """Raise unless there are resamples enough for an interval, and a seed to draw them with."""
+    if resamples < 2:
+        raise FpnProbeError(f"resamples is {resamples}, expected at least 2, better {RESAMPLES}")
+    if seed < 0:
+        raise FpnProbeError(f"seed is {seed}, expected at least 0")
+
+
 def compare(
     annotations: str | Path | Mapping[str, Any] | GroundTruth,
     a: str | Path | Sequence[Any] | Detections,
@@ -76,8 +87,8 @@ def compare(
     iou_type: str = "bbox",
     buckets: Sequence[ScaleBucket] = COCO_BUCKETS,
     area: str | None = None,
-    resamples: int = 1000,
-    seed: int = 0,
+    resamples: int = RESAMPLES,
+    seed: int = SEED,
 ) -> Comparison:
     """Paired bootstrap over images (Efron and Tibshirani, 1993) of every AP difference `b - a`.
 
@@ -109,10 +120,7 @@ def compare(
     """
     check_iou_type(iou_type)
     buckets = check_buckets(buckets)
-    if resamples < 2:
-        raise FpnProbeError(f"resamples is {resamples}, expected at least 2, better 1000")
-    if seed < 0:
-        raise FpnProbeError(f"seed is {seed}, expected at least 0")
+    check_resampling(resamples=resamples, seed=seed)
     truth = GroundTruth.of(annotations, iou_type=iou_type, area=area)
     counts = resample_counts(len(truth.image_ids), resamples=resamples, seed=seed)
     pair = [

@@ -5,12 +5,24 @@ from pathlib import Path
 import pandas as pd
 
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.evaluation.comparison import Comparison, compare
+from fpnprobe.evaluation.comparison import (
+    RESAMPLES,
+    SEED,
+    Comparison,
+    check_resampling,
+    compare,
+)
+from fpnprobe.evaluation.masks import check_iou_type
 from fpnprobe.scales import COCO_BUCKETS, ScaleBucket
 from fpnprobe.store import StoredStudy
 from fpnprobe.store.runs import is_run
 from fpnprobe.store.study import STUDY, read_cell
 from fpnprobe.store.tables import read_parquet
+
+_STORED_COLUMNS = {
+    **dict.fromkeys(("variant", "baseline", "seed", "metric", "source"), "text"),
+    **dict.fromkeys(("a", "b", "difference", "low", "high", "n_images"), "number"),
+}
 
 
 def compare_runs(
@@ -20,16 +32,22 @@ def compare_runs(
     annotations: str | Path | None = None,
     iou_type: str | None = None,
     area: str | None = None,
-    resamples: int = 1000,
-    seed: int = 0,
+    resamples: int = RESAMPLES,
+    seed: int = SEED,
 ) -> Comparison:
     """Compare two cells of studies, or two detection files on the same annotations.
 
-    A cell brings its annotations, buckets, `iou_type` and `area`; what is given here wins.
+    A cell brings its annotations, buckets, `iou_type` and `area`; what is given here wins. Two
+    cells of a study that came without its data or detections are compared by its stored table,
+    which answers for the options it was made with and no others.
 
     Raises:
-        FpnProbeError: If the annotations are missing or differ, or a folder is no finished cell.
+        FpnProbeError: If the annotations are missing or differ, a folder is no finished cell, or an
+            option is out of range.
     """
+    check_resampling(resamples=resamples, seed=seed)
+    if iou_type is not None:
+        check_iou_type(iou_type)
     files: list[Path] = []
     cell_settings: list[tuple[str, tuple[ScaleBucket, ...], str, str | None]] = []
     for path in (Path(a), Path(b)):
@@ -56,22 +74,27 @@ def compare_runs(
     cell_annotations, buckets, kind, cell_area = (
         cell_settings[0] if cell_settings else ("", COCO_BUCKETS, "bbox", None)
     )
-    try:
-        return compare(
-            annotations or cell_annotations,
-            files[0],
-            files[1],
-            iou_type=iou_type or kind,
-            buckets=buckets,
-            area=area or cell_area,
-            resamples=resamples,
-            seed=seed,
-        )
-    except FpnProbeError:
-        stored = None if annotations else _stored_comparison(Path(a), Path(b))
-        if stored is None:
-            raise
-        return stored
+    annotation_file = Path(annotations or cell_annotations)
+    are_stored_options = (
+        annotations is None
+        and area is None
+        and iou_type in (None, kind)
+        and (resamples, seed) == (RESAMPLES, SEED)
+    )
+    if are_stored_options and not all(file.is_file() for file in (annotation_file, *files)):
+        stored = _stored_comparison(Path(a), Path(b))
+        if stored is not None:
+            return stored
+    return compare(
+        annotation_file,
+        files[0],
+        files[1],
+        iou_type=iou_type or kind,
+        buckets=buckets,
+        area=area or cell_area,
+        resamples=resamples,
+        seed=seed,
+    )
 
 
 def _are_alike(files: list[str]) -> bool:
@@ -89,14 +112,17 @@ def _stored_comparison(a: Path, b: Path) -> Comparison | None:
     if not (a.is_dir() and b.is_dir()):
         return None
     first, second = a.resolve(), b.resolve()
-    if first.parents[2] != second.parents[2] or first.name != second.name:
+    if not all(path.parent.parent.name == "cells" for path in (first, second)):
         return None
-    study = StoredStudy.read(first.parents[2])
+    folder = first.parents[2]
+    if folder != second.parents[2] or first.name != second.name or not (folder / STUDY).is_file():
+        return None
+    study = StoredStudy.read(folder)
     path = study.evidence_files.get("comparison")
     if path is None:
         return None
-    names = [read_cell(folder).variant for folder in (first, second)]
-    table = read_parquet(path)
+    names = [read_cell(cell).variant for cell in (first, second)]
+    table = read_parquet(path, _STORED_COLUMNS)
     table = table[(table["source"] == "images")]
     table = table[table["seed"].astype(str) == first.name.removeprefix("seed-")]
     there = table[(table["baseline"] == names[0]) & (table["variant"] == names[1])]

@@ -2,8 +2,9 @@
 
 For every stage and route, the all-object index and the share of the gradient that large objects
 send are set against the change of AP_S and AP_L to the mean of the study's baseline (the first
-variant), over all variants and seeds: Spearman's rank correlation with an interval that counts
-variants, not seeds, as witnesses; below five variants there is no interval, and the note says so.
+variant that has an AP), over all variants and seeds: Spearman's rank correlation with an interval
+that counts variants, not seeds, as witnesses; below five variants there is no interval, and the
+note says so.
 The gradient is that of the training's own samples (`training`) and, where a cell was measured after
 its training, that of the same validation images in every cell (`end`). Many correlations are looked
 at, so each has a false discovery rate `q` beside its interval. Interventions are left out: their
@@ -25,6 +26,10 @@ from fpnprobe.store.tables import read_parquet
 
 _PLACE = ["ledger", "measure", "tap", "kind", "route"]
 _POINTS = ["variant", "seed", *_PLACE, "value", "metric", "ap", "change"]
+_EVALUATION = {
+    **dict.fromkeys(("iou_type", "metric"), "text"),
+    **dict.fromkeys(("value", "iteration"), "number"),
+}
 _TABLE = [*_PLACE, "metric", "n", "variants", "rho", "low", "high", "q", "note"]
 
 
@@ -118,7 +123,7 @@ def _read_changes(study: FinishedStudy) -> pd.DataFrame:
     # Buckets of three have two names each; the letters come first and are enough.
     metric_names = [name for name in metric_names if name in ("AP_S", "AP_L")] or metric_names
     tables: list[pd.DataFrame] = [
-        read_parquet(file).assign(variant=cell.variant, seed=cell.seed)
+        read_parquet(file, _EVALUATION).assign(variant=cell.variant, seed=cell.seed)
         for cell in study.cells
         if (file := cell.folder / "evaluation.parquet").exists()
     ]
@@ -129,6 +134,8 @@ def _read_changes(study: FinishedStudy) -> pd.DataFrame:
     table = table[(table["iou_type"] == study.iou_type) & table["metric"].isin(metric_names)]
     table = table.sort_values("iteration", kind="stable")
     table = table.drop_duplicates(["variant", "seed", "metric"], keep="last")
-    baseline = next(v for v in study.variants if v in set(table["variant"]))
+    baseline = next((v for v in study.variants if v in set(table["variant"])), None)
+    if baseline is None:
+        return pd.DataFrame(columns=columns)
     start = table[table["variant"] == baseline].groupby("metric")["ap"].mean()
     return table.assign(change=table["ap"] - table["metric"].map(start))[columns]

@@ -8,8 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from fpnprobe.errors import FpnProbeError
-from fpnprobe.evidence.finished_cells import FinishedStudy, comparison_name, read_study
+from fpnprobe.evidence.finished_cells import FinishedStudy, read_comparison, read_study
 from fpnprobe.evidence.published import backbone_kin, detector_name
 from fpnprobe.evidence.published_claims import PublishedClaim, claims
 from fpnprobe.evidence.verdicts import (
@@ -21,7 +20,6 @@ from fpnprobe.evidence.verdicts import (
     judge_difference,
 )
 from fpnprobe.scales import COCO_BUCKETS
-from fpnprobe.store.tables import read_parquet
 
 _NONE = pd.DataFrame()
 RULE = (
@@ -81,7 +79,7 @@ def judge(study_dir: str | Path) -> list[Claim]:
         FpnProbeError: If the folder is not a study's output or its evidence cannot be read.
     """
     study = read_study(study_dir)
-    tables = {iou_type: _read_comparison(study, iou_type) for iou_type in study.iou_types}
+    tables = {iou_type: read_comparison(study, iou_type) for iou_type in study.iou_types}
     judged = [
         _judge_claim(printed, study, tables.get(printed[0].iou_type, _NONE))
         for printed in group_claims()
@@ -99,18 +97,6 @@ def group_claims() -> list[list[PublishedClaim]]:
         key = (claim.detector, kin, claim.variant, claim.baseline, claim.metric, claim.iou_type)
         groups.setdefault(key, []).append(claim)
     return list(groups.values())
-
-
-def _read_comparison(study: FinishedStudy, iou_type: str) -> pd.DataFrame:
-    """The stored differences of boxes or of masks; empty where none are."""
-    file = study.evidence.get(comparison_name(study, iou_type))
-    if file is None:
-        return _NONE
-    try:
-        table: pd.DataFrame = read_parquet(file)
-    except (OSError, ValueError) as error:
-        raise FpnProbeError(f"{file} cannot be read ({error}): run the study again") from error
-    return table
 
 
 def _judge_claim(printed: list[PublishedClaim], study: FinishedStudy, table: pd.DataFrame) -> Claim:

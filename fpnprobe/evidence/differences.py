@@ -16,9 +16,9 @@ import pandas as pd
 
 from fpnprobe.evaluation.ground_truth import Floats
 from fpnprobe.evaluation.resampling import Resampled
+from fpnprobe.evidence.verdicts import ONE_SEED
 from fpnprobe.statistics import EXPANDED, hierarchical_samples, percentile_interval, t_interval
 
-ONE_SEED = "one seed: how much training itself varies is unknown"
 _COMPARISON = [
     "variant", "baseline", "seed", "metric", "a", "b", "difference", "low", "high", "source",
     "level", "n_seeds", "n_images", "resamples", "note", "method",

@@ -7,11 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from fpnprobe.errors import FpnProbeError
 from fpnprobe.evidence.controls import Intervened
-from fpnprobe.evidence.finished_cells import read_study
+from fpnprobe.evidence.finished_cells import read_comparison, read_study
 from fpnprobe.evidence.verdicts import Verdict, find_difference, judge_difference
-from fpnprobe.store.tables import read_parquet
 
 RULE = (
     "An explanation says what a change of the backward pass alone must do to AP. The change is "
@@ -87,11 +85,7 @@ def judge(study_dir: str | Path) -> list[Cause]:
         FpnProbeError: If the folder is not a study's output or its evidence cannot be read.
     """
     study = read_study(study_dir)
-    file = study.evidence.get("comparison")
-    try:
-        table = pd.DataFrame() if file is None else read_parquet(file)
-    except (OSError, ValueError) as error:
-        raise FpnProbeError(f"{file} cannot be read ({error}): run the study again") from error
+    table = read_comparison(study, study.iou_type)
     changed = study.intervened()
     return [
         cause

@@ -6,10 +6,17 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from fpnprobe.evidence.controls import Intervened, intervened
 from fpnprobe.scales import ScaleBucket
 from fpnprobe.store import StoredStudy
+from fpnprobe.store.tables import DamagedTable, read_parquet
 
+_DIFFERENCES = {
+    **dict.fromkeys(("variant", "baseline", "seed", "metric", "source"), "text"),
+    **dict.fromkeys(("difference", "low", "high", "n_seeds"), "number"),
+}
 _READ = ("detections.json.gz", "evaluation.parquet", "ledger.parquet", "conflict.parquet")
 
 
@@ -128,6 +135,22 @@ def _study_of(stored: StoredStudy, cells: list[FinishedCell]) -> FinishedStudy:
         cells=tuple(sorted(cells, key=lambda cell: (order.index(cell.variant), cell.seed))),
         evidence=stored.evidence_files,
     )
+
+
+def read_comparison(study: FinishedStudy, iou_type: str) -> pd.DataFrame:
+    """The stored differences of boxes or of masks; empty where none are.
+
+    Raises:
+        DamagedTable: If the table cannot be read, or is not one of differences.
+    """
+    file = study.evidence.get(comparison_name(study, iou_type))
+    if file is None:
+        return pd.DataFrame()
+    try:
+        table: pd.DataFrame = read_parquet(file, _DIFFERENCES)
+    except DamagedTable as error:
+        raise DamagedTable(f"{error}; run the study again") from None
+    return table
 
 
 def comparison_name(study: FinishedStudy, iou_type: str) -> str:

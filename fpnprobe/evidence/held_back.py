@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from fpnprobe.statistics import Floats, rank_correlation
+from fpnprobe.statistics import Floats, percentile_interval, rank_correlation
 
 QUANTITY = ("ledger", "measure", "tap", "kind", "route", "metric")
 FEWEST = 5  # variants to fit a line to; and held back, 3
@@ -26,11 +26,12 @@ COLUMNS = [
 def predict_held_back(points: pd.DataFrame) -> pd.DataFrame:
     """Fit on the first study, test on each other one.
 
-        skill = 1 - sum (y - line(x))^2 / sum (y - mean of the fitted)^2
+        skill = 1 - sum (y - line(x))^2 / min(sum (y - mean of the fitted)^2, sum y^2)
 
     over the variants held back: 1 where the line foretells them, 0 where it says no more than the
-    mean change of the fitted variants, below 0 where it misleads. The interval is a percentile
-    bootstrap over the variants held back, 95 %.
+    better of two constants, the mean change of the fitted variants and no change at all, below 0
+    where it misleads. The second one matters where changes are smaller in the other study. The
+    interval is a percentile bootstrap over the variants held back, 95 %.
 
     Args:
         points: One row for each cell and quantity: study, name (of the variant), the columns of
@@ -78,23 +79,25 @@ def _judge_prediction(fit: pd.DataFrame, held_back: pd.DataFrame) -> dict[str, o
     slope, start = np.polyfit(fit["value"], fit["change"], 1)
     actual = held_back["change"].to_numpy(np.float64)
     missed = (actual - (slope * held_back["value"].to_numpy(np.float64) + start)) ** 2
-    spread = (actual - float(fit["change"].mean())) ** 2
+    constants = np.array([[float(fit["change"].mean())], [0.0]])
+    spreads = (actual - constants) ** 2  # (2, variants held back)
     drawn = np.random.default_rng(0).integers(0, len(actual), (_RESAMPLES, len(actual)))
-    low, high = np.nanquantile(_compute_skill(missed[drawn], spread[drawn]), [0.025, 0.975])
+    skills = _compute_skill(missed[drawn], spreads[:, drawn])
+    low, high = percentile_interval(skills)
     return {
         "fresh": not held_back["name"].isin(fit["name"]).any(),
         "variants": len(fit),
         "held_back": len(held_back),
         "rho": rank_correlation(fit["value"], fit["change"]).rho,
         "rho_held_back": rank_correlation(held_back["value"], held_back["change"]).rho,
-        "skill": float(_compute_skill(missed, spread)),
-        "low": float(low),
-        "high": float(high),
+        "skill": float(_compute_skill(missed, spreads)),
+        "low": low,
+        "high": high,
     }
 
 
-def _compute_skill(missed: Floats, spread: Floats) -> Floats:
-    whole = np.asarray(spread.sum(-1))  # 0 where all variants drawn have the mean change
+def _compute_skill(missed: Floats, spreads: Floats) -> Floats:
+    whole = np.asarray(spreads.sum(-1).min(0))  # 0 where a constant is right of all drawn
     ratio: Floats = np.divide(
         missed.sum(-1), whole, out=np.full_like(whole, np.nan), where=whole > 0
     )

@@ -46,10 +46,11 @@ def draw(table: pd.DataFrame, ax: Axes) -> Axes:
             elif route == "auxiliary":
                 _draw_line(ax, (_AUXILIARY + 0.6, y - off), (_STAGE - 0.8, y - off), row, buckets)
         _write_word(ax, rows_of_group, str(route), y)
+    has_levels = table.loc[table["route"] == "direct", "stage"].nunique() > 1  # DC5 has none
     for name, rows_of_group in split(table, "stage"):
         _draw_box(ax, name, (_STAGE, height[name]))
         if (rows_of_group["route"] == "direct").any():
-            _draw_box(ax, f"P{name[1:]}", (_LEVEL, height[name]))
+            _draw_box(ax, f"P{name[1:]}" if has_levels else "head", (_LEVEL, height[name]))
         if (rows_of_group["route"] == "auxiliary").any():
             _draw_box(ax, "aux", (_AUXILIARY, height[name]))
     ax.set(xlim=(-0.3, 10), ylim=(-0.6, top + 0.6))

@@ -181,7 +181,7 @@ def _draw_box(ax: Axes, name: str, across: tuple[float, float], y: float) -> Non
             zorder=2,
         )
     )  # fmt: skip
-    down = 0.22 if across is _P else 0.0
+    down = 0.22 if across is _P and name != "head" else 0.0  # below it there is a bar
     ax.text(
         sum(across) / 2, y + down, name, ha="center", va="center_baseline", weight="bold",
         fontsize=12, zorder=3,

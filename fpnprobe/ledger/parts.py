@@ -110,7 +110,8 @@ def count_rows(directory: Path, name: str, *, before: int) -> int:
 def first_gap(directory: Path, name: str) -> str:
     """Name of the first part that is missing between others; "" if none is.
 
-    What comes after the last part is not known, and is no gap.
+    The table must have rows in each append, as the ledger has: another one has no part of the
+    appends that brought it nothing. What comes after the last part is not known, and is no gap.
     """
     end = _count_appends(directory / f"{name}.parquet") - 1
     for _, first, last in parts(directory, name):
@@ -175,7 +176,7 @@ def _all_parts(directory: Path, name: str) -> list[tuple[Path, int, int]]:
     part_files = []
     for file in part_folder(directory, name).glob("*.parquet"):
         numbers = file.stem.split("-")
-        if len(numbers) <= 2 and all(number.isdigit() for number in numbers):
+        if len(numbers) <= 2 and all(number.isdecimal() for number in numbers):
             part_files.append((file, int(numbers[0]), int(numbers[-1])))
     return part_files
 

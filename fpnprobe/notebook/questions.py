@@ -1,8 +1,8 @@
-"""Answers about a run as DataFrames, from what it has stored: shares, differences, detections."""
+"""Answers about a run as DataFrames, from what it has stored: shares, detections, claims."""
 
 import gzip
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,8 @@ from fpnprobe.report.tables.share_intervals import measured_on, share_intervals
 from fpnprobe.report.tables.stored import Stored
 from fpnprobe.store.cell import StoredCell
 from fpnprobe.store.tables import read_parquet
-from fpnprobe.suggestions import suggest
 
-DIFFERENCES = ["metric", "difference", "low", "high", "a", "b", "source", "seeds"]
+PLACE = ["tap", "bucket", "route"]
 DETECTIONS = [
     "variant", "seed", "image_id", "detection", "category_id", "label", "score", "x", "y", "width",
     "height",
@@ -25,7 +24,10 @@ DETECTIONS = [
 def share_table(
     stored: Stored, *, tap: str, bucket: str, route: str, over_training: bool
 ) -> pd.DataFrame:
-    """A bucket's share of the squared gradient norm at a stage, by variant, in [0, 1]."""
+    """A bucket's share of the squared gradient norm at a stage, by variant, in [0, 1].
+
+    Columns `tap`, `bucket` and `route` say what the shares are of, so that frames can be joined.
+    """
     table = stored.gradients.history if over_training else share_intervals(stored)
     for name, value in (("tap", tap), ("bucket", bucket), ("route", route)):
         values = list(dict.fromkeys(table[name])) if len(table) else []
@@ -36,93 +38,19 @@ def share_table(
             raise FpnProbeError(f"no share of {name} {value!r} was measured: {expected}")
         table = table[table[name] == value]
     if over_training:
-        columns = ["variant", "seed", "iteration", "share", "points"]
+        columns = ["variant", "seed", *PLACE, "iteration", "share", "points"]
         return table[columns].sort_values(["variant", "seed", "iteration"], ignore_index=True)
     nothing_arrives = table["share"].isna() & (table["state"] == "measured")  # such as DC5, direct
     table = table.assign(state=table["state"].mask(nothing_arrives, "empty"))
-    columns = ["variant", "share", "low", "high", "seeds", "samples", "state"]
+    columns = ["variant", "share", "low", "high", *PLACE, "seeds", "samples", "state"]
     return table[columns].assign(measured=measured_on(stored)).reset_index(drop=True)
 
 
-def differences(comparison: pd.DataFrame | None, a: str, b: str) -> pd.DataFrame:
-    """Read what variant `b` gains over `a` in AP points from a study's stored comparison.
-
-    Of each metric the interval that covers most: over images and seeds, else over images.
-
-    Raises:
-        FpnProbeError: If one of them is unknown or nothing was compared.
-    """
-    if comparison is None or comparison.empty:
-        raise FpnProbeError(
-            "this run has no stored comparison of its variants: run `fpnprobe run-study` to its "
-            "end, or give two cells or two detection files"
-        )
-    variants = sorted({*comparison["variant"], *comparison["baseline"]})
-    for name in (a, b):
-        if name not in variants:
-            raise FpnProbeError(f"no variant {name!r} was compared: {suggest(name, variants)}")
-    pooled = comparison[comparison["seed"].astype(str) == "all"]
-    there = pooled[(pooled["baseline"] == a) & (pooled["variant"] == b)]
-    back = pooled[(pooled["baseline"] == b) & (pooled["variant"] == a)]
-    if there.empty:  # a pair is stored one way round
-        there = back.assign(
-            a=back["b"], b=back["a"], difference=-back["difference"], low=-back["high"],
-            high=-back["low"],
-        )  # fmt: skip
-    if there.empty:
-        raise FpnProbeError(f"{a} and {b} were not compared with each other")
-    order = {"both": 0, "images": 1, "seeds": 2}
-    there = there.assign(rank=there["source"].map(order), unknown=there["low"].isna())
-    best = there.sort_values(["unknown", "rank"], kind="stable").drop_duplicates("metric")
-    best = best.sort_index().rename(columns={"n_seeds": "seeds"})
-    for name in ("a", "b", "difference", "low", "high"):
-        best[name] = 100 * best[name]
-    words = {"both": "images and seeds"}
-    return best.assign(source=best["source"].replace(words))[DIFFERENCES].reset_index(drop=True)
-
-
-def differences_as_json(table: pd.DataFrame) -> dict[str, Any]:
-    """`{metric: {a, b, difference, low, high, source, seeds}}`, in points; NaN as null.
-
-    `named` is among them where the table has it: the metric with its bounds.
-    """
-    return {
-        str(row["metric"]): {
-            str(key): None if value != value else value
-            for key, value in row.items()
-            if key != "metric"
-        }
-        for row in table.to_dict("records")
-    }
-
-
-def differences_as_text(
-    table: pd.DataFrame, *, a: str, b: str, name: Callable[[str], str] = str
-) -> str:
-    """The differences for a person: bounds beside sizes, and what the intervals cover.
-
-    Args:
-        table: What `differences` gives.
-        a: The baseline.
-        b: What is compared with it.
-        name: A metric with its bounds.
-    """
-    readable = table.drop(columns="named", errors="ignore").rename(columns={"a": a, "b": b})
-    readable = readable.assign(metric=table["metric"].map(name))
-    seeds = int(table["seeds"].max()) if len(table) else 0
-    words = (
-        "one seed: how much training itself varies is unknown" if seeds < 2 else f"{seeds} seeds"
-    )
-    sources = set(table["source"])
-    over = sources.pop() if len(sources) == 1 else "what source says"
-    head = f"{b} - {a} in AP points, {words}; 95 % intervals over {over}"
-    hidden = ["seeds", *(["source"] if over != "what source says" else [])]
-    body = readable.drop(columns=hidden).to_string(index=False, float_format="{:.1f}".format)
-    return f"{head}\n{body}"
-
-
 def detection_table(cells: Sequence[StoredCell]) -> pd.DataFrame:
-    """Every stored detection; `detection` counts those of an image from the most confident."""
+    """Every stored detection; `detection` counts those of an image from the most confident.
+
+    `label` is the class, or the category id where the cell does not say whose it is.
+    """
     frames = [frame for cell in cells for frame in _read_detections(cell)]
     if not frames:
         return pd.DataFrame(columns=DETECTIONS)
@@ -139,11 +67,8 @@ def _read_detections(cell: StoredCell) -> list[pd.DataFrame]:
         return []
     frame = pd.DataFrame(content)
     boxes = pd.DataFrame(frame["bbox"].tolist(), columns=["x", "y", "width", "height"])
-    classes = list(cell.manifest.get("classes") or [])
-    labels = [
-        classes[number - 1] if 0 < number <= len(classes) else str(number)
-        for number in frame["category_id"]
-    ]
+    names = cell.class_names
+    labels = [names.get(number, str(number)) for number in frame["category_id"]]
     frame = (
         frame.drop(columns="bbox")
         .join(boxes)
@@ -172,7 +97,7 @@ def resting_on(attribution: pd.DataFrame, level: str, *, bucket: str, top: int) 
         rows = rows[rows["kind"] == "detection"]
     rows = rows[rows["share"] > 0].sort_values("share", ascending=False, kind="stable").head(top)
     first = ["variant", "seed", "image_id", "object", "kind", "label", "score", "x", "y", "width",
-             "height", "share", "assigned_level"]  # fmt: skip
+             "height", "bucket", "level", "share", "assigned_level"]  # fmt: skip
     columns = [name for name in first if name in rows.columns]
     return rows[columns].rename(columns={"object": "number"}).reset_index(drop=True)
 

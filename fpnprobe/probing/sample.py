@@ -8,6 +8,7 @@ from fpnprobe.ledger import ConflictRecord, GradientRecord
 from fpnprobe.probing.soundness.verdict import Verdict, judge
 
 _NAN = float("nan")
+_USABLE = ("measured", "would_arrive")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +62,8 @@ class Sample:
         epoch: 0-based epoch.
         loss: L, as used in the step.
         values: L_b of each label.
-        records: Rows for the ledger.
-        conflicts: Rows for the conflict table.
+        gradients: Every gradient in the state it has where the sample is sound; see `records`.
+        cosines: Cosines between the gradients of two buckets; see `conflicts`.
         residuals: The invariants.
         finite: Whether every gradient was finite; if not, all records say `nonfinite`.
         verdict: Whether the invariants hold; where they do not, all records say `unsound`.
@@ -75,8 +76,8 @@ class Sample:
     epoch: int
     loss: float
     values: Mapping[str, float]
-    records: tuple[GradientRecord, ...]
-    conflicts: tuple[ConflictRecord, ...]
+    gradients: tuple[GradientRecord, ...]
+    cosines: tuple[ConflictRecord, ...]
     residuals: Residuals
     finite: bool
     verdict: Verdict = field(default_factory=Verdict)
@@ -94,16 +95,27 @@ class Sample:
         return self.finite and self.verdict.sound
 
     @property
+    def records(self) -> tuple[GradientRecord, ...]:
+        """Rows for the ledger; `unsound` where the verdict is, if they could be used else."""
+        if self.verdict.sound:
+            return self.gradients
+        return tuple(
+            replace(r, state="unsound") if r.state in _USABLE else r for r in self.gradients
+        )
+
+    @property
+    def conflicts(self) -> tuple[ConflictRecord, ...]:
+        """Rows for the conflict table, which has no state: none unless the sample is sound."""
+        return self.cosines if self.sound else ()
+
+    @property
     def underflows(self) -> list[str]:
         """Tap and bucket of every gradient that half precision could not hold."""
         return [f"{r.bucket} at {r.tap}" for r in self.records if r.state == "underflow"]
 
     def judged(self, verdict: Verdict) -> "Sample":
-        """Return the sample under another verdict, which its records then tell."""
-        usable = ("measured", "would_arrive")
-        before, after = (("unsound",), "measured") if verdict.sound else (usable, "unsound")
-        records = tuple(replace(r, state=after) if r.state in before else r for r in self.records)
-        return replace(self, verdict=verdict, records=records)
+        """Return the sample under another verdict, which `records` and `conflicts` then tell."""
+        return replace(self, verdict=verdict)
 
     def __repr__(self) -> str:
         return (

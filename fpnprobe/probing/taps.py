@@ -48,16 +48,14 @@ def first_tensor(output: Any) -> Tensor:
 
 @contextmanager
 def recorded(
-    stages: Mapping[str, nn.Module],
-    keep: Callable[[str, Tensor], None],
-    select: Callable[[Any], Tensor] = first_tensor,
+    stages: Mapping[str, nn.Module], keep: Callable[[str, Tensor], None]
 ) -> Iterator[None]:
     """Give each stage's output to `keep(name, tensor)` while the context lasts."""
     with ExitStack() as undo:
         for name, stage in stages.items():
 
             def give_output(_m: nn.Module, _i: Any, output: Any, name: str = name) -> None:
-                keep(name, select(output))
+                keep(name, first_tensor(output))
 
             undo.callback(stage.register_forward_hook(give_output).remove)
         yield
@@ -72,7 +70,7 @@ def level_of(name: str) -> int:
     Raises:
         FpnProbeError: If the name is not C or P and a number.
     """
-    if name[:1] not in ("C", "P") or not name[1:].isdigit():
+    if name[:1] not in ("C", "P") or not name[1:].isdecimal():
         raise FpnProbeError(
             f"tap {name!r}: expected C and the number of a backbone stage (C2) or P and the "
             "number of a pyramid level (P3)"

@@ -25,7 +25,7 @@ from fpnprobe.report.tables.read_studies import read
 from fpnprobe.store import atomic
 from fpnprobe.store.study import STUDY
 
-_NUMBERS = re.compile(r"[-+]?\d[\d.]*(?:(?: | to )[-+−]?\d[\d.]*)*")
+_NUMBERS = re.compile(r"[-+]?\d[\d.]*(?:(?: | to | \[|, )[-+−]?\d[\d.]*\]?)*")
 
 
 def build(
@@ -125,10 +125,10 @@ def _write_csv(frame: pd.DataFrame) -> str:
 def _without_formula(value: object) -> object:
     """The value; a text that a spreadsheet would run gets an apostrophe before it.
 
-    Signed numbers, one or several in a cell, run nothing and stay numbers.
+    Signed numbers, one or several in a cell or with an interval, run nothing and stay as they are.
 
-    >>> _without_formula("=HYPERLINK(1)"), _without_formula("-"), _without_formula("+0.04 -1.2")
-    ("'=HYPERLINK(1)", '-', '+0.04 -1.2')
+    >>> _without_formula("=HYPERLINK(1)"), _without_formula("-"), _without_formula("+0.4 [-1, +2]")
+    ("'=HYPERLINK(1)", '-', '+0.4 [-1, +2]')
     """
     if not isinstance(value, str) or len(value) < 2 or value[0] not in "=+-@\t\r":
         return value

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fpnprobe.mm.inspect.attribution.result import Attribution
     from fpnprobe.mm.inspect.trained_cell import TrainedCell
     from fpnprobe.notebook.drawing import Drawing
+    from fpnprobe.notebook.named_tables import NamedTables
     from fpnprobe.report.page.content import Report
     from fpnprobe.report.tables.stored import Stored
 
@@ -116,10 +117,11 @@ class Run(StoredRun):
         return tuple(figure.name for figure in self._report.figures())
 
     @property
-    def tables(self) -> dict[str, pd.DataFrame]:
-        """Every table of the report, and the table behind every figure, by name."""
-        blocks = [(figure.name, figure.table) for figure in self._report.figures()]
-        return dict([*blocks, *((table.name, table.frame) for table in self._report.tables())])
+    def tables(self) -> "NamedTables":
+        """Every table of the report and behind its figures; a wrong name gets the nearest."""
+        from fpnprobe.notebook.named_tables import NamedTables
+
+        return NamedTables.of(self._report)
 
     @property
     def claims(self) -> pd.DataFrame:
@@ -137,6 +139,8 @@ class Run(StoredRun):
         over_training: bool = False,
     ) -> pd.DataFrame:
         """Share of the squared gradient norm at a stage that objects of a size hold, in [0, 1].
+
+        Columns `tap`, `bucket` and `route` say what each number is of.
 
         Args:
             tap: Stage, such as `C2`.
@@ -158,13 +162,14 @@ class Run(StoredRun):
     def compare(self, a: str, b: str) -> pd.DataFrame:
         """Return what variant `b` gains over `a` in AP points, over all seeds, with 95 % intervals.
 
-        From what the study has stored: neither detections nor images are needed. Where AP by size
+        From what the study has stored: neither detections nor images are needed. AP of `a` and of
+        `b` stand in columns so called, their names in `baseline` and `variant`. Where AP by size
         has other bounds than COCO's, a column `named` has each metric with its bounds.
 
         Raises:
             FpnProbeError: For a variant that was not compared.
         """
-        from fpnprobe.notebook.questions import differences
+        from fpnprobe.notebook.differences import differences
 
         table = differences(self._stored.evidence.get("comparison"), a, b)
         if self.buckets != COCO_BUCKETS:

@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from fpnprobe.errors import FpnProbeError
 from fpnprobe.run.opened_run import Run
 from fpnprobe.store.cell import MANIFEST
 from fpnprobe.store.cell_state import State
 from fpnprobe.store.runs import is_run
-from fpnprobe.store.study import StoredStudy, read_cell
+from fpnprobe.store.selection import read_study_folder
+from fpnprobe.store.study import read_cell
 
 
 def compare_runs(a: str | Path, b: str | Path, **options: Any) -> Any:
@@ -35,14 +35,9 @@ def open_run(path: str | Path) -> Run:
     folder = Path(path)
     if (folder / MANIFEST).is_file() or is_run(folder):
         return Run(folder, (read_cell(folder),))
-    try:
-        stored = StoredStudy.read(folder)
-    except FpnProbeError as error:
-        if not folder.is_dir() or "holds several studies" in str(error):
-            raise
-        raise FpnProbeError(
-            f"{folder} is not a run: expected the folder of a study (study.json, cells/), of a "
-            "cell (manifest.json), such as reports/quickstart, or the work_dir of a training with "
-            "the probe (ledger.parquet)"
-        ) from None
+    stored = read_study_folder(
+        folder,
+        "the folder of a study (study.json, cells/), of a cell (manifest.json), such as "
+        "reports/quickstart, or the work_dir of a training with the probe (ledger.parquet)",
+    )
     return Run(folder, tuple(cell for cell in stored.cells if cell.state is not State.PENDING))

@@ -47,8 +47,8 @@ class RankCorrelation:
     note: str
 
 
-def t_interval(values: npt.ArrayLike, *, confidence: float = CONFIDENCE) -> Spread:
-    """Compute mean, sample deviation and Student's t interval of the mean; NaN values dropped.
+def t_interval(values: npt.ArrayLike) -> Spread:
+    """Compute mean, sample deviation and Student's 95 % t interval of the mean; NaN values dropped.
 
     Fewer than two values have no spread: `sd`, `low` and `high` are NaN.
     """
@@ -59,7 +59,7 @@ def t_interval(values: npt.ArrayLike, *, confidence: float = CONFIDENCE) -> Spre
     if n < 2:
         return Spread(n, mean, float("nan"), float("nan"), float("nan"))
     sd = float(finite_values.std(ddof=1))
-    half = float(stats.t.ppf(0.5 + confidence / 2, n - 1)) * sd / np.sqrt(n)
+    half = float(stats.t.ppf(0.5 + CONFIDENCE / 2, n - 1)) * sd / np.sqrt(n)
     return Spread(n, mean, sd, mean - half, mean + half)
 
 
@@ -67,10 +67,8 @@ EXPANDED = "expanded percentiles of a bootstrap"
 """How `percentile_interval` with `items` is called beside its intervals."""
 
 
-def percentile_interval(
-    samples: npt.ArrayLike, *, confidence: float = CONFIDENCE, items: int | None = None
-) -> tuple[float, float]:
-    """Compute the percentile bootstrap interval (Efron, 1979) of finite samples; NaN for none.
+def percentile_interval(samples: npt.ArrayLike, *, items: int | None = None) -> tuple[float, float]:
+    """Compute the 95 % percentile bootstrap interval (Efron, 1979) of finite samples; NaN for none.
 
     With `items`, the number of independent things (images, probed steps) that were drawn from, it
     is the expanded percentile interval (Hesterberg, 2015): a bootstrap of n items is narrow by
@@ -87,10 +85,10 @@ def percentile_interval(
     if not len(finite_samples):
         return float("nan"), float("nan")
     if items is None:
-        low, high = np.quantile(finite_samples, [0.5 - confidence / 2, 0.5 + confidence / 2])
+        low, high = np.quantile(finite_samples, [0.5 - CONFIDENCE / 2, 0.5 + CONFIDENCE / 2])
         return float(low), float(high)
     n = max(items, 2)
-    reach = np.sqrt(n / (n - 1)) * float(stats.t.ppf(0.5 + confidence / 2, n - 1))
+    reach = np.sqrt(n / (n - 1)) * float(stats.t.ppf(0.5 + CONFIDENCE / 2, n - 1))
     tail = float(stats.norm.cdf(-reach))
     low, high = np.quantile(finite_samples, [tail, 1 - tail], method="weibull")
     return float(low), float(high)

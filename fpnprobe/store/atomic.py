@@ -32,7 +32,7 @@ def write(path: str | Path, fill: Callable[[BinaryIO], object]) -> None:
             fill(file)
             file.flush()
             os.fsync(file.fileno())
-        Path(name).chmod(0o644)
+        Path(name).chmod(0o666 & ~_read_umask())  # mkstemp's is for its owner alone
         Path(name).replace(target)
         _sync_folder(target.parent)
     except OSError as error:
@@ -41,6 +41,13 @@ def write(path: str | Path, fill: Callable[[BinaryIO], object]) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def _read_umask() -> int:
+    """The process's umask, which can be read only by setting it: shortly to a strict one."""
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return umask
 
 
 def _sync_folder(folder: Path) -> None:

@@ -22,7 +22,7 @@ from fpnprobe.scales import ScaleBucket, stored_buckets
 from fpnprobe.store import atomic, locks, paths
 from fpnprobe.store.cell_state import State, judge_state
 from fpnprobe.store.digests import find_damage
-from fpnprobe.store.documents import MissingDocument, drop_wrong_types, read_object
+from fpnprobe.store.documents import MissingDocument, drop_wrong_types, has_type, read_object
 
 MANIFEST, LOCK, LOG, PROGRESS = "manifest.json", "lock", "log.txt", "progress.json"
 _TYPES: Mapping[str, type] = {
@@ -32,7 +32,7 @@ _TYPES: Mapping[str, type] = {
         ("config", "data", "timings", "probe", "model", "versions", "files", "holes"), dict
     ),
     **dict.fromkeys(("environment", "git", "speed"), dict),
-    **dict.fromkeys(("classes", "notes"), list),
+    **dict.fromkeys(("classes", "category_ids", "notes"), list),
 }
 _WITHOUT_RESULTS = (LOCK, LOG, PROGRESS)
 
@@ -92,7 +92,7 @@ class StoredCell:
         else:
             state, reason = judge_state(manifest, problem, key)
         name, number = manifest.get("variant"), manifest.get("seed")
-        digits = "".join(filter(str.isdigit, path.name))[:18]
+        digits = "".join(filter(str.isdecimal, path.name))[:18]
         return cls(
             folder=path,
             variant=variant or name or path.parent.name,
@@ -126,6 +126,21 @@ class StoredCell:
     def classes(self) -> tuple[str, ...]:
         """Names of the classes, in the order of the labels."""
         return tuple(str(name) for name in self.manifest.get("classes") or ())
+
+    @property
+    def class_names(self) -> dict[int, str]:
+        """Names of the classes by the category id of a detection; empty where ids are unknown."""
+        ids = self.manifest.get("category_ids")
+        if not ids and self._is_of_scenes:  # of before the ids were kept
+            ids = range(1, len(self.classes) + 1)
+        pairs = zip(ids or (), self.classes, strict=False)
+        return {number: name for number, name in pairs if has_type(number, int)}
+
+    @property
+    def _is_of_scenes(self) -> bool:
+        """Whether its images were generated, which number the classes from 1."""
+        data = self.config.get("data")
+        return isinstance(data, Mapping) and bool(data.get("scenes"))
 
     @property
     def buckets(self) -> tuple[ScaleBucket, ...]:

@@ -4,6 +4,9 @@ import enum
 from collections.abc import Mapping
 from typing import Any
 
+NOT_ASKED_FOR = "not asked for"
+"""Why a cell is pending that the last `run-study` left out by --variants or --seeds."""
+
 
 class State(enum.StrEnum):
     """The state of a cell, seen from outside."""

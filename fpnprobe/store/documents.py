@@ -1,6 +1,7 @@
 """JSON objects of a run folder, which another program, person or disk may have damaged."""
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,15 @@ def read_object(path: str | Path) -> dict[str, Any]:
             f"{file} cannot be read (holds a {type(content).__name__}, expected an object)"
         )
     return content
+
+
+def number_or_none(value: float) -> float | None:
+    """The value, or None where it is not finite: JSON has no such number.
+
+    >>> number_or_none(0.5), number_or_none(float("nan"))
+    (0.5, None)
+    """
+    return value if math.isfinite(value) else None
 
 
 def has_type(value: object, expected: type) -> bool:

@@ -137,7 +137,7 @@ class Features:
 
 def stored_images(folder: str | Path) -> tuple[int, ...]:
     """Ids of the images whose features a folder holds, in order."""
-    return tuple(sorted(int(p.stem) for p in Path(folder).glob("*.npz") if p.stem.isdigit()))
+    return tuple(sorted(int(p.stem) for p in Path(folder).glob("*.npz") if p.stem.isdecimal()))
 
 
 def group_compactness(energy: npt.ArrayLike, *, groups: int = GROUPS) -> float:

@@ -4,7 +4,6 @@ The hook and `fpnprobe.watch` write it when a training starts, at every checkpoi
 `fpnprobe.open`, `report`, `compare`, `status` and `attribute` read it.
 """
 
-import json
 import os
 import socket
 from collections.abc import Mapping, Sequence
@@ -14,11 +13,11 @@ from typing import Any
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.scales import ScaleBucket
 from fpnprobe.store import atomic
+from fpnprobe.store.documents import read_object
 from fpnprobe.store.installed import versions
 
 NAME = "fpnprobe.json"
 FORMAT = 1
-STATES = ("running", "done", "interrupted", "failed")
 
 
 class RunFile:
@@ -68,7 +67,8 @@ def describe_run(
         config: What it was trained from: `file`, and `model` as data.
         buckets: Scale buckets.
         iterations: Its length, where it is known.
-        more: Further keys: `stages`, `device`, `annotations`, `detections`, `classes`, `images`.
+        more: Further keys: `stages`, `device`, `annotations`, `detections`, `classes`,
+            `category_ids` (of the classes, in the annotations), `images`.
     """
     return {
         "format": FORMAT,
@@ -97,12 +97,8 @@ def read_run_file(folder: str | Path) -> dict[str, Any]:
         FpnProbeError: If it is missing, is no JSON object, or was written by a later fpnprobe.
     """
     path = Path(folder) / NAME
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        line = " ".join(str(error).split()) or type(error).__name__
-        raise FpnProbeError(f"cannot read {path}: {line}") from None
-    if not isinstance(content, dict) or not isinstance(content.get("format"), int):
+    content = read_object(path)
+    if not isinstance(content.get("format"), int):
         raise FpnProbeError(f"{path} is no run file: expected an object with a format number")
     if content["format"] > FORMAT:
         raise FpnProbeError(

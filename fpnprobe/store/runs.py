@@ -4,6 +4,7 @@ A run folder holds `fpnprobe.json` (see `run_file`), or a ledger alone. Several 
 study, in the order given: each is a cell, its name is its variant.
 """
 
+import itertools
 import os
 import socket
 from collections import Counter
@@ -89,7 +90,7 @@ def read_runs(folders: Sequence[str | Path], *, names: Sequence[str] = ()) -> li
     """Read run folders as cells with different names or seeds.
 
     Where two say the same of themselves, they are called by their folders; runs that `names` calls
-    the same are seeds of one variant.
+    the same are seeds of one variant, numbered anew if two of them have the same seed.
 
     Raises:
         FpnProbeError: If there are not as many names as folders, or a folder is given twice.
@@ -111,12 +112,14 @@ def read_runs(folders: Sequence[str | Path], *, names: Sequence[str] = ()) -> li
     if max(count.values(), default=0) < 2:
         return cells
     if names:
-        counts: Counter[str] = Counter()
-        numbered = []
-        for cell in cells:
-            numbered.append(read_run(cell.folder, variant=cell.variant, seed=counts[cell.variant]))
-            counts[cell.variant] += 1
-        return numbered
+        clashing = {variant for (variant, _), times in count.items() if times > 1}
+        numbers = {variant: itertools.count() for variant in clashing}
+        return [
+            read_run(cell.folder, variant=cell.variant, seed=next(numbers[cell.variant]))
+            if cell.variant in clashing
+            else cell
+            for cell in cells
+        ]
     shared = Path(os.path.commonpath(real))
     return [
         read_run(cell.folder, variant=path.relative_to(shared).as_posix())
@@ -127,8 +130,19 @@ def read_runs(folders: Sequence[str | Path], *, names: Sequence[str] = ()) -> li
 
 
 def describe_runs(cells: Sequence[StoredCell], name: str) -> dict[str, Any]:
-    """Write the `study.json` that a study of these cells would have."""
-    buckets = next((c.manifest["buckets"] for c in cells if c.manifest.get("buckets")), None)
+    """Write the `study.json` that a study of these cells would have.
+
+    Raises:
+        FpnProbeError: If two have different size buckets, which no table can set side by side.
+    """
+    sized = [cell for cell in cells if cell.manifest.get("buckets")]
+    for cell in sized:
+        if cell.buckets != sized[0].buckets:
+            raise FpnProbeError(
+                f"{sized[0].folder} and {cell.folder} have different size buckets: expected "
+                "equal; read each by itself, or train both with the same `buckets`"
+            )
+    buckets = sized[0].manifest["buckets"] if sized else None
     kinds = {kind for cell in cells for kind in cell.manifest.get("detections") or {}}
     return {
         "name": name,
@@ -144,7 +158,7 @@ _TYPES: Mapping[str, type] = {
     **dict.fromkeys(("study", "variant", "state", "reason", "annotations", "area", "device"), str),
     **dict.fromkeys(("seed", "iteration", "iterations"), int),
     **dict.fromkeys(("probe", "timings", "versions", "stages", "config", "detections"), dict),
-    **dict.fromkeys(("buckets", "images", "classes"), list),
+    **dict.fromkeys(("buckets", "images", "classes", "category_ids"), list),
 }
 
 

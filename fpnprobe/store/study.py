@@ -1,14 +1,14 @@
 """A study's folder: `study.json` and the cells it names, read without trusting either."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.scales import COCO_BUCKETS, ScaleBucket, stored_buckets
 from fpnprobe.store.cell import MANIFEST, StoredCell
-from fpnprobe.store.cell_state import State
+from fpnprobe.store.cell_state import NOT_ASKED_FOR, State
 from fpnprobe.store.documents import MissingDocument, read_object
 from fpnprobe.store.runs import describe_runs, find_runs, is_run, read_run, read_runs
 from fpnprobe.store.study_repair import repair
@@ -196,6 +196,11 @@ def _read_cells(folder: Path, content: Mapping[str, Any]) -> tuple[StoredCell, .
     keys: dict[tuple[str, int], str | None] = {
         (entry["variant"], entry["seed"]): entry["key"] for entry in content.get("cells") or ()
     }
+    unasked = {
+        (entry["variant"], entry["seed"])
+        for entry in content.get("cells") or ()
+        if entry.get("asked") is False
+    }
     planned_keys = keys or {(name, seed): None for name in names for seed in seeds}
     on_disk = {cell_path: StoredCell.read(cell_path) for cell_path in find_cell_folders(folder)}
     by_name = {
@@ -208,7 +213,9 @@ def _read_cells(folder: Path, content: Mapping[str, Any]) -> tuple[StoredCell, .
         if cell_path not in on_disk:
             cell_path = by_name.get((variant, seed), cell_path)
         on_disk.pop(cell_path, None)
-        cells.append(StoredCell.read(cell_path, variant=variant, seed=seed, key=key))
+        cell = StoredCell.read(cell_path, variant=variant, seed=seed, key=key)
+        left_out = cell.state is State.PENDING and (variant, seed) in unasked
+        cells.append(replace(cell, reason=NOT_ASKED_FOR) if left_out else cell)
     planned = {slug(name): name for name in names}
     for cell_path, cell in on_disk.items():
         name = cell.manifest.get("variant") or planned.get(cell_path.parent.name, "")

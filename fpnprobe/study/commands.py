@@ -1,6 +1,6 @@
 """The ways into a study that the command line has: plan it, run it to the end."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,8 @@ from fpnprobe.store import locks
 from fpnprobe.store.cell_state import State
 from fpnprobe.store.study import STUDY
 from fpnprobe.study.folder import cell_content, dataset, study_folder
+from fpnprobe.study.folder.cells import Cell
+from fpnprobe.study.folder.stage_words import StageWords
 from fpnprobe.study.folder.study_folder import Output
 from fpnprobe.study.gaps import find_gaps
 from fpnprobe.study.models import check_models
@@ -18,6 +20,7 @@ from fpnprobe.study.request import Request, differences
 from fpnprobe.study.run_result import read_contradicted
 from fpnprobe.study.runner import command, launchers, local, machine, slurm, slurm_jobs
 from fpnprobe.study.runner.display import Display, say
+from fpnprobe.study.selection import list_unasked, mark_selection
 
 
 def make_plan(request: Request, *, jobs: int | None = None) -> dict[str, Any]:
@@ -52,17 +55,11 @@ class Running:
     fresh: bool = False
 
 
-def run_all(
-    request: Request, options: Running, *, finish: Callable[[Path], Mapping[str, Any]]
-) -> dict[str, Any]:
-    """Run every missing cell, then the evidence and, by `finish(out)`, the report.
-
-    Returns `{study, out, complete, cells: [{variant, seed, state, reason}], report,
-    contradicted}`, the last being the claims that the study contradicts.
+def check_options(request: Request, options: Running) -> int:
+    """Check what can be known of the options without torch; return the processes of a cell.
 
     Raises:
-        FpnProbeError: For bad data, an output folder that cannot be written, a wrong option.
-        fpnprobe.study.runner.local.Interrupted: On Ctrl-C, when all cells have saved their state.
+        FpnProbeError: For a wrong option.
     """
     schedule, resources = request.study.schedule, request.study.resources
     nproc = options.nproc
@@ -77,27 +74,41 @@ def run_all(
         accumulate=schedule.accumulate,
         template=options.template,
     )
-    study_folder.check_writable(request.out)
+    machine.check_device_name(options.device)
+    return nproc
+
+
+def run_all(
+    request: Request, options: Running, *, finish: Callable[[Path], Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Run every missing cell, then the evidence and, by `finish(out)`, the report.
+
+    Returns `{study, out, complete, cells: [{variant, seed, state, reason}], not_asked_for, report,
+    contradicted}`, the last being the claims that the study contradicts.
+
+    Raises:
+        FpnProbeError: For bad data, an output folder that cannot be written, a wrong option.
+        fpnprobe.study.runner.local.Interrupted: On Ctrl-C, when all cells have saved their state.
+    """
+    nproc = check_options(request, options)
     away = options.launcher in ("slurm", "command")
     if not away:  # this machine need not have the device of the jobs
         options = replace(options, device=machine.check_device(options.device))
-    source = dataset.prepare(request.study, out=request.out)
-    output = study_folder.of(request.study, source=source, out=request.out)
-    selected = request.selected(output)
-    if not request.out_chosen:
-        refuse_default_folder(selected, request.out)
-    via = slurm_jobs.executor(output, jobs=options.jobs) if options.launcher == "slurm" else None
-    say(f"study {request.study.name} in {request.out}: checking its models")
-    check_models(output, selected)
+    with study_folder.made(request.out):
+        output, selected = _prepare(request)
+        by_slurm = options.launcher == "slurm"
+        via = slurm_jobs.executor(output, jobs=options.jobs) if by_slurm else None
+        say(f"study {request.study.name} in {request.out}: checking its models")
+        check_models(output, selected)
     jobs = machine.default_jobs(output, options.device, options.jobs, nproc=nproc)
     if away:
         jobs = options.jobs or max(1, len(selected))
-    with Display(jobs=jobs, images=source.images[1]) as display:
+    with Display(jobs=jobs, words=StageWords.of(output)) as display:
         for line in [] if request.repeated is None else differences(request.repeated, output):
             display.say(f"differs from the manifest: {line}")
         for line in find_gaps(output, selected):
             display.say(f"will be missing: {line}")
-        _write_study(output, display)
+        output = _write_study(output, selected, display)
         try:
             if options.fresh:
                 for cell in selected:
@@ -105,9 +116,9 @@ def run_all(
             tell_damage(selected, display)
             tell_stale(output, selected, display)
             if any(cell.state() is not State.DONE for cell in selected):
-                dataset.parse_once(source)
+                dataset.parse_once(output.source)
                 if not away:
-                    dataset.decode(source, output.study)
+                    dataset.decode(output.source, output.study)
             launch = launchers.Launch(device=options.device, nproc=nproc, jobs=1 if away else jobs)
             if options.template is not None:
                 template = command.Template(text=options.template, launch=launch)
@@ -143,9 +154,24 @@ def run_all(
             }
             for cell_run in tracked
         ],
+        "not_asked_for": list_unasked(output),
         "report": dict(report),
         "contradicted": read_contradicted(report),
     }
+
+
+def _prepare(request: Request) -> tuple[Output, tuple[Cell, ...]]:
+    """The study with its data in its folder, and the cells asked for, before anything is trained.
+
+    Raises:
+        FpnProbeError: For data or an output folder that cannot be used.
+    """
+    source = dataset.prepare(request.study, out=request.out)
+    output = study_folder.of(request.study, source=source, out=request.out)
+    selected = request.selected(output)
+    if not request.out_chosen:
+        refuse_default_folder(selected, request.out)
+    return output, selected
 
 
 def _write_report(
@@ -163,10 +189,12 @@ def _write_report(
         return finish(output.out)
 
 
-def _write_study(output: Output, display: Display) -> None:
+def _write_study(output: Output, selected: Sequence[Cell], display: Display) -> Output:
     """Write `study.json`, one runner at a time; tell what no longer belongs to the study."""
     with locks.held(output.out / "lock", wait=30):
         cell_content.remove_temporaries(output.out.glob(f".{STUDY}.*"))
+        output = mark_selection(output, selected)
         output.write()
         for title in cell_content.archive_foreign(output):
             display.say(f"{title} is not in the study any more: moved to {output.out}/archive")
+    return output

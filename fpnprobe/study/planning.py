@@ -24,7 +24,7 @@ def plan(output: Output, selected: Sequence[Cell], *, jobs: int) -> dict[str, An
     rows, todo, speeds, tails = [], [], {}, []
     for cell in selected:
         state, manifest = cell.state(), cell.manifest() or {}
-        timings = manifest.get("timings", {})
+        timings = manifest.get("timings") or {}
         if timings.get("per_iteration_s"):
             speeds[cell.variant] = timings["per_iteration_s"]
         if timings.get("evaluate_s"):
@@ -38,8 +38,8 @@ def plan(output: Output, selected: Sequence[Cell], *, jobs: int) -> dict[str, An
                 "iterations": output.iterations,
                 "key": cell.key[:16],
                 "changed": changed,
-                "code": str(manifest.get("code", "")),
-                "reason": str(manifest.get("reason", "")) if state is State.FAILED else "",
+                "code": str(manifest.get("code") or ""),
+                "reason": str(manifest.get("reason") or "") if state is State.FAILED else "",
             }
         )
         if state is not State.DONE:
@@ -62,11 +62,11 @@ def plan(output: Output, selected: Sequence[Cell], *, jobs: int) -> dict[str, An
 def list_changes(output: Output, cell: Cell, manifest: dict[str, Any]) -> list[str]:
     """List the changes that make a cell stale."""
     now = cell_key.cell_config(output.study, cell.variant, cell.seed)
-    before = _with_defaults(manifest.get("config", {}), cell)
+    before = _with_defaults(manifest.get("config") or {}, cell)
     for content in (now, before):
         cell_key.drop_unkeyed(content)
     changes = cell_key.difference(before, now)
-    if manifest.get("data", {}).get("root_hash") != output.source.root_hash:
+    if (manifest.get("data") or {}).get("root_hash") != output.source.root_hash:
         changes.append("data: other images or annotations")
     return changes or ["the version of the results (see fpnprobe.results_version)"]
 

@@ -1,6 +1,5 @@
 """The request that a command line makes of a study."""
 
-import json
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Any
 from fpnprobe.config import loading, overrides
 from fpnprobe.config.schema import Study
 from fpnprobe.errors import FpnProbeError
+from fpnprobe.store.documents import read_object
 from fpnprobe.store.installed import versions
 from fpnprobe.store.trust import check_names_no_code
 from fpnprobe.study.folder import cell_key
@@ -38,8 +38,12 @@ class Request:
     seeds: tuple[int, ...] = ()
     repeated: Mapping[str, Any] | None = None
 
-    def selected(self, output: Output) -> tuple[Cell, ...]:
-        """The cells that are asked for."""
+    def check_names(self) -> tuple[tuple[str, ...], tuple[int, ...]]:
+        """The variants and seeds that are asked for.
+
+        Raises:
+            FpnProbeError: For one that the study has not.
+        """
         names = [variant.name for variant in self.study.variants]
         chosen_variants = select_names(self.variants or names, names, "variant")
         known_seeds = sorted(
@@ -51,7 +55,11 @@ class Request:
                     f"seed {seed} is not one of the study's seeds {known_seeds}: add it with "
                     "--set seeds=..."
                 )
-        seeds = self.seeds or known_seeds
+        return chosen_variants, self.seeds or tuple(known_seeds)
+
+    def selected(self, output: Output) -> tuple[Cell, ...]:
+        """The cells that are asked for."""
+        chosen_variants, seeds = self.check_names()
         return tuple(c for c in output.cells if c.variant in chosen_variants and c.seed in seeds)
 
 
@@ -107,7 +115,7 @@ def request(
     for name in selection.variants:
         if name not in names and {*name.split()} <= {*names}:
             raise FpnProbeError(f"--variants {name!r}: expected commas between names, as DC5,FPN")
-    select_names(selection.variants or names, names, "variant")
+    selection.check_names()
     return selection
 
 
@@ -131,16 +139,19 @@ def default_folder(name: str) -> Path:
 
 def _read_manifest(file: Path) -> Mapping[str, Any]:
     """A manifest that tells how to repeat its cell."""
+    content, problem = dict[str, Any](), ""
     try:
-        content = json.loads(file.read_text())
-        if not isinstance(content["config"], dict) or not isinstance(content["data"], dict):
-            raise TypeError
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        content = read_object(file)
+    except FpnProbeError as error:
+        problem = str(error).removeprefix(f"{file} ")
+    if not problem and not all(isinstance(content.get(key), dict) for key in ("config", "data")):
+        problem = "it has no config or no data"
+    if problem:
         raise FpnProbeError(
-            f"{file} is not the manifest of a cell ({error or 'no config'}): expected the "
-            "manifest.json of a cell folder"
-        ) from None
-    return dict(content)
+            f"{file} is not the manifest of a cell ({problem}): expected the manifest.json of a "
+            "cell folder"
+        )
+    return content
 
 
 def differences(manifest: Mapping[str, Any], output: Output) -> list[str]:
@@ -156,7 +167,7 @@ def differences(manifest: Mapping[str, Any], output: Output) -> list[str]:
             f"{str(manifest['data'].get('root_hash'))[:12]}): give the folder with "
             "--set data.root=DIR"
         )
-    now, before = versions(), manifest.get("versions", {})
+    now, before = versions(), manifest.get("versions") or {}
     changes = cell_key.difference(before, now)
     if manifest.get("code") != cell_key.code_version():
         changes.append(f"code of fpnprobe: {manifest.get('code')} -> {cell_key.code_version()}")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fpnprobe.errors import EnvironmentProblem
+from fpnprobe.store.selection import describe_unasked
 
 
 def lines(result: Mapping[str, Any]) -> str:
@@ -15,6 +16,10 @@ def lines(result: Mapping[str, Any]) -> str:
         for cell in result["cells"]
     ]
     rows += [f"contradicted: {statement}" for statement in result["contradicted"]]
+    unasked = describe_unasked(
+        (cell["variant"], cell["seed"]) for cell in result.get("not_asked_for") or ()
+    )
+    rows += [f"{unasked} (run again without --variants and --seeds for all)"] if unasked else []
     report = result["report"]
     result_lines = [str(report[key]) for key in ("headline", "summary") if report.get(key)]
     if report.get("html"):

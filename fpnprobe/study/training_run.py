@@ -106,4 +106,5 @@ def _describe_failure(folder: Path, code: int) -> str:
         reason = str(read_run_file(folder).get("reason") or "")
     except FpnProbeError:
         reason = ""
-    return f"the training failed ({reason or f'exit code {code}'}); its log is in {folder}"
+    where = f"; its log is in {folder}" if folder.is_dir() else ""
+    return f"the training failed ({reason or f'exit code {code}'}){where}"

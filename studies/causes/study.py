@@ -14,11 +14,11 @@ expected = (
 )
 
 variants = [
-    dict(name="FPN", seeds=(0, 1, 2, 3, 4)),
-    dict(name="FPN~balanced", seeds=(0, 1, 2, 3, 4)),
-    dict(name="FPN~no-small-direct", seeds=(0, 1, 2, 3, 4)),
+    "FPN",
+    "FPN~balanced",
+    "FPN~no-small-direct",
     "FPN~cut-direct",
-    dict(name="FPN~no-large-direct", seeds=(0, 1, 2, 3, 4)),
+    "FPN~no-large-direct",
     "FPN~cut-deeper",
 ]
-seeds = [0, 1, 2]
+seeds = [0, 1, 2, 3, 4]

@@ -6,10 +6,10 @@ question = (
     "and do FPN-Aux and FPN-CFG repair it?"
 )
 expected = (
-    "Under FPN, the direct path of C2 carries almost no gradient of large objects; under FPN-AuxU "
-    "and FPN-CFG it carries all sizes. FPN gains AP_S and loses AP_L against DC5; the repairs win "
-    "AP_L back, FPN-CFG2 more of it than FPN-CFG1. AP stays low in so short a training: read the "
-    "gradients before the AP."
+    "FPN is 3 to 6 points below DC5 in AP_L. Against FPN, FPN-CFG1 is within 1 point, FPN-CFG2 and "
+    "FPN-AuxU 1 to 3 above, with intervals that hold 0. The direct route of C2 has 10 % or more of "
+    "large people under FPN-CFG1 and CFG2, less than 1 % under FPN and FPN-AuxU. AP stays low in "
+    "so short a training: read the gradients before the AP."
 )
 
 detector = dict(
@@ -22,12 +22,13 @@ detector = dict(
     anchor=8,  # 32 px at the usual 800
     proposals=100,
 )
+_auxu = dict(name="FPN-AuxU", options=dict(tau=1.0))  # the best tau of studies/uncertainty
 # DC5 with the width and the candidates of the pyramid, not with all of C5's channels
 _matched = dict(options=dict(form="matched"))
 variants = [
     dict(name="DC5", **_matched),
     "FPN",
-    dict(name="FPN-AuxU", options=dict(tau=1.0)),  # the best tau of studies/uncertainty
+    _auxu,
     "FPN-CFG1",
     "FPN-CFG2",
 ]
@@ -51,7 +52,7 @@ resources = dict(jobs=2, threads=1)
 presets = {"gpu": {
     "variants": [
         dict(name="DC5", **_matched), dict(name="DC5-Aux", **_matched),
-        "FPN", "FPN-Aux", "FPN-AuxU", "FPN-CFG1", "FPN-CFG3", "FPN-Wide",
+        "FPN", "FPN-Aux", _auxu, "FPN-CFG1", "FPN-CFG3", "FPN-Wide",
         "FPN~no-small-direct", "FPN~balanced",
     ],
     "data.limits": {},
@@ -69,9 +70,44 @@ presets = {"gpu": {
 }}  # fmt: skip
 presets["retinanet"] = {**presets["gpu"], "detector.framework": "retinanet"}
 
-# one H100, twelve minutes in all, in pieces
+# what the short paths carry, the width of a grouped stage alone, and weights by area: read the AP
+presets["causes"] = {
+    "question": (
+        "On photographs, with a pretrained backbone: do small objects on FPN's short paths "
+        "suppress AP on large ones, are these paths needed at all, and what do the width of a "
+        "grouped stage or weights by area give?"
+    ),
+    "expected": (
+        "In AP_L against FPN: FPN~no-small-direct 0.5 to 2 above, undecided; FPN-Wide1 within 1; "
+        "FPN-LogArea 0 to 1 above, undecided; FPN~cut-direct 1 to 4 below."
+    ),
+    "variants": ["FPN", "FPN~no-small-direct", "FPN-Wide1", "FPN-LogArea", "FPN~cut-direct"],
+    "probe.snapshots": [],
+    "probe.offline": 32,
+}
+
+# is the loss on large people slow learning? nearly three epochs
+presets["longer"] = {
+    "question": (
+        "On photographs: does FPN still cost AP of large people after 2.5 times as many "
+        "iterations, and do FPN-AuxU and FPN-CFG1 still stand above it?"
+    ),
+    "expected": (
+        "All four have 10 to 15 AP instead of 8. In AP_L, FPN is 1 to 5 points below DC5: the gap, "
+        "which opened late, does not close as it did on scenes. FPN-AuxU and FPN-CFG1 are 0 to 2 "
+        "above FPN, undecided. The direct route of C2 has less than 1 % of large people under FPN "
+        "and FPN-AuxU, and 10 % or more under FPN-CFG1."
+    ),
+    "variants": [
+        dict(name="DC5", **_matched), "FPN", _auxu, "FPN-CFG1",
+    ],
+    "schedule.iterations": 1500,
+    "probe.offline": 32,
+}  # fmt: skip
+
+# an H100 or H200, in pieces
 presets["h100"] = {
-    "variants": ["FPN", dict(name="DC5", **_matched), "FPN-AuxU", "FPN-CFG1", "FPN-Wide1"],
+    "variants": ["FPN", dict(name="DC5", **_matched), _auxu, "FPN-CFG1", "FPN-Wide1"],
     "seeds": [0, 1],
     "data.size": 256,
     "data.pad": 128,  # four shapes of batches for cuDNN to plan, not six
@@ -79,9 +115,9 @@ presets["h100"] = {
     "detector.anchor": 8,
     "detector.channels": 128,
     "detector.proposals": 256,
-    "schedule.iterations": 1500,
+    "schedule.iterations": 1200,
     "schedule.batch": 16,
     "schedule.warmup": 150,
     "schedule.amp": "bf16",
-    "resources.cells_per_gpu": 5,
+    "resources.cells_per_gpu": 10,
 }

@@ -7,7 +7,8 @@ question = (
 )
 expected = (
     "The default (M_k from a rotation, in later stages a tenth of one, with nearly the step of a "
-    "convolution; f_w as two whole blocks that begin as the number one) is not below FPN. M_k from "
+    "convolution, for it was d = r then; f_w as two whole blocks that begin as the number one) is "
+    "not below FPN. M_k from "
     "Xavier weights at the full rate is, for one step moves it by half. An f_w that begins at "
     "random is, for it begins by hiding half of the map, and one without its second norm is, for "
     "nothing bounds what a step does to it."

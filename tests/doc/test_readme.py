@@ -25,10 +25,11 @@ def test_the_readme_is_short() -> None:
 
 
 def test_links_lead_somewhere() -> None:
-    for page in (ROOT / "README.md", *(ROOT / ".github").glob("*.md")):
+    pages = (".github/*.md", "reports/**/README.md", "studies/**/README.md")
+    for page in (ROOT / "README.md", *(page for glob in pages for page in ROOT.glob(glob))):
         for link in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
             if "://" not in link:
-                assert (page.parent / link).exists(), f"{page.name}: {link}"
+                assert (page.parent / link).exists(), f"{page}: {link}"
 
 
 def test_the_first_table_is_the_reports() -> None:

@@ -141,6 +141,37 @@ def test_roi_align_gradient() -> None:
     assert torch.autograd.gradcheck(lambda x: layer(x, rois), (features,))
 
 
+def test_rows_without_gradient_cost_roi_align_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    corners = torch.rand(40, 4).cumsum(1) * 20
+    rois = torch.cat([torch.randint(0, 2, (40, 1)).float(), corners], 1)
+    cotangent = torch.randn(40, 3, 7, 7)
+    cotangent[torch.rand(40) < 0.7] = 0.0
+    reached = int(cotangent.flatten(1).any(1).sum())
+    nothing = torch.zeros(0)
+
+    def backward(rows: Tensor) -> Tensor:
+        gradient = torch.empty(2, 3, 16, 16)
+        roi_align.roi_align_backward(
+            rows, rois, nothing, nothing, gradient, 7, 7, 0.25, 0, 1, aligned=True
+        )
+        return gradient
+
+    plain = torch.ops.torchvision._roi_align_backward
+    expected = plain(cotangent, rois, 0.25, 7, 7, 2, 3, 16, 16, 0, True)
+    rows_done: list[int] = []
+
+    def counted(rows: Tensor, *rest: object) -> Tensor:
+        rows_done.append(len(rows))
+        return plain(rows, *rest)  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(torch.ops.torchvision, "_roi_align_backward", counted)
+    result = backward(cotangent)
+    assert torch.equal(result.view(torch.int32), expected.view(torch.int32))
+    assert rows_done == [reached] and reached < 40
+    assert torch.equal(backward(torch.zeros_like(cotangent)), torch.zeros(2, 3, 16, 16))
+    assert backward(torch.full_like(cotangent, torch.nan)).isnan().any()
+
+
 def test_roi_align_keeps_boxes_in_float32() -> None:
     features = torch.rand(1, 2, 20, 20, dtype=torch.bfloat16)
     rois = torch.tensor([[0, 300.3, 280.7, 333.1, 310.9]])  # bfloat16 rounds these to 2 px

@@ -48,7 +48,7 @@ FLOORS = {
         ("folder",),
         ("gaps",),
         ("runner",),
-        ("planning", "run_result", "snapshot", "request", "models", "training_run"),
+        ("planning", "run_result", "selection", "snapshot", "request", "models", "training_run"),
         ("precautions",),
         ("commands",),
     ),

@@ -1,9 +1,13 @@
 import math
+from typing import Any
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
+import fpnprobe
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.scales import COCO_BUCKETS, ScaleBucket, bucket_index, check_buckets, names
 
@@ -41,6 +45,22 @@ def test_names_end_with_background() -> None:
 def test_buckets_must_tile_the_areas(buckets: list[ScaleBucket]) -> None:
     with pytest.raises(FpnProbeError):
         check_buckets(buckets)
+
+
+@pytest.mark.parametrize("buckets", [["small"], [("small", 0)], [("small", 0, "x")], "small"])
+def test_what_is_no_bucket_is_told(buckets: Any) -> None:
+    with pytest.raises(FpnProbeError, match="bucket"):
+        check_buckets(buckets)
+
+
+def test_a_model_is_watched_with_borders_as_plain_data() -> None:
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
+    with fpnprobe.watch(
+        model, taps={"C2": model[0]}, buckets=[("near", 0, 9), ("far", 9, None)]
+    ) as probe:
+        rows = model(torch.ones(3, 2))[:, 0]
+        probe.measure(rows.sum(), rows=rows, labels=torch.tensor([0, 1, 1]))
+    assert {"near", "far"} <= {*probe.ledger.frame["bucket"]}
 
 
 @pytest.mark.parametrize("name", ["", "background", "all"])

@@ -61,11 +61,11 @@ def test_a_hook_of_any_kind_is_seen() -> None:
 def test_records_that_differ(sample: Sample) -> None:
     assert_same_records(sample, sample)
     first, *rest = sample.records
-    other = replace(sample, records=(replace(first, l2=first.l2 + 1), *rest))
+    other = replace(sample, gradients=(replace(first, l2=first.l2 + 1), *rest))
     with pytest.raises(AssertionError):
         assert_same_records(sample, other)
     with pytest.raises(AssertionError):
-        assert_same_records(sample, replace(sample, records=tuple(rest)))
+        assert_same_records(sample, replace(sample, gradients=tuple(rest)))
 
 
 def test_the_distance_of_lists_of_tensors() -> None:

@@ -17,7 +17,7 @@ example is in its docstring). What each family can do, and where a new one would
 
 A head without an adapter is followed (`followed_heads`). Both name the same object for every row,
 so the adapters stay for their speed: by `bench probe --size 128` a probed step of the small Faster
-R-CNN takes 1.5 times the CPU time by provenance (0.46 s, 0.29 s). FSAF's and FreeAnchor's say more:
+R-CNN takes 1.6 times the CPU time by provenance (0.46 s, 0.29 s). FSAF's and FreeAnchor's say more:
 which anchors an object's choice of level drops, and whose bag a row is.
 
 `-Aux`: `fpnprobe.mm.variants.auxiliary`. `-AuxU`: layers and losses by name in

@@ -1,6 +1,7 @@
 """Times and memory of probed training steps; what `fpnprobe bench probe` reports."""
 
 import functools
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from fpnprobe.mm.bench.rival_steps import rival_works
 from fpnprobe.mm.bench.steps import Steps
 from fpnprobe.mm.bench.timing import Clock, peak_memory, turns
 from fpnprobe.mm.hook.norms_observer import NormsObserver, stage_parameters
-from fpnprobe.mm.hook.training_step import observed_steps
+from fpnprobe.mm.hook.training_step import StepObserver, observed_steps
 from fpnprobe.probing.probe import Mode
 from fpnprobe.scales import COCO_BUCKETS
 
@@ -34,19 +35,20 @@ def measure(
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise EnvironmentProblem(f"device {device!r}: no CUDA device here; use --device cpu")
     steps, clock = Steps(config, size=size, batch=batch, device=device), Clock(device != "cpu")
+    observers = _observers(steps, followed=followed)
     for turn in turns("bench probe", repeats + 1):
-        _turn(steps, clock, followed=followed)
+        _turn(steps, clock, observers)
         if turn == 0:  # warming up
             clock.times.clear()
     plain_memory = peak_memory(steps.step, device, held=steps.held)
     rows = [_norms_row(steps, clock, repeats)]
     for mode, derived in _KINDS:
-        with observed_steps(steps.wrapper, steps.observer(mode, derived=derived)):
+        with observed_steps(steps.wrapper, observers[_name(mode, derived=derived)]):
             memory = peak_memory(steps.step, device, held=steps.held)
         passes = len(COCO_BUCKETS) + (not derived)
         limit = clock["step"] + passes * clock[f"{mode} pass"]
-        probed = clock[f"{mode} {derived}"]
-        followed_s = clock[f"{mode} {derived} followed"] if followed else 0.0
+        probed = clock[_name(mode, derived=derived)]
+        followed_s = clock[_name(mode, derived=derived, followed=True)] if followed else 0.0
         extra = probed - clock["step"]
         naive = (len(COCO_BUCKETS) + 1) * clock["naive"]
         rows.append(
@@ -99,16 +101,31 @@ def _rival_rows(steps: Steps, clock: Clock, plain_memory: int, device: str) -> l
     return rows
 
 
-def _turn(steps: Steps, clock: Clock, *, followed: bool) -> None:
+def _name(mode: Mode, *, derived: bool, followed: bool = False) -> str:
+    return f"{mode} {'derived' if derived else 'audited'}" + " followed" * followed
+
+
+def _observers(steps: Steps, *, followed: bool) -> dict[str, StepObserver]:
+    """One observer of each kind for all turns, as a training has one.
+
+    Its first sample is dearer, whatever its kind: it is audited, to learn which bucket is best
+    derived, and in reduced precision it is measured again in float32.
+    """
+    return {
+        _name(mode, derived=derived, followed=follows): steps.observer(
+            mode, derived=derived, labels="provenance" if follows else "auto"
+        )
+        for mode, derived in _KINDS
+        for follows in ([False, True] if followed else [False])
+    }
+
+
+def _turn(steps: Steps, clock: Clock, observers: Mapping[str, StepObserver]) -> None:
     """Everything once, by turns, so that a busy machine slows all of it alike."""
     clock.time("step", steps.step)
-    for mode, derived in _KINDS:
-        with observed_steps(steps.wrapper, steps.observer(mode, derived=derived)):
-            clock.time(f"{mode} {derived}", steps.step)
-        if followed:
-            observer = steps.observer(mode, derived=derived, labels="provenance")
-            with observed_steps(steps.wrapper, observer):
-                clock.time(f"{mode} {derived} followed", steps.step)
+    for name, observer in observers.items():
+        with observed_steps(steps.wrapper, observer):
+            clock.time(name, steps.step)
     for mode in ("routes", "full"):
         loss, inputs = steps.inputs(mode)
         clock.time(f"{mode} pass", functools.partial(_pass, loss, inputs))

@@ -21,6 +21,7 @@ from fpnprobe.mm import quiet
 from fpnprobe.mm.bench.batch_shapes import ShapesHook
 from fpnprobe.mm.bench.probe import INTERVALS
 from fpnprobe.mm.bench.stock_runner import stock_runner
+from fpnprobe.mm.bench.timing import turns
 from fpnprobe.mm.bench.training_parts import PartClock, PartsHook
 from fpnprobe.mm.training.building import build_runner
 from fpnprobe.mm.training.saved.keeper import Keeper
@@ -57,19 +58,20 @@ def compare(task: Training, *, warmup: int, rounds: int) -> dict[str, Any]:
     count = task.iterations - warmup
     rows: dict[str, list[tuple[float, float, float]]] = {"ours": [], "stock": []}
     shapes = ShapesHook()
-    for _ in range(rounds):
-        for name, make in (("ours", _ours), ("stock", stock_runner)):
-            with (
-                tempfile.TemporaryDirectory() as scratch,
-                quiet.construction(),
-                contextlib.redirect_stdout(io.StringIO()),  # pycocotools tells of its index
-            ):
-                before = _children()
-                is_first = name == "ours" and not rows[name]
-                clock = _run(make, task, scratch, warmup, *([shapes] if is_first else []))
-                loaders = (_children() - before) / task.iterations
-            wall, cpu = clock.end - clock.begin, clock.cpu_end - clock.cpu_begin
-            rows[name].append((wall / count, cpu / count, loaders))
+    runs: list[tuple[str, Callable[..., Runner]]] = [("ours", _ours), ("stock", stock_runner)]
+    runs *= rounds
+    for (name, make), _ in zip(runs, turns("bench training", len(runs)), strict=True):
+        with (
+            tempfile.TemporaryDirectory() as scratch,
+            quiet.construction(),
+            contextlib.redirect_stdout(io.StringIO()),  # pycocotools tells of its index
+        ):
+            before = _children()
+            is_first = name == "ours" and not rows[name]
+            clock = _run(make, task, scratch, warmup, *([shapes] if is_first else []))
+            loaders = (_children() - before) / task.iterations
+        wall, cpu = clock.end - clock.begin, clock.cpu_end - clock.cpu_begin
+        rows[name].append((wall / count, cpu / count, loaders))
     result: dict[str, Any] = {}
     for name, values in rows.items():
         wall, cpu, loaders = (statistics.median(column) for column in zip(*values, strict=True))

@@ -21,6 +21,7 @@ from fpnprobe.probing.passes.update_scales import UpdateScales
 from fpnprobe.probing.probe import Probe
 from fpnprobe.probing.sample import steadiest
 from fpnprobe.probing.sampling.policy import SamplingPolicy
+from fpnprobe.probing.soundness.counter import Soundness
 from fpnprobe.probing.step_context import StepContext
 from fpnprobe.scales import ScaleBucket
 
@@ -40,6 +41,7 @@ class PartitionObserver:
         intervened: What changes the backward pass of every step; samples then hold the gradient
             before the change.
         labels: Who says which object a row belongs to, see `observe`.
+        soundness: Holds the run's proof in float32, see `SecondLook`.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class PartitionObserver:
         policy: SamplingPolicy,
         intervened: IntervenedBackward | None = None,
         labels: Labels = "auto",
+        soundness: Soundness | None = None,
     ) -> None:
         self._labels: Labels = labels
         self._model = model.module if is_model_wrapper(model) else model
@@ -59,7 +62,7 @@ class PartitionObserver:
         self._probe, self._policy = probe, policy
         self._intervened = intervened
         self._needs_values = intervened is not None and intervened.intervention.rule == "UW"
-        self._look = SecondLook(probe, buckets, tell=policy.warn)
+        self._look = SecondLook(probe, buckets, soundness=soundness, tell=policy.warn)
         self._steadiest_label = -1
         self._sampled = False
         self._seen: Observation | None = None
@@ -158,11 +161,6 @@ class PartitionObserver:
         if sample.sound and not math.isnan(sample.residuals.gradient):
             self._steadiest_label = steadiest(sample)
         self._policy.take_sample(sample)
-
-    @property
-    def proof(self) -> dict[str, Any] | None:
-        """The result of the second look at the first sample of reduced precision."""
-        return self._look.proof
 
     @contextmanager
     def _change_backward(

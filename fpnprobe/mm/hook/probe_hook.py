@@ -1,4 +1,4 @@
-"""The gradient probe as an mmengine hook: three lines in any mmdet config.
+"""The gradient probe as an mmengine hook: two settings in any mmdet config.
 
 custom_imports = dict(imports=["fpnprobe.mm"])
 custom_hooks = [dict(type="GradientProbeHook", mode="routes", budget=0.02)]
@@ -227,6 +227,7 @@ class GradientProbeHook(Hook):
             buckets=self.buckets,
             policy=policy,
             intervened=self._intervened,
+            soundness=self.account.soundness,
         )
 
     def _report_progress(self, iterations: int) -> None:
@@ -241,8 +242,6 @@ class GradientProbeHook(Hook):
     def summary(self) -> dict[str, Any]:
         """Mode, interval, budget, cost, samples, worst residuals and circumstances, as JSON."""
         changed = None if self._intervened is None else self._intervened.intervention.to_data()
-        proof = self._observer.proof if isinstance(self._observer, PartitionObserver) else None
-        self.account.soundness.proof = proof or self.account.soundness.proof
         area = "the annotation's own" if self.area is None else "that of the box"
         return {**self.account.summary(), "intervention": changed, "area": area}
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from mmdet.evaluation.metrics import CocoMetric
 
 from fpnprobe.data.annotation_file import documents
 from fpnprobe.errors import FpnProbeError
@@ -16,8 +17,11 @@ from fpnprobe.mm.hook.runner_facts import find_annotation_file, find_validation_
 from fpnprobe.scales import ScaleBucket
 from fpnprobe.store import atomic
 from fpnprobe.store.run_file import RunFile
+from fpnprobe.store.tables import DamagedTable, read_parquet
 
 DETECTIONS = "detections"
+_TABLE = "evaluation.parquet"
+_KINDS = ("bbox", "segm")
 _METRICS = {
     "mAP": "AP", "mAP_50": "AP_50", "mAP_75": "AP_75", "mAP_s": "AP_S", "mAP_m": "AP_M",
     "mAP_l": "AP_L",
@@ -51,7 +55,8 @@ class ValidationRecord:
     def dump_detections(self, runner: Any) -> None:
         """Let COCO's metric keep its detections, so that AP can have intervals."""
         for metric in getattr(runner.val_loop.evaluator, "metrics", ()):
-            if hasattr(metric, "outfile_prefix") and metric.outfile_prefix is None:
+            # Other metrics have an `outfile_prefix` too, for files and annotations of their own.
+            if isinstance(metric, CocoMetric) and metric.outfile_prefix is None:
                 metric.outfile_prefix = str(self._folder / DETECTIONS)
                 self._annotations = self._annotations_of_validated(runner)
         count = len(runner.val_loop.dataloader.dataset)
@@ -62,22 +67,34 @@ class ValidationRecord:
     def _annotations_of_validated(self, runner: Any) -> str | None:
         """Path of the annotations; a part of them where fewer images are validated on.
 
+        The run file is told which ids they give the classes.
         A dataset with `indices`, say, predicts on some images: the others' objects are not missed.
+        None where the file cannot be read as COCO's; AP is then as mmdet's metric prints it.
         """
         file = find_annotation_file(runner)
         dataset = runner.val_loop.dataloader.dataset
         if file is None or not hasattr(dataset, "get_data_info"):
             return file
         validated = {dataset.get_data_info(i).get("img_id") for i in range(len(dataset))}
-        content = documents.read_json(file)
-        images = [image for image in content["images"] if image["id"] in validated]
+        try:
+            content = documents.read_json(file)
+            id_of = {entry.get("name"): entry["id"] for entry in content["categories"]}
+            images = [image for image in content["images"] if image["id"] in validated]
+            objects = [entry for entry in content["annotations"] if entry["image_id"] in validated]
+        except (FpnProbeError, LookupError, TypeError, AttributeError) as error:
+            reason = error if isinstance(error, FpnProbeError) else f"{file} is no COCO file"
+            runner.logger.warning(
+                f"fpnprobe: AP is as mmdet prints it, without intervals: {reason}"
+            )
+            return None
+        classes = self._file.content.get("classes") or ()
+        self._file.update(category_ids=[id_of.get(name) for name in classes])
         if len(images) == len(content["images"]):
             return file
         runner.logger.warning(
             f"fpnprobe: {len(images)} of {len(content['images'])} images of {file} are validated: "
             "AP in fpnprobe's files is over these; mmdet's counts the others' objects as missed"
         )
-        objects = [entry for entry in content["annotations"] if entry["image_id"] in validated]
         validated_file = self._folder / "validated.json"
         text = json.dumps({**content, "images": images, "annotations": objects})
         atomic.write_bytes(validated_file, text.encode())
@@ -90,16 +107,19 @@ class ValidationRecord:
             table = _rows_of_metrics(metrics or {}, self._cell, runner.iter)
         if table.empty:
             return
-        path = self._folder / "evaluation.parquet"
+        path = self._folder / _TABLE
         if path.is_file():
-            before = pd.read_parquet(path)
-            table = pd.concat([before[before["iteration"] < runner.iter], table])
+            try:
+                before = read_parquet(path, {"iteration": "number"})
+                table = pd.concat([before[before["iteration"] < runner.iter], table])
+            except DamagedTable as error:
+                runner.logger.warning(f"fpnprobe: the AP of earlier validations is lost: {error}")
         atomic.write(path, lambda file: table.to_parquet(file, index=False))
 
     def _evaluate_results(self, iteration: int) -> pd.DataFrame | None:
         tables = []
         files: dict[str, str] = {}
-        for kind in ("bbox", "segm"):
+        for kind in _KINDS:
             file = self._folder / f"{DETECTIONS}.{kind}.json"
             if self._annotations is None or not file.is_file():
                 continue
@@ -120,10 +140,20 @@ class ValidationRecord:
         return pd.concat(tables, ignore_index=True) if tables else None
 
 
+def remove_validations(folder: Path) -> None:
+    """Remove the AP and the detections that a former training left in its folder."""
+    result_files = [f"{DETECTIONS}.{kind}.json" for kind in _KINDS]
+    for name in (_TABLE, *result_files, *map(_compressed_name, _KINDS)):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _compressed_name(kind: str) -> str:
+    return f"{DETECTIONS}.json.gz" if kind == "bbox" else f"{DETECTIONS}.{kind}.json.gz"
+
+
 def _compress_file(file: Path) -> str:
     """Compress a result file of COCO's metric; return the new name."""
-    kind = file.name.split(".")[1]
-    name = f"{DETECTIONS}.json.gz" if kind == "bbox" else f"{DETECTIONS}.{kind}.json.gz"
+    name = _compressed_name(file.name.split(".")[1])
     packed = gzip.compress(file.read_bytes(), mtime=0)
     atomic.write_bytes(file.with_name(name), packed)
     file.unlink()

@@ -13,17 +13,21 @@ import pandas as pd
 from fpnprobe.evidence.diagnosis import diagnose, headline
 from fpnprobe.ledger import Ledger
 from fpnprobe.mm.hook.norms_observer import stage_parameters
-from fpnprobe.mm.hook.run_evaluation import ValidationRecord
+from fpnprobe.mm.hook.run_evaluation import ValidationRecord, remove_validations
 from fpnprobe.mm.hook.runner_facts import advise_thawing, describe_config, json_content
 from fpnprobe.scales import ScaleBucket
 from fpnprobe.store import atomic
 from fpnprobe.store.run_file import RunFile, describe_run
 
+_LOSSES = "training.parquet"
 FEW = 10  # samples below which a share says little
 
 
 class RunRecord:
     """Keeps `fpnprobe.json` and `evaluation.parquet` of a training under mmengine.
+
+    A training that starts at iteration 0 removes what a former one left in the folder, as its
+    ledger does.
 
     Args:
         runner: The run that begins.
@@ -47,6 +51,9 @@ class RunRecord:
         self._folder, self._cell, self._buckets = folder, dict(cell), buckets
         self._start = time.perf_counter()
         self._begun = runner.iter
+        if self._begun == 0:
+            remove_validations(folder)
+            (folder / _LOSSES).unlink(missing_ok=True)
         parameters = stage_parameters(runner.model)
         self._frozen = [
             n for n, stage in parameters.items() if not any(p.requires_grad for p in stage)
@@ -127,9 +134,7 @@ class RunRecord:
         if tables:
             table = pd.concat(tables, ignore_index=True)
             table = table[table["iteration"] >= 0]
-            atomic.write(
-                self._folder / "training.parquet", lambda file: table.to_parquet(file, index=False)
-            )
+            atomic.write(self._folder / _LOSSES, lambda file: table.to_parquet(file, index=False))
 
 
 @contextmanager

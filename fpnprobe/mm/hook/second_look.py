@@ -12,6 +12,7 @@ from fpnprobe.mm.hook.remeasure import Step, measure_again
 from fpnprobe.probing.probe import Probe
 from fpnprobe.probing.sample import Residuals, Sample, worst
 from fpnprobe.probing.soundness.arithmetic import TOLERANCES, WHOLE
+from fpnprobe.probing.soundness.counter import Soundness
 from fpnprobe.probing.soundness.verdict import Verdict
 from fpnprobe.scales import ScaleBucket
 
@@ -24,16 +25,15 @@ class SecondLook:
     """Reviews the samples of one run.
 
     In reduced precision the first sample is measured again in whole float32, where it must hold
-    1e-5: no missing term can hide under a wide tolerance. A sample over its tolerance is measured
-    again one arithmetic finer; what falls to a hundredth there was rounding.
+    1e-5: no missing term can hide under a wide tolerance. Where it does not hold, the later samples
+    of reduced precision are unsound too. A sample over its tolerance is measured again one
+    arithmetic finer; what falls to a hundredth there was rounding.
 
     Args:
         probe: What is measured.
         buckets: Scale buckets.
+        soundness: Holds the proof of the run, from before it was resumed too; by default a new one.
         tell: Is given a sentence about what was found.
-
-    Attributes:
-        proof: The arithmetic and the worst residual of the first sample's second look, or None.
     """
 
     def __init__(
@@ -41,13 +41,14 @@ class SecondLook:
         probe: Probe,
         buckets: tuple[ScaleBucket, ...],
         *,
+        soundness: Soundness | None = None,
         tell: Callable[[str], object] = lambda _sentence: None,
     ) -> None:
         self._probe = replace(probe, mode="full", terms="none", derive=False, audit="sketch")
         self._buckets, self._tell = buckets, tell
+        self._soundness = Soundness() if soundness is None else soundness
         self._step: Step | None = None
         self._looks, self._limit, self._split = 0, 0.0, False
-        self.proof: dict[str, Any] | None = None
 
     @contextmanager
     def remembered(self, model: Any) -> Iterator[None]:
@@ -67,16 +68,19 @@ class SecondLook:
         """The sample under the verdict that a second look gives, where one is due."""
         step, self._step = self._step, None
         verdict = sample.verdict
+        if self._soundness.disproves(sample):
+            return self._soundness.condemn(sample)
         if not sample.finite or step is None:
             return sample
-        if verdict.over == ("loss",):
+        reduced = verdict.arithmetic not in WHOLE
+        unproven = reduced and self._soundness.proof is None
+        if verdict.over == ("loss",) and not unproven:
             # Where the values of a loss do not split by bucket, an audited sample tells it.
             self._split = self._split or verdict.sound or self._values_split(model, step, sample)
             return sample.judged(replace(verdict, sound=self._split))
-        reduced = verdict.arithmetic not in WHOLE
         if verdict.over and _worst_residual(sample.residuals) <= self._limit:
             return sample.judged(replace(verdict, sound=True, tolerance=self._limit))
-        if reduced and self.proof is None:
+        if unproven:
             return self._prove_first(model, step, sample)
         if verdict.over and self._looks < LOOKS:
             self._looks += 1
@@ -91,17 +95,19 @@ class SecondLook:
     def _prove_first(self, model: Any, step: Step, sample: Sample) -> Sample:
         residuals, problem = self._measure_again(model, step, torch.float32)
         if residuals is None:
-            self.proof = {"arithmetic": "float32", "residual": None, "reason": problem}
+            self._soundness.proof = {"arithmetic": "float32", "residual": None, "reason": problem}
             self._tell(f"could not be measured again in float32 ({problem})")
             return sample
         verdict = residuals.judge("float32")
         if not verdict.sound:
             verdict = self._judge_rounding(model, step, residuals, verdict, "float64")
         size = _worst_residual(residuals)
-        self.proof = {"arithmetic": "float32", "residual": size, "holds": verdict.sound}
+        self._soundness.record_proof(size, verdict)
         if not verdict.sound:
-            sentence = f"measured again in float32, {verdict.sentence}"
-            return sample.judged(replace(sample.verdict, sound=False, sentence=sentence))
+            return self._soundness.condemn(sample)
+        if sample.verdict.over == ("loss",):
+            self._split = True  # the values alone: the gradients held
+            return sample.judged(replace(sample.verdict, sound=True))
         if sample.verdict.over:
             return sample.judged(self._acquit_sample(sample, f"{size:.1e} in float32"))
         return sample

@@ -14,6 +14,7 @@ from fpnprobe.probing.sampling.budget import Budget
 from fpnprobe.probing.sampling.cost import Cost
 from fpnprobe.probing.sampling.schedule import Schedule
 from fpnprobe.probing.soundness.counter import Soundness
+from fpnprobe.store.documents import number_or_none
 
 
 class Account:
@@ -86,9 +87,9 @@ class Account:
             "interval": interval,
             "iterations": sorted(self.schedule.iterations) if budget is None else [],
             "budget": None if budget is None else budget.fraction,
-            "cost": _number_or_none(self.fraction),
-            "step_s": _number_or_none(self.cost.step_s),
-            "extra_s": _number_or_none(self.cost.extra_s),
+            "cost": number_or_none(self.fraction),
+            "step_s": number_or_none(self.cost.step_s),
+            "extra_s": number_or_none(self.cost.extra_s),
             **self.soundness.summary(),
             "facts": self.facts,
         }
@@ -127,7 +128,3 @@ def circumstances(runner: Any) -> dict[str, Any]:
         "processes": get_world_size(),
         "batch": "global",
     }
-
-
-def _number_or_none(value: float) -> float | None:
-    return value if math.isfinite(value) else None

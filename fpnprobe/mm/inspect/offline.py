@@ -1,13 +1,12 @@
 """The command `fpnprobe probe`: opens a detector and its images, and measures them offline."""
 
-import math
 from pathlib import Path
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm.inspect.open_detector import open_given
 from fpnprobe.mm.inspect.probe_images import OfflineResult, probe_images
 from fpnprobe.probing.probe import Probe
-from fpnprobe.scales import ScaleBucket, check_buckets
+from fpnprobe.scales import buckets_of_sides
 
 
 def probe_offline(
@@ -62,20 +61,3 @@ def probe_offline(
     checked = None if checkpoint is None else str(checkpoint)
     names = {"config": config, "checkpoint": checked, "ledger": str(out / "ledger.parquet")}
     return OfflineResult(result.ledger, {**names, **result.summary})
-
-
-def buckets_of_sides(bounds: str) -> tuple[ScaleBucket, ...]:
-    """Small, medium, large between two sides in px; other counts are named by their number.
-
-    >>> [(bucket.name, bucket.high) for bucket in buckets_of_sides("32,96")]
-    [('small', 1024.0), ('medium', 9216.0), ('large', inf)]
-    """
-    try:
-        sides = [0.0, *(float(side) for side in bounds.split(",")), math.inf]
-    except ValueError:
-        raise FpnProbeError(f"bounds {bounds!r}: expected sides in px, such as 32,96") from None
-    names = ["small", "medium", "large"]
-    if len(sides) != 4:
-        names = [f"scale{i + 1}" for i in range(len(sides) - 1)]
-    pairs = zip(names, sides, sides[1:], strict=False)
-    return check_buckets([ScaleBucket(name, a * a, b * b) for name, a, b in pairs])

@@ -11,8 +11,8 @@ from fpnprobe.errors import EnvironmentProblem, FpnProbeError
 from fpnprobe.mm.inspect.check.result import RESIDUALS, CheckResult
 
 _GROUPS = (
-    ("holds", "Every sum holds, labels witnessed"),
-    ("unwitnessed", "Every sum holds, labels NOT checked"),
+    ("holds", "Every sum of gradients holds, labels witnessed"),
+    ("unwitnessed", "Every sum of gradients holds, labels NOT checked"),
     ("refused", "Refused, in one line"),
     ("environment", "Not to be built here: a package, or weights, are missing"),
 )

@@ -17,6 +17,7 @@ from fpnprobe.ledger.parts import read as read_table
 from fpnprobe.mm.detectors.stock import read_config, set_classes
 from fpnprobe.mm.training.device import join_processes
 from fpnprobe.mm.training.first_iteration import FirstIteration
+from fpnprobe.mm.training.refused_run import remove_if_refused
 
 _SPLITS = (("train_dataloader", "train"), ("val_dataloader", "val"), ("test_dataloader", "val"))
 _UNUSABLE = (KeyError, TypeError, ValueError, AttributeError, OSError, ImportError)
@@ -26,7 +27,7 @@ def train_config(request: TrainingRequest) -> Path:
     """Train a config as mmdet's own `tools/train.py` does, with the probe in its hooks.
 
     Returns:
-        The work_dir.
+        The work_dir, which is left as it was where nothing was trained.
 
     Raises:
         FpnProbeError: If the config, an option or the data cannot be used.
@@ -37,17 +38,20 @@ def train_config(request: TrainingRequest) -> Path:
     config = prepare_config(request)
     if request.launcher == "pytorch":
         _join_torchrun(config)
-    runner = _build_runner(request, config)
-    runner.register_hook(FirstIteration())
-    try:
-        runner.train()
-    except (URLError, ConnectionError) as error:
-        raise EnvironmentProblem(
-            f"{request.config} begins from pretrained weights that cannot be fetched ({error}): "
-            "give a file by --cfg-options model.backbone.init_cfg.checkpoint=FILE, or draw all "
-            "weights by --cfg-options model.backbone.init_cfg=None"
-        ) from error
-    return Path(config.work_dir)
+    first_iteration = FirstIteration()
+    folder = Path(config.work_dir)
+    with remove_if_refused(folder, has_begun=lambda: first_iteration.has_begun):
+        runner = _build_runner(request, config)
+        runner.register_hook(first_iteration)
+        try:
+            runner.train()
+        except (URLError, ConnectionError) as error:
+            raise EnvironmentProblem(
+                f"{request.config} begins from pretrained weights that cannot be fetched ({error})"
+                ": give a file by --cfg-options model.backbone.init_cfg.checkpoint=FILE, or draw "
+                "all weights by --cfg-options model.backbone.init_cfg=None"
+            ) from error
+    return folder
 
 
 def prepare_config(request: TrainingRequest) -> Config:

@@ -15,6 +15,11 @@ class FirstIteration(Hook):
         self._begun: float | None = None
         self._told = False
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether an iteration was begun."""
+        return self._begun is not None
+
     def before_train_iter(self, _runner: Any, **_: Any) -> None:
         """Start the clock."""
         self._begun = time.monotonic()

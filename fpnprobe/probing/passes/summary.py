@@ -78,7 +78,7 @@ def summarize(
     header = RecordHeader(step.iteration, step.epoch, partition.labels, objects, residuals)
     finite = all(np.isfinite(vector).all() for vector in moments.values())
     verdict = residuals.judge(totals.arithmetic)
-    usual = "measured" if finite and verdict.sound else "unsound" if finite else "nonfinite"
+    usual = "measured" if finite else "nonfinite"
 
     def state_of(key: GradientKey) -> str:
         arrives = key.tap in totals.untrained and usual == "measured"
@@ -86,7 +86,7 @@ def summarize(
 
     lost = underflows(moments, totals.counts, rows["all"], reduction) if finite else {}
     records: list[GradientRecord] = []
-    conflicts: list[ConflictRecord] = []
+    cosines: list[ConflictRecord] = []
     for key, vector in moments.items():
         state = state_of(key)
         gram = vector[:-2].reshape(size, size)
@@ -95,8 +95,8 @@ def summarize(
         records += [replace(r, state="underflow") if r.bucket in gone else r for r in key_records]
         total = np.sqrt(vector[-2])
         records.append(header.record(key, "all", l2=total, rows=sum(rows["all"]), state=state))
-        if totals.moments[key].gram and finite and verdict.sound:
-            conflicts += header.conflicts(key, gram)
+        if totals.moments[key].gram and finite:
+            cosines += header.conflicts(key, gram)
     for key, accumulator in totals.moments.items():
         if (scaled := accumulator.scaled_squares()) is not None:
             squares, step_key = scaled.numpy(), replace(key, kind="update")
@@ -118,8 +118,8 @@ def summarize(
         epoch=step.epoch,
         loss=loss,
         values=dict(zip(partition.labels, values, strict=True)),
-        records=tuple(records),
-        conflicts=tuple(conflicts),
+        gradients=tuple(records),
+        cosines=tuple(cosines),
         residuals=residuals,
         finite=finite,
         verdict=verdict,

@@ -7,14 +7,16 @@ from fpnprobe.errors import FpnProbeError
 from fpnprobe.probing.sampling.cost import Cost
 
 _FIRST, _AGAIN = 3, 4  # steps until the first probed one, and on to the next, before an interval
+_LEAST = 2  # steps: what is between two probed ones tells what a plain step takes
 
 
 class Budget:
     """Chooses which steps to probe so that it takes at most a fraction of the training time.
 
     Two probed steps near the beginning show what one costs. From then on every `interval`-th
-    iteration is probed, where the interval is the next larger of 1, 2, 5, 10, 20, 50, ... so that
-    runs on similar machines probe the same iterations. It follows the cost while that changes.
+    iteration is probed, where the interval is the next larger of 2, 5, 10, 20, 50, ... so that
+    runs on similar machines probe the same iterations. It follows the cost while that changes;
+    it is never 1, since plain steps between the probed ones tell what a plain one takes.
 
     Args:
         fraction: Extra time allowed, relative to the time of plain steps.
@@ -61,9 +63,9 @@ class Budget:
         return -(-iteration // self.interval) * self.interval
 
     def interval_for(self, *, step_s: float, extra_s: float) -> int:
-        """The next larger of 1, 2, 5, 10, ... steps, for a step and a probe of these durations."""
+        """The next larger of 2, 5, 10, ... steps, for a step and a probe of these durations."""
         if math.isnan(extra_s):  # no plain step was between probed ones
-            return self.interval or _AGAIN
-        least = max(extra_s / (self.fraction * step_s), 1.0)
+            return max(self.interval or _AGAIN, _LEAST)
+        least = max(extra_s / (self.fraction * step_s), float(_LEAST))
         power = int(10 ** math.floor(math.log10(least)))
         return next(power * digit for digit in (1, 2, 5, 10) if power * digit >= least)

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from statistics import median
 
-_KEPT = 32  # recent measurements that the medians look at
+_KEPT = 8  # recent measurements that the medians look at: a slow beginning is soon forgotten
 
 
 class Cost:

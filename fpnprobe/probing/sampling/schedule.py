@@ -32,7 +32,13 @@ class Schedule:
 
     @classmethod
     def log_spaced(cls, count: int, *, last: int) -> "Schedule":
-        """Return `count` iterations from 0 to `last`, evenly spaced in log(1 + iteration)."""
+        """Return at most `count` iterations from 0 to `last`, evenly spaced in log(1 + iteration).
+
+        Those that round to the same iteration are one.
+
+        >>> len(Schedule.log_spaced(20, last=10).iterations)
+        11
+        """
         if count < 2 or last < 1:
             raise FpnProbeError(
                 f"log-spaced schedule of {count} iterations up to {last}: expected at least 2 "

@@ -7,8 +7,13 @@ from typing import Any
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.probing.sample import Residuals, Sample, worst
+from fpnprobe.probing.soundness.arithmetic import WHOLE
+from fpnprobe.probing.soundness.verdict import Verdict
 
 _NAMES = ("loss", "gradient", "routes")
+_STATE = (
+    "samples", "unsound", "nonfinite", "underflow", "sentence", "arithmetic", "tolerance", "proof",
+)  # fmt: skip
 
 
 class Soundness:
@@ -23,7 +28,7 @@ class Soundness:
         unsound: Those whose sums do not hold.
         nonfinite: Those with a gradient that is not finite.
         underflow: Those with a bucket that float16 could not hold.
-        proof: What measuring the first sample again in float32 gave, or None.
+        proof: What measuring the first sample of reduced precision again in float32 gave, or None.
     """
 
     def __init__(
@@ -76,10 +81,30 @@ class Soundness:
     def prove(self, sample: Sample, residuals: Residuals) -> Sample:
         """The sample under what the same step gave in whole float32."""
         verdict = residuals.judge("float32")
-        self.proof = {"arithmetic": "float32", "residual": residuals.worst, "holds": verdict.sound}
+        self.record_proof(residuals.worst, verdict)
         if verdict.sound:
             return sample.judged(replace(sample.verdict, sound=True))
-        sentence = f"measured again in float32, {verdict.sentence}"
+        return self.condemn(sample)
+
+    def record_proof(self, residual: float, verdict: Verdict) -> None:
+        """Record the verdict on a sample that was measured again in whole float32."""
+        self.proof = {"arithmetic": "float32", "residual": residual, "holds": verdict.sound}
+        if not verdict.sound:
+            self.proof["reason"] = verdict.sentence
+
+    def disproves(self, sample: Sample) -> bool:
+        """Tell whether a sample is of reduced precision in a run whose proof in float32 failed.
+
+        A term that is missing in float32 is missing in every sample of the run, and the tolerance
+        of reduced precision hides it.
+        """
+        failed = self.proof is not None and self.proof.get("holds") is False
+        return failed and sample.finite and sample.verdict.arithmetic not in WHOLE
+
+    def condemn(self, sample: Sample) -> Sample:
+        """The sample as unsound, for the reason that the proof failed."""
+        reason = (self.proof or {}).get("reason", "")
+        sentence = f"measured again in float32, a sample of this run does not hold: {reason}"
         return sample.judged(replace(sample.verdict, sound=False, sentence=sentence))
 
     def note(self, sentence: str) -> None:
@@ -102,12 +127,11 @@ class Soundness:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state that a resumed run goes on from."""
-        names = ("samples", "unsound", "nonfinite", "underflow", "sentence", "tolerance")
-        return {**{name: getattr(self, name) for name in names}, "residuals": {**self.residuals}}
+        return {**{name: getattr(self, name) for name in _STATE}, "residuals": {**self.residuals}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from `state_dict`."""
-        for name in ("samples", "unsound", "nonfinite", "underflow", "sentence", "tolerance"):
+        for name in _STATE:
             setattr(self, name, state.get(name, getattr(self, name)))
         self.residuals = dict(state["residuals"])
 

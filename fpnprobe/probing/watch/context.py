@@ -26,7 +26,7 @@ from fpnprobe.probing.sampling.schedule import Schedule
 from fpnprobe.probing.taps import level_of, recorded, stage_modules
 from fpnprobe.probing.watch.samples import WatchedSamples
 from fpnprobe.probing.watch.watcher import Watch
-from fpnprobe.scales import COCO_BUCKETS, ScaleBucket, check_buckets
+from fpnprobe.scales import COCO_BUCKETS, BucketLike, check_buckets
 from fpnprobe.store.run_file import RunFile, describe_run
 
 Batch = Literal["global", "own"]
@@ -38,7 +38,7 @@ def watch(
     *,
     taps: Mapping[str, nn.Module] | None = None,
     auxiliary: Iterable[nn.Module] = (),
-    buckets: Sequence[ScaleBucket] = COCO_BUCKETS,
+    buckets: Sequence[BucketLike] = COCO_BUCKETS,
     interval: Schedule | int | Iterable[int] | Mapping[str, Any] = 1,
     budget: float | None = None,
     mode: Mode = "routes",
@@ -59,7 +59,7 @@ def watch(
         taps: Stages in order, shallow to deep: `C2`, `C3`, ... and pyramid levels `P2`, ... by
             name; without it, `layer1`..`layer4` of a ResNet.
         auxiliary: Modules whose consumers of a stage are the route `auxiliary`.
-        buckets: Scale buckets.
+        buckets: Scale buckets, `ScaleBucket`s or (name, low, high) in px^2; COCO's by default.
         interval: Measure every so many iterations, or a `Schedule`, or a list of iterations.
         budget: Or: measure as often as this fraction of the training time allows.
         mode: `routes` or `full`, see `Probe`.
@@ -110,9 +110,15 @@ def watch(
     for name in stages:
         level_of(name)
     reduction = process_reduction() if batch == "global" else Reduction()
+    # Every option is checked before a file is written: a refused one leaves the folder as it was.
+    checked, probe = check_buckets(buckets), Probe(mode, terms, reduction=reduction)
+    on_gpu = any(p.is_cuda for p in model.parameters())
+    schedule = Schedule.of(interval) if budget is None else None
+    cost = Cost(wait=torch.cuda.synchronize) if on_gpu else Cost()
+    limit = None if budget is None else _make_budget(budget, cost, batch)
+    stage_facts = _describe_stages(stages)
     with ExitStack() as undo:
         writer = run = None
-        checked = check_buckets(buckets)
         name = variant or (Path(out_dir).resolve().name if out_dir is not None else "")
         if out_dir is not None and (batch == "own" or is_first_process()):
             _refuse_to_overwrite(Path(out_dir), start)
@@ -127,19 +133,17 @@ def watch(
                     seed=seed,
                     study=study,
                     buckets=checked,
-                    device="cuda" if any(p.is_cuda for p in model.parameters()) else "cpu",
-                    stages=_describe_stages(stages),
+                    device="cuda" if on_gpu else "cpu",
+                    stages=stage_facts,
                 ),
             )
-        on_gpu = any(p.is_cuda for p in model.parameters())
-        cost = Cost(wait=torch.cuda.synchronize) if on_gpu else Cost()
         watcher = Watch(
-            Probe(mode, terms, reduction=reduction),
+            probe,
             model,
             stages,
             buckets=checked,
-            schedule=Schedule.of(interval) if budget is None else None,
-            budget=None if budget is None else _make_budget(budget, cost, batch),
+            schedule=schedule,
+            budget=limit,
             sink=WatchedSamples(
                 out_dir=None if out_dir is None else Path(out_dir), writer=writer, run=run
             ),

@@ -170,7 +170,8 @@ class Watch:
             epoch: 0-based epoch, for the ledger.
             again: Makes the same forward pass once more and returns `loss, partition` or
                 `loss, rows, labels`. In reduced precision the first sample is then measured again
-                in whole float32, where no missing term can hide under a wide tolerance.
+                in whole float32, where no missing term can hide under a wide tolerance; if it does
+                not hold there, all later samples of reduced precision are unsound, too.
 
         Returns:
             The sample, or None where the iteration was not due.
@@ -191,6 +192,8 @@ class Watch:
             sample = self._measure_loss(loss, loss_parts, iteration=iteration, epoch=epoch)
             if again is not None and self._needs_proof(sample):
                 sample = self._prove_sample(sample, again)
+            elif self.soundness.disproves(sample):
+                sample = self.soundness.condemn(sample)
             self._sink.add(self.soundness.add(sample))
             self._tell_run(state="running", reason="")
             return sample
@@ -215,11 +218,12 @@ class Watch:
         return self._probe.measure(loss, partition, taps, step)
 
     def _needs_proof(self, sample: Sample) -> bool:
-        return sample.verdict.arithmetic not in WHOLE and self.soundness.proof is None
+        reduced = sample.verdict.arithmetic not in WHOLE
+        return reduced and sample.finite and self.soundness.proof is None
 
     def _prove_sample(self, sample: Sample, again: Callable[[], tuple[Any, ...]]) -> Sample:
         """The sample under the verdict of the same step in whole float32."""
-        self._forget()
+        self.outputs.forget()  # the guards of this iteration stay: the pass below needs them too
         self.outputs.is_listening = True
         devices = range(torch.cuda.device_count())
         with whole_float32(), state_set_aside(), torch.random.fork_rng(devices=devices):

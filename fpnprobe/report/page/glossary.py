@@ -10,7 +10,8 @@ from fpnprobe.figures.wording import bind
 WORDS: dict[str, str] = {
     "stage": "Output of the backbone, C2 to C5: C2 is the shallowest and has a quarter of the "
     "image's resolution, each later one half of the one before.",
-    "level": "Map of the pyramid, P2 to P6, on which objects of one size range are predicted.",
+    "level": "Map of the pyramid, P2 to P6, on which objects of one size range are predicted; DC5 "
+    "has none.",
     "tap": "Stage or level at which a gradient is read.",
     "route": "Way by which a gradient comes back to a stage: direct, auxiliary or deeper; the "
     "three add up to the total.",

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from fpnprobe.figures.columns import rows
-from fpnprobe.figures.wording import scientific, signed
+from fpnprobe.figures.wording import percent, scientific, signed
 from fpnprobe.report.page.content import Number
 from fpnprobe.report.sections.claims import tally
 from fpnprobe.report.sections.soundness import OVER, UNSOUND, residuals
@@ -160,7 +160,7 @@ def _share_number(stored: Stored, base: str, other: str) -> Number:
     if frozen:
         detail += f"; {frozen}"
     if (other, "direct") in places:
-        detail += f"; directly {100 * places[other, 'direct'].share:.0f} %"
+        detail += f"; directly {percent(places[other, 'direct'].share)}"
     return Number(label, " → ".join(f"{100 * row.share:.0f}" for row in totals) + " %", detail)
 
 

@@ -9,7 +9,9 @@ from typing import Any
 
 from fpnprobe.figures.wording import short
 from fpnprobe.store import State, StoredCell, StoredStudy
+from fpnprobe.store.cell_state import NOT_ASKED_FOR
 from fpnprobe.store.runs import is_run
+from fpnprobe.store.selection import describe_unasked
 
 LONGEST = 48
 TABLES = ("ledger.parquet", "conflict.parquet", "training.parquet", "evaluation.parquet")
@@ -58,6 +60,8 @@ def label(name: object) -> str:
 def name_cells(stored: StoredStudy, *, name: str, prefix: str, holes: list[str]) -> list[Cell]:
     """The cells of a study in its order; those that are not done are named in `holes`.
 
+    Cells that `run-study` was not asked for are left out: one sentence names them.
+
     Args:
         stored: The study's folder.
         name: What the report calls the study.
@@ -65,7 +69,10 @@ def name_cells(stored: StoredStudy, *, name: str, prefix: str, holes: list[str])
         holes: Sentences about what is missing, which this adds to.
     """
     holes += [plain(problem) for problem in stored.problems]
-    cells = [_name_cell(cell, name, prefix) for cell in stored.cells]
+    asked = [cell for cell in stored.cells if cell.reason != NOT_ASKED_FOR]
+    cells = [_name_cell(cell, name, prefix) for cell in asked]
+    unasked = [(prefix + label(c.variant), c.seed) for c in stored.cells if c not in asked]
+    holes += [f"{describe_unasked(unasked)}: they are left out"] if unasked else []
     for on_disk in stored.cells:
         for file, kind in on_disk.find_damage(*TABLES).items():
             holes.append(
@@ -77,7 +84,8 @@ def name_cells(stored: StoredStudy, *, name: str, prefix: str, holes: list[str])
             why = f": {cell.reason}" if cell.reason else ""
             holes.append(f"{cell.variant}, seed {cell.seed}: {cell.state}{why}")
         for step, why in (cell.manifest.get("holes") or {}).items():
-            holes.append(f"{cell.variant}, seed {cell.seed}: no {step}: {plain(why)}")
+            lack = "feature maps" if step == "features" else step
+            holes.append(f"{cell.variant}, seed {cell.seed}: no {lack}: {plain(why)}")
     return cells
 
 

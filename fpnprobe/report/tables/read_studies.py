@@ -31,10 +31,12 @@ EVALUATION = ("study", "variant", "seed", "iteration", "iou_type", "metric", "va
 def read(folders: Sequence[Path], *, names: Sequence[str] = ()) -> Stored:
     """Read study folders, and folders of trainings with a probe.
 
-    All trainings are one study together; `names` says what they are called.
+    All trainings are one study together; `names` says what they are called. Of studies whose sizes
+    have other bounds than the first one's a hole says so; those with other sizes are left out.
 
     Raises:
-        FpnProbeError: If a folder is neither a study (`study.json` or a cell) nor has a ledger.
+        FpnProbeError: If a folder is neither a study (`study.json` or a cell) nor has a ledger, or
+            trainings have different size buckets.
     """
     holes: list[str] = []
     studies: list[dict[str, Any]] = []
@@ -46,8 +48,9 @@ def read(folders: Sequence[Path], *, names: Sequence[str] = ()) -> Stored:
     training: list[pd.DataFrame] = []
     snapshots: list[pd.DataFrame] = []
     on_disk = read_studies(folders, names=names)
-    for name, study in zip(_name_studies(on_disk), on_disk, strict=True):
-        prefix = f"{name}: " if len(on_disk) > 1 else ""
+    named = _drop_other_sizes(list(zip(_name_studies(on_disk), on_disk, strict=True)), holes)
+    for name, study in named:
+        prefix = f"{name}: " if len(named) > 1 else ""
         studies.append({**study.content, "name": name})
         study_cells = name_cells(study, name=name, prefix=prefix, holes=holes)
         cells += study_cells
@@ -119,6 +122,32 @@ def read_studies(folders: Sequence[Path], *, names: Sequence[str] = ()) -> list[
     if runs:
         studies.append(StoredStudy.of_runs(runs, names=names))
     return studies
+
+
+def _drop_other_sizes(
+    named: Sequence[tuple[str, StoredStudy]], holes: list[str]
+) -> list[tuple[str, StoredStudy]]:
+    """The studies that have the sizes of the first one; differences are told in `holes`."""
+    comparable = list(named[:1])
+    for name, study in named[1:]:
+        first_name, first = named[0]
+        sizes, expected = (
+            [bucket.name for bucket in buckets] for buckets in (study.buckets, first.buckets)
+        )
+        if sizes != expected:
+            holes.append(
+                f"{name} is left out: it has the sizes {plain(', '.join(sizes))}, {first_name} has "
+                f"{plain(', '.join(expected))}; make a report of each"
+            )
+            continue
+        comparable.append((name, study))
+        if study.buckets != first.buckets:
+            bounds = "; ".join(plain(f"{b.name}: {b.describe_bounds()}") for b in study.buckets)
+            holes.append(
+                f"{name} has other bounds of size than {first_name}, whose bounds stand beside the "
+                f"metrics ({bounds}): what is said by size is about other objects"
+            )
+    return comparable
 
 
 def _evidence_of_runs(study: StoredStudy, holes: list[str]) -> dict[str, pd.DataFrame]:

@@ -94,6 +94,9 @@ def prepare(study: Study, *, out: str | Path, write: bool = True) -> Source:
             int((~train_used.masks.present() & ~train_used.crowd).sum()),
             int((~val_used.masks.present()).sum()),
         ),
+        category_ids=tuple(
+            val_used.with_categories(train_used.category_names).category_keys.numbers.tolist()
+        ),
     )
 
 

@@ -92,6 +92,7 @@ def begin(
         "model": {},
         "annotations": paths.to_stored(source.val, study=cell.out),
         "classes": list(source.classes),
+        "category_ids": list(source.category_ids),
         "notes": notes,
     }
 

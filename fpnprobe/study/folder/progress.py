@@ -15,7 +15,10 @@ FILE = "progress.json"
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """One reading: `stage` is the step of a cell; `seconds` the training time spent so far."""
+    """One reading: `stage` is the step of a cell; `seconds` the training time spent so far.
+
+    `doing` says, of the stage `start`, what takes so long before there are numbers.
+    """
 
     stage: str = "start"
     iteration: int = 0
@@ -26,6 +29,7 @@ class Progress:
     updated: float = 0.0
     pid: int = 0
     host: str = ""
+    doing: str = ""
 
 
 class ProgressWriter:
@@ -38,8 +42,12 @@ class ProgressWriter:
         self.now = Progress(iterations=iterations, pid=os.getpid(), host=socket.gethostname())
 
     def __call__(self, *, force: bool = False, **changes: Any) -> None:
-        """Change some fields; a new stage is always written."""
-        force = force or changes.get("stage", self.now.stage) != self.now.stage
+        """Change some fields; what is new of `stage` and `doing` is always written."""
+        before = self.now
+        force = force or any(
+            changes.get(name, getattr(before, name)) != getattr(before, name)
+            for name in ("stage", "doing")
+        )
         self.now = replace(self.now, updated=time.time(), **changes)
         if force or time.monotonic() - self._last >= self._every:
             self._last = time.monotonic()

@@ -4,14 +4,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fpnprobe.store import paths
 from fpnprobe.study.folder.fitting import Bucket
-
-if TYPE_CHECKING:
-    pass
-
 
 _PATHS = ("root", "train", "val")
 
@@ -33,6 +29,8 @@ class Source:
         buckets: Scale buckets that a study with `buckets="auto"` has; none for COCO's.
         by_bucket: Objects of each bucket, of the training and then of the validation.
         unmasked: Objects without a mask, training (crowds left out) then validation.
+        category_ids: Ids of the classes in `val`, which detections have; none in a folder that
+            was made before they were kept.
     """
 
     root: str
@@ -47,6 +45,7 @@ class Source:
     buckets: tuple[Bucket, ...] = ()
     by_bucket: tuple[tuple[int, ...], ...] = ()
     unmasked: tuple[int, int] = (0, 0)
+    category_ids: tuple[int, ...] = ()
 
     def as_json(self, *, study: str | Path) -> dict[str, Any]:
         """Plain content for `study.json` in the folder `study`; see `fpnprobe.store.paths`."""

@@ -1,9 +1,11 @@
 """The output folder of a study: `study.json` and the cells it names."""
 
+import contextlib
 import re
 import shlex
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,7 @@ class Output:
         out: The folder.
         cells: One per variant and seed, in the order of the study, seeds inside variants.
         command: The command line that wrote it.
+        unasked: Variant and seed of the cells that this command line left out.
     """
 
     study: Study
@@ -38,6 +41,7 @@ class Output:
     out: Path
     cells: tuple[Cell, ...]
     command: str = ""
+    unasked: frozenset[tuple[str, int]] = frozenset()
 
     @property
     def iterations(self) -> int:
@@ -57,9 +61,13 @@ class Output:
             "source": self.source.as_json(study=self.out),
             "iterations": self.iterations,
             "command": self.command,
-            "cells": [{"variant": c.variant, "seed": c.seed, "key": c.key} for c in self.cells],
+            "cells": [self._describe(cell) for cell in self.cells],
         }
         atomic.write_json(self.out / STUDY, content)
+
+    def _describe(self, cell: Cell) -> dict[str, Any]:
+        entry = {"variant": cell.variant, "seed": cell.seed, "key": cell.key}
+        return entry | ({"asked": False} if (cell.variant, cell.seed) in self.unasked else {})
 
 
 def of(study: Study, *, source: Source, out: str | Path) -> Output:
@@ -108,7 +116,12 @@ def read(out: str | Path) -> Output:
             Cell(study.name, str(entry["variant"]), int(entry["seed"]), entry["key"], Path(out))
             for entry in content["cells"]
         )
-        result = Output(study, source, Path(out), cells, str(content["command"]))
+        unasked = frozenset(
+            (str(entry["variant"]), int(entry["seed"]))
+            for entry in content["cells"]
+            if entry.get("asked") is False
+        )
+        result = Output(study, source, Path(out), cells, str(content["command"]), unasked)
         check = result.iterations > 0
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
         raise FpnProbeError(f"{file} is damaged ({error}): run `run-study` again") from None
@@ -116,13 +129,15 @@ def read(out: str | Path) -> Output:
     return result
 
 
-def check_writable(out: str | Path) -> None:
-    """Make the folder.
+@contextlib.contextmanager
+def made(out: str | Path) -> Iterator[None]:
+    """Make the folder; after an error it is removed again, if it was new and holds nothing yet.
 
     Raises:
         FpnProbeError: If it is a file, or cannot be written to.
     """
     folder = Path(out)
+    new_folders = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -132,3 +147,10 @@ def check_writable(out: str | Path) -> None:
             f"cannot write to the output folder {out}: {error.strerror or error}; choose another "
             "with --out"
         ) from None
+    try:
+        yield
+    except FpnProbeError:
+        for path in new_folders:  # the deepest first
+            with contextlib.suppress(OSError):  # it holds something
+                path.rmdir()
+        raise

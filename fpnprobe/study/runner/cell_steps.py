@@ -54,6 +54,7 @@ def train_to_end(
     content["notes"] = [*notes, *content["notes"]]
     try:
         write_manifest(cell.folder, content)
+        progress(doing="importing torch and mmdet")
         with join() as team:
             work = CellWork(output, cell, device, content, progress, stop.is_set, team)
             train_cell(work)
@@ -101,6 +102,7 @@ def remake_files(
     try:
         print(*notes, sep="\n")  # noqa: T201 - the log
         remove_damage(stored, damage)
+        progress(doing="importing torch and mmdet")
         with join() as team:
             work = CellWork(output, cell, device, content, progress, stop.is_set, team)
             for step in STEPS:

@@ -125,6 +125,7 @@ def _follow_command(cell_run: Tracked, *, patience: float) -> None:
             _explain_failure(cell_run, code)
             return
         cell_run.elsewhere, cell_run.reason = True, "handed in by its command"
+        cell_run.handed_in = time.time()
     state = cell_run.cell.state()
     if state is State.DONE and not cell_run.cell.archive.is_dir():
         cell_run.elsewhere, cell_run.reason = False, ""
@@ -132,7 +133,7 @@ def _follow_command(cell_run: Tracked, *, patience: float) -> None:
     elif state is State.FAILED and _ended_since(cell_run):
         cell_run.elsewhere = False
         record_exit(cell_run, 1)
-    elif time.time() - cell_run.started > patience:
+    elif time.time() - cell_run.handed_in > patience:
         cell_run.elsewhere, cell_run.state = False, State.FAILED
         cell_run.reason = (
             f"not done {patience / 60:.0f} min after its command had ended well "

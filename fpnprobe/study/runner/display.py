@@ -8,8 +8,10 @@ from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.table import Column
 
 from fpnprobe.store.cell_state import State
+from fpnprobe.study.folder.stage_words import StageWords
 from fpnprobe.study.runner import estimate
 from fpnprobe.study.runner.estimate import Remaining
 from fpnprobe.study.runner.tracked_cells import Tracked
@@ -28,12 +30,12 @@ class Display:
 
     Args:
         jobs: Cells at the same time.
-        images: Validation images of a cell.
+        words: What the stages are called.
     """
 
-    def __init__(self, *, jobs: int, images: int) -> None:
+    def __init__(self, *, jobs: int, words: StageWords) -> None:
         self._console = Console(file=sys.stderr)
-        self._jobs, self._images = jobs, images
+        self._jobs, self._words = jobs, words
         self._bars: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
         self._last_status: dict[str, str] = {}
@@ -45,7 +47,10 @@ class Display:
                 TextColumn("{task.description}"),
                 BarColumn(),
                 MofNCompleteColumn(),
-                TextColumn("{task.fields[note]}"),
+                TextColumn(
+                    "{task.fields[note]}",
+                    table_column=Column(no_wrap=True, overflow="ellipsis"),
+                ),
                 console=self._console,
             )
             self._bars.start()
@@ -67,7 +72,7 @@ class Display:
 
     def update(self, cells: Sequence[Tracked]) -> None:
         """Show where the cells are."""
-        left = estimate.text(_estimate_remaining(cells, jobs=self._jobs, images=self._images))
+        left = estimate.text(_estimate_remaining(cells, jobs=self._jobs, images=self._words.images))
         done_cells = sum(cell_run.state is State.DONE for cell_run in cells)
         if self._bars is not None:
             self._bars.update(
@@ -83,11 +88,14 @@ class Display:
     def _show_cell(self, cell_run: Tracked, due: bool) -> None:
         stage, count, note = _find_stage(cell_run)
         title = cell_run.cell.title
+        doing = note if stage == "start" else ""
+        words = note if stage == "elsewhere" else self._words.describe(stage, doing)
+        note = "" if stage in ("start", "elsewhere") else note
         if self._bars is None:
-            status = f"{stage} {cell_run.reason}"
+            status = f"{words} {cell_run.reason}"
             if self._last_status.get(title) != status:
                 self._last_status[title] = status
-                self.say(f"{title}: {stage} {note}".rstrip())
+                self.say(f"{title}: {words} {note}".rstrip())
             elif due and stage == "train":
                 self.say(f"{title}: {count} of {cell_run.iterations} iterations {note}")
             return
@@ -95,7 +103,7 @@ class Display:
             if cell_run.state is State.PENDING and not cell_run.elsewhere:
                 return
             self._tasks[title] = self._bars.add_task(title, total=cell_run.iterations, note="")
-        self._bars.update(self._tasks[title], completed=count, note=f"{stage} {note}")
+        self._bars.update(self._tasks[title], completed=count, note=f"{words} {note}")
 
 
 def _find_stage(cell_run: Tracked) -> tuple[str, int, str]:
@@ -113,7 +121,7 @@ def _find_stage(cell_run: Tracked) -> tuple[str, int, str]:
     if cell_run.process is None:
         return "waiting", count, ""
     if reading is None or reading.stage == "start":
-        return "start", count, ""
+        return "start", count, "" if reading is None else reading.doing
     if reading.stage in ("done", "failed", "interrupted"):
         return "ending", count, ""
     if reading.stage != "train":  # whose numbers those are
@@ -130,7 +138,7 @@ def _estimate_remaining(cells: Sequence[Tracked], *, jobs: int, images: int) -> 
         if cell_run.state in (State.FAILED, State.INTERRUPTED):
             continue
         if cell_run.state is State.DONE:
-            timings = (cell_run.cell.manifest() or {}).get("timings", {})
+            timings = (cell_run.cell.manifest() or {}).get("timings") or {}
             if timings.get("per_iteration_s"):
                 speeds[cell_run.cell.variant] = timings["per_iteration_s"]
             if timings.get("evaluate_s"):

@@ -19,22 +19,32 @@ def default_jobs(output: Output, device: str, requested: int | None, *, nproc: i
     return max(1, min(output.study.resources.jobs, processors // output.study.resources.threads))
 
 
+def check_device_name(device: str) -> None:
+    """Check how a device is called, which needs no torch.
+
+    Raises:
+        FpnProbeError: For anything but auto, cpu and cuda.
+    """
+    if device not in ("auto", "cpu", "cuda"):
+        raise FpnProbeError(
+            f"--device {device!r}: expected auto, cpu or cuda; CUDA_VISIBLE_DEVICES chooses GPUs"
+        )
+
+
 def check_device(device: str) -> str:
     """The device that "auto" means, or the one asked for.
 
     Raises:
+        FpnProbeError: For another name.
         EnvironmentProblem: If CUDA is asked for and absent.
     """
+    check_device_name(device)
     if device == "cpu":
         return device
     import torch
 
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    if device != "cuda":
-        raise FpnProbeError(
-            f"--device {device!r}: expected auto, cpu or cuda; CUDA_VISIBLE_DEVICES chooses GPUs"
-        )
     if not torch.cuda.is_available():
         raise EnvironmentProblem(
             "--device cuda: torch finds no CUDA device; use --device cpu or see `fpnprobe doctor`"

@@ -28,7 +28,7 @@ _WAITING = {
     "RESIZING": "queued",
     "SUSPENDED": "suspended",
     "CONFIGURING": "its nodes start",
-    "COMPLETING": "ending",
+    "COMPLETING": "its job ends",
     "RUNNING": "runs",
 }
 

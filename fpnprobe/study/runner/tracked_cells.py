@@ -32,6 +32,7 @@ class Tracked:
     reason: str = ""
     elsewhere: bool = False
     started: float = 0.0  # time of the last start of its process
+    handed_in: float = 0.0  # time when its command was seen to have ended well
     mend: bool = False  # done, but files of it have to be made again
     slot: int = 0  # which of the cells at the same time it is
     process: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
@@ -71,7 +72,7 @@ def record_exit(cell_run: Tracked, code: int) -> None:
     elif code == exit_codes.BUSY:
         cell_run.state = State.PENDING  # another runner was faster
     elif recorded == "failed":
-        cell_run.state, cell_run.reason = State.FAILED, str(manifest.get("reason", ""))
+        cell_run.state, cell_run.reason = State.FAILED, str(manifest.get("reason") or "")
     elif code == exit_codes.DISK_FULL:  # the manifest may have found no space
         cell_run.state, cell_run.reason = State.FAILED, failures.DISK_FULL
     elif code == exit_codes.OTHER:

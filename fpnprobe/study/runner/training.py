@@ -28,6 +28,7 @@ def train_cell(work: CellWork) -> None:
 
     if work.stop():
         raise Interrupted
+    work.progress(doing="building the model, opening the images")
     work.manifest["environment"] = describe()
     accumulate = work.output.study.schedule.accumulate
     every = max(1, work.output.iterations * accumulate // 50)

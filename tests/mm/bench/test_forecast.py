@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from fpnprobe.bench.forecast import GPUS, forecast_step, lines, run
+from fpnprobe.bench.forecast import forecast_step, lines, run
+from fpnprobe.config.gpus import GPUS
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm.bench.step_count import count_step
 from fpnprobe.mm.detectors import detector_config

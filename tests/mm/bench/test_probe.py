@@ -11,6 +11,7 @@ from fpnprobe.bench.probe import run
 from fpnprobe.cli import main
 from fpnprobe.errors import EnvironmentProblem, FpnProbeError
 from fpnprobe.mm.bench import timing
+from fpnprobe.mm.bench.bench_policy import BenchPolicy
 from fpnprobe.mm.bench.rival_steps import RIVALS, rival_works
 from fpnprobe.mm.bench.steps import Steps
 from fpnprobe.mm.bench.timing import peak_memory
@@ -42,6 +43,20 @@ def test_rows_have_the_documented_keys() -> None:
     assert all((row["followed_ratio"] > 0) == (row["passes"] > 0) for row in rows)
     jacobian = next(row for row in rows if "Jacobian" in row["mode"])
     assert jacobian["peak_memory_ratio"] > 1.1  # a gradient of all parameters for each loss
+
+
+def test_turns_time_usual_samples_not_the_first_of_a_training(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The first one is always audited, and in reduced precision measured again in float32."""
+    passes: list[int] = []
+    monkeypatch.setattr(
+        BenchPolicy, "take_sample", lambda _self, sample: passes.append(sample.passes)
+    )
+    run(size=64, batch=1, repeats=2, followed=False)
+    first, *usual = (passes[i : i + 4] for i in range(0, 12, 4))
+    assert first == [4, 4, 4, 4]
+    assert usual == [[3, 4, 3, 4]] * 2
 
 
 def test_provenance_need_not_be_timed() -> None:

@@ -398,7 +398,7 @@ def test_a_budget_sets_the_interval(root: Path, tmp_path: Path) -> None:
         hooks=[small.hook(tmp_path, mode="routes", budget=0.25)],
     )
     summary = probe_of(runner).summary()
-    assert summary["interval"] in (1, 2, 5, 10, 20, 50)
+    assert summary["interval"] in (2, 5, 10, 20, 50)
     assert summary["samples"] == Ledger.read(tmp_path).frame.iteration.nunique() >= 2
     assert summary["cost"] > 0
     assert summary["extra_s"] > 0

@@ -104,6 +104,7 @@ def test_the_run_file_tells_the_training(runs: Path) -> None:
     assert told["probe"]["residuals"]["gradient"] < 1e-5
     assert told["detections"] == {"bbox": "detections.json.gz"}
     assert told["images"] == [8, 2]
+    assert told["category_ids"] == [1, 2, 3, 4, 5]
 
 
 def test_open_and_status(runs: Path) -> None:
@@ -178,6 +179,19 @@ def test_an_interrupted_run_opens_and_reports(root: Path, tmp_path: Path) -> Non
     assert (told["state"], told["probe"]["samples"]) == ("interrupted", 3)
     assert sorted(set(fpnprobe.open(tmp_path / "cut").ledger.frame.iteration)) == [0, 1, 2]
     assert Path(build(tmp_path / "cut")["html"]).is_file()
+
+
+def test_a_fresh_training_keeps_nothing_of_a_former_one(root: Path, tmp_path: Path) -> None:
+    """Rows of AP at iterations that it does not reach would be taken for its own."""
+    former = ("evaluation.parquet", "training.parquet", "detections.json.gz")
+    folder = tmp_path / "again"
+    folder.mkdir()
+    pd.DataFrame({"iteration": [0], "metric": ["AP"]}).to_parquet(folder / former[0])
+    for name in former[1:]:
+        (folder / name).write_bytes(b"of a former training")
+    # It neither validates nor keeps losses, so what it does not remove would stay.
+    small.train(root, folder, hooks=[small.hook(folder, interval=1)], iterations=1)
+    assert [name for name in former if (folder / name).exists()] == []
 
 
 def test_attribute_and_probe_take_a_training(runs: Path, tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ from torch import Tensor
 from torchvision.ops import roi_align
 
 from fpnprobe.attribution.captum_methods import METHODS
-from fpnprobe.attribution.chain import Chain, Place
+from fpnprobe.attribution.chain import Chain
 from fpnprobe.attribution.sanity import randomization
+from fpnprobe.attribution.words import Place
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm.detectors import build_detector
 from fpnprobe.mm.inspect.attribution import build_chain

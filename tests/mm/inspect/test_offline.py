@@ -16,10 +16,11 @@ from fpnprobe.data import scenes
 from fpnprobe.errors import EnvironmentProblem, FpnProbeError
 from fpnprobe.ledger import Ledger
 from fpnprobe.mm.detectors import build_detector
-from fpnprobe.mm.inspect.offline import buckets_of_sides, probe_offline
+from fpnprobe.mm.inspect.offline import probe_offline
 from fpnprobe.mm.inspect.open_detector import open_config, open_given
 from fpnprobe.mm.inspect.probe_images import probe_images
 from fpnprobe.probing import Probe
+from fpnprobe.scales import buckets_of_sides
 from tests.mm import small
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from fpnprobe.attribution.words import check_words
 from fpnprobe.config import loading
 from fpnprobe.evaluation import evaluate
 from fpnprobe.mm.inspect.attribution.study import attribute_run
-from fpnprobe.mm.inspect.attribution.words import check_words
 from fpnprobe.mm.inspect.offline import probe_offline
 from fpnprobe.report import build
 from fpnprobe.study.folder import dataset, study_folder

@@ -33,6 +33,7 @@ STUDIES = [
     ("coco_mini", ("preset=gpu",)),
     ("coco_mini", ("preset=retinanet",)),
     ("coco_mini", ("preset=h100",)),
+    ("coco_mini", ("preset=causes",)),
 ]
 TINY = (
     "detector.weights=None", "data.size=64", "detector.size=64", "detector.proposals=16",

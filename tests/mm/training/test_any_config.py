@@ -108,8 +108,10 @@ def test_what_cannot_be_built_is_one_line(root: Path, tmp_path: Path) -> None:
     assert found.model.roi_head.bbox_head.num_classes == len(
         found.train_dataloader.dataset.metainfo.classes
     )
+    folder = tmp_path / "work_dirs" / "new"
     with pytest.raises(FpnProbeError, match=r"built \(FileNotFoundError\).*data/coco.*--data DIR"):
-        train_config(TrainingRequest(config=STOCK, work_dir=str(tmp_path)))
+        train_config(TrainingRequest(config=STOCK, work_dir=str(folder)))
+    assert not (tmp_path / "work_dirs").exists()
 
 
 def test_launchers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

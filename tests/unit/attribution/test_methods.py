@@ -3,8 +3,9 @@ import torch
 from torch import Tensor
 
 from fpnprobe.attribution.captum_methods import METHODS
-from fpnprobe.attribution.chain import Chain, Place
+from fpnprobe.attribution.chain import Chain
 from fpnprobe.attribution.methods import attribute
+from fpnprobe.attribution.words import Place
 from fpnprobe.errors import FpnProbeError
 
 from . import toy

@@ -6,12 +6,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fpnprobe.attribution.chain import Chain, Levels, Place
+from fpnprobe.attribution.chain import Chain, Levels
 from fpnprobe.attribution.faithfulness import curves
 from fpnprobe.attribution.maps import Maps
 from fpnprobe.attribution.methods import attribute
 from fpnprobe.attribution.robustness import robustness
 from fpnprobe.attribution.sanity import randomization
+from fpnprobe.attribution.words import Place
 from fpnprobe.errors import FpnProbeError
 
 from . import toy

@@ -18,7 +18,8 @@ WRONG = {
     "value of another kind": (["run-study", "--jobs", "x", "s"], "--jobs"),
     "value too small": (["run-study", "--jobs", "0", "s"], "--jobs"),
     "option without its value": (["report", "--out"], "--out"),
-    "no such bench": (["bench", "nope"], "No such command 'nope'"),
+    "no such bench": (["bench", "zzz"], "No such command 'zzz': known: evaluation, "),
+    "nearly a bench": (["bench", "prob"], "No such command 'prob': did you mean probe?"),
 }
 
 
@@ -79,8 +80,8 @@ def test_how_a_verb_may_end(
     def raising(*_args: object, **_options: object) -> None:
         raise end
 
-    monkeypatch.setattr("fpnprobe.report.build", raising)
-    assert run(["report", "anywhere"], monkeypatch) == code
+    monkeypatch.setattr("fpnprobe.config.shipped_studies.list_shipped", raising)
+    assert run(["studies"], monkeypatch) == code
     assert capsys.readouterr().err.strip("\r") == said
 
 
@@ -88,7 +89,7 @@ def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_args: object, **_options: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("fpnprobe.report.build", broken)
-    monkeypatch.setattr(sys, "argv", ["fpnprobe", "report", "anywhere"])
+    monkeypatch.setattr("fpnprobe.config.shipped_studies.list_shipped", broken)
+    monkeypatch.setattr(sys, "argv", ["fpnprobe", "studies"])
     with pytest.raises(ZeroDivisionError):
         main.entry()

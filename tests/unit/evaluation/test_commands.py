@@ -11,7 +11,11 @@ from typer.testing import CliRunner
 
 from fpnprobe.cli import main
 from fpnprobe.errors import FpnProbeError
+from fpnprobe.evaluation import compare_runs
 from fpnprobe.evaluation.generated import as_documents, generate
+from fpnprobe.evaluation.run_comparison import _stored_comparison
+from fpnprobe.evidence import build
+from fpnprobe.store.run_file import RunFile, describe_run
 from tests.unit.evidence.study_folder import write_study
 
 
@@ -118,3 +122,85 @@ def test_compare_takes_areas_from_boxes(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(FpnProbeError, match="have no 'area'"):
         invoke("compare", *files, *words)
     assert json.loads(invoke("compare", *files, *words, "--area", "box").stdout)["AP"]["b"] > 0
+
+
+@pytest.fixture(scope="module")
+def moved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study with its evidence, whose annotations did not come with it."""
+    study = write_study(tmp_path_factory.mktemp("m") / "toy", {"DC5": 0.3, "FPN": 0.8}, seeds=[0])
+    build.build(study)
+    (study / "val.json").unlink()
+    return study
+
+
+def test_cells_without_their_data_are_compared_by_the_stored_table(moved: Path) -> None:
+    a, b = (moved / "cells" / name / "seed-0" for name in ("v0", "v1"))
+    there, back = compare_runs(a, b), compare_runs(b, a, iou_type="bbox")
+    assert there.warnings == back.warnings
+    assert "stored comparison" in there.warnings[0]
+    assert there.table["difference"].to_list() == [-gain for gain in back.table["difference"]]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"iou_type": "nonsense"}, "iou_type 'nonsense' is unknown"),
+        ({"resamples": 1}, "resamples is 1, expected at least 2"),
+        ({"seed": -1}, "seed is -1, expected at least 0"),
+        ({"iou_type": "segm"}, "val.json"),
+        ({"resamples": 50}, "val.json"),
+        ({"seed": 1}, "val.json"),
+        ({"area": "box"}, "val.json"),
+    ],
+)
+def test_the_stored_table_answers_for_no_other_options(
+    options: dict[str, Any], message: str, moved: Path
+) -> None:
+    a, b = (moved / "cells" / name / "seed-0" for name in ("v0", "v1"))
+    with pytest.raises(FpnProbeError, match=message):
+        compare_runs(a, b, **options)
+
+
+def test_damaged_detections_are_told_though_a_table_is_stored(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "toy", {"DC5": 0.3, "FPN": 0.8}, seeds=[0])
+    build.build(study)
+    a, b = (study / "cells" / name / "seed-0" for name in ("v0", "v1"))
+    (b / "detections.json.gz").write_bytes(b"no gzip")
+    with pytest.raises(FpnProbeError, match=r"detections\.json\.gz"):
+        compare_runs(a, b)
+
+
+def test_the_missing_file_of_runs_is_named_wherever_they_lie(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Folders right below the root have no study three levels up, and need none."""
+    runs = [tmp_path / name / "seed-0" for name in ("a", "b")]
+    for run in runs:
+        RunFile(run, describe_run(made_by="hook", variant="x", annotations=str(tmp_path / "val")))
+        (run / "detections.json.gz").write_bytes(b"")
+    (tmp_path.parent / "study.json").write_text("not JSON")
+    with pytest.raises(FpnProbeError, match=f"{tmp_path / 'val'}"):
+        compare_runs(*runs)
+    (tmp_path.parent / "study.json").unlink()
+    monkeypatch.setattr(Path, "resolve", lambda path: Path("/") / path.parent.name)
+    assert _stored_comparison(*runs) is None
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--annotations", "val.json"),
+        ("--iou-type", "segm"),
+        ("--area", "box"),
+        ("--resamples", "1000"),
+        ("--seed", "0"),
+    ],
+)
+def test_variants_of_a_study_take_no_option_of_a_new_comparison(
+    option: str, value: str, moved: Path
+) -> None:
+    """Not even the default: what is stored may have been made with another."""
+    words = ("compare", moved, "--a", "DC5", "--b", "FPN")
+    with pytest.raises(FpnProbeError, match=f"^{option} is for two cells or files: .*leave"):
+        invoke(*words, option, value)
+    assert invoke(*words).exit_code == 0

@@ -14,6 +14,8 @@ from scipy.stats import norm
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.evaluation import compare, evaluate
 from fpnprobe.evidence import build
+from fpnprobe.evidence.association import associations
+from fpnprobe.evidence.finished_cells import read_study
 from fpnprobe.statistics import t_interval
 from tests.unit.evidence.study_folder import write_ledger, write_study
 
@@ -274,6 +276,14 @@ def test_association_says_too_few_points(study: Path) -> None:
     assert set(found["metric"]) == {"AP_S", "AP_L"}
     assert (found["note"] == "too few points: 2 variants, at least 5 needed").all()
     assert found["low"].isna().all()
+
+
+def test_without_any_ap_nothing_is_associated(tmp_path: Path) -> None:
+    folder = write_study(tmp_path / "s", {"DC5": 0.3, "FPN": 0.6}, seeds=[0], images=5)
+    for file in folder.glob("cells/*/*/evaluation.parquet"):
+        pd.read_parquet(file)[:0].to_parquet(file, index=False)
+    table, points = associations(read_study(folder))
+    assert table.empty and points.empty
 
 
 def test_interventions_are_no_witnesses_of_an_association(study: Path) -> None:

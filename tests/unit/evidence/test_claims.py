@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fpnprobe.evidence import build, claims, published, published_claims
+from fpnprobe.errors import FpnProbeError
+from fpnprobe.evidence import build, claims, explanations, published, published_claims
 from fpnprobe.evidence.claims import Claim
 from tests.unit.evidence.study_folder import write_study
 
@@ -280,3 +282,25 @@ def test_p_values_are_corrected_for_the_number_of_claims(tmp_path: Path) -> None
     for claim in run:
         assert 0 < claim.p < 0.05  # the interval excludes 0
         assert claim.p_holm == pytest.approx(3 * claim.p)
+
+
+@pytest.mark.parametrize("judge", [claims.judge, explanations.judge])
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"no table", r"cannot read .*comparison\.parquet: .*; run the study again$"),
+        (None, r"has no column 'seed'; expected variant, .*; run the study again$"),
+    ],
+)
+def test_a_damaged_comparison_says_what_to_do(
+    judge: Callable[[Path], object], content: bytes | None, told: str, tmp_path: Path
+) -> None:
+    folder = study(tmp_path, "DC5", "FPN")
+    comparison(folder, [difference("FPN", "DC5", "AP", 0.01, 0.03)])
+    file = folder / "evidence" / "comparison.parquet"
+    if content is None:
+        pd.read_parquet(file).drop(columns="seed").to_parquet(file)
+    else:
+        file.write_bytes(content)
+    with pytest.raises(FpnProbeError, match=told):
+        judge(folder)

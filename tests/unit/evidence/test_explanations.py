@@ -36,7 +36,9 @@ def folder(
         for source in ("images", "seeds", "both")
         for known in [source == "images" or seeds > 1]
     ]  # fmt: skip
-    pd.DataFrame(table).to_parquet(root / "evidence" / "comparison.parquet")
+    columns = ["variant", "baseline", "metric", "seed", "source", "difference", "low", "high",
+               "n_seeds"]  # fmt: skip
+    pd.DataFrame(table, columns=columns).to_parquet(root / "evidence" / "comparison.parquet")
     return root
 
 

@@ -50,6 +50,14 @@ def test_the_mean_of_the_fitted_has_no_skill() -> None:
     assert table["skill"].iloc[0] == pytest.approx(0, abs=1e-9)
 
 
+def test_smaller_changes_elsewhere_are_no_skill() -> None:
+    values, changes = on_a_line("ABCDE", 2.0)  # mean change 0.4; the line says 0.2 for all of XYZ
+    held_back = make_points("two", dict.fromkeys("XYZ", 0.2), {"X": 0.0, "Y": 0.1, "Z": -0.1})
+    table = predict_held_back(pd.concat([make_points("one", values, changes), held_back]))
+    # Against the mean alone it would have 1 - 0.14 / 0.50; no change at all misses by 0.02.
+    assert table["skill"].iloc[0] == pytest.approx(1 - 0.14 / 0.02)
+
+
 def test_too_few_variants_are_not_judged() -> None:
     few = make_points("one", *on_a_line("ABCD", 1.0))
     enough = make_points("one", *on_a_line("ABCDE", 1.0))
@@ -72,3 +80,11 @@ def test_the_measure_is_chosen_on_the_fitted_alone() -> None:
     noise = held_back.assign(change=np.tile([0.3, -0.3, 0.1], 2))
     table = predict_held_back(pd.concat([strong, weak, noise, held_back.assign(tap="C3")]))
     assert table.set_index("tap")["chosen"].to_dict() == {"C2": True, "C3": False}
+
+
+def test_where_nothing_changed_there_is_no_skill_and_no_interval() -> None:
+    values, changes = on_a_line("XYZ", 1.0)
+    fitted = make_points("one", *on_a_line("ABCDE", 2.0))
+    still = make_points("two", values, dict.fromkeys(changes, 0.0)).assign(change=0.0)
+    (row,) = predict_held_back(pd.concat([fitted, still])).to_dict("records")
+    assert np.isnan([row["skill"], row["low"], row["high"]]).all()

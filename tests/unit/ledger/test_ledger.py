@@ -230,6 +230,19 @@ def test_a_part_that_is_gone_is_named_and_counts_when_it_is_put_back(tmp_path: P
         assert again.rows == rows
 
 
+def test_no_part_of_conflicts_is_missed_that_was_never_written(tmp_path: Path) -> None:
+    cosine = ConflictRecord(
+        iteration=0, tap="C2", kind="parameter", bucket_a="small", bucket_b="large", cosine=0.5
+    )
+    writer = LedgerWriter(tmp_path)
+    for i in range(5):  # conflicts in every second append, as of a sample that is not sound
+        writer.append([at(i)], [replace(cosine, iteration=i)] if i % 2 == 0 else [])
+    rows = writer.rows
+    (tmp_path / "conflict.parts" / "00000004-00000004.parquet").unlink()
+    with pytest.raises(FpnProbeError, match=r"2 of 3 .*, conflict\.parts included"):
+        LedgerWriter(tmp_path, resume_at=5, resume_rows=rows)
+
+
 def test_a_flipped_bit_is_noticed(tmp_path: Path) -> None:
     with LedgerWriter(tmp_path) as writer:
         for i in range(50):

@@ -53,3 +53,10 @@ def test_a_single_part_is_left_as_it_is(tmp_path: Path) -> None:
     assert ranges(tmp_path) == before
     parts.gather(tmp_path, "ledger", COLUMNS, first=0, last=1)
     assert ranges(tmp_path) == [(0, 1)]
+
+
+def test_a_file_whose_name_is_no_number_is_no_part(tmp_path: Path) -> None:
+    append(tmp_path, 1)
+    (part,) = parts.part_folder(tmp_path, "ledger").glob("*.parquet")
+    (part.parent / "².parquet").write_bytes(part.read_bytes())
+    assert ranges(tmp_path) == [(0, 0)]

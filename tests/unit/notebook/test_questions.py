@@ -3,6 +3,7 @@
 import gzip
 import json
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -10,35 +11,6 @@ import pytest
 import fpnprobe
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.notebook import questions
-
-nan = float("nan")
-COMPARISON = pd.DataFrame(
-    [
-        ("FPN", "DC5", "all", "AP_L", 0.5, 0.4, -0.1, low, high, source, 3)
-        for source, low, high in (
-            ("images", -0.12, -0.08), ("seeds", -0.3, 0.1), ("both", -0.15, -0.05),
-        )
-    ]
-    + [("FPN", "DC5", "0", "AP_L", 0.5, 0.41, -0.09, -0.1, -0.08, "images", 1)],
-    columns=["variant", "baseline", "seed", "metric", "a", "b", "difference", "low", "high",
-             "source", "n_seeds"],
-)  # fmt: skip
-
-
-def test_differences_are_over_all_seeds_in_points_and_either_way_round() -> None:
-    (there,) = questions.differences(COMPARISON, "DC5", "FPN").to_dict("records")
-    assert there["difference"] == pytest.approx(-10)
-    assert (there["low"], there["high"]) == pytest.approx((-15, -5))
-    assert (there["source"], there["seeds"]) == ("images and seeds", 3)
-    (back,) = questions.differences(COMPARISON, "FPN", "DC5").to_dict("records")
-    assert (back["a"], back["b"]) == pytest.approx((40, 50))
-    assert (back["low"], back["high"]) == pytest.approx((5, 15))
-    text = questions.differences_as_text(
-        questions.differences(COMPARISON, "DC5", "FPN"), a="DC5", b="FPN"
-    )
-    assert "3 seeds; 95 % intervals over images and seeds" in text and "-15.0" in text
-    found = questions.differences_as_json(questions.differences(COMPARISON, "DC5", "FPN"))
-    assert found["AP_L"]["seeds"] == 3
 
 
 def test_sizes_have_their_bounds_in_a_notebook() -> None:
@@ -49,13 +21,6 @@ def test_sizes_have_their_bounds_in_a_notebook() -> None:
     assert "AP_S (&lt;24 px)" in page and "32.1" in page
     photographs = fpnprobe.open(Path(__file__).parents[3] / "reports" / "coco_mini")
     assert "named" not in photographs.compare("DC5", "FPN")
-
-
-def test_a_variant_that_was_not_compared() -> None:
-    with pytest.raises(FpnProbeError, match="did you mean FPN"):
-        questions.differences(COMPARISON, "DC5", "FPM")
-    with pytest.raises(FpnProbeError, match="no stored comparison"):
-        questions.differences(None, "DC5", "FPN")
 
 
 def test_what_rests_most_on_a_level() -> None:
@@ -70,6 +35,7 @@ def test_what_rests_most_on_a_level() -> None:
     assert list(found["image_id"]) == list(range(14, 4, -1))
     assert set(found["kind"]) == {"detection"}
     assert {"number", "label", "score", "x", "width", "share"} <= set(found.columns)
+    assert set(found["level"]) == {"P2"} and set(found["bucket"]) == {"large"}
     with pytest.raises(FpnProbeError, match="expected one of P2"):
         questions.resting_on(pd.DataFrame(rows), "P9", bucket="large", top=10)
 
@@ -77,7 +43,7 @@ def test_what_rests_most_on_a_level() -> None:
 def test_detections_are_numbered_from_the_most_confident(tmp_path: Path) -> None:
     folder = tmp_path / "cells" / "fpn" / "seed-0"
     folder.mkdir(parents=True)
-    manifest = {"study": "s", "variant": "FPN", "seed": 0, "state": "done", "classes": ["a", "b"]}
+    manifest = {"study": "s", "variant": "FPN", "seed": 0, "state": "done"}
     (folder / "manifest.json").write_text(json.dumps(manifest))
     rows = [
         {"image_id": 1, "category_id": 2, "bbox": [0, 0, 3, 4], "score": 0.2},
@@ -86,9 +52,31 @@ def test_detections_are_numbered_from_the_most_confident(tmp_path: Path) -> None
     with gzip.open(folder / "detections.json.gz", "wt") as file:
         json.dump(rows, file)
     found = fpnprobe.open(folder).detections
-    assert found[["detection", "label", "score", "x"]].to_numpy().tolist() == [
-        [0, "a", 0.7, 1], [1, "b", 0.2, 0],
-    ]  # fmt: skip
+    assert found[["detection", "score", "x"]].to_numpy().tolist() == [[0, 0.7, 1], [1, 0.2, 0]]
+
+
+@pytest.mark.parametrize(
+    ("told", "labels"),
+    [
+        ({"category_ids": [17, 18, 2]}, ["dog", "bike", "1"]),
+        ({}, ["18", "2", "1"]),
+        ({"category_ids": [None, "18"]}, ["18", "2", "1"]),
+        ({"config": {"data": {"scenes": {"seed": 0}}}}, ["18", "dog", "cat"]),
+    ],
+)
+def test_labels_are_looked_up_by_category_id(
+    told: dict[str, Any], labels: list[str], tmp_path: Path
+) -> None:
+    """COCO's ids have gaps; a cell that does not say which ids it has shows the number."""
+    manifest = {"variant": "FPN", "seed": 0, "state": "done", "classes": ["cat", "dog", "bike"]}
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest | told))
+    rows = [
+        {"image_id": 1, "category_id": number, "bbox": [0, 0, 3, 4], "score": score}
+        for number, score in ((18, 0.9), (2, 0.8), (1, 0.7))
+    ]
+    with gzip.open(tmp_path / "detections.json.gz", "wt") as file:
+        json.dump(rows, file)
+    assert fpnprobe.open(tmp_path).detections["label"].to_list() == labels
 
 
 def test_tab_completes_the_public_names() -> None:

@@ -151,7 +151,7 @@ def test_holes_are_named(make_study: Callable[..., Path]) -> None:
     assert "DC5, seed 1 has no evaluation" in text
     assert "FPN, seed 0: failed: loss is nan" in text
     assert "FPN, seed 1: damaged: manifest.json cannot be read" in text
-    assert "DC5, seed 2: no features: no pyramid" in text
+    assert "DC5, seed 2: no feature maps: no pyramid" in text
     assert "FPN, seed 2: missing: never started" in text
     table = pd.read_csv(folder / "tables" / "average-precision.csv")
     assert list(table["state"]) == ["done", "done", "done", "failed", "damaged", "missing"]

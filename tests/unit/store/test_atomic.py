@@ -23,12 +23,20 @@ def test_a_failed_write_keeps_the_old_file_and_leaves_no_remains(tmp_path: Path)
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
-    def full(file: BinaryIO) -> None:
-        raise OSError(28, "No space left on device")
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError(28, "No space left on device", "x"), "No space left on device"),
+        (OSError("a library has no number for it"), "a library has no number for it"),
+    ],
+)
+def test_a_full_disk_is_one_line(error: OSError, reason: str, tmp_path: Path) -> None:
+    def full(_file: BinaryIO) -> None:
+        raise error
 
-    with pytest.raises(FpnProbeError, match="No space left on device"):
+    with pytest.raises(FpnProbeError) as told:
         atomic.write(tmp_path / "a", full)
+    assert str(told.value) == f"cannot write {tmp_path / 'a'}: {reason}"
     assert not list(tmp_path.iterdir())
 
 
@@ -67,6 +75,12 @@ def test_content_and_folder_are_synced_before_it_returns(
     assert order == ["content", "rename", "folder"]
 
 
-def test_others_may_read_what_is_written(tmp_path: Path) -> None:
-    atomic.write_text(tmp_path / "a", "x")
-    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o644
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_the_umask_says_who_may_read_what_is_written(umask: int, mode: int, tmp_path: Path) -> None:
+    before = os.umask(umask)
+    try:
+        atomic.write_text(tmp_path / "a", "x")
+        assert os.umask(umask) == umask, "it is as it was"
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == mode

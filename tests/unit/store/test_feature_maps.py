@@ -58,6 +58,12 @@ def test_files_of_before_compactness_have_none(tmp_path: Path) -> None:
     assert Features.read(file).compactness == {}
 
 
+def test_images_have_numbers(tmp_path: Path) -> None:
+    for name in ("7", "12", "²", "x"):
+        (tmp_path / f"{name}.npz").touch()
+    assert stored_images(tmp_path) == (7, 12)
+
+
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut", b"not a zip"])
 def test_a_broken_file_is_one_line(content: bytes, tmp_path: Path) -> None:
     file = tmp_path / "3.npz"

@@ -20,6 +20,7 @@ from fpnprobe.scales import COCO_BUCKETS
 from fpnprobe.store import State, StoredCell, StoredStudy, locks
 from fpnprobe.store.runs import find_runs, read_run
 from fpnprobe.store.study import read_cell
+from fpnprobe.study.snapshot import status
 
 MANIFEST = {"config": {"buckets": []}, "data": {}, "annotations": "val.json", "classes": ["x"]}
 
@@ -72,6 +73,51 @@ def test_a_cell_that_the_study_lost_is_stale(stale: Path) -> None:
     assert "not a cell of the study any more" in gone.reason
 
 
+@pytest.mark.parametrize(
+    ("change", "outdated"),
+    [
+        ("none", ()),
+        ("another key", ("FPN seed 0",)),
+        ("no manifest", ("FPN seed 0",)),  # to be trained anew
+        ("no key", ()),  # of a version that wrote none
+        ("not in evidence", ()),
+    ],
+)
+def test_evidence_is_outdated_by_cells_that_were_trained_anew(
+    change: str, outdated: tuple[str, ...], tmp_path: Path
+) -> None:
+    folder = write(tmp_path / "run", {("DC5", 0): "ab12", ("FPN", 0): "ab12"})
+    (folder / "evidence").mkdir()
+    keys = {"DC5 seed 0": "ab12", "FPN seed 0": "ab12"}
+    manifest = folder / "cells" / "fpn" / "seed-0" / "manifest.json"
+    if change == "another key":
+        keys["FPN seed 0"] = "cd34"
+    elif change == "no manifest":
+        manifest.unlink()
+        manifest.parent.rmdir()
+    elif change == "no key":
+        content = json.loads(manifest.read_text())
+        del content["key"]
+        manifest.write_text(json.dumps(content))
+    elif change == "not in evidence":
+        del keys["FPN seed 0"]
+    (folder / "evidence" / "cells.json").write_text(json.dumps(keys))
+    (folder / "evidence" / "comparison.parquet").touch()
+    study = StoredStudy.read(folder)
+    assert study.outdated_evidence == outdated
+    assert list(study.evidence_files) == ([] if outdated else ["comparison"])
+
+
+def test_a_lost_cell_of_no_variant_has_that_of_its_folder(tmp_path: Path) -> None:
+    folder = write(tmp_path / "run", {("FPN-AuxU", 0): "a"}, variants=["FPN-AuxU"])
+    lost = folder / "cells" / "fpn-auxu" / "seed-7"
+    lost.mkdir()
+    (lost / "manifest.json").write_text(json.dumps({"state": "done", "seed": 7}))
+    assert [(c.variant, c.seed) for c in StoredStudy.read(folder).cells] == [
+        ("FPN-AuxU", 0), ("FPN-AuxU", 7),
+    ]  # fmt: skip
+
+
 def test_a_cell_without_its_study_is_what_its_manifest_says(stale: Path, tmp_path: Path) -> None:
     moved = (stale / "cells/fpn/seed-0").rename(tmp_path / "cell")
     assert read_cell(moved).state is State.DONE
@@ -92,6 +138,7 @@ def test_states_of_a_manifest(stored: str, state: str, tmp_path: Path) -> None:
     [
         ("seed-3", None, None, 3),
         ("run", None, None, 0),  # no digits
+        ("seed-²", None, None, 0),  # a digit that is no number
         ("seed-3", 5, None, 5),  # the manifest knows better
         ("seed-3", 0, None, 0),
         ("seed-3", 5, 0, 0),  # and the study best
@@ -103,6 +150,15 @@ def test_the_seed_of_a_cell(
     (tmp_path / folder).mkdir()
     (tmp_path / folder / "manifest.json").write_text(json.dumps({"seed": stored}))
     assert StoredCell.read(tmp_path / folder, seed=given).seed == seed
+
+
+def test_the_files_of_a_cell_lie_in_its_folder(tmp_path: Path) -> None:
+    cell = StoredCell.read(write(tmp_path / "run", {("FPN", 0): "a"}) / "cells" / "fpn" / "seed-0")
+    files = ("detections", "evaluation", "training", "attribution", "features", "checkpoints")
+    assert [getattr(cell, name).relative_to(cell.folder).as_posix() for name in files] == [
+        "detections.json.gz", "evaluation.parquet", "training.parquet", "attribution.parquet",
+        "features", "checkpoints",
+    ]  # fmt: skip
 
 
 def test_the_images_of_a_cell_lie_where_its_manifest_says(tmp_path: Path) -> None:
@@ -282,6 +338,49 @@ def test_a_study_of_runs_has_the_name_that_is_given_or_those_of_its_runs(tmp_pat
     assert StoredStudy.of_runs(folders, name="pair").name == "pair"
     same = StoredStudy.of_runs(folders, names=["A", "A"])
     assert same.name == "A" and [cell.seed for cell in same.cells] == [0, 1]
+
+
+def test_runs_that_are_called_the_same_are_numbered_anew_where_they_clash(tmp_path: Path) -> None:
+    folders = [tmp_path / str(number) for number in range(4)]
+    for folder, seed in zip(folders, (3, 3, 7, 8), strict=True):
+        folder.mkdir()
+        (folder / "fpnprobe.json").write_text(json.dumps({"format": 1, "seed": seed}))
+    cells = StoredStudy.of_runs(folders, names=["x", "x", "y", "y"]).cells
+    assert [cell.title for cell in cells] == ["x seed 0", "x seed 1", "y seed 7", "y seed 8"]
+
+
+def test_runs_of_other_sizes_are_no_study(tmp_path: Path) -> None:
+    """A report would call them by the bounds of one; their states can still be told."""
+    for name, buckets in (
+        ("a", [["small", 0, 100], ["large", 100, None]]),
+        ("b", [["small", 0, 9216], ["large", 9216, None]]),
+        ("ledger alone", []),
+        ("c", [["small", 0, 100.0], ["large", 100, None]]),
+    ):
+        (tmp_path / name).mkdir()
+        content = {"format": 1, "variant": name, "state": "done", "buckets": buckets}
+        (tmp_path / name / "fpnprobe.json").write_text(json.dumps(content))
+    with pytest.raises(FpnProbeError, match=r"a and .*b have different size buckets: expected"):
+        StoredStudy.read(tmp_path)
+    with pytest.raises(FpnProbeError, match="different size buckets"):
+        read_report([tmp_path / "b", tmp_path / "c"])
+    alike = StoredStudy.of_runs([tmp_path / name for name in ("ledger alone", "a", "c")])
+    assert [bucket.high for bucket in alike.buckets] == [100, float("inf")]
+    assert len(status(tmp_path)["cells"]) == 4
+
+
+@pytest.mark.parametrize(
+    ("detections", "iou_type"),
+    [({}, "bbox"), ({"bbox": "b"}, "bbox"), ({"segm": "s"}, "segm"),
+     ({"bbox": "b", "segm": "s"}, "bbox")],
+)  # fmt: skip
+def test_runs_are_evaluated_by_masks_where_they_have_nothing_else(
+    detections: dict[str, str], iou_type: str, tmp_path: Path
+) -> None:
+    content = {"format": 1, "variant": "a", "state": "done", "detections": detections}
+    (tmp_path / "fpnprobe.json").write_text(json.dumps(content))
+    study = StoredStudy.of_runs([tmp_path])
+    assert study.content["evaluation"] == {"iou_type": iou_type}
 
 
 def test_a_run_with_damaged_bounds_is_damaged(tmp_path: Path) -> None:

@@ -49,6 +49,25 @@ def test_a_table_of_another_form(tmp_path: Path) -> None:
     assert read_parquet(file, {"value": "number"}).empty
 
 
+@pytest.mark.parametrize(
+    ("most_bytes", "most_values", "read"),
+    [(10**6, 20, True), (10**6, 19, False), (1, 20, False)],
+)
+def test_a_table_of_just_the_most_values_is_read(
+    most_bytes: int, most_values: int, read: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (tables.MOST_BYTES, tables.MOST_VALUES) == (2 * 1024**3, 256 * 1024**2)
+    monkeypatch.setattr(tables, "MOST_BYTES", most_bytes)
+    monkeypatch.setattr(tables, "MOST_VALUES", most_values)
+    file = tmp_path / "a.parquet"
+    pd.DataFrame({"a": range(10), "b": range(10)}).to_parquet(file)
+    if read:
+        assert len(read_parquet(file)) == 10
+    else:
+        with pytest.raises(DamagedTable, match=r"20 values in .* bytes, expected at most"):
+            read_parquet(file)
+
+
 def test_a_small_file_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "a.parquet"
     table = pa.table({name: np.zeros(1_000_000, dtype=np.int8) for name in "abcd"})

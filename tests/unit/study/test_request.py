@@ -82,3 +82,25 @@ def test_variants_without_commas_are_told_so_and_names_with_blanks_are_names() -
         request(Path("quickstart"), variants="DC5 FPN")
     chosen = request(Path("uncertainty"), variants="FPN, FPN-AuxU tau=0.5").variants
     assert chosen == ("FPN", "FPN-AuxU tau=0.5")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (None, "is not there"),
+        ("[" * 100_000, "cannot be read .*recursion"),
+        ("[]", "holds a list"),
+        ('{"config": {}, "data": null}', "it has no config or no data"),
+    ],
+)
+def test_what_is_no_manifest_is_one_line(text: str | None, problem: str, tmp_path: Path) -> None:
+    file = tmp_path / "manifest.json"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(FpnProbeError, match=rf"is not the manifest of a cell \(.*{problem}"):
+        request(None, manifest=file)
+
+
+def test_a_manifest_that_an_editor_marked_is_read(file: Path) -> None:
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    assert request(None, manifest=file).repeated

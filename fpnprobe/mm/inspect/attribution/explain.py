@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from fpnprobe.attribution.chain import Chain, Place
+from fpnprobe.attribution.chain import Chain
 from fpnprobe.attribution.methods import INTERNAL_BATCH, STEPS, attribute
+from fpnprobe.attribution.words import Kind, Place
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm.inspect.attribution.image import DetectorImage
 from fpnprobe.mm.inspect.attribution.result import Attribution
-from fpnprobe.mm.inspect.attribution.target import Kind, Target, pick, reading
+from fpnprobe.mm.inspect.attribution.target import Target, pick, reading
 from fpnprobe.scales import BACKGROUND, COCO_BUCKETS, ScaleBucket, bucket_index
 
 if TYPE_CHECKING:

@@ -3,10 +3,10 @@
 from dataclasses import replace
 from typing import Any
 
+from fpnprobe.attribution.words import Kind
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm.inspect.attribution.explain import explain, targets_of
 from fpnprobe.mm.inspect.attribution.result import Attribution
-from fpnprobe.mm.inspect.attribution.target import Kind
 from fpnprobe.mm.inspect.trained_cell import TrainedCell
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from fpnprobe.attribution.chain import Place
 from fpnprobe.attribution.maps import Maps
 from fpnprobe.attribution.table import COLUMNS, DETAILS
+from fpnprobe.attribution.words import Place
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm.inspect.attribution.target import Target
 

@@ -8,20 +8,16 @@ from typing import Any
 import pandas as pd
 
 from fpnprobe.attribution import stored
-from fpnprobe.attribution.chain import Place
 from fpnprobe.attribution.methods import INTERNAL_BATCH, STEPS
 from fpnprobe.attribution.table import by_bucket, concat, on_assigned_level
+from fpnprobe.attribution.words import Kind, Place
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm.inspect.attribution.explain import targets_of
 from fpnprobe.mm.inspect.attribution.survey import survey
-from fpnprobe.mm.inspect.attribution.target import Kind
 from fpnprobe.mm.inspect.attribution.trust import by_method
 from fpnprobe.mm.inspect.attribution.trust import trust as judge_methods
 from fpnprobe.mm.inspect.trained_cell import TrainedCell
-from fpnprobe.store.cell import MANIFEST, StoredCell
-from fpnprobe.store.cell_state import State
-from fpnprobe.store.runs import is_run
-from fpnprobe.store.study import StoredStudy, read_cell
+from fpnprobe.store.selection import find_cells
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,52 +40,6 @@ class StudyAttribution:
     trust: pd.DataFrame
     files: tuple[str, ...]
     skipped: tuple[tuple[str, str], ...]
-
-
-def find_cells(
-    run: str | Path, *, variants: Sequence[str] = (), seeds: Sequence[int] = ()
-) -> list[StoredCell]:
-    """Return the cells of a study folder that were begun, or the one cell whose folder it is.
-
-    Args:
-        run: The folder.
-        variants: Only these, all by default.
-        seeds: Only these, all by default.
-
-    Raises:
-        FpnProbeError: If it is neither, or a variant or a seed is asked for that it has not.
-    """
-    folder = Path(run)
-    if (folder / MANIFEST).is_file() or is_run(folder):
-        return [read_cell(folder)]
-    try:
-        stored = StoredStudy.read(folder)
-    except FpnProbeError as error:
-        if not folder.is_dir() or "holds several studies" in str(error):
-            raise
-        raise FpnProbeError(
-            f"{folder} is not a run: expected the folder of a study or of one of its cells, such "
-            "as reports/quickstart"
-        ) from None
-    cells = [cell for cell in stored.cells if cell.state is not State.PENDING]
-    if not cells:
-        raise FpnProbeError(f"{folder} has no cell yet: let run-study finish one")
-    for kind, requested, present in (
-        ("variant", variants, [cell.variant for cell in cells]),
-        ("seed", seeds, [cell.seed for cell in cells]),
-    ):
-        for name in requested:
-            if name not in present:
-                names = ", ".join(dict.fromkeys(map(str, present)))
-                raise FpnProbeError(f"{folder} has no {kind} {name}: expected {names}")
-    selected = [
-        cell
-        for cell in cells
-        if (not variants or cell.variant in variants) and (not seeds or cell.seed in seeds)
-    ]
-    if not selected:
-        raise FpnProbeError(f"{folder} has none of these variants with one of these seeds")
-    return selected
 
 
 def attribute_run(

@@ -5,13 +5,12 @@ from itertools import islice
 
 import pandas as pd
 
-from fpnprobe.attribution.chain import Place
 from fpnprobe.attribution.methods import INTERNAL_BATCH, STEPS
 from fpnprobe.attribution.table import concat
+from fpnprobe.attribution.words import Kind, Place
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.mm.inspect.attribution.explain import explain, targets_of
 from fpnprobe.mm.inspect.attribution.image import DetectorImage
-from fpnprobe.mm.inspect.attribution.target import Kind
 from fpnprobe.mm.inspect.trained_cell import TrainedCell
 
 

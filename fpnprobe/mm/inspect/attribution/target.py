@@ -3,15 +3,14 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from fpnprobe.attribution.chain import Chain, Levels
+from fpnprobe.attribution.words import Kind
 from fpnprobe.errors import FpnProbeError
-
-Kind = Literal["detection", "object", "bucket"]
 
 
 @dataclass(frozen=True, slots=True)

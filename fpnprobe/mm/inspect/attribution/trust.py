@@ -7,11 +7,12 @@ import pandas as pd
 import torch
 
 from fpnprobe.attribution.captum_methods import METHODS
-from fpnprobe.attribution.chain import Chain, Place
+from fpnprobe.attribution.chain import Chain
 from fpnprobe.attribution.faithfulness import curves
 from fpnprobe.attribution.methods import INTERNAL_BATCH, attribute
 from fpnprobe.attribution.robustness import robustness
 from fpnprobe.attribution.sanity import randomization
+from fpnprobe.attribution.words import Place
 from fpnprobe.mm.inspect.attribution.image import DetectorImage
 from fpnprobe.mm.inspect.attribution.target import Target, reading
 

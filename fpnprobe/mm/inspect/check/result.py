@@ -8,6 +8,7 @@ from typing import Any
 
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.probing import LossPartition, Residuals
+from fpnprobe.store.documents import number_or_none
 
 RESIDUALS = ("loss", "parameter", "activation", "routes")
 
@@ -86,12 +87,14 @@ class CheckResult:
         """Return `{config, residuals: {loss, ...}, tolerance, ok, rows, witnessed, unlabeled}`."""
         entries: dict[str, Any] = {
             "config": self.config,
-            "residuals": {name: _or_none(getattr(self.residuals, name)) for name in RESIDUALS},
+            "residuals": {
+                name: number_or_none(getattr(self.residuals, name)) for name in RESIDUALS
+            },
             "tolerance": self.tolerance,
             "ok": self.ok,
             "rows": dict(self.rows),
             "witnessed": dict(self.witnessed),
-            "unlabeled": _or_none(self.unlabeled),
+            "unlabeled": number_or_none(self.unlabeled),
         }
         if self.sentence:
             entries["note"] = self.sentence
@@ -109,7 +112,3 @@ def rows_with_objects(partition: LossPartition, compared: Mapping[str, int]) -> 
 
 def _of_rows(witnessed: int, rows: int) -> str:
     return f"{witnessed}/{rows}" if witnessed else "NOT checked"
-
-
-def _or_none(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -32,7 +32,7 @@ def count_workers(*, cached: bool, device: str) -> int:
     if cached and device == "cpu":
         return 0
     cpus_of_cell = os.environ.get(CPUS, "")
-    cpus = int(cpus_of_cell) if cpus_of_cell.isdigit() else len(os.sched_getaffinity(0))
+    cpus = int(cpus_of_cell) if cpus_of_cell.isdecimal() else len(os.sched_getaffinity(0))
     share = cpus // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     return min(max(share - 1, 1), _MOST_WORKERS)
 

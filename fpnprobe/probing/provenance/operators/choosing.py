@@ -22,7 +22,7 @@ def choose_several(operation: Operation) -> None:
 @rule("argsort")
 def choose_order(operation: Operation) -> None:
     """Positions alone."""
-    dim = operation.kwargs.get("dim", operation.argument(1, "dim", -1))
+    dim = operation.argument(1, "dim", -1)
     _give_chosen(operation, dim, operation.out, (operation.out,))
 
 
@@ -55,7 +55,7 @@ def choose_position(operation: Operation) -> None:
 def choose_value(operation: Operation) -> None:
     """The best value alone, of its own element where one dimension is searched."""
     source = operation.args[0]
-    dims = normalized_dims(operation.argument(1, "dim", operation.kwargs.get("dim")), source.dim())
+    dims = normalized_dims(operation.argument(1, "dim"), source.dim())
     if operation.name == "aminmax" or len(dims) != 1 or source.dim() == 1:
         if operation.outputs()[0].dim():
             marks = join_reduced(operation.marks(source), dims, operation.lost())

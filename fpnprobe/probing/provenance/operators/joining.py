@@ -24,7 +24,7 @@ def reduce_dims(operation: Operation) -> None:
     source = operation.args[0]
     out = operation.outputs()[0]
     position = 2 if operation.name in ("norm", "linalg_vector_norm") else 1
-    dims = operation.argument(position, "dim", operation.kwargs.get("dim"))
+    dims = operation.argument(position, "dim")
     if isinstance(dims, torch.dtype):
         dims = None
     numbers = normalized_dims(dims, source.dim())

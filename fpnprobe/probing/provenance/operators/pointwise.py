@@ -26,7 +26,7 @@ _EXTREMES = {"maximum": torch.ge, "minimum": torch.le, "fmax": torch.ge, "fmin":
 def elementwise(operation: Operation) -> None:
     """The object of the only operand that has one; two different ones are lost."""
     out = operation.outputs()[0]
-    operands = [t for t in operation.tensors() if t is not operation.kwargs.get("out")]
+    operands = operation.tensors()
     known = [t for t in operands if operation.memory.knows(t)]
     if operation.in_graph:
         operation.give(out, join_in_graph(operation, operands, out))

@@ -12,7 +12,7 @@ _CLASS_NUMBERS = (torch.int16, torch.int32, torch.int64)
 _MASKS = (torch.bool, torch.uint8)
 
 
-@rule("copy", "copy_")
+@rule("copy")
 def copy_into(operation: Operation) -> None:
     """Elements are overwritten by others."""
     operation.give(operation.args[0], operation.marks(operation.args[1]))

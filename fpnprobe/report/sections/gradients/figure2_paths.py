@@ -12,6 +12,7 @@ from fpnprobe.figures.wording import percent
 from fpnprobe.report.page.content import Block, Figure
 from fpnprobe.report.tables.average_precision import focus
 from fpnprobe.report.tables.gradient_shares import bucket_keys, objects
+from fpnprobe.report.tables.pyramids import variants_with_pyramid
 from fpnprobe.report.tables.share_intervals import measured_on
 from fpnprobe.report.tables.stored import Stored
 
@@ -21,12 +22,15 @@ CONSUMERS = ("direct", "auxiliary", "deeper")
 def figure(stored: Stored) -> list[Block]:
     """The figure, or nothing where no route was measured."""
     table, levels = objects(stored), objects(stored, tap="P")
+    with_pyramid = variants_with_pyramid(table, levels)
     if not levels.empty:
+        levels = levels[levels["variant"].isin(with_pyramid)]
         levels = levels[(levels["term"] == "all") & (levels["route"] == "total")]
     table = table[table["route"].isin(CONSUMERS)]
     if table.empty:
         return []
     by_level = table["term"].str.fullmatch(r"L\d+") & (table["route"] == "direct")
+    by_level &= table["variant"].isin(with_pyramid)
     table = table[(table["term"] == "all") | by_level]
     source = [re.sub(r"^L", "P", term) if term != "all" else "" for term in table["term"]]
     table = paths.parts(table.assign(source=source))
@@ -42,9 +46,10 @@ def figure(stored: Stored) -> list[Block]:
         + f" Measured: {measured_on(stored)}."
         + " A ribbon's width is its part of the squared norms that arrive at a stage, so the "
         "ribbons into each stage have the same width together; its color is the object size. Bars "
-        "inside the levels are the buckets' shares there. Where the levels of a direct gradient "
-        "are not told apart, its ribbon also brings what the losses of other levels send through "
-        "the neck, so it need not divide as the bar of the level that it is drawn from.",
+        "inside the levels are the buckets' shares there; without a pyramid the head is in their "
+        "place. Where the levels of a direct gradient are not told apart, its ribbon also brings "
+        "what the losses of other levels send through the neck, so it need not divide as the bar "
+        "of the level that it is drawn from.",
         [
             Panel(
                 name,
@@ -109,16 +114,17 @@ def _write_caption(table: pd.DataFrame, variants: Sequence[str], buckets: Sequen
     for name in variants:
         rows_of_stage = table[(table["variant"] == name) & (table["tap"] == low)]
         route_shares = rows_of_stage.groupby("route")["part"].sum()
+        # The share that the tables and the first screen say, a mean over samples.
         big = rows_of_stage[
             (rows_of_stage["route"] == "direct") & (rows_of_stage["bucket"] == buckets[-1])
-        ]["part"].sum()
+        ]["share"].sum()
         direct = float(route_shares.get("direct", 0.0))
         here = rows_of_stage[rows_of_stage["bucket"] == buckets[-1]]
         if direct > 0:
             from_largest = (
                 ""
                 if (here["state"] == "absent").all()
-                else f", and {percent(big / direct)} of that is from {buckets[-1]} objects"
+                else f", and {percent(big)} of that is from {buckets[-1]} objects"
             )
             sentences.append(
                 f"under {name} {percent(direct)} of the squared norm at {low} is direct"

@@ -48,9 +48,9 @@ def table(stored: Stored) -> list[Block]:
             f"Does what holds in {predictions['fitted'].iloc[0]} foretell other results?",
             f"{sentence} Each metric's measure was chosen by its rank correlation over the "
             f"variants of {predictions['fitted'].iloc[0]} alone, and a line fitted to them. "
-            "Skill: 1, the line foretells the others; 0, no better than the mean "
-            "change of the fitted ones; below 0, it misleads. 95 % intervals over the "
-            "variants foretold.",
+            "Skill: 1, the line foretells the others; 0, no better than the better of two "
+            "constants, the mean change of the fitted ones and no change at all; below 0, it "
+            "misleads. 95 % intervals over the variants foretold.",
             frame[list(_HEADERS)].reset_index(drop=True),
             _HEADERS,
             dict.fromkeys(_NUMBERS, "{:.2f}"),

@@ -50,9 +50,12 @@ def paths(entries: Sequence[Changed], buckets: Sequence[str]) -> pd.DataFrame:
     for entry in entries:
         gains, balance = entry.change.gains, entry.change.balance
         has_auxiliary = "auxiliary" in {*(g.route for g in gains), balance.route if balance else ""}
+        has_pyramid = not entry.variant.split(": ")[-1].startswith("DC5")
         for stage in STAGES:
             for route in ("direct", *(["auxiliary"] if has_auxiliary else []), "deeper"):
                 if (stage, route) == (STAGES[-1], "deeper"):
+                    continue
+                if route == "direct" and stage != STAGES[-1] and not has_pyramid:
                     continue
                 for bucket in (*buckets, BACKGROUND):
                     factor = 1.0

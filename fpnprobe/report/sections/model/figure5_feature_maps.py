@@ -16,6 +16,7 @@ from fpnprobe.figures.palette import bucket_color
 from fpnprobe.figures.svg import Panel
 from fpnprobe.report.page.content import Block, Figure
 from fpnprobe.report.sections.model import figure5_energy
+from fpnprobe.report.tables.pyramids import drop_single_level
 from fpnprobe.report.tables.stored import Stored
 from fpnprobe.scales import ScaleBucket, bucket_index
 from fpnprobe.store.feature_maps import Features, stored_images
@@ -38,7 +39,10 @@ def figure(stored: Stored) -> list[Block]:
     )
     for image_id in common[:1]:
         try:
-            maps = {v: Features.read(folder / f"{image_id}.npz") for v, folder in cells.items()}
+            maps = {
+                variant: drop_single_level(Features.read(folder / f"{image_id}.npz"))
+                for variant, folder in cells.items()
+            }
         except FpnProbeError:
             return []
         table = figure5_energy.measure(maps, image_id, stored.scale_buckets)

@@ -1,5 +1,6 @@
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor
 from fpnprobe.errors import FpnProbeError
 from fpnprobe.ledger import GradientRecord
 from fpnprobe.probing import LossPartition, Probe, Reduction, Sample, Tap
+from fpnprobe.probing.passes.arrivals import with_gradient
 from fpnprobe.probing.sample import steadiest
 from fpnprobe.probing.step_context import StepContext
 from fpnprobe.testing import (
@@ -185,6 +187,29 @@ def test_a_nonfinite_sample_says_so() -> None:
     sample = Probe("full").measure(rows.sum(), partition, [Tap("C2", 2, c2, routed=True)])
     assert not sample.finite and {r.state for r in sample.records} == {"nonfinite"}
     assert sample.conflicts == ()
+
+
+def test_another_verdict_makes_no_cosine_usable_and_loses_none() -> None:
+    sample = Probe("full").measure(*ToyPyramid().measured(images()))
+    unsound = sample.judged(replace(sample.verdict, sound=False))
+    assert len(sample.conflicts) and unsound.conflicts == ()
+    assert {r.state for r in unsound.records} == {"unsound"}
+    acquitted = unsound.judged(replace(sample.verdict, sound=True))
+    assert acquitted == sample
+
+
+def test_a_sample_that_is_acquitted_as_rounding_has_its_cosines() -> None:
+    c2 = with_gradient(torch.ones(3))  # of a frozen stage
+    partition = LossPartition()
+    rows = torch.stack([c2.sum(), c2[:2].sum()])
+    partition.add_rows(rows, torch.tensor([0, 2]))
+    loss = rows.sum() + 1e-3 * c2.sum()  # a term that no row holds
+    sample = Probe("full").measure(loss, partition, [Tap("C2", 2, c2, routed=True)])
+    assert not sample.sound and sample.conflicts == ()
+    acquitted = sample.judged(replace(sample.verdict, sound=True))
+    assert [(c.bucket_a, c.bucket_b) for c in acquitted.conflicts] == [("small", "large")]
+    assert {r.state for r in sample.records} == {"unsound"}
+    assert {r.state for r in acquitted.records} == {"would_arrive"}
 
 
 def test_a_batch_without_objects_is_background() -> None:

@@ -184,6 +184,34 @@ def test_a_ledger_is_never_overwritten(tmp_path: Path) -> None:
     assert told["probe"]["arithmetic"] == "float64"
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"interval": 0},
+        {"budget": 2.0},
+        {"mode": "norms"},
+        {"terms": "all"},
+        {"buckets": []},
+        {"start": -1},
+    ],
+)
+def test_a_refused_option_leaves_the_folder_as_it_was(
+    tmp_path: Path, options: dict[str, Any]
+) -> None:
+    model, held = ToyPyramid(), tmp_path / "held"
+    with fpnprobe.watch(model, out_dir=held) as probe:
+        train(model, probe, iterations=3)
+    files = {file: file.read_bytes() for file in held.rglob("*") if file.is_file()}
+    for out, start in ((held, 2), (tmp_path / "new", None)):
+        with (
+            pytest.raises(FpnProbeError),
+            fpnprobe.watch(model, out_dir=out, **{"start": start, **options}),
+        ):
+            pass
+    assert {file: file.read_bytes() for file in held.rglob("*") if file.is_file()} == files
+    assert not (tmp_path / "new").exists()
+
+
 def test_an_interrupted_run_says_so(tmp_path: Path) -> None:
     model = ToyPyramid()
     with pytest.raises(KeyboardInterrupt), fpnprobe.watch(model, out_dir=tmp_path) as probe:
@@ -252,10 +280,33 @@ def test_the_first_sample_of_bfloat16_is_proven_in_float32(factor: float) -> Non
         with torch.autocast("cpu", dtype=torch.bfloat16):
             loss, rows, labels = step()
         sample = probe.measure(loss, rows=rows, labels=labels, again=step)
-    assert sample is not None
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            loss, rows, labels = step()
+        later = probe.measure(loss, rows=rows, labels=labels)
+    assert sample is not None and later is not None
+    assert later.sound == sample.sound  # what is missing once is missing always
     assert sample.verdict.arithmetic == "bfloat16"
     assert probe.soundness.proof is not None
     assert probe.soundness.proof["holds"] == (factor == 0) == sample.sound
+
+
+def test_a_proof_passes_a_reentrant_checkpoint() -> None:
+    model = ToyPyramid().float()
+
+    def step() -> tuple[Tensor, Tensor, Tensor]:
+        x = torch.ones(6, 3, 16, 16, requires_grad=True)
+        c2 = torch.utils.checkpoint.checkpoint(model.layer1, x, use_reentrant=True)
+        c3 = model.layer2(c2.relu())
+        c = [c2, c3, model.layer3(c3.relu())]
+        rows = torch.stack(model.rows(model.pyramid(c))).sum(0)
+        return rows.sum() / 6, rows, torch.arange(6) % 4
+
+    with fpnprobe.watch(model) as probe:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            loss, rows, labels = step()
+        sample = probe.measure(loss, rows=rows, labels=labels, again=step)
+    assert sample is not None and sample.sound
+    assert probe.soundness.proof is not None and probe.soundness.proof["holds"]
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # of the compiler

@@ -112,4 +112,7 @@ def test_a_route_by_which_nothing_arrives_is_empty(make_study: Make) -> None:
     change_ledgers(folder, close)
     table = fpnprobe.open(folder).share("C2", "large", "direct")  # by position, as one says it
     assert table["share"].isna().all() and set(table["state"]) == {"empty"}
+    for frame in (table, fpnprobe.open(folder).share("C2", "large", "direct", over_training=True)):
+        places = frame[["tap", "bucket", "route"]].drop_duplicates()
+        assert places.to_numpy().tolist() == [["C2", "large", "direct"]]
     assert set(fpnprobe.open(folder).share("C2", "large")["state"]) == {"measured"}

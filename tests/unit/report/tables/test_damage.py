@@ -92,12 +92,12 @@ def test_a_target_that_is_a_file_is_told_before_anything_is_drawn(tmp_path: Path
 
 def test_csv_cells_are_no_formulas() -> None:
     frame = pd.DataFrame(
-        {"=a": ["=HYPERLINK(1)", "-2+A1", "@x", "+1 -2.5", "FPN", "-"], "n": range(6)}
+        {"=a": ["=HYPERLINK(1)", "-2+A1", "@x", "+1 -2.5", "FPN", "-", "+1 [0]"], "n": range(7)}
     )
     lines = _write_csv(frame).splitlines()
     assert lines[0] == "'=a,n"
     assert [line.split(",")[0] for line in lines[1:]] == [
-        "'=HYPERLINK(1)", "'-2+A1", "'@x", "+1 -2.5", "FPN", "-",
+        "'=HYPERLINK(1)", "'-2+A1", "'@x", "+1 -2.5", "FPN", "-", "+1 [0]",
     ]  # fmt: skip
     assert _write_csv(pd.DataFrame({"n": [-1.5]})) == "n\n-1.5\n"
 

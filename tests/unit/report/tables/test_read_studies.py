@@ -1,10 +1,13 @@
 """Stale cells are named and shown beside nothing; studies of masks show the AP of masks."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+import pytest
 
 from fpnprobe.report.compose import compose
 from fpnprobe.report.sections.caveats import warnings
@@ -44,3 +47,30 @@ def test_a_study_of_masks_shows_the_ap_of_masks(make_study: Callable[..., Path])
     assert any("AP is that of masks" in line for line in warnings(stored))
     report = compose(stored, [])
     assert all(figure.panels for figure in report.figures())
+
+
+@pytest.mark.parametrize(
+    ("buckets", "variants", "told"),
+    [
+        (None, 2, None),
+        ([["small", 0, 50], ["medium", 50, 100], ["large", 100, None]], 2,
+         r"^two has other bounds of size than one, .*large: area at least 10\^2 px"),
+        ([["small", 0, 100], ["rest", 100, None]], 1,
+         "^two is left out: it has the sizes small, rest, one has small, medium, large;"),
+    ],
+)  # fmt: skip
+def test_studies_of_other_sizes_are_told_or_left_out(
+    buckets: list[list[Any]] | None,
+    variants: int,
+    told: str | None,
+    make_study: Callable[..., Path],
+) -> None:
+    folders = [make_study(name, variants=("FPN",)) for name in ("one", "two")]
+    if buckets is not None:
+        study = json.loads((folders[1] / "study.json").read_text())
+        (folders[1] / "study.json").write_text(json.dumps(study | {"buckets": buckets}))
+    stored = read(folders)
+    assert len({cell.variant for cell in stored.cells}) == len(stored.studies) == variants
+    about_size = [hole for hole in stored.holes if "size" in hole]
+    assert len(about_size) == (told is not None)
+    assert told is None or re.search(told, about_size[0])

@@ -13,10 +13,12 @@ from fpnprobe.store.cell import MANIFEST, write_manifest
 from fpnprobe.store.cell_state import State
 from fpnprobe.study.folder import cell_content, cell_key, dataset, study_folder
 from fpnprobe.study.folder.cells import Cell
+from fpnprobe.study.folder.stage_words import StageWords
 from fpnprobe.study.folder.study_folder import Output
 from fpnprobe.study.planning import lines, plan
 from fpnprobe.study.precautions import tell_stale
-from fpnprobe.study.runner.display import Display
+from fpnprobe.study.runner.display import Display, _estimate_remaining
+from fpnprobe.study.runner.tracked_cells import Tracked
 from fpnprobe.study.snapshot import status
 from tests.unit.study.conftest import SOURCE, content
 
@@ -183,7 +185,7 @@ def test_finished_cells_that_are_trained_anew_are_told_with_their_place(
     fill(done)
     fill(replace(stale, key="0" * 64), data={"root_hash": "abc"})
     fill(replace(stopped, key="0" * 64), "interrupted", data={"root_hash": "abc"})
-    tell_stale(result, result.cells, Display(jobs=1, images=6))
+    tell_stale(result, result.cells, Display(jobs=1, words=StageWords(images=6)))
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"{stale.title}: trained anew (") and "schedule" in line
     assert line.endswith(f"what it had goes into {result.out}/archive")
@@ -246,3 +248,17 @@ def test_plan_names_no_setting_that_came_later_at_its_default(result: Output) ->
     assert {why for row in found["cells"] for why in row["changed"]} == {
         "the version of the results (see fpnprobe.results_version)"
     }
+
+
+@pytest.mark.parametrize("key", ["of this study", "old"])
+def test_a_plan_takes_entries_that_are_null_for_none(key: str, result: Output) -> None:
+    """As a person or another program may leave them."""
+    nulls = dict.fromkeys(("timings", "config", "data", "code", "reason", "versions"))
+    for cell in result.cells:
+        fill(cell)
+        stored_key = cell.key if key == "of this study" else key
+        write_manifest(cell.folder, {**nulls, "key": stored_key, "state": "done"})
+    rows = plan(result, result.cells, jobs=1)["cells"]
+    assert {(row["code"], row["reason"]) for row in rows} == {("", "")}
+    display = [Tracked(cell, 10, State.DONE) for cell in result.cells]
+    assert _estimate_remaining(display, jobs=1, images=6) == 0

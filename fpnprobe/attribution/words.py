@@ -1,12 +1,16 @@
-"""Checks the words with which a command line asks for an attribution."""
+"""The words with which an attribution is asked for: methods, places, kinds of targets.
+
+Nothing here needs torch, so that a misspelled word is told before it is imported.
+"""
 
 from collections.abc import Sequence
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
-from fpnprobe.attribution.captum_methods import METHODS
-from fpnprobe.attribution.chain import Place
 from fpnprobe.errors import FpnProbeError
-from fpnprobe.mm.inspect.attribution.target import Kind
+
+Method = Literal["activation_x_gradient", "integrated_gradients", "grad_cam", "conductance"]
+Place = Literal["stages", "pyramid"]
+Kind = Literal["detection", "object", "bucket"]
 
 
 def check_words(
@@ -21,7 +25,7 @@ def check_words(
     {'kind': 'object', 'places': ['stages'], 'methods': ('integrated_gradients',)}
     """
     for option, words, allowed in (
-        ("method", methods or (), tuple(METHODS)),
+        ("method", methods or (), get_args(Method)),
         ("place", places or (), get_args(Place)),
         ("kind", (kind,), get_args(Kind)),
     ):
