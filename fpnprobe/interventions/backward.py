@@ -20,6 +20,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from fpnprobe.interventions.added_gradient import add_to_gradient
 from fpnprobe.interventions.balance import Balance
 from fpnprobe.interventions.edges import Place, ScaledEdges
 from fpnprobe.interventions.intervention import Intervention
@@ -106,8 +107,7 @@ class IntervenedBackward:
                 undo.enter_context(ruled)
             undo.enter_context(ScaledEdges(edges, base))
             for name, addition in extra.items():
-                source: Any = features[name]
-                undo.callback(source.register_hook(_adding_hook(addition)).remove)
+                undo.callback(add_to_gradient(features[name], addition).remove)
             yield
 
     def _collect_corrections(
@@ -186,10 +186,3 @@ class IntervenedBackward:
             self._ruled.load_state_dict(state)
             return
         self._energies.load(state)
-
-
-def _adding_hook(addition: Tensor) -> Any:
-    def add_change(gradient: Tensor) -> Tensor:
-        return gradient + addition.to(gradient.dtype)
-
-    return add_change

@@ -18,12 +18,12 @@ so is the ledger: it holds the gradients before the rule.
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from fpnprobe.errors import FpnProbeError
+from fpnprobe.interventions.added_gradient import add_to_gradient
 from fpnprobe.interventions.gradient_surgery import surgery_changes
 from fpnprobe.interventions.intervention import LossRule
 from fpnprobe.interventions.row_gradients import gradients_of_rows
@@ -85,8 +85,7 @@ class RuledBackward:
         with ExitStack() as undo:
             for parameter, change in zip(trained, changes, strict=True):
                 if change is not None:
-                    source: Any = parameter
-                    undo.callback(source.register_hook(_adding_hook(change)).remove)
+                    undo.callback(add_to_gradient(parameter, change).remove)
             yield
 
     def _weigh_rows(
@@ -141,10 +140,3 @@ def _area_weights(call: LossCall, partition: LossPartition) -> Tensor:
     weights = relative.new_ones(call.objects.shape)
     weights[call.objects >= 0] = relative[call.objects[call.objects >= 0]]
     return weights
-
-
-def _adding_hook(change: Tensor) -> Any:
-    def add_change(gradient: Tensor) -> Tensor:
-        return gradient + change.to(gradient.dtype)
-
-    return add_change

@@ -102,7 +102,7 @@ class LossPartition:
         """Take an unreduced loss `(R, ...)` and the label of each row `(R,)`."""
         self.add(LossCall(term, term, rows, rows, labels.to(rows.device), levels=levels))
 
-    def add_bucket(self, bucket: str, loss: Tensor, *, term: str = "loss") -> None:
+    def add_bucket(self, bucket: str, loss: Tensor) -> None:
         """Take the whole loss of one bucket, or of `background`, as a scalar.
 
         Raises:
@@ -118,7 +118,7 @@ class LossPartition:
                 "give unreduced rows with one label each instead"
             )
         label = torch.full((1,), self.labels.index(bucket), device=loss.device)
-        self.add(LossCall(f"{term} of {bucket}", term, loss, loss, label))
+        self.add(LossCall(f"loss of {bucket}", "loss", loss, loss, label))
 
     def count(self, term: str = "all") -> list[int]:
         """Rows with each label, of one term, one level (`L3`) or of all.

@@ -54,24 +54,24 @@ class ValidationRecord:
 
     def dump_detections(self, runner: Any) -> None:
         """Let COCO's metric keep its detections, so that AP can have intervals."""
-        for metric in getattr(runner.val_loop.evaluator, "metrics", ()):
+        for place, metric in enumerate(getattr(runner.val_loop.evaluator, "metrics", ())):
             # Other metrics have an `outfile_prefix` too, for files and annotations of their own.
             if isinstance(metric, CocoMetric) and metric.outfile_prefix is None:
                 metric.outfile_prefix = str(self._folder / DETECTIONS)
-                self._annotations = self._annotations_of_validated(runner)
+                self._annotations = self._annotations_of_validated(runner, place)
         count = len(runner.val_loop.dataloader.dataset)
         self._file.update(
             images=[self._file.content["images"][0], count], data=find_validation_images(runner)
         )
 
-    def _annotations_of_validated(self, runner: Any) -> str | None:
+    def _annotations_of_validated(self, runner: Any, place: int) -> str | None:
         """Path of the annotations; a part of them where fewer images are validated on.
 
         The run file is told which ids they give the classes.
         A dataset with `indices`, say, predicts on some images: the others' objects are not missed.
         None where the file cannot be read as COCO's; AP is then as mmdet's metric prints it.
         """
-        file = find_annotation_file(runner)
+        file = find_annotation_file(runner, place)
         dataset = runner.val_loop.dataloader.dataset
         if file is None or not hasattr(dataset, "get_data_info"):
             return file

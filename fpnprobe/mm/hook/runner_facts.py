@@ -38,12 +38,12 @@ def describe_config(runner: Any) -> dict[str, Any]:
     )
 
 
-def find_annotation_file(runner: Any) -> str | None:
-    """Find the annotations that COCO's metric judges by: the config's, else the data set's."""
+def find_annotation_file(runner: Any, place: int = 0) -> str | None:
+    """Find what the validation's metric at that place judges by: its config's, else the data's."""
     evaluators = runner.cfg.get("val_evaluator") or {}
-    for evaluator in evaluators if isinstance(evaluators, list) else [evaluators]:
-        if evaluator.get("ann_file"):
-            return str(Path(evaluator["ann_file"]).resolve())
+    evaluators = evaluators if isinstance(evaluators, list) else [evaluators]
+    if place < len(evaluators) and evaluators[place].get("ann_file"):
+        return str(Path(evaluators[place]["ann_file"]).resolve())
     dataset = runner.val_loop.dataloader.dataset
     while not getattr(dataset, "ann_file", None) and hasattr(dataset, "dataset"):
         dataset = dataset.dataset

@@ -32,7 +32,7 @@ class SecondLook:
     Args:
         probe: What is measured.
         buckets: Scale buckets.
-        soundness: Holds the proof of the run, from before it was resumed too; by default a new one.
+        soundness: Holds what was proven in the run, before a resume too; by default a new one.
         tell: Is given a sentence about what was found.
     """
 
@@ -48,7 +48,6 @@ class SecondLook:
         self._buckets, self._tell = buckets, tell
         self._soundness = Soundness() if soundness is None else soundness
         self._step: Step | None = None
-        self._looks, self._limit, self._split = 0, 0.0, False
 
     @contextmanager
     def remembered(self, model: Any) -> Iterator[None]:
@@ -76,14 +75,15 @@ class SecondLook:
         unproven = reduced and self._soundness.proof is None
         if verdict.over == ("loss",) and not unproven:
             # Where the values of a loss do not split by bucket, an audited sample tells it.
-            self._split = self._split or verdict.sound or self._values_split(model, step, sample)
-            return sample.judged(replace(verdict, sound=self._split))
-        if verdict.over and _worst_residual(sample.residuals) <= self._limit:
-            return sample.judged(replace(verdict, sound=True, tolerance=self._limit))
+            if not self._soundness.acquitted:
+                self._soundness.acquitted = verdict.sound or self._values_split(model, step, sample)
+            return sample.judged(replace(verdict, sound=self._soundness.acquitted))
+        if verdict.over and _worst_residual(sample.residuals) <= self._soundness.rounding:
+            return sample.judged(replace(verdict, sound=True, tolerance=self._soundness.rounding))
         if unproven:
             return self._prove_first(model, step, sample)
-        if verdict.over and self._looks < LOOKS:
-            self._looks += 1
+        if verdict.over and self._soundness.looks < LOOKS:
+            self._soundness.looks += 1
             return sample.judged(self._judge_finer(model, step, sample))
         return sample
 
@@ -106,7 +106,7 @@ class SecondLook:
         if not verdict.sound:
             return self._soundness.condemn(sample)
         if sample.verdict.over == ("loss",):
-            self._split = True  # the values alone: the gradients held
+            self._soundness.acquitted = True  # the values alone: the gradients held
             return sample.judged(replace(sample.verdict, sound=True))
         if sample.verdict.over:
             return sample.judged(self._acquit_sample(sample, f"{size:.1e} in float32"))
@@ -135,18 +135,18 @@ class SecondLook:
         before, after = _worst_residual(residuals), _worst_residual(finer_residuals)
         if after > max(TOLERANCES[finer], ROUNDING * before):
             return replace(verdict, sentence=f"{verdict.sentence} ({after:.1e} in {finer} too)")
-        self._limit = max(self._limit, MARGIN * before)
+        self._soundness.rounding = max(self._soundness.rounding, MARGIN * before)
         return self._call_rounding(verdict, before, f"{after:.1e} in {finer}")
 
     def _acquit_sample(self, sample: Sample, evidence: str) -> Verdict:
         before = _worst_residual(sample.residuals)
-        self._limit = max(self._limit, MARGIN * before)
+        self._soundness.rounding = max(self._soundness.rounding, MARGIN * before)
         return self._call_rounding(sample.verdict, before, evidence)
 
     def _call_rounding(self, verdict: Verdict, before: float, evidence: str) -> Verdict:
         sentence = f"the residual of {before:.1e} is rounding of {verdict.arithmetic}: {evidence}"
         self._tell(sentence)
-        return replace(verdict, sound=True, tolerance=self._limit, sentence=sentence)
+        return replace(verdict, sound=True, tolerance=self._soundness.rounding, sentence=sentence)
 
     def _measure_again(
         self, model: Any, step: Step, dtype: torch.dtype

@@ -13,6 +13,7 @@ from fpnprobe.probing.soundness.verdict import Verdict
 _NAMES = ("loss", "gradient", "routes")
 _STATE = (
     "samples", "unsound", "nonfinite", "underflow", "sentence", "arithmetic", "tolerance", "proof",
+    "looks", "rounding", "acquitted",
 )  # fmt: skip
 
 
@@ -29,6 +30,9 @@ class Soundness:
         nonfinite: Those with a gradient that is not finite.
         underflow: Those with a bucket that float16 could not hold.
         proof: What measuring the first sample of reduced precision again in float32 gave, or None.
+        looks: Samples over tolerance that were measured again in finer arithmetic.
+        rounding: Residuals up to this are known to be rounding.
+        acquitted: Whether a sample whose values alone do not split by bucket was shown to hold.
     """
 
     def __init__(
@@ -39,6 +43,7 @@ class Soundness:
         self.arithmetic, self.sentence = "", ""
         self.tolerance = math.nan
         self.proof: dict[str, Any] | None = None
+        self.looks, self.rounding, self.acquitted = 0, 0.0, False
         self.residuals = dict.fromkeys(_NAMES, math.nan)
 
     def add(self, sample: Sample) -> Sample:

@@ -80,6 +80,18 @@ def test_readable_annotations_are_used(tmp_path: Path) -> None:
     assert record._annotations == str(annotations)
 
 
+def test_the_annotations_are_those_of_coco_s_metric(tmp_path: Path) -> None:
+    other, annotations = tmp_path / "val.odgt", tmp_path / "val.json"
+    annotations.write_text(json.dumps({"images": IMAGES, "annotations": [], "categories": []}))
+    other.write_text('{"ID": "1"}\n')
+    runner = runner_of(CocoMetric(), other)
+    runner.val_loop.evaluator.metrics.insert(0, CrowdHumanMetric(ann_file=str(other)))
+    runner.cfg["val_evaluator"] = [{"ann_file": str(other)}, {"ann_file": str(annotations)}]
+    record = record_of(tmp_path)
+    record.dump_detections(runner)
+    assert record._annotations == str(annotations)
+
+
 @pytest.mark.parametrize("content", [b"no parquet", b""])
 def test_a_damaged_table_of_ap_is_lost_and_no_training(
     tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture

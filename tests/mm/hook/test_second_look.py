@@ -86,3 +86,21 @@ def test_values_that_do_not_split_are_no_proof(
     look = SecondLook(Probe("full"), COCO_BUCKETS, soundness=soundness)
     assert [review(look, values_alone).sound for _ in range(2)] == [True, True]
     assert soundness.proof is not None and soundness.proof["holds"]
+
+
+def test_a_resumed_training_knows_what_rounding_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[Any] = []
+
+    def holds(_model: Any, _step: Any, dtype: Any, *_: Any) -> Residuals:
+        looks.append(dtype)
+        return Residuals(loss=1e-9, activation=1e-9, parameter=1e-9)
+
+    monkeypatch.setattr(second_look, "measure_again", holds)
+    before, after = GradientProbeHook(), GradientProbeHook()
+    rounded = Residuals(loss=1e-7, activation=3e-5, parameter=3e-5)
+    look = SecondLook(Probe("full"), COCO_BUCKETS, soundness=before.account.soundness)
+    assert review(look, rounded, "float32").sound and len(looks) == 1
+    after.load_state_dict(before.state_dict())
+    resumed = SecondLook(Probe("full"), COCO_BUCKETS, soundness=after.account.soundness)
+    assert review(resumed, rounded, "float32").sound and len(looks) == 1
+    assert after.account.soundness.looks == 1
