@@ -1,10 +1,11 @@
 """The tool's own hypothesis: do gradient measures go with what happens to AP by size?
 
 For every stage and route, the all-object index and the share of the gradient that large objects
-send are set against the change of AP_S and AP_L to the mean of the study's baseline (the first
-variant that has an AP), over all variants and seeds: Spearman's rank correlation with an interval
-that counts variants, not seeds, as witnesses; below five variants there is no interval, and the
-note says so.
+send, and for every stage the cosine of large objects' direct and deeper gradient and that of small
+and large objects' gradients in the parameters, are set against the change of AP_S and AP_L to the
+mean of the study's baseline (the first variant that has an AP), over all variants and seeds:
+Spearman's rank correlation with an interval that counts variants, not seeds, as witnesses; below
+five variants there is no interval, and the note says so.
 The gradient is that of the training's own samples (`training`) and, where a cell was measured after
 its training, that of the same validation images in every cell (`end`). Many correlations are looked
 at, so each has a false discovery rate `q` beside its interval. Interventions are left out: their
@@ -21,7 +22,14 @@ from scipy import stats
 from fpnprobe.evaluation.evaluation import bucket_metrics
 from fpnprobe.evidence.finished_cells import FinishedCell, FinishedStudy
 from fpnprobe.ledger import Ledger
-from fpnprobe.statistics import Floats, all_object_index, gradient_shares, rank_correlation
+from fpnprobe.statistics import (
+    Floats,
+    all_object_index,
+    gradient_shares,
+    rank_correlation,
+    route_cosines,
+    size_cosines,
+)
 from fpnprobe.store.tables import read_parquet
 
 _PLACE = ["ledger", "measure", "tap", "kind", "route"]
@@ -37,10 +45,11 @@ def associations(study: FinishedStudy) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the rank correlations, and the points behind them; AP is what each cell has stored.
 
     Returns:
-        `ledger` ("training" or "end"), `measure` ("index" or "large_share"), tap, kind, route,
-        metric, `n` points, `variants`, rho, low, high, `q` (Benjamini and Yekutieli, 2001, over
-        the rows of the same kind with an interval, stages and pyramid levels apart), note; and one
-        row per cell, place and metric with `value` and `change`.
+        `ledger` ("training" or "end"), `measure` ("index", "large_share", "route_cosine" or
+        "size_cosine"), tap, kind, route ("total" for cosines), metric, `n` points, `variants`, rho,
+        low, high, `q` (Benjamini and Yekutieli, 2001, over the rows of the same kind with an
+        interval, stages and pyramid levels apart), note; and one row per cell, place and metric
+        with `value` and `change`.
     """
     points = _join_points(study)
     rows = []
@@ -75,7 +84,7 @@ def _false_discovery(p: "pd.Series[float]") -> Floats:
 def _join_points(study: FinishedStudy) -> pd.DataFrame:
     intervened_variants = {entry.variant for entry in study.intervened()}
     measures = [
-        _read_measures(folder, study.buckets[-1].name).assign(
+        _read_measures(folder, study.buckets[0].name, study.buckets[-1].name).assign(
             ledger=ledger, variant=cell.variant, seed=cell.seed
         )
         for cell in study.cells
@@ -100,20 +109,25 @@ def _find_ledgers(cell: FinishedCell) -> Iterator[tuple[str, Path]]:
         yield "end", max(offline_folders, key=lambda folder: int(folder.name.rpartition("-")[2]))
 
 
-def _read_measures(folder: Path, largest: str) -> pd.DataFrame:
-    """Return the index and large-object share of one cell's ledger."""
-    frame = Ledger.read(folder).frame
+def _read_measures(folder: Path, smallest: str, largest: str) -> pd.DataFrame:
+    """Return the index, the large-object share and the cosines of one cell's ledger."""
+    ledger = Ledger.read(folder)
     quantity = ["tap", "kind", "route"]
-    index = all_object_index(frame).rename(columns={"index": "value"})
-    shares = gradient_shares(frame)
+    index = all_object_index(ledger.frame).rename(columns={"index": "value"})
+    shares = gradient_shares(ledger.frame)
     large = shares[shares["bucket"] == largest].rename(columns={"share": "value"})
+    of_routes = route_cosines(ledger.frame)
+    of_routes = of_routes[of_routes["bucket"] == largest].rename(columns={"cosine": "value"})
+    of_sizes = size_cosines(ledger.conflict, smallest, largest).rename(columns={"cosine": "value"})
     return pd.concat(
         [
             index[[*quantity, "value"]].assign(measure="index"),
             large[[*quantity, "value"]].assign(measure="large_share"),
+            of_routes.assign(measure="route_cosine", kind="activation", route="total"),
+            of_sizes.assign(measure="size_cosine", kind="parameter", route="total"),
         ],
         ignore_index=True,
-    )
+    )[[*quantity, "measure", "value"]]
 
 
 def _read_changes(study: FinishedStudy) -> pd.DataFrame:

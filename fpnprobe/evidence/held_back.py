@@ -40,8 +40,9 @@ def predict_held_back(points: pd.DataFrame) -> pd.DataFrame:
     Returns:
         One row for each quantity that both studies have: fitted, tested (studies), fresh (whether
         no variant held back was fitted), the quantity, variants, held_back (numbers), rho,
-        rho_held_back (Spearman), skill, low, high, and chosen: the highest |rho| for that metric
-        among the fitted, the first of equal ones.
+        rho_held_back (Spearman), skill, low, high, and chosen: the clearest rho (the smallest p,
+        since not every variant has every quantity) for that metric among the fitted, the first
+        of equal ones.
     """
     studies = list(dict.fromkeys(points["study"]))
     rows = [
@@ -55,9 +56,9 @@ def predict_held_back(points: pd.DataFrame) -> pd.DataFrame:
         for key, fit, held_back in _pair_parts(points, studies[0], tested)
         if (row := _judge_prediction(fit, held_back))
     ]
-    table = pd.DataFrame(rows, columns=COLUMNS)
-    best = table["rho"].abs().groupby([table["tested"], table["metric"]]).idxmax()
-    return table.assign(chosen=table.index.isin(best))
+    table = pd.DataFrame(rows, columns=[*COLUMNS, "p"])
+    best = table["p"].groupby([table["tested"], table["metric"]]).idxmin()
+    return table.assign(chosen=table.index.isin(best))[COLUMNS]
 
 
 def _pair_parts(
@@ -76,6 +77,7 @@ def _judge_prediction(fit: pd.DataFrame, held_back: pd.DataFrame) -> dict[str, o
     varies = len(fit) >= FEWEST and len(held_back) >= _FEWEST_HELD_BACK
     if not varies or not np.ptp(fit["value"]) or not np.ptp(fit["change"]):
         return {}
+    correlation = rank_correlation(fit["value"], fit["change"])
     slope, start = np.polyfit(fit["value"], fit["change"], 1)
     actual = held_back["change"].to_numpy(np.float64)
     missed = (actual - (slope * held_back["value"].to_numpy(np.float64) + start)) ** 2
@@ -88,7 +90,8 @@ def _judge_prediction(fit: pd.DataFrame, held_back: pd.DataFrame) -> dict[str, o
         "fresh": not held_back["name"].isin(fit["name"]).any(),
         "variants": len(fit),
         "held_back": len(held_back),
-        "rho": rank_correlation(fit["value"], fit["change"]).rho,
+        "rho": correlation.rho,
+        "p": correlation.p,
         "rho_held_back": rank_correlation(held_back["value"], held_back["change"]).rho,
         "skill": float(_compute_skill(missed, spreads)),
         "low": low,

@@ -4,6 +4,7 @@
 Spread(n=3, mean=0.420, sd=0.020, low=0.370, high=0.470)
 """
 
+from fpnprobe.statistics.cosines import route_cosines, size_cosines
 from fpnprobe.statistics.intervals import (
     EXPANDED,
     Floats,
@@ -30,5 +31,7 @@ __all__ = [
     "percentile_interval",
     "rank_correlation",
     "resample_counts",
+    "route_cosines",
+    "size_cosines",
     "t_interval",
 ]

@@ -10,9 +10,8 @@ import pyarrow.parquet as pq
 
 from fpnprobe.ledger import Ledger
 from fpnprobe.ledger.parts import parts
-from fpnprobe.report.tables.route_cosines import route_cosines
 from fpnprobe.scales import BACKGROUND
-from fpnprobe.statistics import USED, all_object_index, gradient_shares
+from fpnprobe.statistics import USED, all_object_index, gradient_shares, route_cosines
 from fpnprobe.store.tables import check_size, read_parquet
 
 BINS = 40

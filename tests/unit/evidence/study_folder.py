@@ -83,7 +83,7 @@ def write_ledger(folder: Path, norm: float, *, variant: str = "", seed: int = 0)
         )
         for i in range(2)
         for tap in ("C2", "C3")
-        for route in ("total", "direct")
+        for route in ("total", "direct", "deeper")
         for bucket in BUCKETS
     ]
     Ledger.of(records, study="toy", variant=variant, seed=seed).write(folder)

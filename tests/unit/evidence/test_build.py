@@ -235,6 +235,27 @@ def test_association_finds_what_goes_together(tmp_path: Path) -> None:
     assert base.drop_duplicates("seed")["change"].mean() == pytest.approx(0, abs=1e-12)
 
 
+def test_cosines_are_measures_of_their_own(tmp_path: Path) -> None:
+    """Three routes of one length are at 120 degrees; sizes agree as their table says."""
+    folder = write_study(tmp_path / "s", SIX, seeds=[0], images=20)
+    for cell in sorted(folder.glob("cells/*/*")):
+        place = {"study": "s", "variant": cell.parent.name, "seed": 0, "iteration": 0, "tap": "C2"}
+        pair = {"bucket_a": "small", "bucket_b": "large", "cosine": 0.1 * int(cell.parent.name[1:])}
+        pd.DataFrame([{**place, "kind": "parameter", **pair}]).to_parquet(cell / "conflict.parquet")
+    build.build(folder, resamples=10)
+    points = table(folder, "association_points").query("metric == 'AP_L'")
+    of_sizes = points[points["measure"] == "size_cosine"]
+    assert of_sizes["value"].tolist() == pytest.approx([0.1 * at for at in range(6)])
+    assert of_sizes[["tap", "kind", "route"]].drop_duplicates().values.tolist() == [
+        ["C2", "parameter", "total"]
+    ]
+    row = table(folder, "association").query("measure == 'size_cosine' and metric == 'AP_L'")
+    assert row["rho"].iloc[0] > 0.8
+    of_routes = points[points["measure"] == "route_cosine"]
+    assert of_routes["tap"].tolist() == ["C2", "C3"] * 6
+    assert of_routes["value"].tolist() == pytest.approx([-0.5] * 12)
+
+
 def _two_sided(rho: Any, *, variants: int) -> Any:
     """The level at which Bonett and Wright's interval just touches 0."""
     z = np.abs(np.arctanh(np.clip(rho, -1 + 1e-12, 1 - 1e-12))).to_numpy()
@@ -272,7 +293,7 @@ def test_associations_outlive_the_detections(tmp_path: Path) -> None:
 
 def test_association_says_too_few_points(study: Path) -> None:
     found = table(study, "association")
-    assert set(found["measure"]) == {"index", "large_share"}
+    assert set(found["measure"]) == {"index", "large_share", "route_cosine"}
     assert set(found["metric"]) == {"AP_S", "AP_L"}
     assert (found["note"] == "too few points: 2 variants, at least 5 needed").all()
     assert found["low"].isna().all()

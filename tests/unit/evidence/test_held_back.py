@@ -82,6 +82,18 @@ def test_the_measure_is_chosen_on_the_fitted_alone() -> None:
     assert table.set_index("tap")["chosen"].to_dict() == {"C2": True, "C3": False}
 
 
+def test_a_rho_of_more_variants_is_clearer_than_a_higher_one_of_few() -> None:
+    values, changes = on_a_line("ABCDEFGHIJ", 1.0)
+    many = make_points("one", values, changes | {"A": changes["D"], "D": changes["A"]})
+    first = {name: values[name] for name in "ABCDE"}
+    few = make_points("one", first, changes | {"A": changes["B"], "B": changes["A"]})
+    held_back = make_points("two", *on_a_line("XYZ", 1.0))
+    points = [few.assign(tap="C3"), many, held_back, held_back.assign(tap="C3")]
+    table = predict_held_back(pd.concat(points)).set_index("tap")
+    assert table["rho"].to_dict() == pytest.approx({"C2": 0.891, "C3": 0.9}, abs=1e-3)
+    assert table["chosen"].to_dict() == {"C2": True, "C3": False}
+
+
 def test_where_nothing_changed_there_is_no_skill_and_no_interval() -> None:
     values, changes = on_a_line("XYZ", 1.0)
     fitted = make_points("one", *on_a_line("ABCDE", 2.0))

@@ -129,7 +129,7 @@ def ledger(
         [
             {
                 "study": study, "variant": variant, "seed": seed, "iteration": int(step),
-                "tap": tap, "kind": "activation", "bucket_a": a, "bucket_b": b,
+                "tap": tap, "kind": "parameter", "bucket_a": a, "bucket_b": b,
                 "cosine": float(np.clip(c + 0.05 * rng.standard_normal(), -1, 1)),
             }
             for step in steps[:: max(1, len(steps) // 20)]

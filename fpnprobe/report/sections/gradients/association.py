@@ -8,6 +8,7 @@ from fpnprobe.figures import prediction
 from fpnprobe.figures.columns import rows, split
 from fpnprobe.figures.svg import Panel
 from fpnprobe.report.page.content import Block, Figure, Table
+from fpnprobe.report.sections.gradients.measures import LEDGERS, stage_measures
 from fpnprobe.report.sections.interventions.intervention_paths import changed
 from fpnprobe.report.tables.average_precision import baseline, final
 from fpnprobe.report.tables.gradient_shares import first_stage, stage_shares, variant_keys
@@ -17,7 +18,6 @@ from fpnprobe.statistics import rank_correlation
 
 _PLACE = ["ledger", "measure", "tap", "route", "metric"]
 _SHOWN = [*_PLACE, "variants", "n", "rho", "low", "high", "q"]
-LEDGERS = {"training": "training", "end": "the same images, at the end"}
 
 
 def correlations(stored: Stored) -> list[Block]:
@@ -25,8 +25,7 @@ def correlations(stored: Stored) -> list[Block]:
     table = stored.evidence.get("association")
     if table is None or not {*_SHOWN, "kind"} <= set(table.columns):
         return []
-    table = table[(table["kind"] == "activation") & table["tap"].str.fullmatch(r"C\d+")]
-    table = table[table["rho"].notna()]
+    table = stage_measures(table[table["rho"].notna()], stored)
     tested = table[table["low"].notna()]
     if tested.empty:
         return []
@@ -34,9 +33,6 @@ def correlations(stored: Stored) -> list[Block]:
     columns = ["study", *_SHOWN] if several else _SHOWN
     frame = table.assign(
         ledger=table["ledger"].map(LEDGERS),
-        measure=table["measure"].map({
-            "index": "all-object index", "large_share": f"share of {stored.buckets[-1]} objects",
-        }),
         metric=table["metric"].map(stored.name_metric) + " change",
     )[columns].reset_index(drop=True)  # fmt: skip
     return [
@@ -67,7 +63,7 @@ def _count_verdicts(tested: pd.DataFrame) -> str:
         return f"None of {len(tested)} intervals excludes 0."
     sure = clear[clear["q"] < 0.05]
     clearest = [
-        f"{row.measure.replace('_', ' ')} at {row.tap} ({row.route}, {LEDGERS[row.ledger]}) with "
+        f"{row.measure} at {row.tap} ({row.route}, {LEDGERS[row.ledger]}) with "
         f"{row.metric}: {row.rho:.2f}".replace("-", "−")
         for row in rows(clear.sort_values("q", kind="stable").head(3))
     ]

@@ -5,7 +5,7 @@ from typing import Any
 from fpnprobe.evidence.held_back import predict_held_back
 from fpnprobe.figures.columns import rows
 from fpnprobe.report.page.content import Block, Table
-from fpnprobe.report.sections.gradients.association import LEDGERS
+from fpnprobe.report.sections.gradients.measures import LEDGERS, stage_measures
 from fpnprobe.report.tables.stored import Stored
 
 _HEADERS = {
@@ -23,7 +23,7 @@ def table(stored: Stored) -> list[Block]:
     if points is None or points.empty or len(set(points["study"])) < 2:
         return []
     names = {cell.variant: cell.name for cell in stored.cells}
-    points = points[(points["kind"] == "activation") & points["tap"].str.fullmatch(r"C\d+")]
+    points = stage_measures(points, stored)
     order = {study["name"]: at for at, study in enumerate(stored.studies)}
     points = points.assign(name=points["variant"].map(names)).sort_values(
         "study", key=lambda column: column.map(order), kind="stable"
@@ -36,9 +36,6 @@ def table(stored: Stored) -> list[Block]:
     )
     frame = predictions.sort_values("chosen", ascending=False, kind="stable").assign(
         ledger=predictions["ledger"].map(LEDGERS),
-        measure=predictions["measure"].map({
-            "index": "all-object index", "large_share": f"share of {stored.buckets[-1]} objects",
-        }),
         metric=predictions["metric"].map(stored.name_metric) + " change",
     )  # fmt: skip
     chosen_measures = int(predictions["chosen"].sum())
@@ -46,8 +43,8 @@ def table(stored: Stored) -> list[Block]:
         Table(
             "held-back",
             f"Does what holds in {predictions['fitted'].iloc[0]} foretell other results?",
-            f"{sentence} Each metric's measure was chosen by its rank correlation over the "
-            f"variants of {predictions['fitted'].iloc[0]} alone, and a line fitted to them. "
+            f"{sentence} Each metric's measure was chosen by the clearest rank correlation over "
+            f"the variants of {predictions['fitted'].iloc[0]} alone, and a line fitted to them. "
             "Skill: 1, the line foretells the others; 0, no better than the better of two "
             "constants, the mean change of the fitted ones and no change at all; below 0, it "
             "misleads. 95 % intervals over the variants foretold.",
@@ -62,10 +59,9 @@ def table(stored: Stored) -> list[Block]:
 
 def _write_sentence(row: Any, stored: Stored) -> str:
     verdict = "it foretells them" if row.low > 0 else "it misleads" if row.high < 0 else "undecided"
-    measure = "index" if row.measure == "index" else f"share of {stored.buckets[-1]} objects"
     return stored.add_bounds(
         f"{row.metric} of the {row.held_back} variants "
         f"{f'that only {row.tested} has' if row.fresh else f'of {row.tested}'}, from the "
-        f"{measure} at {row.tap} ({row.route}, {LEDGERS[row.ledger]}): skill {row.skill:.2f} "
+        f"{row.measure} at {row.tap} ({row.route}, {LEDGERS[row.ledger]}): skill {row.skill:.2f} "
         f"({row.low:.2f} to {row.high:.2f}), {verdict}."
     ).replace("-", "−")

@@ -15,7 +15,9 @@ def figure(stored: Stored) -> list[Block]:
     table = stored.gradients.conflict
     if table.empty:
         return []
-    table = table[table["kind"] == "activation"]
+    # Where a training takes them, they are of the stage's parameters, which the sizes share.
+    kind = "parameter" if (table["kind"] == "parameter").any() else "activation"
+    table = table[table["kind"] == kind]
     table = table[table["tap"].str.fullmatch(r"C\d+") & (table["bucket_a"] != table["bucket_b"])]
     skip = {BACKGROUND, "all"}
     table = table[~table["bucket_a"].isin(skip) & ~table["bucket_b"].isin(skip)]
@@ -42,8 +44,10 @@ def figure(stored: Stored) -> list[Block]:
         Figure(
             "conflict",
             "Conflict between sizes",
-            sentence.replace("cosine -", "cosine −") + " Blue pairs agree, red pairs disagree; "
-            "near zero, the two sizes train different directions.",
+            sentence.replace("cosine -", "cosine −") + " A cosine is that of two sizes' gradients "
+            f"{'in the parameters' if kind == 'parameter' else 'at the output'} of a stage, mean "
+            "over samples and seeds. Blue pairs agree, red pairs disagree; near zero, the two "
+            "sizes train different directions.",
             [
                 Panel(name, partial(conflict.draw, table[table["variant"] == name]))
                 for name in stored.variants

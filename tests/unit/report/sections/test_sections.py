@@ -453,6 +453,8 @@ def test_every_correlation_has_its_row(stored: Stored) -> None:
         ("training", "index", "C3", "activation", "direct", "AP_S", 9, 3, 0.9, nan, nan, nan),
         ("training", "index", "C2", "parameter", "total", "AP_S", 18, 6, 0.9, 0.4, 0.98, 0.01),
         ("training", "index", "P2", "activation", "total", "AP_S", 18, 6, 0.9, 0.4, 0.98, 0.01),
+        ("training", "size_cosine", "C3", "parameter", "total", "AP_S", 18, 6, 0.1, -0.4, 0.5, 0.9),
+        ("training", "large_share", "C3", "update", "total", "AP_S", 18, 6, 0.1, -0.4, 0.5, 0.9),
     ]
     found = pd.DataFrame(rows, columns=columns)
     (shown,) = association.correlations(replace(stored, evidence={"association": found}))
@@ -462,17 +464,21 @@ def test_every_correlation_has_its_row(stored: Stored) -> None:
         "AP_L (≥72 px) change",
         "6", "18", "0.90", "0.40", "0.98", "0.01",
     ]  # fmt: skip
-    assert len(shown.rows()) == 3
+    assert [row[1] for row in shown.rows()[3:]] == [
+        "cosine of small and large objects, in parameters",
+        "share of large objects in the optimizer's step",
+    ]
     assert shown.caption.startswith(
-        "2 of 2 intervals exclude 0, where chance alone gives about 0; 1 with a false discovery "
-        "rate below 5 %. Clearest: large share at C2 (direct, the same images, at the end) with "
-        "AP_L (≥72 px): 0.90; index at C2 (total, training) with AP_S (<24 px): 0.60."
+        "2 of 4 intervals exclude 0, where chance alone gives about 0; 1 with a false discovery "
+        "rate below 5 %. Clearest: share of large objects at C2 (direct, the same images, at the "
+        "end) with AP_L (≥72 px): 0.90; all-object index at C2 (total, training) with AP_S (<24 "
+        "px): 0.60."
     )
     (unclear,) = association.correlations(
         replace(stored, evidence={"association": found.assign(low=-0.1 + 0 * found["low"])})
     )
     assert isinstance(unclear, Table)
-    assert unclear.caption.startswith("None of 2 intervals excludes 0.")
+    assert unclear.caption.startswith("None of 4 intervals excludes 0.")
     none = found.assign(low=nan, high=nan, q=nan)
     assert not association.correlations(replace(stored, evidence={"association": none}))
     former = found.drop(columns="q")

@@ -1,11 +1,11 @@
-"""The cosine from lengths is that of the vectors behind them."""
+"""The cosine from lengths is that of the vectors behind them; that of sizes is of parameters."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from fpnprobe.evaluation.ground_truth import Floats
-from fpnprobe.report.tables.route_cosines import route_cosines
+from fpnprobe.statistics import route_cosines, size_cosines
 
 
 def ledger(direct: Floats, deeper: Floats, state: str = "measured") -> pd.DataFrame:
@@ -40,3 +40,17 @@ def test_a_third_route_or_an_empty_one_has_none() -> None:
     third = ledger(direct, deeper).query("route == 'total'").assign(route="auxiliary")
     assert route_cosines(pd.concat([ledger(direct, deeper), third])).empty
     assert route_cosines(ledger(direct, deeper, state="unsound")).empty
+
+
+def test_two_sizes_meet_in_the_parameters() -> None:
+    rows = [
+        ("C2", "parameter", "small", "large", 0.5),
+        ("C2", "parameter", "small", "large", -0.1),
+        ("C2", "activation", "small", "large", 1.0),
+        ("C2", "parameter", "small", "medium", 1.0),
+        ("C2", "parameter", "large", "large", 1.0),
+        ("C3", "parameter", "large", "small", np.nan),
+    ]
+    frame = pd.DataFrame(rows, columns=["tap", "kind", "bucket_a", "bucket_b", "cosine"])
+    found = size_cosines(frame, "large", "small")
+    assert found["tap"].tolist() == ["C2"] and found["cosine"].tolist() == pytest.approx([0.2])

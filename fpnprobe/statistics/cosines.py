@@ -1,9 +1,9 @@
-"""The angle between what a size sends directly and what it sends through deeper stages."""
+"""Angles between gradients: of a size's direct and deeper one, and of two sizes."""
 
 import numpy as np
 import pandas as pd
 
-from fpnprobe.statistics import USED
+from fpnprobe.statistics.shares import USED
 
 
 def route_cosines(frame: pd.DataFrame) -> pd.DataFrame:
@@ -42,4 +42,26 @@ def route_cosines(frame: pd.DataFrame) -> pd.DataFrame:
     lengths = pd.Series(2 * np.sqrt(direct * deeper), index=squares.index)
     cosine = (squares["total"] - direct - deeper) / lengths.where(lengths > 0)
     table: pd.DataFrame = cosine.clip(-1, 1).dropna().rename("cosine").reset_index()
+    return table
+
+
+def size_cosines(frame: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
+    """Mean cosine over samples between the gradients of two buckets in a stage's parameters.
+
+    Args:
+        frame: Rows of a conflict table.
+        first: One of the buckets.
+        second: The other one.
+
+    Returns:
+        One row for each stage: tap, cosine in [-1, 1]. None of stages where no sample has both.
+
+    >>> frame = pd.DataFrame({"bucket_a": ["small"] * 2, "bucket_b": ["large"] * 2})
+    >>> frame = frame.assign(tap="C2", kind="parameter", cosine=[-0.5, 0.25])
+    >>> size_cosines(frame, "large", "small")["cosine"].tolist()
+    [-0.125]
+    """
+    pair = frame["bucket_a"].isin([first, second]) & frame["bucket_b"].isin([first, second])
+    rows = frame[pair & (frame["bucket_a"] != frame["bucket_b"]) & (frame["kind"] == "parameter")]
+    table: pd.DataFrame = rows.groupby("tap", observed=True)["cosine"].mean().dropna().reset_index()
     return table
