@@ -97,3 +97,22 @@ def test_only_results_make_a_folder_without_manifest_a_damaged_cell(tmp_path: Pa
     assert StoredCell.read(tmp_path).state is State.PENDING
     (tmp_path / "deep" / "ledger.parquet").write_text("")
     assert StoredCell.read(tmp_path).state is State.DAMAGED
+
+
+@pytest.mark.parametrize(
+    ("manifest", "names"),
+    [
+        ({"category_ids": [3, 18]}, {3: "cat", 18: "dog"}),
+        (
+            {"category_ids": [3, 18], "config": {"data": {"scenes": {"train": 8}}}},
+            {3: "cat", 18: "dog"},
+        ),
+        ({"config": {"data": {"scenes": {"train": 8}}}}, {1: "cat", 2: "dog"}),
+        ({"config": {"data": {"root": "coco"}}}, {}),
+        ({"category_ids": [None, 18]}, {18: "dog"}),
+    ],
+)
+def test_names_of_detections_go_by_category_id(
+    manifest: dict[str, Any], names: dict[int, str], tmp_path: Path
+) -> None:
+    assert cell(tmp_path, classes=["cat", "dog"], **manifest).class_names == names

@@ -408,3 +408,11 @@ def test_runs_are_looked_for_six_folders_deep(depth: int, count: int, tmp_path: 
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "fpnprobe.json").write_text('{"format": 1}')
     assert list(find_runs(tmp_path)) == [folder] * count
+
+
+def test_links_are_not_followed_to_runs(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "fpnprobe.json").write_text('{"format": 1}')
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "link").symlink_to(tmp_path / "run")
+    assert list(find_runs(tmp_path / "tree")) == []
