@@ -38,6 +38,15 @@ def signed(value: float, digits: int = 1) -> str:
     return f"{0.0 if nothing else value:+.{digits}f}".replace("-", "−")
 
 
+def with_minus(text: str) -> str:
+    """The text with minus signs before negative numbers; hyphens stay.
+
+    >>> with_minus("all-object index: -0.3 (-1.1 to 0.2), FPN-CFG1")
+    'all-object index: −0.3 (−1.1 to 0.2), FPN-CFG1'
+    """
+    return re.sub(r"(?<!\w)-(?=\d)", "−", text)
+
+
 def percent(part: float) -> str:
     """A part in [0, 1] as percent without digits; what rounds to 0 and is more, as such.
 

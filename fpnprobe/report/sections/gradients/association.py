@@ -7,6 +7,7 @@ import pandas as pd
 from fpnprobe.figures import prediction
 from fpnprobe.figures.columns import rows, split
 from fpnprobe.figures.svg import Panel
+from fpnprobe.figures.wording import with_minus
 from fpnprobe.report.page.content import Block, Figure, Table
 from fpnprobe.report.sections.gradients.measures import LEDGERS, stage_measures
 from fpnprobe.report.sections.interventions.intervention_paths import changed
@@ -64,13 +65,13 @@ def _count_verdicts(tested: pd.DataFrame) -> str:
     sure = clear[clear["q"] < 0.05]
     clearest = [
         f"{row.measure} at {row.tap} ({row.route}, {LEDGERS[row.ledger]}) with "
-        f"{row.metric}: {row.rho:.2f}".replace("-", "−")
+        f"{row.metric}: {row.rho:.2f}"
         for row in rows(clear.sort_values("q", kind="stable").head(3))
     ]
     return (
         f"{len(clear)} of {len(tested)} intervals exclude 0, where chance alone gives about "
         f"{0.05 * len(tested):.0f}; {len(sure) or 'none'} with a false discovery rate below 5 %. "
-        f"Clearest: {'; '.join(clearest)}."
+        f"Clearest: {with_minus('; '.join(clearest))}."
     )
 
 
@@ -116,7 +117,7 @@ def figure(stored: Stored) -> list[Block]:
         Figure(
             "prediction",
             f"Does the share of {buckets[-1]} objects at {low} go with {large}",
-            "; ".join(sentences).replace("-", "−").capitalize()
+            with_minus("; ".join(sentences)).capitalize()
             + f". The share is that of the squared norm, {measured_on(stored)}. A dot is a cell; "
             f"{baseline(stored)} is the baseline. Correlation over variants is no proof of a "
             "cause; interventions are."

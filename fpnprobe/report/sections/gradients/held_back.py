@@ -4,6 +4,7 @@ from typing import Any
 
 from fpnprobe.evidence.held_back import predict_held_back
 from fpnprobe.figures.columns import rows
+from fpnprobe.figures.wording import with_minus
 from fpnprobe.report.page.content import Block, Table
 from fpnprobe.report.sections.gradients.measures import LEDGERS, stage_measures
 from fpnprobe.report.tables.stored import Stored
@@ -59,9 +60,10 @@ def table(stored: Stored) -> list[Block]:
 
 def _write_sentence(row: Any, stored: Stored) -> str:
     verdict = "it foretells them" if row.low > 0 else "it misleads" if row.high < 0 else "undecided"
-    return stored.add_bounds(
+    sentence = stored.add_bounds(
         f"{row.metric} of the {row.held_back} variants "
         f"{f'that only {row.tested} has' if row.fresh else f'of {row.tested}'}, from the "
         f"{row.measure} at {row.tap} ({row.route}, {LEDGERS[row.ledger]}): skill {row.skill:.2f} "
         f"({row.low:.2f} to {row.high:.2f}), {verdict}."
-    ).replace("-", "−")
+    )
+    return with_minus(sentence)
