@@ -24,7 +24,7 @@ MOVED = (
     "numbers moved. Mend it, or, if the change is meant, bump the narrowest version of "
     "fpnprobe/results_version.py that covers it and run this test with FPNPROBE_REGENERATE=1"
 )
-# An alpha of 0 is a difference of float32 numbers near 1: 0 or an epsilon, as the processor rounds.
+# An alpha of 0 is the logarithm of a float32 ratio near 1: 0 or an epsilon, as it rounds.
 ALPHA_ROUNDING = 2 * float(np.finfo(np.float32).eps)
 VARIANTS = ("DC5", "FPN", "FPN-AuxU", "FPN-CFG2", "FPN-Wide", "FPN~balanced")
 
