@@ -47,7 +47,8 @@ def check(name: str, numbers: dict[str, float], *, first: float, later: float = 
     assert numbers.keys() == golden.keys(), f"{name}: {MOVED}"
     for key, value in golden.items():
         tolerance = later if later and not key.endswith(" 0") else first
-        least = ALPHA_ROUNDING if key.startswith("alpha ") else 1e-7
+        is_zero = key.startswith("alpha ") and abs(value) < ALPHA_ROUNDING
+        least = ALPHA_ROUNDING if is_zero else 1e-7
         assert numbers[key] == pytest.approx(value, rel=tolerance, abs=least), f"{key}: {MOVED}"
 
 
